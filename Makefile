@@ -1,0 +1,54 @@
+# hf_lesion: `make demo` opens the web demo, `make test` checks everything that is quick to check.
+# Needs Python 3.11 or newer, make and git. PYTHON=, VENV=, PORT= can be set.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 7860
+SAMPLE ?= runs/sample
+
+BIN := $(VENV)/bin
+MODELS := $(wildcard space/models/*/config.json)
+
+.PHONY: help demo sample-models test test-all lint clean
+
+help:
+	@echo "make demo           open the web demo on http://127.0.0.1:$(PORT)  (PORT=8000 to change)"
+	@echo "make sample-models  draw the sample set and train three small models on it (a few minutes)"
+	@echo "make test           linter, type checker and tests"
+	@echo "make test-all       the same and the slow tests: kills, load, fresh environments"
+	@echo "make clean          remove the environment, caches and the sample run"
+
+# A stamp beside the environment: made anew when what the project needs has changed.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hf_lesion needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --upgrade-strategy only-if-needed -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[test]"
+	touch $@
+
+ifneq ($(MODELS),)
+demo: $(VENV)/.installed
+	$(BIN)/python space/app.py --models space/models --port $(PORT)
+else
+demo: sample-models
+	$(BIN)/python space/app.py --models $(SAMPLE)/models --port $(PORT)
+endif
+
+sample-models: $(VENV)/.installed
+	$(BIN)/python scripts/train_sample.py --output $(SAMPLE)
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+test-all: lint
+	$(BIN)/pytest -m ""
+
+clean:
+	rm -rf $(VENV) $(SAMPLE) .pytest_cache .mypy_cache .ruff_cache *.egg-info build

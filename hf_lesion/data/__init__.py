@@ -1,0 +1,1 @@
+"""HAM10000 files become a leak-free `datasets` dataset."""

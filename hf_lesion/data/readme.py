@@ -1,0 +1,112 @@
+"""The README.md of a prepared dataset: what `load_dataset` and the Hub read, and people too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.labels import CODES, NAMES, NOTICE
+
+# The Hub's own steps of "size_categories" (the largest number of rows, its name).
+SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+
+TEXT = """
+# HAM10000, prepared
+
+Dermoscopic images of pigmented skin lesions in seven diagnoses, made from HAM10000 by
+`scripts/prepare_data.py` of hf_lesion.
+
+{notice}
+
+```python
+from datasets import load_dataset
+
+dataset = load_dataset("path/to/this/folder")
+```
+
+## Contents
+
+{table}
+
+- Splits are by lesion: all images of a lesion are in one split, at random (seed {seed}), stratified
+  by diagnosis; fractions of the lesions: {fractions}. `splits.csv` names the split of every image.
+- `image`: the file as it was, never re-encoded. `mask`: the lesion (white) by Tschandl et al.; null
+  for {without_mask} images. `label`: the diagnosis. `lesion_id`, `image_id`, `dx_type` (how the
+  diagnosis was confirmed), `age` (years, null where unknown), `sex`, `localization`, `dataset` (the
+  source): as in the original metadata.{copy}
+- {left_out} images of the metadata were left out (`prepared.json` names them).
+- Fingerprint of the content: `{fingerprint}`.
+
+## Licence and citation
+
+CC BY-NC 4.0. Tschandl P., Rosendahl C., Kittler H. *The HAM10000 dataset, a large collection of
+multi-source dermatoscopic images of common pigmented skin lesions.* Scientific Data 5:180161
+(2018), doi:10.1038/sdata.2018.161; data: doi:10.7910/DVN/DBW86T.
+"""
+
+COPY_TEXT = """
+- `copy`: "sharp" where the image is the square centre cut of the original at 224×224 pixels (its
+  mask is cut alike), "soft" where it is the whole frame at a lower resolution. Which images are
+  sharp depends on the diagnosis: a model can learn sharpness instead of skin."""
+
+
+def build_readme(record: Mapping[str, Any]) -> str:
+    """Return the text of README.md.
+
+    Args:
+        record: What `prepared.json` holds.
+
+    Returns:
+        YAML front matter with the data files of each split, then Markdown.
+    """
+    front = yaml.safe_dump(_front_matter(record), sort_keys=False, allow_unicode=True)
+    text = TEXT.format(
+        notice=NOTICE,
+        table=_table(record),
+        seed=record["seed"],
+        fractions=", ".join(f"{name} {part:g}" for name, part in record["fractions"].items()),
+        without_mask=record["without_mask"],
+        copy=COPY_TEXT if "copies" in record else "",
+        left_out=record["left_out"]["count"],
+        fingerprint=record["fingerprint"],
+    )
+    return f"---\n{front}---\n{text}"
+
+
+def _front_matter(record: Mapping[str, Any]) -> dict[str, Any]:
+    total = sum(record["images"].values())
+    sizes = [name for largest, name in SIZE_CATEGORIES if total < largest]
+    config = {
+        "config_name": "default",
+        # load_dataset's cache knows a folder by its name and this front matter, not by its files:
+        # without the hash it would go on serving a dataset that has been replaced.
+        "description": f"Content {record['content']}",
+        "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in SPLITS],
+    }
+    return {
+        "pretty_name": "HAM10000, prepared",
+        "license": "cc-by-nc-4.0",
+        "task_categories": ["image-classification"],
+        "tags": ["medical", "dermatology", "dermoscopy", "HAM10000"],
+        **({"size_categories": sizes[:1]} if sizes else {}),
+        "configs": [config],
+    }
+
+
+def _table(record: Mapping[str, Any]) -> str:
+    counts = record["counts"]
+    lines = [
+        "| | " + " | ".join(SPLITS) + " | all |",
+        "| --- |" + " ---: |" * (len(SPLITS) + 1),
+    ]
+    for code in CODES:
+        row = [counts[split][code] for split in SPLITS]
+        lines.append(_line(f"{NAMES[code]} (`{code}`)", row))
+    for title in ("images", "lesions"):
+        lines.append(_line(f"**{title}**", [record[title][split] for split in SPLITS]))
+    return "\n".join(lines)
+
+
+def _line(title: str, numbers: list[int]) -> str:
+    return f"| {title} | " + " | ".join(f"{number:,}" for number in [*numbers, sum(numbers)]) + " |"

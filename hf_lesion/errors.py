@@ -1,0 +1,52 @@
+"""One kind of error for mistakes that a user can mend, and how scripts show it."""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+
+EXIT_USER_ERROR = 2
+
+
+class InputError(ValueError):
+    """A mistake in what the user gave: says what was expected, what came, and the fix."""
+
+
+def list_offenders(offenders: Sequence[object], shown: int = 5) -> str:
+    """Return the first offenders as text, with an ellipsis if there are more.
+
+    Args:
+        offenders: What is wrong, in the order to be shown.
+        shown: How many to name.
+    """
+    text = ", ".join(str(offender) for offender in offenders[:shown])
+    return f"{text}, …" if len(offenders) > shown else text
+
+
+def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Wrap a script's `main`: an `InputError` or a full disk ends it with one line, exit code 2.
+
+    Ctrl-C ends with exit code 130, as shells expect. Any other exception is a defect of ours and
+    keeps its traceback.
+    """
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except InputError as error:
+            sys.exit(_say(f"error: {error}", EXIT_USER_ERROR))
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            where = "" if error.filename is None else f": {error.filename}"
+            sys.exit(_say(f"error: {error.strerror or error}{where}", EXIT_USER_ERROR))
+        except KeyboardInterrupt:
+            sys.exit(_say("interrupted", 130))
+
+    return wrapped
+
+
+def _say(line: str, code: int) -> int:
+    # A list of offenders that was cut ends with an ellipsis: no full stop after it.
+    sys.stderr.write(" ".join(line.split()).replace("….", "…") + "\n")
+    return code

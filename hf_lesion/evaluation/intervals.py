@@ -1,0 +1,104 @@
+"""Bootstrap intervals over lesions: how far a metric may be off because the test set is small.
+
+Images of one lesion are alike, so whole lesions are drawn, with replacement, and not images
+(Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_lesion.evaluation import metrics
+from hf_lesion.labels import CODES
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+
+def bootstrap_intervals(
+    probabilities: ArrayLike,
+    references: ArrayLike,
+    lesion_ids: Sequence[str] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Return the percentile interval of level `LEVEL` of each metric that a confusion matrix gives.
+
+    The interval says nothing about a metric that does not vary: a class that is always right gets
+    (1, 1), however few its images are.
+
+    Args:
+        probabilities: (N, 7) values in [0, 1] in the order of `CODES`.
+        references: (N,) class ids.
+        lesion_ids: (N,) lesions; None draws single images, which gives intervals that are too
+            narrow if a lesion has several.
+        resamples: How often to draw.
+        seed: The same seed gives the same intervals.
+
+    Returns:
+        (lower, upper) of accuracy, balanced_accuracy, macro_f1, `sensitivity_<code>` and
+        `specificity_<code>`; NaN for a metric that is undefined in every resample, and for every
+        metric of a single lesion, which tells nothing of others. Resamples in which a metric is
+        undefined are left out for that metric.
+
+    Raises:
+        InputError: If probabilities or references are malformed.
+    """
+    scores, ids = metrics.check_scores(probabilities, references)
+    lesions = _number_lesions(lesion_ids, len(ids))
+    cells = ids * len(CODES) + metrics.predicted_classes(scores, ids)
+    confusions = _resample(cells, lesions, resamples=resamples, seed=seed)
+    return {
+        "accuracy": _interval(metrics.accuracy(confusions)),
+        "balanced_accuracy": _interval(metrics.balanced_accuracy(confusions)),
+        "macro_f1": _interval(metrics.macro_f1(confusions)),
+        **_class_intervals("sensitivity", metrics.sensitivity(confusions)),
+        **_class_intervals("specificity", metrics.specificity(confusions)),
+    }
+
+
+def _number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:
+    if lesion_ids is None:
+        return np.arange(images)
+    if len(lesion_ids) != images:
+        raise ValueError(
+            f"{images} lesion ids were expected, one for each image, got {len(lesion_ids)}."
+        )
+    return np.unique(np.asarray(lesion_ids), return_inverse=True)[1]
+
+
+def _resample(
+    cells: NDArray[np.int64], lesions: NDArray[np.int64], *, resamples: int, seed: int
+) -> NDArray[np.int64]:
+    """Return (resamples, C, C) confusion matrices, each of as many lesions as there are.
+
+    Args:
+        cells: (N,) each image's place in the flattened confusion matrix.
+        lesions: (N,) each image's lesion, numbered from 0.
+        resamples: How often to draw.
+        seed: Of the generator.
+    """
+    generator = np.random.default_rng(seed)
+    count, classes = int(lesions.max()) + 1, len(CODES)
+    confusions = np.zeros((resamples, classes**2), dtype=np.int64)
+    if count < 2:
+        return confusions.reshape(resamples, classes, classes)
+    for index in range(resamples):
+        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+        confusions[index] = np.bincount(cells, weights=drawn[lesions], minlength=classes**2)
+    return confusions.reshape(resamples, classes, classes)
+
+
+def _class_intervals(name: str, values: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
+    return {f"{name}_{code}": _interval(values[:, index]) for index, code in enumerate(CODES)}
+
+
+def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    tail = (1 - LEVEL) / 2
+    lower, upper = np.quantile(defined, (tail, 1 - tail))
+    return float(lower), float(upper)

@@ -1,0 +1,300 @@
+"""Metrics of a seven-class lesion classifier: arrays in, floats out, undefined is NaN.
+
+Balanced accuracy and the rule for ties follow the ISIC's own scorer, `isic-challenge-scoring`
+(github.com/ImageMarkup/isic-challenge-scoring); areas under curves come from scikit-learn.
+"""
+
+from typing import Any
+
+import evaluate
+import numpy as np
+import sklearn.metrics
+from datasets import Features, Value
+from datasets import Sequence as FixedSequence
+from numpy.typing import ArrayLike, NDArray
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.labels import CODES
+
+HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_average_precision")
+PER_CLASS = ("sensitivity", "specificity", "auroc", "average_precision")
+# Rows of probabilities need not sum to exactly 1: a softmax in bfloat16 (8 bits of mantissa) is
+# off by up to about 0.5 %. Logits that were passed by mistake are off by far more.
+SUM_TOLERANCE = 0.01
+
+
+class LesionMetrics(evaluate.Metric):
+    """All metrics as one local `evaluate.Metric`: no name is looked up, nothing is fetched.
+
+    `LesionMetrics().compute(predictions=probabilities, references=labels)` takes (N, 7)
+    probabilities in the order of `CODES` and (N,) class ids, and returns what `compute_metrics`
+    returns. Predictions are kept in memory: no cache file, no file lock.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"keep_in_memory": True, **options})
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Accuracy, balanced accuracy and per-class metrics of skin lesions.",
+            citation="",
+            inputs_description="predictions: probabilities by CODES; references: class ids.",
+            features=Features(
+                predictions=FixedSequence(Value("float64"), length=len(CODES)),
+                references=Value("int64"),
+            ),
+        )
+
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **options: Any) -> None:
+        """Check the batch, then store it: (B, 7) probabilities and (B,) class ids.
+
+        Checked here since a refusal inside of Arrow would name neither the row nor the fix.
+        """
+        probabilities, ids = check_scores(predictions, references)
+        super().add_batch(predictions=probabilities, references=ids, **options)
+
+    def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
+        return compute_metrics(predictions, references)
+
+
+def compute_metrics(probabilities: ArrayLike, references: ArrayLike) -> dict[str, float]:
+    """Return every metric of this project under one flat name each.
+
+    Args:
+        probabilities: (N, 7) values in [0, 1] in the order of `CODES`, each row summing to 1.
+        references: (N,) class ids.
+
+    Returns:
+        The names of `HEADLINES`, then `<name>_<code>` for each name of `PER_CLASS` and each code.
+        A `macro_` value is the mean over the classes for which the metric is defined; a value
+        that is defined for no class is NaN.
+
+    Raises:
+        InputError: As `check_scores`.
+    """
+    scores, ids = check_scores(probabilities, references)
+    confusion = confusion_matrix(ids, predicted_classes(scores, ids))
+    per_class = {
+        "sensitivity": sensitivity(confusion),
+        "specificity": specificity(confusion),
+        "auroc": auroc(scores, ids),
+        "average_precision": average_precision(scores, ids),
+    }
+    metrics = {
+        "accuracy": float(accuracy(confusion)),
+        "balanced_accuracy": float(balanced_accuracy(confusion)),
+        "macro_f1": float(macro_f1(confusion)),
+        "macro_auroc": float(_mean_of_defined(per_class["auroc"])),
+        "macro_average_precision": float(_mean_of_defined(per_class["average_precision"])),
+    }
+    return metrics | _name_classes(per_class)
+
+
+def check_scores(
+    probabilities: ArrayLike, references: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return both as arrays that the functions of this module can compute with.
+
+    Args:
+        probabilities: (N, 7) values in [0, 1] in the order of `CODES`, each row summing to 1.
+        references: (N,) class ids.
+
+    Raises:
+        InputError: If a shape, a value or a row's sum is not as above, or N is 0.
+    """
+    scores, ids = np.asarray(probabilities, dtype=np.float64), np.asarray(references)
+    _check_shapes(scores, ids)
+    _check_rows(
+        np.isfinite(scores).all(axis=1),
+        "with finite probabilities",
+        "The model has diverged: lower the learning rate, or check the weights.",
+    )
+    _check_rows(
+        ((scores >= 0) & (scores <= 1)).all(axis=1)
+        & (np.abs(scores.sum(axis=1) - 1) <= SUM_TOLERANCE),
+        "of probabilities in [0, 1] that sum to 1",
+        "Logits have to pass a softmax first.",
+    )
+    _check_rows(
+        np.isin(ids, np.arange(len(CODES))),
+        f"with a class id from 0 to {len(CODES) - 1}",
+        "Unlabelled images cannot be scored: leave them out.",
+    )
+    return scores, ids.astype(np.int64)
+
+
+def predicted_classes(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.int64]:
+    """Return the class of the top probability; a tie for the top counts as wrong.
+
+    The ISIC's scorer calls a tied image "undecided", which matches no reference. Here it becomes
+    the first of the tied classes that is not the reference, so that every image stays in the
+    (C, C) confusion matrix and a classifier cannot gain by not deciding.
+
+    Args:
+        probabilities: (N, C) values.
+        references: (N,) class ids; they matter for ties only.
+    """
+    scores, ids = np.asarray(probabilities), np.asarray(references)
+    is_top = scores == scores.max(axis=1, keepdims=True)
+    is_tied = is_top.sum(axis=1) > 1
+    is_top[is_tied, ids[is_tied]] = False
+    return is_top.argmax(axis=1).astype(np.int64)
+
+
+def confusion_matrix(
+    references: ArrayLike, predictions: ArrayLike, *, classes: int = len(CODES)
+) -> NDArray[np.int64]:
+    """Return the (C, C) counts; rows are references, columns are predictions.
+
+    Args:
+        references: (N,) class ids.
+        predictions: (N,) class ids.
+        classes: C.
+    """
+    counts = sklearn.metrics.confusion_matrix(
+        np.asarray(references), np.asarray(predictions), labels=np.arange(classes)
+    )
+    return np.asarray(counts, dtype=np.int64)
+
+
+def accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the fraction of images on the diagonal.
+
+    Args:
+        confusion: (..., C, C) counts; rows are references. So for all reducers below: leading
+            axes, such as bootstrap resamples, are kept.
+
+    Returns:
+        (...) values in [0, 1]; NaN for no image.
+    """
+    return _ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+
+
+def sensitivity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the fraction of each class that was predicted as that class (recall).
+
+    Args:
+        confusion: (..., C, C) counts; rows are references.
+
+    Returns:
+        (..., C) values in [0, 1]; NaN for a class with no reference.
+    """
+    return _ratio(_hits(confusion), confusion.sum(axis=-1))
+
+
+def specificity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the fraction of the images of other classes that was not predicted as each class.
+
+    Args:
+        confusion: (..., C, C) counts; rows are references.
+
+    Returns:
+        (..., C) values in [0, 1]; NaN for a class to which every reference belongs.
+    """
+    others = confusion.sum(axis=(-2, -1))[..., None] - confusion.sum(axis=-1)
+    false_alarms = confusion.sum(axis=-2) - _hits(confusion)
+    return _ratio(others - false_alarms, others)
+
+
+def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean sensitivity over the classes present in the references.
+
+    Args:
+        confusion: (..., C, C) counts; rows are references.
+
+    Returns:
+        (...) values in [0, 1]; NaN for no image.
+    """
+    return _mean_of_defined(sensitivity(confusion))
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the mean F1 score over the classes present in references or predictions.
+
+    Args:
+        confusion: (..., C, C) counts; rows are references.
+
+    Returns:
+        (...) values in [0, 1]; NaN for no image.
+    """
+    named = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    return _mean_of_defined(_ratio(2 * _hits(confusion), named))
+
+
+def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
+    """Return the area under each class's ROC curve, the class against all others.
+
+    Args:
+        probabilities: (N, C) values.
+        references: (N,) class ids.
+
+    Returns:
+        (C,) values in [0, 1]; NaN for a class with no reference or with every reference.
+    """
+    scores, ids = np.asarray(probabilities), np.asarray(references)
+    areas = np.full(scores.shape[1], np.nan)
+    for index in np.unique(ids):
+        if not (ids == index).all():
+            areas[index] = sklearn.metrics.roc_auc_score(ids == index, scores[:, index])
+    return areas
+
+
+def average_precision(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
+    """Return the area under each class's precision-recall curve, as a step function.
+
+    Args:
+        probabilities: (N, C) values.
+        references: (N,) class ids.
+
+    Returns:
+        (C,) values in [0, 1]; NaN for a class with no reference.
+    """
+    scores, ids = np.asarray(probabilities), np.asarray(references)
+    areas = np.full(scores.shape[1], np.nan)
+    for index in np.unique(ids):
+        areas[index] = sklearn.metrics.average_precision_score(ids == index, scores[:, index])
+    return areas
+
+
+def _name_classes(per_class: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {
+        f"{name}_{code}": float(value)
+        for name, values in per_class.items()
+        for code, value in zip(CODES, values, strict=True)
+    }
+
+
+def _hits(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.diagonal(confusion, axis1=-2, axis2=-1)
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    defined = ~np.isnan(values)
+    return _ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
+
+
+def _check_shapes(scores: NDArray[np.float64], ids: NDArray[Any]) -> None:
+    if scores.ndim != 2 or scores.shape[1] != len(CODES) or not len(scores):
+        raise InputError(
+            f"Probabilities of shape (N, {len(CODES)}) with N of at least 1 were expected, "
+            f"got shape {scores.shape}. Pass one row for each image, columns in the order of CODES."
+        )
+    if ids.shape != scores.shape[:1]:
+        raise InputError(
+            f"References of shape {scores.shape[:1]} were expected, one class id for each row of "
+            f"probabilities, got shape {ids.shape}."
+        )
+
+
+def _check_rows(is_good: ArrayLike, what: str, fix: str) -> None:
+    good = np.asarray(is_good, dtype=bool)
+    bad = np.flatnonzero(~good).tolist()
+    if bad:
+        raise InputError(
+            f"Rows {what} were expected, but {len(bad)} of {len(good)} rows are not: "
+            f"{list_offenders(bad)}. {fix}"
+        )

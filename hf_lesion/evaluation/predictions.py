@@ -1,0 +1,60 @@
+"""What a classifier answered beside the truth, as arrays and as CSV: all that a metric needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_lesion.files import whole_file
+from hf_lesion.labels import CODES, LABEL2ID
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A classifier's answers beside the truth: all that any metric needs.
+
+    Attributes:
+        image_ids: N names.
+        references: (N,) class ids.
+        probabilities: (N, 7) float64 in the order of `CODES`.
+        lesion_ids: N lesions, or None where they are unknown.
+    """
+
+    image_ids: tuple[str, ...]
+    references: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    lesion_ids: tuple[str, ...] | None = None
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write image_id, reference, one column of probabilities per code and, if known, lesion_id.
+
+    Probabilities have all their digits; pandas reads them back exactly with
+    `float_precision="round_trip"`.
+    """
+    table = pd.DataFrame(predictions.probabilities, columns=list(CODES))
+    table.insert(0, "image_id", list(predictions.image_ids))
+    table.insert(1, "reference", [CODES[index] for index in predictions.references])
+    if predictions.lesion_ids is not None:
+        table["lesion_id"] = list(predictions.lesion_ids)
+    with whole_file(path) as partial:
+        table.to_csv(partial, index=False)
+
+
+def parse_predictions(stream: TextIO) -> Predictions:
+    """Parse what `write_predictions` wrote, to the last bit."""
+    table = pd.read_csv(
+        stream,
+        dtype={"image_id": str, "lesion_id": str, "reference": str},
+        keep_default_na=False,
+        float_precision="round_trip",
+    )
+    return Predictions(
+        image_ids=tuple(table["image_id"]),
+        references=table["reference"].map(LABEL2ID).to_numpy(dtype=np.int64),
+        probabilities=table[list(CODES)].to_numpy(dtype=np.float64),
+        lesion_ids=tuple(table["lesion_id"]) if "lesion_id" in table else None,
+    )

@@ -1,0 +1,133 @@
+"""Training augmentation: torchvision v2 transforms that draw from torch's generator alone.
+
+`student` is the augmentation of the student project (flips, rotation by 20°, colour jitter 0.1).
+`strong` adds what makes a model blind to how sharp an image is: rescaling, blur and JPEG. In
+HAM10000_224 sharpness tells the class, and cameras differ in it everywhere.
+"""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
+
+from hf_lesion.errors import InputError
+from hf_lesion.models.preprocessing import Preprocessing
+
+Augmentation = Literal["none", "student", "standard", "strong"]
+AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
+
+Transform = Callable[[Image.Image], torch.Tensor]
+
+
+class QuarterTurn(torch.nn.Module):
+    """Rotate by 0°, 90°, 180° or 270° with equal chance: a lesion has no upright."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (3, S, S) image turned."""
+        return torch.rot90(image, int(torch.randint(4, ())), dims=(-2, -1))
+
+
+class Rescale(torch.nn.Module):
+    """Shrink and enlarge again, as if the image had been taken at a lower resolution.
+
+    Args:
+        lowest: The smallest factor; factors are drawn evenly from [lowest, 1].
+    """
+
+    def __init__(self, lowest: float):
+        super().__init__()
+        self.lowest = lowest
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the (3, S, S) image with less fine structure."""
+        side = image.shape[-1]
+        factor = self.lowest + (1 - self.lowest) * float(torch.rand(()))
+        small = max(1, round(side * factor))
+        shrunk = functional.resize(image, [small, small], antialias=True)
+        return functional.resize(shrunk, [side, side], antialias=True)
+
+
+def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Transform:
+    """Return a function from a PIL image to a (3, S, S) float tensor, augmented and normalised.
+
+    Args:
+        preprocessing: Size, mean and std, the same as at prediction.
+        augmentation: One of `AUGMENTATIONS`.
+
+    Raises:
+        InputError: If `augmentation` is none of these.
+    """
+    if augmentation not in AUGMENTATIONS:
+        raise InputError(
+            f"Unknown augmentation {augmentation!r}: expected one of {', '.join(AUGMENTATIONS)}."
+        )
+    side = preprocessing.image_size
+    geometry, appearance, erasing = _STEPS[augmentation](side)
+    return v2.Compose(
+        [
+            v2.RGB(),
+            v2.PILToTensor(),
+            *geometry,
+            *appearance,
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(preprocessing.mean), list(preprocessing.std)),
+            *erasing,
+        ]
+    )
+
+
+Steps = tuple[list[torch.nn.Module], list[torch.nn.Module], list[torch.nn.Module]]
+
+
+def _squash(side: int) -> v2.Resize:
+    return v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
+
+
+def _none(side: int) -> Steps:
+    return [_squash(side)], [], []
+
+
+def _student(side: int) -> Steps:
+    geometry = [
+        _squash(side),
+        v2.RandomHorizontalFlip(),
+        v2.RandomVerticalFlip(),
+        v2.RandomRotation(20, interpolation=v2.InterpolationMode.BILINEAR),
+    ]
+    return geometry, [v2.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1)], []
+
+
+def _standard(side: int) -> Steps:
+    geometry = [
+        v2.RandomResizedCrop(side, scale=(0.5, 1.0), ratio=(0.7, 1.4), antialias=True),
+        v2.RandomHorizontalFlip(),
+        QuarterTurn(),
+    ]
+    return geometry, [v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)], []
+
+
+def _strong(side: int) -> Steps:
+    geometry = [
+        v2.RandomResizedCrop(side, scale=(0.35, 1.0), ratio=(0.7, 1.4), antialias=True),
+        v2.RandomHorizontalFlip(),
+        QuarterTurn(),
+    ]
+    appearance = [
+        v2.ColorJitter(brightness=0.25, contrast=0.25, saturation=0.25),
+        v2.RandomApply([v2.ColorJitter(hue=0.03)], p=0.3),
+        v2.RandomApply([Rescale(lowest=0.4)], p=0.5),
+        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.5))], p=0.25),
+        v2.RandomApply([v2.JPEG(quality=(30, 95))], p=0.5),
+    ]
+    return geometry, appearance, [v2.RandomErasing(p=0.25, scale=(0.02, 0.15))]
+
+
+_STEPS: dict[str, Callable[[int], Steps]] = {
+    "none": _none,
+    "student": _student,
+    "standard": _standard,
+    "strong": _strong,
+}

@@ -1,0 +1,208 @@
+"""What a training run can be told: dataclasses for flags, YAML recipes for whole sets of them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.models.transforms import Augmentation
+from hf_lesion.training.imbalance import Imbalance
+
+CHECKPOINT_MINUTES = 10.0
+TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default
+
+
+@dataclass
+class ModelArguments:
+    """Which network, of what size, from which weights."""
+
+    model: str = field(
+        default="cnn",
+        metadata={"help": "cnn, a timm architecture, a Hub id or the folder of a saved model."},
+    )
+    image_size: int | None = field(
+        default=None, metadata={"help": "Side of the square input in pixels; default: the model's."}
+    )
+    pretrained: bool = field(
+        default=False,
+        metadata={"help": "Fetch ImageNet weights of a timm architecture from the Hub."},
+    )
+    init_weights: str | None = field(
+        default=None,
+        metadata={"help": "Safetensors file with weights of the timm architecture, to start from."},
+    )
+    model_args: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": 'JSON: fields of the CNN or timm keywords, such as {"drop_rate": 0.2}.'},
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model_args, str):
+            try:
+                self.model_args = json.loads(self.model_args)
+            except ValueError as error:
+                raise InputError(
+                    f'--model_args takes JSON such as {{"drop_rate": 0.2}}: {error}.'
+                ) from error
+
+
+@dataclass
+class RecipeArguments:
+    """What is learned from, and how the labels are used."""
+
+    dataset: str = field(
+        default="data/ham10000", metadata={"help": "Folder that scripts/prepare_data.py wrote."}
+    )
+    augmentation: Augmentation = field(
+        default="standard", metadata={"help": "How training images are varied."}
+    )
+    imbalance: Imbalance = field(
+        default="none", metadata={"help": "How rare classes are given weight."}
+    )
+    balance_copies: bool = field(
+        default=True,
+        metadata={
+            "help": "On a dataset with sharper copies: draw them equally often from every class, "
+            "so that sharpness does not tell the class."
+        },
+    )
+    label_smoothing: float = field(
+        default=0.0, metadata={"help": "Share of each label spread over the classes, in [0, 1)."}
+    )
+    teacher: str | None = field(
+        default=None, metadata={"help": "Folder of a trained classifier whose answers are learned."}
+    )
+    teacher_weight: float = field(
+        default=0.7, metadata={"help": "Share of the teacher in the labels, in (0, 1]."}
+    )
+    channels_last: bool = field(
+        default=True, metadata={"help": "Keep weights in the memory order that CPUs and GPUs like."}
+    )
+    checkpoint_minutes: float = field(
+        default=CHECKPOINT_MINUTES,
+        metadata={"help": "Also save a checkpoint whenever this many minutes have passed."},
+    )
+
+
+@dataclass
+class LesionTrainingArguments(TrainingArguments):
+    """`transformers.TrainingArguments` with defaults for this project.
+
+    A checkpoint and an evaluation each epoch, the best by validation balanced accuracy kept.
+    `--save_steps N` alone switches both to every N steps.
+    """
+
+    output_dir: str | None = field(
+        default=None, metadata={"help": "Folder for the model, its record and its checkpoints."}
+    )
+    eval_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
+    save_strategy: str = field(default="epoch", metadata={"help": "no, steps, epoch or best."})
+    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best epoch."})
+    metric_for_best_model: str | None = field(
+        default="balanced_accuracy", metadata={"help": "Validation metric that decides."}
+    )
+    greater_is_better: bool | None = field(
+        default=True, metadata={"help": "Whether more of that metric is better."}
+    )
+    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the rate."})
+    warmup_steps: float = field(
+        default=0.05, metadata={"help": "Steps of warm-up; below 1: share of all steps."}
+    )
+    weight_decay: float = field(default=0.05, metadata={"help": "Decoupled weight decay."})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
+    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
+    logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
+    # A torch dataset of ours, not a table: there are no columns to drop.
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Leave as it is."})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "Early stopping resumes with its counter."}
+    )
+
+    def __post_init__(self) -> None:
+        if self.output_dir is None:
+            raise InputError("Pass --output_dir DIR: where the model and its record are written.")
+        if self.label_smoothing_factor:
+            raise InputError(
+                "label_smoothing_factor has no effect beside our loss: pass --label_smoothing."
+            )
+        if self.save_steps != TRAINER_SAVE_STEPS and self.save_strategy == "epoch":
+            self.save_strategy = self.eval_strategy = "steps"
+            self.eval_steps = self.save_steps
+        super().__post_init__()
+        # Pinned memory is for copies to a GPU; without one torch only warns about it.
+        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+
+
+Arguments = tuple[ModelArguments, RecipeArguments, LesionTrainingArguments]
+
+
+def build_parser(description: str) -> HfArgumentParser:
+    """Return the parser of all training flags, with `--config FILE` for a recipe."""
+    parser = HfArgumentParser(
+        (ModelArguments, RecipeArguments, LesionTrainingArguments),
+        description=description,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", help="YAML recipe; flags on the command line win over it.")
+    return parser
+
+
+def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> Arguments:
+    """Parse flags over a recipe over the defaults.
+
+    Raises:
+        InputError: If the recipe is missing, is no YAML mapping, or has unknown keys.
+    """
+    config = _config_of(argv)
+    if config is not None:
+        recipe = read_recipe(config)
+        known = {action.dest for action in parser._actions}
+        if unknown := sorted(set(recipe) - known):
+            raise InputError(
+                f"{config} has unknown keys: {list_offenders(unknown)}. "
+                "scripts/train.py --help lists the known ones."
+            )
+        # Text is converted by the field's type: YAML reads 1e-3, without a point, as text.
+        parser.set_defaults(**recipe)
+    try:
+        model, recipe_arguments, training, _ = parser.parse_args_into_dataclasses(
+            argv, look_for_args_file=False
+        )
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(str(error)) from error
+    return model, recipe_arguments, training
+
+
+def read_recipe(file: Path) -> dict[str, Any]:
+    """Return the keys and values of a YAML recipe.
+
+    Raises:
+        InputError: If it is missing, no YAML, or no mapping.
+    """
+    if not file.is_file():
+        raise InputError(f"No recipe at {file}. Recipes are in scripts/configs/.")
+    try:
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{file} is not YAML: {error}") from error
+    if not isinstance(recipe, dict):
+        raise InputError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}.")
+    return recipe
+
+
+def _config_of(argv: list[str]) -> Path | None:
+    for position, word in enumerate(argv):
+        if word == "--config" and position + 1 < len(argv):
+            return Path(argv[position + 1])
+        if word.startswith("--config="):
+            return Path(word.removeprefix("--config="))
+    return None

@@ -1,0 +1,71 @@
+"""What happens beside the Trainer's own steps: epochs for the samples, saving by the clock."""
+
+import time
+from typing import Any
+
+from transformers import (
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from hf_lesion.training.samples import LesionSamples
+
+NEARLY = 1e-6
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the samples which epoch it is, also when a run resumes in the middle of one."""
+
+    def __init__(self, samples: LesionSamples):
+        self.samples = samples
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Set the epoch before the loader makes its first batch."""
+        self.samples.set_epoch(int((state.epoch or 0) + NEARLY))
+
+
+class ClockCallback(TrainerCallback):
+    """Asks for a checkpoint whenever some minutes have passed, whatever the save strategy."""
+
+    def __init__(self, minutes: float):
+        self.seconds = 60 * minutes
+        self.last = time.monotonic()
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Start the clock."""
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Ask for a checkpoint once the time is over."""
+        if time.monotonic() - self.last >= self.seconds:
+            control.should_save = True
+
+    def on_save(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Start the clock anew, whoever asked for the checkpoint."""
+        self.last = time.monotonic()

@@ -1,0 +1,97 @@
+"""The training set as torch sees it: every sample a pure function of (seed, epoch, index).
+
+Augmentation drawn from a global generator can't be replayed after a kill, nor be the same with
+other numbers of workers; drawn from (seed, epoch, index) it is.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from datasets import Dataset, Image
+from PIL import Image as PILImage
+from transformers import BaseImageProcessor
+
+from hf_lesion.models.transforms import Transform
+
+SEED_BYTES = 7  # torch.manual_seed takes 64 bits, signed
+
+
+class LesionSamples(torch.utils.data.Dataset):
+    """Rows of a dataset split as `{"pixel_values": (3, S, S), "labels": int}`.
+
+    Args:
+        rows: A split with the columns `image` and `label`.
+        transform: From a PIL image to a tensor; may draw from torch's global generator.
+        seed: The run's seed.
+        weights: (N,) chance of each row to be drawn; None visits each row once an epoch. Drawn with
+            replacement, so a rare class is seen more often without a row ever being copied.
+        taught: Whether a `TeacherCollator` softens the labels: in training, not in evaluation.
+    """
+
+    def __init__(
+        self,
+        rows: Dataset,
+        transform: Transform,
+        *,
+        seed: int = 0,
+        weights: torch.Tensor | None = None,
+        taught: bool = False,
+    ):
+        self.rows = rows.select_columns(["image", "label"]).cast_column(
+            "image", Image(decode=False)
+        )
+        self.transform = transform
+        self.seed = seed
+        self.weights = weights
+        self.taught = taught
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draws the next samples are."""
+        self.epoch = epoch
+        self.drawn = None
+        if self.weights is not None:
+            generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, -1))
+            self.drawn = torch.multinomial(
+                self.weights.double(), len(self.rows), replacement=True, generator=generator
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self.rows[index if self.drawn is None else int(self.drawn[index])]
+        image = PILImage.open(io.BytesIO(row["image"]["bytes"]))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(sample_seed(self.seed, self.epoch, index))
+            pixel_values = self.transform(image)
+        return {"pixel_values": pixel_values, "labels": row["label"], "taught": self.taught}
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """Return an independent seed for each (seed, epoch, index)."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{index}".encode()).digest()
+    return int.from_bytes(digest[:SEED_BYTES], "big")
+
+
+def build_eval_transform(processor: BaseImageProcessor) -> Transform:
+    """Return the very preprocessing that is saved with the weights, one image at a time."""
+
+    def transform(image: PILImage.Image) -> torch.Tensor:
+        return processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+
+    return transform
+
+
+Collator = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Stack samples to `{"pixel_values": (B, 3, S, S), "labels": (B,)}`."""
+    return {
+        "pixel_values": torch.stack([sample["pixel_values"] for sample in samples]),
+        "labels": torch.tensor([sample["labels"] for sample in samples]),
+    }

@@ -1,0 +1,165 @@
+"""Score a model on labelled images: metrics, confusion matrix and predictions, kept as files.
+
+    python scripts/score.py --model runs/resnet50 --dataset data/ham10000 --split test
+    python scripts/score.py --model runs/resnet50 --images ISIC2018_test --ground_truth truth.csv
+
+Writes report.json (one entry for each split; those of other splits stay),
+confusion_matrix_<split>.png and predictions_<split>.csv next to the model, or to --output.
+"""
+
+import argparse
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.scoring import EvaluationSet
+
+MODEL_FILES = ("config.json", "model.safetensors")
+DEFAULT_SPLIT = "test"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line, checked as far as that needs no heavy import."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="folder of a trained model"
+    )
+    parser.add_argument(
+        "--dataset", type=Path, metavar="DIR", help="dataset from scripts/prepare_data.py"
+    )
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        help=f"split of the dataset (default: {DEFAULT_SPLIT}); with --images: what to call the "
+        "set (default: the name of the ground truth's file)",
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="instead of --dataset: folder of <image_id>.jpg, .jpeg or .png",
+    )
+    parser.add_argument(
+        "--ground_truth",
+        type=Path,
+        metavar="CSV",
+        help="their diagnoses: image and one-hot MEL, NV, BCC, AKIEC, BKL, DF, VASC (the ISIC's "
+        "form), or image_id and dx; lesion_id is optional",
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        default=32,
+        metavar="N",
+        help="images in memory at once (default: 32)",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)"
+    )
+    arguments = parser.parse_args()
+    check_arguments(arguments)
+    return arguments
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
+    folder_given = (arguments.images is not None, arguments.ground_truth is not None)
+    if (arguments.dataset is not None) == any(folder_given) or any(folder_given) != all(
+        folder_given
+    ):
+        raise InputError("Pass either --dataset, or both --images and --ground_truth.")
+    if arguments.batch_size < 1:
+        raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
+    if arguments.split is None:
+        is_folder = arguments.ground_truth is not None
+        arguments.split = arguments.ground_truth.stem if is_folder else DEFAULT_SPLIT
+    if re.search(r"[/\\\0]", arguments.split) or not arguments.split.strip(". "):
+        raise InputError(
+            f"--split {arguments.split!r} can't be part of a file's name. Pass a plain name."
+        )
+    missing = [name for name in MODEL_FILES if not (arguments.model / name).is_file()]
+    if missing:
+        raise InputError(
+            f"{arguments.model} is no model folder: it has no {' and no '.join(missing)}. "
+            "Pass the folder that scripts/train.py wrote."
+        )
+    arguments.output = arguments.output or arguments.model
+
+
+def quiet_libraries() -> None:
+    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+
+
+def check_output(output: Path) -> None:
+    """Raise before the long work if nothing can be written or an old report is damaged."""
+    from hf_lesion.evaluation.report import REPORT, read_report
+
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=output):
+        pass
+    if (output / REPORT).exists():
+        read_report(output)
+
+
+def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
+    """Return the images and references that the arguments name."""
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation.scoring import read_images, read_split
+
+    if arguments.dataset is None:
+        return read_images(arguments.images, arguments.ground_truth, name=arguments.split)
+    fingerprint = read_fingerprint(arguments.dataset)
+    return read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+
+
+@one_line_errors
+def main() -> None:
+    """Read, predict, record, print."""
+    arguments = parse_arguments()
+    check_output(arguments.output)
+    import numpy as np
+
+    from hf_lesion.evaluation import figures, predictions, record, report, scoring
+    from hf_lesion.inference import LesionClassifier
+
+    quiet_libraries()
+    evaluation_set = read_evaluation_set(arguments)
+    classifier = LesionClassifier.from_pretrained(arguments.model)
+    answers = scoring.predict(classifier, evaluation_set, batch_size=arguments.batch_size)
+    found = record.build_record(
+        answers,
+        data={
+            "source": evaluation_set.source,
+            "split": evaluation_set.name,
+            "fingerprint": evaluation_set.fingerprint,
+        },
+        model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
+        size=classifier.image_size,
+    )
+    figure = figures.draw_confusion(
+        np.asarray(found["confusion_matrix"]), title=report.format_title(found)
+    )
+    output, split = arguments.output, arguments.split
+    predictions.write_predictions(output / f"predictions_{split}.csv", answers)
+    figures.write_figure(figure, output / f"confusion_matrix_{split}.png")
+    path = report.write_record(output, split, found)
+    print(report.format_table(found))
+    print(f"\nWritten: {path}, confusion_matrix_{split}.png and predictions_{split}.csv beside it")
+
+
+if __name__ == "__main__":
+    main()

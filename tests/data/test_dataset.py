@@ -1,0 +1,375 @@
+import hashlib
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Image as ImageFeature
+from datasets import load_dataset
+from PIL import Image
+
+from hf_lesion.data.dataset import fingerprint, prepare, read_fingerprint
+from hf_lesion.data.sharper import crop_mask
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+
+LESIONS_PER_DX = 9
+SIZE = (40, 30)
+COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
+
+
+def draw_noise(rng, size):
+    return Image.fromarray(rng.integers(0, 256, (*reversed(size), 3), dtype=np.uint8))
+
+
+def write_raw(folder):
+    """Write noise in the original layout: one image of every other lesion, two of the others."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(LESIONS_PER_DX * len(CODES)):
+        for _ in range(1 + number % 2):
+            age = "" if len(rows) % 10 == 0 else f"{5 * (number % 18)}.0"
+            row = [f"HAM_{number:03d}", f"ISIC_{len(rows):04d}", CODES[number % len(CODES)]]
+            rows.append([*row, "histo", age, "male", "", "rosendahl"])
+    parts = [folder / f"HAM10000_images_part_{part}" for part in (1, 2)]
+    masks = folder / "HAM10000_segmentations_lesion_tschandl"
+    for part in (*parts, masks):
+        part.mkdir(parents=True)
+    for index, row in enumerate(rows):
+        draw_noise(rng, SIZE).save(parts[index % 2] / f"{row[1]}.jpg", quality=90)
+        mask = Image.fromarray(rng.integers(0, 2, SIZE[::-1], dtype=np.uint8) * 255)
+        mask.convert("1").save(masks / f"{row[1]}_segmentation.png")
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame.to_csv(folder / "HAM10000_metadata.csv", index=False)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset") / "raw"
+    write_raw(folder)
+    return folder
+
+
+@pytest.fixture
+def own_raw(raw, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(raw, tmp_path / "raw")
+
+
+@pytest.fixture(scope="module")
+def prepared(raw):
+    output = raw.parent / "prepared"
+    return output, prepare(raw, output, seed=4)
+
+
+def read_metadata_of(raw):
+    return pd.read_csv(raw / "HAM10000_metadata.csv", dtype=str, keep_default_na=False)
+
+
+def read_rows(output, *, decode=False):
+    """All rows of all splits by image_id, with the split."""
+    rows = {}
+    for split, part in load_dataset(str(output)).items():
+        for column in ("image", "mask"):
+            part = part.cast_column(column, ImageFeature(decode=decode))
+        rows |= {row["image_id"]: {**row, "split": split} for row in part}
+    return rows
+
+
+def error_of(*args, **options):
+    with pytest.raises(InputError) as caught:
+        prepare(*args, **options)
+    return str(caught.value)
+
+
+def file_of(raw, image_id):
+    return next(raw.rglob(f"{image_id}.jpg"))
+
+
+def leftovers(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".partial-")]
+
+
+def test_rows_are_the_metadata_and_the_files_byte_for_byte(raw, prepared):
+    metadata = read_metadata_of(raw).set_index("image_id")
+    rows = read_rows(prepared[0])
+    assert sorted(rows) == sorted(metadata.index)
+    for image_id, row in rows.items():
+        source = metadata.loc[image_id]
+        assert row["image"]["bytes"] == file_of(raw, image_id).read_bytes()
+        assert row["mask"]["bytes"] == next(raw.rglob(f"{image_id}_seg*.png")).read_bytes()
+        assert CODES[row["label"]] == source["dx"]
+        assert row["age"] == (float(source["age"]) if source["age"] else None)
+        assert (row["lesion_id"], row["dx_type"]) == (source["lesion_id"], "histo")
+        assert (row["sex"], row["localization"], row["dataset"]) == ("male", None, "rosendahl")
+
+
+def test_load_dataset_decodes_from_anywhere_also_streaming(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = load_dataset(str(prepared[0]))
+    assert tuple(dataset) == SPLITS
+    assert dataset["train"].features["label"].names == list(CODES)
+    assert list(dataset["train"].features) == [
+        *("image", "mask", "label", "lesion_id", "image_id"),
+        *("dx_type", "age", "sex", "localization", "dataset"),
+    ]
+    row = dataset["validation"][0]
+    streamed = next(iter(load_dataset(str(prepared[0]), split="validation", streaming=True)))
+    assert (row["image"].size, row["image"].mode) == (SIZE, "RGB")
+    assert set(np.unique(row["mask"])) == {0, 255}
+    assert np.array_equal(row["image"], streamed["image"])
+    assert {**row, "image": 0, "mask": 0} == {**streamed, "image": 0, "mask": 0}
+
+
+def test_no_lesion_crosses_a_split_and_csv_and_record_agree(prepared):
+    output, record = prepared
+    rows = pd.DataFrame(read_rows(output).values())
+    assert (rows.groupby("lesion_id")["split"].nunique() == 1).all()
+    listed = pd.read_csv(output / "splits.csv")
+    rows["label"] = rows["label"].map(dict(enumerate(CODES)))
+    expected = rows[["image_id", "lesion_id", "label", "split"]].sort_values("image_id")
+    assert listed.equals(expected.reset_index(drop=True).astype(listed.dtypes))
+    assert json.loads((output / "prepared.json").read_text()) == record
+    for split, part in rows.groupby("split"):
+        assert record["images"][split] == len(part)
+        assert record["lesions"][split] == part["lesion_id"].nunique()
+        assert record["counts"][split] == part["label"].value_counts()[list(CODES)].to_dict()
+    assert (record["seed"], record["without_mask"]) == (4, 0)
+    assert record["fractions"] == {"train": 0.7, "validation": 0.15, "test": 0.15}
+    assert record["left_out"]["count"] == 0
+    assert "versions" in record["provenance"]
+
+
+def test_fingerprint_is_that_of_the_content(raw, prepared, tmp_path):
+    output, record = prepared
+    lines = [
+        f"{image_id}\t{row['split']}\t{CODES[row['label']]}\t"
+        f"{hashlib.sha256(row['image']['bytes']).hexdigest()}\n"
+        for image_id, row in sorted(read_rows(output).items())
+    ]
+    assert read_fingerprint(output) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert prepare(raw, tmp_path / "again", seed=4)["fingerprint"] == record["fingerprint"]
+    assert prepare(raw, tmp_path / "other", seed=5)["fingerprint"] != record["fingerprint"]
+
+
+def test_fingerprint_sees_each_of_its_parts_and_no_order():
+    columns = ["image_id", "split", "label", "sha256"]
+    table = pd.DataFrame([list("abcd"), list("efgh")], columns=columns)
+    changed = [table.replace(letter, "x") for letter in "abcdefgh"]
+    assert len({fingerprint(frame) for frame in (table, *changed)}) == 9
+    assert fingerprint(table.iloc[::-1]) == fingerprint(table)
+
+
+def test_folder_that_is_no_prepared_dataset(tmp_path):
+    hint = (
+        "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
+    )
+    with pytest.raises(InputError) as caught:
+        read_fingerprint(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is no prepared dataset: it has no prepared.json. {hint}"
+    )
+    for text in ("{}", "[1]", "{half", "3"):
+        (tmp_path / "prepared.json").write_text(text)
+        with pytest.raises(InputError) as caught:
+            read_fingerprint(tmp_path)
+        assert str(caught.value) == f"{tmp_path / 'prepared.json'} holds no fingerprint. {hint}"
+
+
+def test_images_in_one_folder_without_masks_or_dataset_column(own_raw, tmp_path):
+    for path in sorted(own_raw.rglob("*.jpg")):
+        path.rename(own_raw / path.name)
+    for folder in [path for path in own_raw.iterdir() if path.is_dir()]:
+        shutil.rmtree(folder)
+    frame = read_metadata_of(own_raw).drop(columns="dataset")
+    frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
+    record = prepare(own_raw, tmp_path / "out")
+    assert record["without_mask"] == len(frame)
+    rows = read_rows(tmp_path / "out", decode=True)
+    assert {row["mask"] for row in rows.values()} == {None}
+    assert {row["dataset"] for row in rows.values()} == {None}
+
+
+def test_palette_masks_keep_their_bytes_and_decode_to_grey(own_raw, tmp_path):
+    path = next(own_raw.rglob("ISIC_0003_segmentation.png"))
+    grey = np.asarray(Image.open(path).convert("L"))
+    inverted = Image.fromarray((grey == 0).astype(np.uint8), mode="P")
+    inverted.putpalette([255, 255, 255, 0, 0, 0])
+    inverted.save(path)
+    prepare(own_raw, tmp_path / "out")
+    stored = read_rows(tmp_path / "out")["ISIC_0003"]["mask"]["bytes"]
+    assert stored == path.read_bytes()
+    splits = load_dataset(str(tmp_path / "out"))
+    masks = [
+        row["mask"] for part in splits.values() for row in part if row["image_id"] == "ISIC_0003"
+    ]
+    assert np.array_equal(masks[0], grey)
+
+
+def test_absent_images_are_counted_and_named(own_raw, tmp_path):
+    shutil.rmtree(own_raw / "HAM10000_images_part_2")
+    ids = sorted(read_metadata_of(own_raw)["image_id"])[1::2]
+    assert error_of(own_raw, tmp_path / "out") == (
+        f"{len(ids)} image_ids have no file under {own_raw}: {', '.join(ids[:5])}, … "
+        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+    )
+    assert not (tmp_path / "out").exists()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def spoiled(own_raw):
+    """Four images in four ways unreadable, and one mask."""
+    whole = file_of(own_raw, "ISIC_0003").read_bytes()
+    file_of(own_raw, "ISIC_0001").write_bytes(b"")
+    file_of(own_raw, "ISIC_0002").write_text("<html>Not found</html>")
+    file_of(own_raw, "ISIC_0003").write_bytes(whole[: len(whole) // 2])
+    file_of(own_raw, "ISIC_0004").unlink()
+    next(own_raw.rglob("ISIC_0005_segmentation.png")).write_bytes(b"")
+    return own_raw
+
+
+def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
+    shutil.copy(file_of(raw, "ISIC_0004"), spoiled)
+    message = error_of(spoiled, tmp_path / "out")
+    for part in (
+        "4 files cannot be read: ",
+        "ISIC_0001 (ISIC_0001.jpg: empty file), ",
+        "ISIC_0002 (ISIC_0002.jpg: not a picture), ",
+        "ISIC_0003 (ISIC_0003.jpg: broken picture: image file is truncated",
+        "ISIC_0005 (ISIC_0005_segmentation.png: empty file)",
+        ". Fetch them again, or pass --allow_missing to leave them out.",
+    ):
+        assert part in message
+    assert not (tmp_path / "out").exists()
+    assert leftovers(tmp_path) == []
+
+
+def test_allow_missing_leaves_out_and_moves_no_other_image(spoiled, prepared, tmp_path):
+    record = prepare(spoiled, tmp_path / "out", seed=4, allow_missing=True)
+    left_out = record["left_out"]
+    assert left_out["count"] == 4
+    assert left_out["no_file"] == ["ISIC_0004"]
+    assert list(left_out["unreadable"]) == ["ISIC_0001", "ISIC_0002", "ISIC_0003"]
+    assert left_out["unreadable_masks"] == {"ISIC_0005": "ISIC_0005_segmentation.png: empty file"}
+    assert record["without_mask"] == 1
+    full, fewer = read_rows(prepared[0]), read_rows(tmp_path / "out")
+    assert set(full) - set(fewer) == {f"ISIC_000{number}" for number in range(1, 5)}
+    assert all(full[image_id]["split"] == row["split"] for image_id, row in fewer.items())
+    assert sum(record["images"].values()) == len(fewer)
+    assert "4 images of the metadata were left out" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_split_without_images_is_an_error(own_raw, prepared, tmp_path):
+    for image_id, row in read_rows(prepared[0]).items():
+        if row["split"] == "test":
+            file_of(own_raw, image_id).write_bytes(b"")
+    assert error_of(own_raw, tmp_path / "out", seed=4, allow_missing=True) == (
+        "No image is left for test. Pass a source with more of the images."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_that_exists_is_kept_unless_overwrite(raw, tmp_path):
+    output = tmp_path / "out"
+    first = prepare(raw, output)
+    assert error_of(raw, output, seed=1) == (
+        f"{output} is there already. Pass --overwrite to replace it, or another --output."
+    )
+    assert read_fingerprint(output) == first["fingerprint"]
+    second = prepare(raw, output, seed=1, overwrite=True)
+    assert read_fingerprint(output) == second["fingerprint"] != first["fingerprint"]
+
+
+def test_load_dataset_shows_no_cached_rows_of_a_replaced_folder(own_raw, tmp_path):
+    """The cache knows a folder by its name and front matter: that must change with any column."""
+    output = tmp_path / "out"
+    prepare(own_raw, output)
+    first = read_rows(output)
+    prepare(own_raw, output, seed=1, overwrite=True)
+    second = read_rows(output)
+    assert {row["split"] != first[image_id]["split"] for image_id, row in second.items()} == {
+        True,
+        False,
+    }
+    shutil.rmtree(own_raw / "HAM10000_segmentations_lesion_tschandl")
+    prepare(own_raw, output, seed=1, overwrite=True)
+    assert {row["mask"] for row in read_rows(output).values()} == {None}
+    assert read_rows(output)["ISIC_0003"]["sex"] == "male"
+    frame = read_metadata_of(own_raw).assign(sex="female")
+    frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
+    prepare(own_raw, output, seed=1, overwrite=True)
+    assert read_rows(output)["ISIC_0003"]["sex"] == "female"
+
+
+def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "only_copy.txt").write_text("x")
+    assert error_of(raw, precious, overwrite=True) == (
+        f"{precious} is there and was not written by prepare_data.py, so --overwrite does not "
+        "replace it. Remove it yourself, or pass another --output."
+    )
+    for output in (own_raw, own_raw.parent):
+        assert error_of(own_raw, output, overwrite=True) == (
+            f"{output} holds the source {own_raw}. Pass another --output."
+        )
+    assert (precious / "only_copy.txt").exists()
+
+
+def test_sharper_copies_with_masks_cut_alike(raw, own_raw, tmp_path):
+    sharper = tmp_path / "sharper"
+    (sharper / "HAM10000_images_part_1").mkdir(parents=True)
+    copy = sharper / "HAM10000_images_part_1" / "ISIC_0002.jpg"
+    draw_noise(np.random.default_rng(1), (56, 56)).save(copy)
+    record = prepare(own_raw, tmp_path / "out", sharper=sharper)
+    rows = read_rows(tmp_path / "out")
+    mask = next(own_raw.rglob("ISIC_0002_segmentation.png")).read_bytes()
+    assert rows["ISIC_0002"]["copy"] == "sharp"
+    assert rows["ISIC_0002"]["image"]["bytes"] == copy.read_bytes()
+    assert rows["ISIC_0002"]["mask"]["bytes"] == crop_mask(mask, (56, 56))
+    assert Image.open(io.BytesIO(rows["ISIC_0002"]["mask"]["bytes"])).mode == "1"
+    assert rows["ISIC_0003"]["copy"] == "soft"
+    assert rows["ISIC_0003"]["image"]["bytes"] == file_of(raw, "ISIC_0003").read_bytes()
+    assert sum(split["sharp"] for split in record["copies"].values()) == 1
+    assert sum(split["soft"] for split in record["copies"].values()) == len(rows) - 1
+
+
+def test_sharper_folder_without_copies(raw, tmp_path):
+    sharper = tmp_path / "sharper"
+    sharper.mkdir()
+    assert error_of(raw, tmp_path / "out", sharper=sharper) == (
+        f"No image of the metadata has a sharper copy under {sharper}."
+    )
+
+
+def test_drawn_sample_is_prepared(sample_folder, sample_dataset):
+    rows = read_rows(sample_dataset)
+    assert sorted(rows) == sorted(path.stem for path in sample_folder.rglob("*.jpg"))
+    assert all(row["mask"] is not None for row in rows.values())
+
+
+@pytest.mark.real_data
+def test_real_data(pytestconfig, tmp_path):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
+    record = prepare(source, tmp_path / "out")
+    counts = {code: sum(part[code] for part in record["counts"].values()) for code in CODES}
+    assert counts == {
+        "nv": 6705,
+        "mel": 1113,
+        "bkl": 1099,
+        "bcc": 514,
+        "akiec": 327,
+        "vasc": 142,
+        "df": 115,
+    }
+    dataset = load_dataset(str(tmp_path / "out"))
+    assert sum(part.num_rows for part in dataset.values()) == 10_015
+    lesions = [set(dataset[split]["lesion_id"][:]) for split in SPLITS]
+    assert sum(map(len, lesions)) == len(set.union(*lesions)) == 7_470
+    assert dataset["test"][0]["image"].size == (200, 150)
+    assert record["without_mask"] == 0

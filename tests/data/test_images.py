@@ -1,0 +1,100 @@
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_lesion.data.images import decode_picture, find_pictures
+from hf_lesion.errors import InputError
+
+
+def encode(image, kind="JPEG"):
+    stream = io.BytesIO()
+    image.save(stream, format=kind)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def noise():
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def reason(data):
+    with pytest.raises(InputError) as caught:
+        decode_picture(data)
+    return str(caught.value)
+
+
+def put(path, data=b"x"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def test_files_are_found_at_any_depth_by_stem(tmp_path):
+    first = put(tmp_path / "part_1" / "ISIC_1.jpg")
+    second = put(tmp_path / "a" / "b" / "ISIC_2.JPEG")
+    mask = put(tmp_path / "masks" / "ISIC_1_segmentation.png")
+    direct = put(tmp_path / "ISIC_3.png")
+    put(tmp_path / "ISIC_4.txt")
+    put(tmp_path / ".hidden" / "ISIC_5.jpg")
+    put(tmp_path / "ISIC_6.jpg")
+    stems = ["ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4", "ISIC_5", "ISIC_1_segmentation"]
+    assert find_pictures(tmp_path, stems) == {
+        "ISIC_1": first,
+        "ISIC_2": second,
+        "ISIC_3": direct,
+        "ISIC_1_segmentation": mask,
+    }
+
+
+def test_linked_folder_is_followed(tmp_path):
+    put(tmp_path / "elsewhere" / "ISIC_1.jpg")
+    (tmp_path / "source").mkdir()
+    os.symlink(tmp_path / "elsewhere", tmp_path / "source" / "part")
+    assert list(find_pictures(tmp_path / "source", ["ISIC_1"])) == ["ISIC_1"]
+
+
+def test_equal_files_count_once_and_different_ones_are_an_error(tmp_path):
+    first = put(tmp_path / "HAM10000_images_part_1" / "ISIC_1.jpg", b"same")
+    second = put(tmp_path / "ham10000_images_part_1" / "ISIC_1.jpg", b"same")
+    assert find_pictures(tmp_path, ["ISIC_1"]) == {"ISIC_1": first}
+    put(second, b"other")
+    with pytest.raises(InputError) as caught:
+        find_pictures(tmp_path, ["ISIC_1"])
+    assert str(caught.value) == (
+        f"1 names below {tmp_path} stand for two different files: {first} and {second}. "
+        "Remove one of the two."
+    )
+
+
+def test_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError) as caught:
+        find_pictures(tmp_path / "none", [])
+    assert str(caught.value) == (
+        f"{tmp_path / 'none'} is not a folder. Pass the folder that holds the images."
+    )
+
+
+def test_whole_pictures_decode_in_their_own_mode(noise):
+    assert decode_picture(encode(noise)).size == (40, 30)
+    assert decode_picture(encode(noise.convert("1"), "PNG")).mode == "1"
+    assert decode_picture(encode(noise.convert("P"), "PNG")).mode == "P"
+
+
+def test_broken_pictures(noise):
+    jpeg, png = encode(noise), encode(noise, "PNG")
+    assert reason(b"") == "empty file"
+    assert reason(b"<html>not found</html>") == "not a picture"
+    assert reason(jpeg[: len(jpeg) // 2]).startswith("broken picture: image file is truncated")
+    assert reason(png[: len(png) // 2]).startswith("broken picture: ")
+    assert reason(jpeg[:20])
+
+
+def test_every_truncation_is_noticed(noise):
+    """No length of a JPEG raises anything but an InputError or passes with pixels missing."""
+    jpeg = encode(noise)
+    for length in range(0, len(jpeg) - 40, 7):
+        reason(jpeg[:length])

@@ -1,0 +1,60 @@
+import yaml
+
+from hf_lesion.data.readme import build_readme
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.labels import CODES, NOTICE
+
+RECORD = {
+    "fingerprint": "ab12",
+    "content": "cd34",
+    "images": {"train": 1400, "validation": 70, "test": 77},
+    "lesions": {"train": 700, "validation": 35, "test": 42},
+    "counts": {
+        split: dict.fromkeys(CODES, count)
+        for split, count in zip(SPLITS, (200, 10, 11), strict=True)
+    },
+    "without_mask": 3,
+    "left_out": {"count": 12},
+    "seed": 5,
+    "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
+}
+
+
+def test_front_matter_names_licence_and_files():
+    _, front, _ = build_readme(RECORD).split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "pretty_name": "HAM10000, prepared",
+        "license": "cc-by-nc-4.0",
+        "task_categories": ["image-classification"],
+        "tags": ["medical", "dermatology", "dermoscopy", "HAM10000"],
+        "size_categories": ["1K<n<10K"],
+        "configs": [
+            {
+                "config_name": "default",
+                "description": "Content cd34",
+                "data_files": [
+                    {"split": "train", "path": "data/train-*.parquet"},
+                    {"split": "validation", "path": "data/validation-*.parquet"},
+                    {"split": "test", "path": "data/test-*.parquet"},
+                ],
+            }
+        ],
+    }
+
+
+def test_text_tells_what_is_in_it():
+    text = build_readme(RECORD)
+    assert "| Melanoma (`mel`) | 200 | 10 | 11 | 221 |" in text
+    assert "| **images** | 1,400 | 70 | 77 | 1,547 |" in text
+    assert "| **lesions** | 700 | 35 | 42 | 777 |" in text
+    assert "12 images of the metadata were left out" in text
+    assert "(seed 5)" in text
+    assert "train 0.8, validation 0.1, test 0.1" in text
+    assert "doi:10.7910/DVN/DBW86T" in text
+    assert NOTICE in text
+    assert "`ab12`" in text
+
+
+def test_copies_are_explained_only_where_there_are_some():
+    assert "`copy`" not in build_readme(RECORD)
+    assert "`copy`" in build_readme({**RECORD, "copies": {}})

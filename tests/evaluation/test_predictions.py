@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
+from hf_lesion.labels import CODES
+
+
+def draw(images, lesion_ids=None):
+    generator = np.random.default_rng(0)
+    scores = generator.dirichlet(np.full(7, 0.01), size=images).astype(np.float32)
+    return Predictions(
+        image_ids=tuple(f"{index:04}" for index in range(images)),
+        references=generator.integers(7, size=images),
+        probabilities=scores.astype(np.float64),
+        lesion_ids=lesion_ids,
+    )
+
+
+@pytest.mark.parametrize("lesion_ids", [None, tuple(f"0{index}" for index in range(200))])
+def test_what_was_written_is_read_to_the_last_bit(tmp_path, lesion_ids):
+    predictions = draw(200, lesion_ids)
+    write_predictions(tmp_path / "predictions.csv", predictions)
+    with (tmp_path / "predictions.csv").open() as stream:
+        found = parse_predictions(stream)
+    assert found.image_ids == predictions.image_ids
+    assert found.lesion_ids == lesion_ids
+    assert found.references.tolist() == predictions.references.tolist()
+    assert found.probabilities.tobytes() == predictions.probabilities.tobytes()
+
+
+def test_the_columns(tmp_path):
+    write_predictions(tmp_path / "predictions.csv", draw(1, ("L1",)))
+    header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
+    assert header == ",".join(["image_id", "reference", *CODES, "lesion_id"])

@@ -1,0 +1,273 @@
+import io
+import re
+import shutil
+import sys
+import tracemalloc
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.scoring import predict, read_images, read_split
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+
+
+class MeanColour:
+    """A stand-in classifier whose answer depends on the mean colour, and counts its batches."""
+
+    def __init__(self):
+        self.batches = []
+
+    def predict(self, images, *, batch_size):
+        assert len(images) <= batch_size
+        self.batches.append(len(images))
+        means = [np.resize(np.asarray(image).mean(axis=(0, 1)), len(CODES)) for image in images]
+        scores = np.asarray(means, dtype=np.float32) + 1
+        return scores / scores.sum(axis=1, keepdims=True)
+
+
+def draw_image(seed, size=(12, 8)):
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(255, size=(size[1], size[0], 3), dtype=np.uint8)
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images in subfolders and of several endings, with their truth in another order."""
+    for seed, name in enumerate(["part_1/a.png", "part_2/b.JPG", "part_2/c.jpeg", "d.jpg"]):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_image(seed).save(path)
+    draw_image(9).save(tmp_path / "images" / "a_segmentation.png")
+    (tmp_path / "truth.csv").write_text("image_id,dx,lesion_id\nd,mel,1\nb,nv,2\na,nv,2\n")
+    return tmp_path
+
+
+def read(folder, name="outside"):
+    return read_images(folder / "images", folder / "truth.csv", name=name)
+
+
+def refusal(function, *arguments, **options):
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **options)
+    return str(caught.value)
+
+
+def test_a_folder_is_read_in_the_order_of_its_ground_truth(folder):
+    found = read(folder)
+    assert (found.name, found.source) == ("outside", "truth.csv")
+    assert found.image_ids == ("d", "b", "a")
+    assert found.lesion_ids == ("1", "2", "2")
+    assert [CODES[index] for index in found.references] == ["mel", "nv", "nv"]
+    assert np.array_equal(np.asarray(found.load(2)), np.asarray(draw_image(0)))
+
+
+def test_without_lesion_ids_they_are_unknown(folder):
+    (folder / "truth.csv").write_text("image_id,dx\nd,mel\n")
+    assert read(folder).lesion_ids is None
+
+
+def test_the_fingerprint_sees_pixels_and_references_but_not_order(folder):
+    first = read(folder).fingerprint
+    truth = pd.read_csv(folder / "truth.csv", dtype=str)
+    truth.iloc[::-1].to_csv(folder / "truth.csv", index=False)
+    assert read(folder).fingerprint == first
+    truth.assign(dx="nv").to_csv(folder / "truth.csv", index=False)
+    relabelled = read(folder).fingerprint
+    truth.to_csv(folder / "truth.csv", index=False)
+    draw_image(5).save(folder / "images" / "d.jpg")
+    assert len({first, relabelled, read(folder).fingerprint}) == 3
+
+
+def test_missing_images_are_counted_and_named(folder):
+    images = folder / "images"
+    lines = "".join(f"{name},nv\n" for name in ["a", "b", "x1", "x2", "x3", "x4", "x5", "x6"])
+    (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
+    assert refusal(read, folder) == (
+        f"6 of 8 images have no file (.jpg, .jpeg, .png) under {images}: x1, x2, x3, x4, x5, …. "
+        "Pass the folder that holds all of them."
+    )
+    shutil.rmtree(images)
+    assert refusal(read, folder) == (
+        f"There is no folder {images}. Pass the folder that holds the images."
+    )
+
+
+def test_two_files_of_one_image_are_refused(folder):
+    draw_image(0).save(folder / "images" / "d.png")
+    assert refusal(read, folder) == (
+        f"1 images have more than one file under {folder / 'images'}: d. Keep one of each."
+    )
+
+
+def test_an_unreadable_image_of_a_folder_is_named(folder):
+    path = folder / "images" / "d.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+    message = refusal(predict, MeanColour(), read(folder), batch_size=2)
+    assert message.startswith(f"{path} can't be read as an image")
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
+def test_answers_do_not_depend_on_the_batch_size(folder, batch_size):
+    classifier, found = MeanColour(), read(folder)
+    predictions = predict(classifier, found, batch_size=batch_size)
+    assert sum(classifier.batches) == 3
+    assert max(classifier.batches) == min(batch_size, 3)
+    alone = [MeanColour().predict([found.load(i)], batch_size=1)[0] for i in range(3)]
+    assert np.array_equal(predictions.probabilities, np.asarray(alone, dtype=np.float64))
+    assert predictions.probabilities.dtype == np.float64
+    assert predictions.image_ids == ("d", "b", "a")
+    assert predictions.lesion_ids == ("1", "2", "2")
+
+
+def test_a_bar_is_shown_to_a_terminal_and_not_to_a_log(folder, capsys, monkeypatch):
+    predict(MeanColour(), read(folder), batch_size=2)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    predict(MeanColour(), read(folder), batch_size=2)
+    assert re.search(r"Scoring outside: 100%.* 3/3 ", capsys.readouterr().err)
+
+
+def test_only_one_batch_of_images_is_in_memory(tmp_path):
+    side, count, batch = 512, 40, 4
+    for index in range(count):
+        Image.new("RGB", (side, side), (index, 0, 0)).save(tmp_path / f"{index}.png")
+    lines = "".join(f"{index},nv\n" for index in range(count))
+    (tmp_path / "truth.csv").write_text(f"image_id,dx\n{lines}")
+    found = read_images(tmp_path, tmp_path / "truth.csv", name="many")
+    live = []
+
+    class Watcher(MeanColour):
+        def predict(self, images, *, batch_size):
+            live.append(tracemalloc.get_traced_memory()[0])
+            return np.full((len(images), 7), 1 / 7, dtype=np.float32)
+
+    # Pillow keeps pixels outside of Python's allocator: count as arrays.
+    pixels = lambda index: np.asarray(found_load(index)).copy()  # noqa: E731
+    found_load = found.load
+    object.__setattr__(found, "load", pixels)
+    tracemalloc.start()
+    predict(Watcher(), found, batch_size=batch)
+    tracemalloc.stop()
+    image_bytes = side * side * 3
+    # The batch before may still be alive while the next is read.
+    assert max(live) - live[0] < (batch + 2) * image_bytes
+
+
+def test_a_split_is_read_as_prepared(sample_dataset):
+    found = read_split(sample_dataset, "test", fingerprint="abc")
+    expected = datasets.load_dataset(str(sample_dataset), split="test")
+    assert found.image_ids == tuple(expected["image_id"])
+    assert found.lesion_ids == tuple(expected["lesion_id"])
+    assert found.references.tolist() == list(expected["label"])
+    assert (found.name, found.source, found.fingerprint) == ("test", "dataset", "abc")
+    for index in (0, len(expected) - 1):
+        assert np.array_equal(np.asarray(found.load(index)), np.asarray(expected[index]["image"]))
+
+
+def test_a_split_and_its_raw_folder_give_the_same_answers(
+    sample_dataset, sample_folder, tmp_path, tiny_timm_model
+):
+    split = read_split(sample_dataset, "validation", fingerprint=read_fingerprint(sample_dataset))
+    table = pd.read_csv(sample_folder / "HAM10000_metadata.csv", dtype=str)
+    table[table["image_id"].isin(split.image_ids)].to_csv(tmp_path / "truth.csv", index=False)
+    raw = read_images(sample_folder, tmp_path / "truth.csv", name="raw")
+    classifier = LesionClassifier.from_pretrained(tiny_timm_model, device="cpu")
+    of_split = predict(classifier, split, batch_size=4)
+    of_raw = predict(classifier, raw, batch_size=5)
+    order = [of_raw.image_ids.index(image_id) for image_id in of_split.image_ids]
+    assert np.array_equal(of_raw.references[order], of_split.references)
+    assert np.ptp(of_split.probabilities) > 0.1
+    assert np.allclose(of_raw.probabilities[order], of_split.probabilities, atol=1e-6)
+
+
+def test_an_unknown_split_names_those_there(sample_dataset):
+    assert refusal(read_split, sample_dataset, "tets", fingerprint="") == (
+        f"{sample_dataset} has no split 'tets'. Those there: train, validation, test. "
+        "Pass one of them as --split."
+    )
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+    missing = tmp_path / "nothing"
+    assert refusal(read_split, missing, "test", fingerprint="") == (
+        f"There is no dataset folder {missing}. Make one with scripts/prepare_data.py."
+    )
+    missing.mkdir()
+    assert refusal(read_split, missing, "test", fingerprint="") == (
+        f"{missing} holds no dataset. Make one with scripts/prepare_data.py."
+    )
+
+
+def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, leave_out=()):
+    """Write a small Parquet dataset with one split, "test"."""
+    features = {
+        "image": datasets.Image(),
+        "label": datasets.ClassLabel(names=list(names)),
+        "image_id": datasets.Value("string"),
+    }
+    buffer = io.BytesIO()
+    draw_image(0).save(buffer, "PNG")
+    columns = {
+        "image": images or [{"bytes": buffer.getvalue(), "path": None}] * len(labels),
+        "label": list(labels),
+        "image_id": [f"I{index}" for index in range(len(labels))],
+    }
+    kept = [name for name in columns if name not in leave_out]
+    dataset = datasets.Dataset.from_dict(
+        {name: columns[name] for name in kept},
+        features=datasets.Features({name: features[name] for name in kept}),
+    )
+    (folder / "data").mkdir(parents=True)
+    dataset.to_parquet(folder / "data" / "test-00000-of-00001.parquet")
+    return folder
+
+
+def test_other_label_names_are_refused(tmp_path):
+    swapped = ("bcc", "akiec", *CODES[2:])
+    folder = write_dataset(tmp_path / "swapped", names=swapped)
+    assert refusal(read_split, folder, "test", fingerprint="") == (
+        f"The dataset in {folder} has the label names bcc, akiec, bkl, df, mel, nv, vasc; the "
+        "model's are akiec, bcc, bkl, df, mel, nv, vasc. Pass a dataset with the model's names, "
+        "in this order."
+    )
+
+
+def test_missing_columns_and_labels_are_refused(tmp_path):
+    folder = write_dataset(tmp_path / "no_id", leave_out=["image_id"])
+    assert refusal(read_split, folder, "test", fingerprint="") == (
+        f"The dataset in {folder} has no column image_id. Make it with scripts/prepare_data.py."
+    )
+    folder = write_dataset(tmp_path / "unlabelled", labels=[0, -1, 3])
+    assert refusal(read_split, folder, "test", fingerprint="") == (
+        f"1 images of {folder} have no label: I1. Leave them out of the dataset."
+    )
+
+
+def test_a_dataset_without_lesion_ids_is_read(tmp_path):
+    found = read_split(write_dataset(tmp_path / "small"), "test", fingerprint="")
+    assert found.lesion_ids is None
+    assert predict(MeanColour(), found, batch_size=8).references.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", "cut"])
+def test_an_unreadable_image_of_a_dataset_is_named(tmp_path, content):
+    if content == "cut":
+        buffer = io.BytesIO()
+        draw_image(0, size=(100, 100)).save(buffer, "JPEG")
+        content = buffer.getvalue()[:-2000]
+    images = [{"bytes": content, "path": None}]
+    folder = write_dataset(tmp_path / "broken", labels=[0], images=images)
+    found = read_split(folder, "test", fingerprint="")
+    message = refusal(predict, MeanColour(), found, batch_size=1)
+    assert re.fullmatch(
+        "Image I0 of the dataset can't be read: its bytes are damaged or not an image. "
+        "Prepare the dataset again from an intact copy.",
+        message,
+    )

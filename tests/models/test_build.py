@@ -1,0 +1,134 @@
+import re
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from transformers import AutoConfig
+
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES, LABEL2ID
+from hf_lesion.models.build import build_model, check_labels, load_classifier
+
+ARCHITECTURE = "test_resnet"
+
+
+def expect(message):
+    return pytest.raises(InputError, match=f"^{re.escape(message)}$")
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "resnet18", "densenet121"])
+def test_a_fresh_network_keeps_timms_own_initialisation(architecture):
+    torch.manual_seed(0)
+    model, _ = build_model(architecture, image_size=64)
+    torch.manual_seed(0)
+    expected = timm.create_model(architecture, num_classes=len(CODES)).state_dict()
+    own = model.timm_model.state_dict()
+    assert own.keys() == expected.keys()
+    assert [key for key in own if not torch.equal(own[key], expected[key])] == []
+
+
+def test_labels_are_saved_in_our_order(tiny_timm_model, tiny_cnn_model):
+    for folder in (tiny_timm_model, tiny_cnn_model):
+        config = AutoConfig.from_pretrained(folder)
+        assert [config.id2label[index] for index in range(7)] == list(CODES)
+        assert config.label2id == LABEL2ID
+        assert not list(folder.glob("*.bin"))
+
+
+def test_init_weights_fills_the_backbone_and_leaves_the_head(tmp_path):
+    source = timm.create_model(ARCHITECTURE, num_classes=1000)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    model, _ = build_model(ARCHITECTURE, image_size=64, init_weights=tmp_path / "w.safetensors")
+    own, given = model.timm_model.state_dict(), source.state_dict()
+    assert own["fc.weight"].shape == (7, given["fc.weight"].shape[1])
+    assert all(torch.equal(own[key], given[key]) for key in own if not key.startswith("fc."))
+
+
+def test_init_weights_without_a_head(tmp_path):
+    source = timm.create_model(ARCHITECTURE, num_classes=0)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    model, _ = build_model(ARCHITECTURE, init_weights=tmp_path / "w.safetensors")
+    assert torch.equal(model.timm_model.conv1[0].weight, source.conv1[0].weight)
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    file = tmp_path / "w.safetensors"
+    save_file(timm.create_model("test_efficientnet").state_dict(), file)
+    with pytest.raises(
+        InputError,
+        match=r"w\.safetensors does not fit ResNet: \d+ tensors are missing \(.*…\), \d+ have no "
+        r"place \(.*…\)\. Pass the weights of the same architecture\.$",
+    ):
+        build_model(ARCHITECTURE, init_weights=file)
+
+
+def test_missing_and_damaged_weights_are_named(tmp_path):
+    file = tmp_path / "none.safetensors"
+    with expect(f"No weights at {file}. Pass --init_weights a .safetensors file."):
+        build_model(ARCHITECTURE, init_weights=file)
+    file.write_bytes(b"not weights")
+    with pytest.raises(InputError, match=r"none\.safetensors is not a readable safetensors file: "):
+        build_model(ARCHITECTURE, init_weights=file)
+
+
+def test_an_unreachable_hub_names_both_ways_out():
+    # tf_efficientnet_lite0 has weights on the Hub; test runs are offline.
+    with expect(
+        "The ImageNet weights of tf_efficientnet_lite0 could not be fetched from the Hub "
+        "(LocalEntryNotFoundError). Either pass a local copy with --init_weights FILE.safetensors, "
+        "or start from random weights with --pretrained false."
+    ):
+        build_model("tf_efficientnet_lite0", pretrained=True)
+
+
+def test_an_unknown_name_lists_what_is_possible():
+    with expect(
+        "Unknown model 'resnet-18': expected cnn, a timm architecture such as resnet18, a Hub id "
+        "such as timm/resnet18.a1_in1k, or the folder of a saved model."
+    ):
+        build_model("resnet-18")
+
+
+def test_a_hub_id_out_of_reach():
+    with pytest.raises(
+        InputError, match=r"^The model nobody/nothing could not be loaded: .*Hub id "
+    ):
+        build_model("nobody/nothing")
+
+
+def test_weights_flags_are_for_timm_only():
+    with expect(
+        "--pretrained true is for timm architectures, and the model is 'cnn'. Leave it out: cnn "
+        "starts from random weights, a folder or Hub id from its own."
+    ):
+        build_model("cnn", pretrained=True)
+
+
+def test_unknown_model_args_are_named():
+    with pytest.raises(InputError, match=r"^Unknown model_args for cnn: depth\. Known: .*widths"):
+        build_model("cnn", model_args={"depth": 3})
+    with pytest.raises(InputError, match=r"^timm does not take these model_args for test_resnet: "):
+        build_model(ARCHITECTURE, model_args={"nonsense": 3})
+
+
+def test_a_saved_folder_is_fine_tuned_from_its_weights_at_another_size(tiny_timm_model):
+    model, processor = build_model(str(tiny_timm_model), image_size=96)
+    saved, _ = load_classifier(str(tiny_timm_model))
+    assert processor.data_config["input_size"] == (3, 96, 96)
+    own = model.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in saved.state_dict().items())
+
+
+def test_other_classes_are_refused_for_prediction_and_relearned_for_training(tmp_path):
+    model, _ = build_model(ARCHITECTURE, image_size=64)
+    model.config.id2label = {index: f"class {index}" for index in range(7)}
+    with expect(
+        "it has the classes class 0, class 1, class 2, class 3, class 4, class 5, class 6; "
+        "expected akiec, bcc, bkl, df, mel, nv, vasc in this order. Choose a model of hf_lesion, "
+        "or fine-tune this one with scripts/train.py."
+    ):
+        check_labels(model, "it")
+    model.save_pretrained(tmp_path)
+    relearned, _ = build_model(str(tmp_path))
+    check_labels(relearned, "the new one")

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hf_lesion.errors import InputError
+from hf_lesion.models.preprocessing import Preprocessing
+from hf_lesion.models.transforms import AUGMENTATIONS, QuarterTurn, Rescale, build_train_transform
+
+PREPROCESSING = Preprocessing(32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+
+
+@pytest.fixture
+def image():
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_every_augmentation_gives_normalised_tensors_of_the_models_size(augmentation, image):
+    transform = build_train_transform(PREPROCESSING, augmentation)
+    mean, std = torch.tensor(PREPROCESSING.mean), torch.tensor(PREPROCESSING.std)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        pixels = transform(image)
+        assert pixels.shape == (3, 32, 32)
+        assert pixels.dtype == torch.float32
+        scaled = pixels * std[:, None, None] + mean[:, None, None]
+        if augmentation != "strong":  # erased patches are at 0 after normalisation: the mean
+            assert scaled.min() >= -1e-6
+        assert scaled.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS[1:])
+def test_torchs_generator_alone_decides(augmentation, image):
+    transform = build_train_transform(PREPROCESSING, augmentation)
+
+    def draw(seed):
+        torch.manual_seed(seed)
+        return transform(image)
+
+    assert torch.equal(draw(1), draw(1))
+    assert not torch.equal(draw(1), draw(2))
+
+
+def test_no_augmentation_draws_nothing(image):
+    transform = build_train_transform(PREPROCESSING, "none")
+    assert torch.equal(transform(image), transform(image))
+
+
+def test_grey_and_transparent_images_become_rgb():
+    transform = build_train_transform(PREPROCESSING, "standard")
+    for mode in ("L", "RGBA", "P"):
+        assert transform(Image.new(mode, (20, 20))).shape == (3, 32, 32)
+
+
+def test_an_unknown_augmentation_is_refused():
+    message = "^Unknown augmentation 'wild': expected one of none, student, standard, strong\\.$"
+    with pytest.raises(InputError, match=message):
+        build_train_transform(PREPROCESSING, "wild")
+
+
+def test_quarter_turns_reach_all_four_sides():
+    image = torch.zeros(1, 3, 3)
+    image[0, 0, 1] = 1
+    torch.manual_seed(0)
+    seen = {tuple(QuarterTurn()(image).nonzero()[0].tolist()) for _ in range(50)}
+    assert seen == {(0, 0, 1), (0, 1, 0), (0, 1, 2), (0, 2, 1)}
+
+
+def test_rescaling_takes_fine_structure_away():
+    checks = ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 255).to(torch.uint8)
+    torch.manual_seed(0)
+    softened = Rescale(lowest=0.4)(checks.expand(3, 32, 32))
+    assert softened.shape == (3, 32, 32)
+    assert softened.float().std() < checks.float().std() / 2

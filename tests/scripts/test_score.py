@@ -1,0 +1,257 @@
+import csv
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import transformers
+
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.evaluation import metrics
+from hf_lesion.evaluation.predictions import parse_predictions
+from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report import format_table, read_report
+from hf_lesion.labels import CODES, NAMES
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "score.py"
+
+
+def run(*arguments, cwd=ROOT):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Return a function that runs the script here: (exit code, stdout, stderr).
+
+    In this process, since each fresh one spends ten seconds on imports.
+    """
+    verbosity = transformers.utils.logging.get_verbosity()
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["score.py", *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    yield run_here
+    transformers.utils.logging.set_verbosity(verbosity)
+    datasets.enable_progress_bars()
+
+
+@pytest.fixture
+def refusal(call):
+    """Return a function that runs the script and returns the one line of its refusal."""
+
+    def refuse(*arguments):
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, ""), err
+        assert err.count("\n") == 1, err
+        return err.rstrip("\n")
+
+    return refuse
+
+
+@pytest.fixture(scope="module")
+def scored(tiny_timm_model, sample_dataset, tmp_path_factory):
+    """A copy of the tiny model, scored on the test split."""
+    model = tmp_path_factory.mktemp("scored") / "tiny"
+    shutil.copytree(tiny_timm_model, model)
+    arguments = ["--model", model, "--dataset", sample_dataset, "--split", "test"]
+    return model, run(*arguments, "--batch_size", 4)
+
+
+def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
+    model, result = scored
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    record = read_report(model)["test"]
+    assert result.stdout.startswith(format_table(record))
+    assert all(name in result.stdout for name in NAMES.values())
+    assert record["data"] == {
+        "source": sample_dataset.name,
+        "split": "test",
+        "fingerprint": read_fingerprint(sample_dataset),
+    }
+    assert record["model"] == {"name": "tiny", "weights_sha256": weights_sha256(model)}
+    assert record["preprocessing"] == {"height": 64, "width": 64}
+    assert record["provenance"]["command"].startswith("score.py --model")
+    prepared = json.loads((sample_dataset / "prepared.json").read_text())
+    assert record["images"] == prepared["images"]["test"]
+    assert record["lesions"] == prepared["lesions"]["test"]
+    assert record["class_counts"] == prepared["counts"]["test"]
+    assert (model / "confusion_matrix_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_predictions_give_the_report_again(scored):
+    model, _ = scored
+    with (model / "predictions_test.csv").open() as stream:
+        predictions = parse_predictions(stream)
+    record = read_report(model)["test"]
+    found = metrics.compute_metrics(predictions.probabilities, predictions.references)
+    assert str(found) == str(record["metrics"])
+    assert len(set(predictions.lesion_ids)) == record["lesions"]
+
+
+def test_the_predictions_are_those_of_the_pipeline(scored, sample_dataset):
+    model, _ = scored
+    classify = transformers.pipeline("image-classification", model=str(model), device="cpu")
+    table = pd.read_csv(model / "predictions_test.csv").set_index("image_id")
+    rows = datasets.load_dataset(str(sample_dataset), split="test").select(range(3))
+    for row in rows:
+        expected = {found["label"]: found["score"] for found in classify(row["image"], top_k=7)}
+        assert CODES[row["label"]] == table.loc[row["image_id"], "reference"]
+        for code in CODES:
+            assert table.loc[row["image_id"], code] == pytest.approx(expected[code], abs=1e-5)
+
+
+def test_another_set_is_added_beside_the_first(scored, sample_folder, tmp_path):
+    model, _ = scored
+    before = (model / "predictions_test.csv").read_bytes()
+    first = json.loads((model / "report.json").read_text())["test"]
+    with (sample_folder / "HAM10000_metadata.csv").open() as stream:
+        rows = list(csv.DictReader(stream))[:9]
+    truth = tmp_path / "outside.csv"
+    with truth.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["image", *(code.upper() for code in CODES)])
+        writer.writerows(
+            [row["image_id"], *(float(row["dx"] == code) for code in CODES)] for row in rows
+        )
+    result = run("--model", model, "--images", sample_folder, "--ground_truth", truth)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((model / "report.json").read_text())
+    assert list(report) == ["test", "outside"]
+    assert report["test"] == first
+    assert (model / "predictions_test.csv").read_bytes() == before
+    assert report["outside"]["images"] == 9
+    assert report["outside"]["lesions"] is None
+    assert report["outside"]["data"]["source"] == "outside.csv"
+    assert {"confusion_matrix_outside.png", "predictions_outside.csv"} <= {
+        path.name for path in model.iterdir()
+    }
+    assert not list(model.glob(".partial-*"))
+
+
+def test_the_output_may_lie_elsewhere_under_another_name(
+    call, tiny_cnn_model, sample_folder, tmp_path
+):
+    truth = tmp_path / "truth.csv"
+    pd.read_csv(sample_folder / "HAM10000_metadata.csv").head(4).to_csv(truth, index=False)
+    before = sorted(tiny_cnn_model.iterdir())
+    output = tmp_path / "new" / "scores"
+    arguments = ["--model", tiny_cnn_model, "--images", sample_folder, "--ground_truth", truth]
+    code, _, err = call(*arguments, "--split", "few", "--output", output)
+    assert code == 0, err
+    assert sorted(path.name for path in output.iterdir()) == [
+        "confusion_matrix_few.png",
+        "predictions_few.csv",
+        "report.json",
+    ]
+    assert list(read_report(output)) == ["few"]
+    assert sorted(tiny_cnn_model.iterdir()) == before
+
+
+def test_help_is_quick_and_shows_examples():
+    start = time.perf_counter()
+    result = run("--help")
+    assert time.perf_counter() - start < 5  # under 1 s on a machine that does nothing else
+    assert result.returncode == 0
+    assert "python scripts/score.py --model runs/resnet50 --dataset data/ham10000" in result.stdout
+    quick = "import sys; sys.argv = ['score.py', '--help']; import runpy\n"
+    quick += f"try: runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+    quick += "except SystemExit: print({'torch', 'datasets', 'numpy'} & set(sys.modules))"
+    listed = subprocess.run(
+        [sys.executable, "-c", quick], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert listed.stdout.splitlines()[-1] == "set()"
+
+
+BOTH = "error: Pass either --dataset, or both --images and --ground_truth."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], BOTH),
+        (["--images", "a"], BOTH),
+        (["--dataset", "a", "--images", "b", "--ground_truth", "c"], BOTH),
+        (["--dataset", "a", "--batch_size", "0"], "error: --batch_size is 0; pass at least 1."),
+        (
+            ["--dataset", "a", "--split", "../up"],
+            "error: --split '../up' can't be part of a file's name. Pass a plain name.",
+        ),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(refusal, tiny_timm_model, arguments, message):
+    assert refusal("--model", tiny_timm_model, *arguments) == message
+
+
+def test_a_folder_without_a_model_is_refused(refusal, tmp_path, sample_dataset):
+    assert refusal("--model", tmp_path, "--dataset", sample_dataset) == (
+        f"error: {tmp_path} is no model folder: it has no config.json and no model.safetensors. "
+        "Pass the folder that scripts/train.py wrote."
+    )
+
+
+def test_an_unknown_split_and_dataset_are_refused(
+    refusal, tiny_timm_model, sample_dataset, tmp_path
+):
+    arguments = ["--model", tiny_timm_model, "--output", tmp_path]
+    assert refusal(*arguments, "--dataset", sample_dataset, "--split", "exam") == (
+        f"error: {sample_dataset} has no split 'exam'. Those there: train, validation, test. "
+        "Pass one of them as --split."
+    )
+    assert "is no prepared dataset" in refusal(*arguments, "--dataset", tmp_path)
+
+
+def test_a_damaged_report_is_found_before_the_work(refusal, scored, sample_dataset, tmp_path):
+    (tmp_path / "report.json").write_text("{")
+    message = refusal("--model", scored[0], "--dataset", sample_dataset, "--output", tmp_path)
+    assert message.startswith(f"error: {tmp_path / 'report.json'} is not JSON: ")
+    assert (tmp_path / "report.json").read_text() == "{"
+
+
+def test_a_failed_run_leaves_nothing_behind(tiny_timm_model, sample_folder, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    source = sorted(sample_folder.rglob("*.jpg"))
+    shutil.copy(source[0], images)
+    (images / "broken.jpg").write_bytes(source[1].read_bytes()[:500])
+    truth = tmp_path / "truth.csv"
+    truth.write_text(f"image_id,dx\n{source[0].stem},nv\nbroken,mel\n")
+    arguments = ["--model", tiny_timm_model, "--images", images, "--ground_truth", truth]
+    result = run(*arguments, "--output", tmp_path / "out")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith(f"error: {images / 'broken.jpg'} can't be read as an image")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_diverged_model_is_said_to_be_one(refusal, tiny_timm_model, sample_dataset, tmp_path):
+    model = tmp_path / "diverged"
+    shutil.copytree(tiny_timm_model, model)
+    weights = safetensors.torch.load_file(model / "model.safetensors")
+    for name in weights:
+        if weights[name].is_floating_point():
+            weights[name] = weights[name] * np.nan
+    safetensors.torch.save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    message = refusal("--model", model, "--dataset", sample_dataset)
+    assert message.startswith("error: Rows with finite probabilities were expected, but ")
+    assert not (model / "report.json").exists()

@@ -1,0 +1,59 @@
+"""A running page with two small models, for the tests of the Space."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hf_lesion.data.sample import draw_lesion
+from hf_lesion.labels import CODES
+
+LOGIT_SPREAD = 2.0
+SPACE = Path(__file__).resolve().parents[2] / "space"
+# As `python space/app.py` does: the page's modules import one another by their bare names.
+sys.path.insert(0, str(SPACE))
+
+
+@pytest.fixture(scope="session")
+def model_folders(tiny_cnn_model, tiny_timm_model):
+    return [tiny_cnn_model, tiny_timm_model]
+
+
+@pytest.fixture(scope="session")
+def classifiers(model_folders):
+    from catalogue import load_models
+
+    models, lines = load_models(model_folders)
+    assert not lines
+    for classifier in models.values():
+        give_evidence(classifier)
+    return models
+
+
+def give_evidence(classifier):
+    """Turn the head so that every class has a heatmap and no probability is nearly 0 or 1.
+
+    The features are not negative: where every weight of the head is positive, every place with a
+    feature speaks for every class. With weights of both signs, which classes have a heatmap is luck.
+    """
+    head = [layer for layer in classifier.model.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    images = [draw_lesion(code, seed=seed)[0] for seed, code in enumerate(CODES)]
+    with torch.no_grad():
+        head.weight.abs_()
+        head.bias.zero_()
+        logits = classifier.logits(images)
+        scale = LOGIT_SPREAD / logits.std(axis=0).mean()
+        head.weight.mul_(scale)
+        head.bias.copy_(torch.from_numpy(-scale * logits.mean(axis=0)))
+
+
+@pytest.fixture(scope="session")
+def page_url(classifiers):
+    from app import build_demo
+    from page import launch_options
+
+    demo = build_demo(classifiers)
+    _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield url.rstrip("/")
+    demo.close()

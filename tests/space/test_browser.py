@@ -1,0 +1,163 @@
+"""The page in a real browser: a visitor's way through it, and that it asks no one else."""
+
+import os
+import re
+import shutil
+
+import pytest
+from PIL import Image
+
+from hf_lesion.labels import CODES, NAMES, NOTICE
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+TIMEOUT = 60_000
+POLL = 100
+PHONE = {"width": 390, "height": 844}
+DESKTOP = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI has no chromium: .ci/run should have installed it")
+        pytest.skip("no chromium here: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, page_url):
+    """Open the page; no request may leave it for anywhere else, and no script may fail."""
+    tab = browser.new_page(viewport=DESKTOP)
+    tab.set_default_timeout(TIMEOUT)
+    outside, failures = [], []
+    own = (f"{page_url}/", "data:", "blob:")
+    tab.on("request", lambda r: None if r.url.startswith(own) else outside.append(r.url))
+    tab.on("pageerror", lambda error: failures.append(str(error)))
+    tab.goto(page_url)
+    tab.wait_for_selector("#examples button")
+    yield tab
+    tab.close()
+    assert outside == []
+    assert failures == []
+
+
+def choose_example(tab, code):
+    tab.click(f"#examples button[data-dx={code}]")
+    return wait_for_result(tab)
+
+
+def wait_for_result(tab, old=None):
+    """Wait until everything that the page shows differs from `old`; return what it shows."""
+    for _ in range(TIMEOUT // POLL):
+        shown = read_result(tab)
+        if all(shown.values()) and all(shown[part] != was for part, was in (old or {}).items()):
+            return shown
+        tab.wait_for_timeout(POLL)
+    raise AssertionError(f"nothing new: {shown}, {tab.inner_text('#work')}")
+
+
+def read_result(tab):
+    bars = tab.locator("#bars li")
+    overlay = tab.locator("#overlay img")
+    return {
+        "bars": bars.evaluate_all("all => all.map(li => Object.values(li.dataset))"),
+        "overlay": overlay.last.get_attribute("src") if overlay.count() else None,
+    }
+
+
+def test_an_example_gives_bars_and_a_heatmap_that_agree_with_predict(tab, classifiers, tmp_path):
+    from gallery import draw_examples
+
+    shown = choose_example(tab, "mel")
+    assert {code for code, _ in shown["bars"]} == set(CODES)
+    image = Image.open(draw_examples(tmp_path)["mel"])
+    expected = classifiers["tiny_cnn"].predict([image])[0]
+    values = {code: float(value) for code, value in shown["bars"]}
+    assert [values[code] for code in CODES] == pytest.approx(expected.tolist(), abs=1e-5)
+    top = CODES[expected.argmax()]
+    assert NAMES[top] in tab.inner_text("#verdict h2")
+    assert f"Grad-CAM for {NAMES[top]}." in tab.inner_text("#caption")
+    assert tab.locator("#overlay img").last.evaluate("image => image.naturalWidth") > 0
+
+
+def test_another_model_gives_other_bars_and_another_heatmap(tab):
+    old = choose_example(tab, "bcc")
+    tab.locator("#model label", has_text="tiny_resnet").click()
+    wait_for_result(tab, old)
+    assert "the model tiny_resnet finds" in tab.inner_text("#verdict")
+
+
+def test_another_class_gives_another_heatmap_and_the_same_bars(tab):
+    old = choose_example(tab, "nv")
+    predicted = tab.get_attribute("#verdict [data-label]", "data-label")
+    other = next(code for code in CODES if code != predicted)
+    tab.click("#target input")
+    tab.get_by_role("option", name=NAMES[other]).click()
+    tab.wait_for_selector(f"#caption [data-target={other}]")
+    new = wait_for_result(tab, {"overlay": old["overlay"]})
+    assert new["bars"] == old["bars"]
+    assert f"Grad-CAM for {NAMES[other]}." in tab.inner_text("#caption")
+
+
+def test_a_bad_file_replaces_the_old_result_by_a_plain_message(tab, tmp_path):
+    choose_example(tab, "df")
+    words = tmp_path / "words.jpg"
+    words.write_text("These are words, not pixels.")
+    tab.locator("#image").get_by_label(re.compile("clear|remove", re.IGNORECASE)).click()
+    tab.wait_for_selector("#verdict .empty")
+    tab.set_input_files("#image input[type=file]", words)
+    tab.wait_for_selector("#verdict .problem")
+    assert "words.jpg can't be read as an image" in tab.inner_text("#verdict")
+    assert not tab.locator("#details").is_visible()
+
+
+def test_the_notice_is_in_sight_at_once_and_the_diagnoses_can_be_read(tab):
+    assert tab.inner_text("#notice") == NOTICE
+    assert tab.locator("#notice").bounding_box()["y"] < DESKTOP["height"] / 2
+    tab.locator("#diagnoses button").click()
+    assert tab.locator("#diagnoses dt").count() == len(CODES)
+    assert tab.locator("#diagnoses .tag.malignant").count() == 3
+    assert tab.locator("#diagnoses dt").first.is_visible()
+
+
+def test_examples_can_be_chosen_with_the_keyboard(tab):
+    tab.locator("#examples button").first.focus()
+    tab.keyboard.press("Enter")
+    assert wait_for_result(tab)["bars"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_all_without_scrolling_sideways(tab, page_url, theme):
+    tab.set_viewport_size(PHONE)
+    tab.goto(f"{page_url}/?__theme={theme}")
+    tab.wait_for_selector("#examples button")
+    choose_example(tab, "akiec")
+    width = tab.evaluate("document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+    image, verdict = (tab.locator(part).bounding_box() for part in ("#image", "#verdict"))
+    assert verdict["y"] >= image["y"] + image["height"]
+    assert tab.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+
+
+def test_a_desktop_shows_the_result_beside_the_image(tab):
+    choose_example(tab, "vasc")
+    image, verdict = (tab.locator(part).bounding_box() for part in ("#image", "#verdict"))
+    assert verdict["x"] >= image["x"] + image["width"]
+    assert abs(verdict["y"] - image["y"]) < 5

@@ -1,0 +1,76 @@
+import json
+
+import pytest
+
+from hf_lesion.errors import InputError
+from hf_lesion.files import whole_file, whole_folder, write_json, write_text
+
+
+def fill_and_fail(target, **options):
+    with whole_folder(target, **options) as partial:
+        (partial / "a.txt").write_text("new")
+        raise RuntimeError("killed")
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with whole_folder(tmp_path / "deep" / "out") as partial:
+        (partial / "a.txt").write_text("a")
+        assert not (tmp_path / "deep" / "out").exists()
+    assert [file.name for file in (tmp_path / "deep").rglob("*")] == ["out", "a.txt"]
+
+
+def test_a_failed_folder_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError):
+        fill_and_fail(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_filled_folder_is_not_overwritten_unless_asked(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+    with (
+        pytest.raises(
+            InputError,
+            match=r"out is there already\. Pass --overwrite to replace it, or another --output\.$",
+        ),
+        whole_folder(target),
+    ):
+        pass
+    with pytest.raises(RuntimeError):
+        fill_and_fail(target, overwrite=True)
+    assert (target / "old.txt").read_text() == "old"
+    with whole_folder(target, overwrite=True) as partial:
+        (partial / "new.txt").write_text("new")
+    assert [file.name for file in target.iterdir()] == ["new.txt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_leftovers_of_a_kill_are_swept_away(tmp_path):
+    (tmp_path / ".partial-out-0123abcd").mkdir()
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def write_half(target):
+    with whole_file(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError("killed")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "a.txt"
+    write_text(target, "first")
+    with pytest.raises(RuntimeError):
+        write_half(target)
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"é": None})
+    with pytest.raises(ValueError, match="Out of range float values"):
+        write_json(target, {"score": float("nan")})
+    assert json.loads(target.read_text(encoding="utf-8")) == {"é": None}

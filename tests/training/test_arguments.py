@@ -1,0 +1,88 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from hf_lesion.errors import InputError
+from hf_lesion.training.arguments import build_parser, parse_arguments
+
+CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
+
+
+def parse(*words, tmp_path):
+    return parse_arguments(build_parser("test"), [*words, "--output_dir", str(tmp_path / "out")])
+
+
+def write_recipe(tmp_path, text):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
+    recipe = write_recipe(
+        tmp_path, "model: resnet18\nlearning_rate: 1e-2\nseed: 7\nmodel_args: {drop_rate: 0.1}\n"
+    )
+    model, chosen, training = parse("--config", recipe, "--seed", "9", tmp_path=tmp_path)
+    assert (model.model, model.model_args) == ("resnet18", {"drop_rate": 0.1})
+    assert (training.seed, training.learning_rate) == (9, 0.01)
+    assert chosen.augmentation == "standard"
+
+
+@pytest.mark.parametrize("recipe", sorted(CONFIGS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_of_ours_is_understood(recipe, tmp_path):
+    # bf16 needs a GPU that has it; whether it is asked for is not the question here.
+    model, _, training = parse("--config", str(recipe), "--bf16", "false", tmp_path=tmp_path)
+    assert model.model
+    assert training.metric_for_best_model == "balanced_accuracy"
+
+
+def test_model_args_on_the_command_line_are_json(tmp_path):
+    model, _, _ = parse("--model_args", '{"widths": [4, 8]}', tmp_path=tmp_path)
+    assert model.model_args == {"widths": [4, 8]}
+    with pytest.raises(InputError, match=r'^--model_args takes JSON such as {"drop_rate": 0\.2}: '):
+        parse("--model_args", "widths=4", tmp_path=tmp_path)
+
+
+def test_save_steps_alone_switches_to_steps(tmp_path):
+    _, _, training = parse("--save_steps", "3", tmp_path=tmp_path)
+    assert (training.save_strategy, training.eval_strategy) == ("steps", "steps")
+    assert training.eval_steps == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "modle: cnn\nlr: 1\n",
+            "recipe.yaml has unknown keys: lr, modle. "
+            "scripts/train.py --help lists the known ones.",
+        ),
+        ("- cnn\n", "recipe.yaml must hold `key: value` lines, got a list."),
+    ],
+)
+def test_a_wrong_recipe_is_explained(tmp_path, text, message):
+    recipe = write_recipe(tmp_path, text)
+    with pytest.raises(InputError, match=re.escape(message) + "$"):
+        parse("--config", recipe, tmp_path=tmp_path)
+
+
+def test_a_missing_recipe_says_where_recipes_are(tmp_path):
+    message = f"No recipe at {tmp_path}/none.yaml. Recipes are in scripts/configs/."
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        parse(f"--config={tmp_path}/none.yaml", tmp_path=tmp_path)
+
+
+def test_smoothing_that_would_be_ignored_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has no effect beside our loss: pass --label_smoothing"):
+        parse("--label_smoothing_factor", "0.1", tmp_path=tmp_path)
+
+
+def test_an_output_folder_is_asked_for():
+    with pytest.raises(InputError, match=r"^Pass --output_dir DIR"):
+        parse_arguments(build_parser("test"), [])
+
+
+def test_a_misspelt_flag_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"--learning_rat'"):
+        parse("--learning_rat", "1", tmp_path=tmp_path)

@@ -1,0 +1,91 @@
+import numpy as np
+import torch
+from datasets import load_dataset
+from PIL import Image
+from torchvision.transforms import v2
+
+from hf_lesion.models.preprocessing import Preprocessing
+from hf_lesion.models.transforms import build_train_transform
+from hf_lesion.training.samples import LesionSamples, collate, sample_seed
+
+TRANSFORM = build_train_transform(Preprocessing(24, (0.5,) * 3, (0.5,) * 3), "strong")
+
+
+def build_samples(sample_dataset, **options):
+    rows = load_dataset(str(sample_dataset), split="train")
+    return LesionSamples(rows, options.pop("transform", TRANSFORM), **options)
+
+
+def test_a_sample_is_a_function_of_seed_epoch_and_index(sample_dataset):
+    first, second = (build_samples(sample_dataset, seed=5) for _ in range(2))
+    torch.manual_seed(1)
+    expected = first[3]["pixel_values"]
+    torch.manual_seed(2)
+    second[9], second[1]  # whatever was read before
+    assert torch.equal(second[3]["pixel_values"], expected)
+    second.set_epoch(1)
+    assert not torch.equal(second[3]["pixel_values"], expected)
+    second.set_epoch(0)
+    assert torch.equal(second[3]["pixel_values"], expected)
+    other_seed = build_samples(sample_dataset, seed=6)
+    assert not torch.equal(other_seed[3]["pixel_values"], expected)
+
+
+def test_the_global_generator_is_left_alone(sample_dataset):
+    samples = build_samples(sample_dataset)
+    before = torch.get_rng_state()
+    samples[0]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_give_the_same_batches(sample_dataset):
+    samples = build_samples(sample_dataset)
+
+    def batches(workers):
+        return list(
+            torch.utils.data.DataLoader(samples, 16, num_workers=workers, collate_fn=collate)
+        )
+
+    for alone, shared in zip(batches(0), batches(2), strict=True):
+        assert torch.equal(alone["pixel_values"], shared["pixel_values"])
+        assert torch.equal(alone["labels"], shared["labels"])
+
+
+def test_labels_and_pixels_are_those_of_the_row(sample_dataset):
+    rows = load_dataset(str(sample_dataset), split="train")
+    samples = build_samples(sample_dataset, transform=v2.PILToTensor())
+    for index in (0, len(rows) - 1):
+        sample = samples[index]
+        assert sample["labels"] == rows[index]["label"]
+        expected = np.asarray(rows[index]["image"].convert("RGB"))
+        assert np.array_equal(sample["pixel_values"].permute(1, 2, 0).numpy(), expected)
+
+
+def test_weighted_draws_follow_the_weights_and_change_each_epoch(sample_dataset):
+    rows = load_dataset(str(sample_dataset), split="train")
+    weights = torch.tensor([1.0 if label == 4 else 0.0 for label in rows["label"]])
+    samples = build_samples(sample_dataset, weights=weights)
+    assert len(samples) == len(rows)
+    assert {samples[index]["labels"] for index in range(20)} == {4}
+    first = samples.drawn.clone()
+    samples.set_epoch(1)
+    assert not torch.equal(samples.drawn, first)
+    samples.set_epoch(0)
+    assert torch.equal(samples.drawn, first)
+
+
+def test_seeds_do_not_repeat():
+    seeds = {sample_seed(s, e, i) for s in range(5) for e in range(10) for i in range(-1, 100)}
+    assert len(seeds) == 5 * 10 * 101
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_collate_stacks():
+    samples = [{"pixel_values": torch.full((3, 2, 2), float(i)), "labels": i} for i in range(3)]
+    batch = collate(samples)
+    assert batch["pixel_values"].shape == (3, 3, 2, 2)
+    assert batch["labels"].tolist() == [0, 1, 2]
+
+
+def test_images_of_other_modes_are_read(tmp_path):
+    assert TRANSFORM(Image.new("CMYK", (30, 20))).shape == (3, 24, 24)

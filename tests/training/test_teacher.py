@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from hf_lesion.errors import InputError
+from hf_lesion.models.build import load_classifier
+from hf_lesion.models.preprocessing import Preprocessing, preprocessing_of
+from hf_lesion.training.teacher import TeacherCollator
+
+STUDENT = Preprocessing(64, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
+
+
+@pytest.fixture
+def teacher(tiny_timm_model):
+    return load_classifier(str(tiny_timm_model))
+
+
+def build_samples(images):
+    mean, std = torch.tensor(STUDENT.mean), torch.tensor(STUDENT.std)
+    return [
+        {
+            "pixel_values": (image - mean[:, None, None]) / std[:, None, None],
+            "labels": index % 7,
+            "taught": True,
+        }
+        for index, image in enumerate(images)
+    ]
+
+
+def test_the_teacher_sees_the_students_pixels_in_its_own_scale(teacher):
+    model, processor = teacher
+    images = torch.nn.functional.interpolate(torch.rand(9, 3, 5, 6), (64, 64))
+    own = preprocessing_of(processor)
+    mean, std = torch.tensor(own.mean), torch.tensor(own.std)
+    normalised = (images - mean[:, None, None]) / std[:, None, None]
+    expected = model.eval()(pixel_values=normalised).logits.softmax(dim=1)
+    collator = TeacherCollator(model, own, STUDENT, weight=1.0)
+    labels = collator(build_samples(images))["labels"]
+    assert torch.allclose(labels, expected, atol=1e-5)
+    assert expected.std(dim=0).mean() > 0.02  # answers that tell images apart
+
+
+def test_the_weight_mixes_teacher_and_truth(teacher):
+    model, processor = teacher
+    samples = build_samples(torch.rand(7, 3, 64, 64))
+    own = preprocessing_of(processor)
+    soft = TeacherCollator(model, own, STUDENT, weight=1.0)(samples)["labels"]
+    mixed = TeacherCollator(model, own, STUDENT, weight=0.25)(samples)["labels"]
+    assert torch.allclose(mixed, 0.25 * soft + 0.75 * torch.eye(7), atol=1e-6)
+    assert torch.allclose(mixed.sum(dim=1), torch.ones(7))
+
+
+def test_another_size_is_resized(teacher):
+    model, processor = teacher
+    student = Preprocessing(48, STUDENT.mean, STUDENT.std)
+    collator = TeacherCollator(model, preprocessing_of(processor), student, weight=1.0)
+    batch = collator([{"pixel_values": torch.rand(3, 48, 48), "labels": 2, "taught": True}])
+    assert batch["pixel_values"].shape == (1, 3, 48, 48)
+    assert batch["labels"].shape == (1, 7)
+
+
+def test_a_weight_outside_its_range_is_refused(teacher):
+    model, processor = teacher
+    with pytest.raises(
+        InputError, match=r"^Expected --teacher_weight above 0 and at most 1, got 0\.$"
+    ):
+        TeacherCollator(model, preprocessing_of(processor), STUDENT, weight=0)
+
+
+def test_an_evaluation_keeps_its_class_ids(teacher):
+    model, processor = teacher
+    collator = TeacherCollator(model, preprocessing_of(processor), STUDENT, weight=1.0)
+    samples = [{**sample, "taught": False} for sample in build_samples(torch.rand(3, 3, 64, 64))]
+    assert collator(samples)["labels"].tolist() == [0, 1, 2]

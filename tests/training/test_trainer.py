@@ -1,0 +1,185 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from transformers import pipeline
+
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+from hf_lesion.training.arguments import build_parser, parse_arguments
+from hf_lesion.training.trainer import read_splits, train
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "scripts" / "configs"
+TINY_CNN = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": []}'
+
+
+def run(output_dir, dataset, *words, model="cnn"):
+    argv = ["--model", model, "--image_size", "32", "--dataset", str(dataset)]
+    argv += ["--model_args", TINY_CNN] if model == "cnn" else []
+    argv += ["--output_dir", str(output_dir), "--per_device_train_batch_size", "8"]
+    argv += ["--disable_tqdm", "true", "--imbalance", "sqrt_sampler", *words]
+    return train(*parse_arguments(build_parser("test"), argv))
+
+
+def weights_of(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def differing(first, second):
+    return [key for key in first if not torch.equal(first[key], second[key])]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, sample_dataset):
+    return run(tmp_path_factory.mktemp("run") / "out", sample_dataset, "--num_train_epochs", "2")
+
+
+def test_a_run_leaves_a_model_that_pipeline_loads(finished):
+    answer = pipeline("image-classification", model=str(finished.output_dir), top_k=7)(
+        Image.new("RGB", (200, 150), "tan")
+    )
+    assert sorted(entry["label"] for entry in answer) == list(CODES)
+
+
+def test_a_run_leaves_its_record_and_curves_and_no_pickle(finished, sample_dataset):
+    folder = finished.output_dir
+    record = json.loads((folder / "training.json").read_text())
+    assert record == json.loads(json.dumps(finished.record))
+    prepared = json.loads((sample_dataset / "prepared.json").read_text())
+    assert record["dataset"]["fingerprint"] == prepared["fingerprint"]
+    assert record["dataset"]["synthetic"] is True
+    assert record["seed"] == 42
+    assert record["epochs"] == 2
+    assert set(record["provenance"]) >= {"command", "versions", "git_revision", "time"}
+    assert 0 <= record["best_balanced_accuracy"] <= 1
+    assert Image.open(folder / "curves.png").size == (1200, 480)
+    assert not [file for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".pkl")]
+
+
+def test_the_best_epoch_is_what_is_kept(finished):
+    history = finished.record["history"]
+    scores = {e["step"]: e["eval_balanced_accuracy"] for e in history if "eval_loss" in e}
+    assert len(scores) == 2
+    best = max(scores.values())
+    assert finished.record["best_balanced_accuracy"] == best
+    assert scores[finished.record["best_step"]] == best
+    checkpoint = finished.output_dir / f"checkpoint-{finished.record['best_step']}"
+    assert differing(weights_of(checkpoint), weights_of(finished.output_dir)) == []
+
+
+def test_the_same_seed_gives_the_same_weights(finished, sample_dataset, tmp_path):
+    again = run(tmp_path / "again", sample_dataset, "--num_train_epochs", "2")
+    assert differing(weights_of(again.output_dir), weights_of(finished.output_dir)) == []
+    other = run(tmp_path / "other", sample_dataset, "--num_train_epochs", "2", "--seed", "1")
+    assert differing(weights_of(other.output_dir), weights_of(finished.output_dir))
+
+
+class StopError(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize("model", ["cnn", "test_resnet"])
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(
+    sample_dataset, tmp_path, monkeypatch, model
+):
+    """Stop in the middle of the second epoch, past a checkpoint in the middle of it."""
+    options = ["--num_train_epochs", "2", "--save_steps", "5", "--save_total_limit", "9"]
+    whole = run(tmp_path / "whole", sample_dataset, *options, model=model)
+    from hf_lesion.training.callbacks import ClockCallback
+
+    original = ClockCallback.on_step_end
+
+    def cut_off(self, args, state, control, **kwargs):
+        original(self, args, state, control, **kwargs)
+        if state.global_step == 12:
+            raise StopError
+
+    monkeypatch.setattr(ClockCallback, "on_step_end", cut_off)
+    with pytest.raises(StopError):
+        run(tmp_path / "cut", sample_dataset, *options, model=model)
+    monkeypatch.undo()
+    assert not (tmp_path / "cut" / "training.json").exists()
+    resumed = run(
+        tmp_path / "cut", sample_dataset, *options, "--resume_from_checkpoint", "true", model=model
+    )
+    last = f"checkpoint-{whole.record['steps']}"
+    assert whole.record["steps"] > 12
+    expected, got = weights_of(whole.output_dir / last), weights_of(resumed.output_dir / last)
+    assert differing(expected, got) == []
+
+
+def test_a_finished_folder_is_not_trained_over(finished, sample_dataset):
+    message = (
+        f"{finished.output_dir} holds a training run. Pass --resume_from_checkpoint true to go on "
+        "with it, or another --output_dir."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        run(finished.output_dir, sample_dataset)
+
+
+def test_the_clock_asks_for_checkpoints(sample_dataset, tmp_path):
+    options = ["--max_steps", "3", "--checkpoint_minutes", "0", "--save_total_limit", "9"]
+    run(tmp_path / "out", sample_dataset, *options)
+    saved = sorted(folder.name for folder in (tmp_path / "out").glob("checkpoint-*"))
+    assert saved == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+
+
+def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
+    options = ["--max_steps", "2", "--teacher", str(finished.output_dir)]
+    taught = run(tmp_path / "taught", sample_dataset, *options, "--teacher_weight", "1.0")
+    alone = run(tmp_path / "alone", sample_dataset, "--max_steps", "2")
+    assert differing(weights_of(taught.output_dir), weights_of(alone.output_dir))
+    assert taught.record["recipe"]["teacher"] == str(finished.output_dir)
+
+
+@pytest.mark.parametrize("name", ["resnet50_gpu", "densenet121_gpu"])
+def test_recipes_for_a_gpu_take_two_steps_here(name, sample_dataset, tmp_path):
+    """On random weights, in float32 and small, since there is neither a GPU nor a network."""
+    argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
+    argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--bf16", "false"]
+    argv += ["--pretrained", "false", "--image_size", "64", "--dataloader_num_workers", "0"]
+    argv += ["--per_device_train_batch_size", "4", "--disable_tqdm", "true"]
+    finished = train(*parse_arguments(build_parser("test"), argv))
+    assert finished.record["steps"] == 2
+    assert finished.record["parameters"] > 6_000_000
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn_student", "resnet18", "densenet121", "resnet50"])
+def test_plain_recipes_run_offline_as_they_are(name, sample_dataset, tmp_path):
+    argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
+    argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "1", "--disable_tqdm", "true"]
+    argv += ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false"]
+    argv += ["--per_device_train_batch_size", "2"]
+    assert train(*parse_arguments(build_parser("test"), argv)).record["steps"] == 1
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"prepare_data\.py"):
+        read_splits(str(tmp_path))
+
+
+def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path):
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
+    launch += ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no"]
+    launch += ["--dynamo_backend", "no", str(ROOT / "scripts" / "train.py")]
+    words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
+    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2"]
+    done = subprocess.run([*launch, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"Model, training.json and curves.png: {tmp_path / 'out'}" in done.stdout
+    assert (tmp_path / "out" / "training.json").is_file()
+
+
+def test_a_mistake_is_one_line(tmp_path):
+    script = [sys.executable, str(ROOT / "scripts" / "train.py")]
+    words = ["--dataset", str(tmp_path), "--output_dir", str(tmp_path / "out")]
+    done = subprocess.run([*script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: .*prepare_data\.py.*\n", done.stderr), done.stderr
