@@ -76,6 +76,7 @@ def load_models(folders: Sequence[Path]) -> tuple[dict[str, "LesionClassifier"],
 
 def read_measure(classifier: "LesionClassifier") -> Measure | None:
     """Return the balanced accuracy that `report.json` beside the weights holds, if there is one."""
+    # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
     file = Path(classifier.model.name_or_path) / REPORT
     if not file.is_file():
         return None
@@ -128,7 +129,7 @@ def _one_line(error: Exception) -> str:
 
 def _balanced_accuracy(report: object, split: str) -> float | None:
     part = report.get(split) if isinstance(report, Mapping) else None
-    metrics = part.get("metrics", part) if isinstance(part, Mapping) else None
+    metrics = part.get("metrics") if isinstance(part, Mapping) else None
     value = metrics.get("balanced_accuracy") if isinstance(metrics, Mapping) else None
     if isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1:
         return float(value)

@@ -4,6 +4,7 @@ import base64
 import binascii
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
@@ -19,23 +20,28 @@ UNNAMED = "The image"
 Upload = Image.Image | InputError | None
 
 
-class SafeImage(gr.Image):
-    """An image component that reads every upload with `load_image`.
+def build_image_input(**options: Any) -> gr.Image:
+    """Build an image component that reads every upload with `load_image`.
 
-    The handler gets an upright RGB image, None, or the `InputError` itself: gr.Image would raise
-    before the handler runs, and the visitor would see a bare "Error" beside an old result.
+    The handler gets an upright RGB image, None, or the `InputError` itself: gr.Image alone would
+    raise before the handler runs, and the visitor would see a bare "Error" beside an old result.
+
+    Args:
+        options: What `gr.Image` takes.
     """
+    image = gr.Image(type="pil", **options)
+    # Not a subclass: gradio writes a .pyi file beside the source of every subclass.
+    image.preprocess = _read_payload
+    return image
 
-    is_template = True
 
-    def preprocess(self, payload: ImageData | None) -> Upload:
-        """Return the image in `payload`, or the reason why it can't be read."""
-        if payload is None:
-            return None
-        try:
-            return read_upload(payload)
-        except InputError as error:
-            return error
+def _read_payload(payload: ImageData | None) -> Upload:
+    if payload is None:
+        return None
+    try:
+        return read_upload(payload)
+    except InputError as error:
+        return error
 
 
 def read_upload(payload: ImageData) -> Image.Image:

@@ -11,7 +11,7 @@ import messages
 from answers import PREDICTED, Answer, build_answer, describe
 from catalogue import knows_only_drawings, read_measure
 from gallery import draw_examples, embed
-from intake import MAX_FILE_BYTES, SafeImage, Upload
+from intake import MAX_FILE_BYTES, Upload, build_image_input
 from PIL import Image
 from theme import STYLE, build_theme
 
@@ -169,11 +169,10 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def _build_inputs(page: Page, drawn_only: bool) -> tuple[SafeImage, gr.HTML, gr.Component]:
-    image = SafeImage(
+def _build_inputs(page: Page, drawn_only: bool) -> tuple[gr.Image, gr.HTML, gr.Component]:
+    image = build_image_input(
         label="Dermoscopic image",
         sources=["upload", "clipboard", "webcam"],
-        type="pil",
         format="png",
         height=300,
         buttons=["fullscreen"],
@@ -232,7 +231,7 @@ def _build_outputs() -> tuple[list[gr.Component], gr.Dropdown]:
 
 def _connect(
     page: Page,
-    image: SafeImage,
+    image: gr.Image,
     strip: gr.HTML,
     model: gr.Component,
     target: gr.Dropdown,
@@ -253,7 +252,7 @@ def _connect(
     shown.then(None, js=SHOW_RESULT, api_visibility="private")
 
 
-def _build_api(page: Page, image: SafeImage, model: gr.Component, target: gr.Dropdown) -> None:
+def _build_api(page: Page, image: gr.Image, model: gr.Component, target: gr.Dropdown) -> None:
     """Add the two public calls; they hang on a button that no one sees."""
     hidden = gr.Button(visible=False)
     result = gr.JSON(visible=False, label="Classification")

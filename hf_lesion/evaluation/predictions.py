@@ -54,7 +54,7 @@ def parse_predictions(stream: TextIO) -> Predictions:
     )
     return Predictions(
         image_ids=tuple(table["image_id"]),
-        references=table["reference"].map(LABEL2ID).to_numpy(dtype=np.int64),
+        references=np.asarray(table["reference"].map(LABEL2ID), dtype=np.int64),
         probabilities=table[list(CODES)].to_numpy(dtype=np.float64),
         lesion_ids=tuple(table["lesion_id"]) if "lesion_id" in table else None,
     )

@@ -93,12 +93,12 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         InputError: If the CSV is malformed, or an image is missing or there twice.
     """
     truth = read_ground_truth(ground_truth)
-    files = _find_images(folder, truth["image_id"])
+    files = _find_images(folder, truth["image_id"].tolist())
     lesion_ids = tuple(truth["lesion_id"]) if "lesion_id" in truth else None
     return EvaluationSet(
         name=name,
         image_ids=tuple(truth["image_id"]),
-        references=truth["dx"].map(LABEL2ID).to_numpy(dtype=np.int64),
+        references=np.asarray(truth["dx"].map(LABEL2ID), dtype=np.int64),
         lesion_ids=lesion_ids,
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),

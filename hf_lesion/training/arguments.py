@@ -137,7 +137,8 @@ class LesionTrainingArguments(TrainingArguments):
             self.eval_steps = self.save_steps
         super().__post_init__()
         # Pinned memory is for copies to a GPU; without one torch only warns about it.
-        self.dataloader_pin_memory = self.dataloader_pin_memory and torch.cuda.is_available()
+        if not torch.cuda.is_available():
+            self.dataloader_pin_memory = False
 
 
 Arguments = tuple[ModelArguments, RecipeArguments, LesionTrainingArguments]

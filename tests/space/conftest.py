@@ -35,7 +35,7 @@ def give_evidence(classifier):
     """Turn the head so that every class has a heatmap and no probability is nearly 0 or 1.
 
     The features are not negative: where every weight of the head is positive, every place with a
-    feature speaks for every class. With weights of both signs, which classes have a heatmap is luck.
+    feature speaks for every class. With weights of both signs, what has a heatmap is luck.
     """
     head = [layer for layer in classifier.model.modules() if isinstance(layer, torch.nn.Linear)][-1]
     images = [draw_lesion(code, seed=seed)[0] for seed, code in enumerate(CODES)]

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,6 +64,11 @@ def choose_example(tab, code):
     return wait_for_result(tab)
 
 
+def clear_image(tab):
+    tab.locator("#image").get_by_label(re.compile("clear|remove", re.IGNORECASE)).click()
+    tab.wait_for_selector("#verdict .empty")
+
+
 def wait_for_result(tab, old=None):
     """Wait until everything that the page shows differs from `old`; return what it shows."""
     for _ in range(TIMEOUT // POLL):
@@ -116,12 +122,29 @@ def test_another_class_gives_another_heatmap_and_the_same_bars(tab):
     assert f"Grad-CAM for {NAMES[other]}." in tab.inner_text("#caption")
 
 
+@pytest.mark.parametrize("first", ["upload", "example"])
+def test_a_sixteen_bit_upload_is_read_safely_after_whatever_came_before(tab, tmp_path, first):
+    if first == "example":
+        choose_example(tab, "bkl")
+        clear_image(tab)
+    grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray((grey // 257).astype(np.uint8)).save(tmp_path / "same.png")
+    tab.set_input_files("#image input[type=file]", tmp_path / "grey.png")
+    sixteen = wait_for_result(tab)
+    clear_image(tab)
+    tab.set_input_files("#image input[type=file]", tmp_path / "same.png")
+    eight = wait_for_result(tab)
+    values = [dict(shown["bars"]) for shown in (sixteen, eight)]
+    for code in CODES:
+        assert float(values[0][code]) == pytest.approx(float(values[1][code]), abs=1e-2)
+
+
 def test_a_bad_file_replaces_the_old_result_by_a_plain_message(tab, tmp_path):
     choose_example(tab, "df")
     words = tmp_path / "words.jpg"
     words.write_text("These are words, not pixels.")
-    tab.locator("#image").get_by_label(re.compile("clear|remove", re.IGNORECASE)).click()
-    tab.wait_for_selector("#verdict .empty")
+    clear_image(tab)
     tab.set_input_files("#image input[type=file]", words)
     tab.wait_for_selector("#verdict .problem")
     assert "words.jpg can't be read as an image" in tab.inner_text("#verdict")

@@ -1,0 +1,34 @@
+import re
+from pathlib import Path
+
+from hf_lesion.labels import DIAGNOSES, NOTICE
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_diagnoses_is_that_of_the_code():
+    rows = [
+        f"| `{d.code}` | {d.name} | {'yes' if d.malignant else 'no'} | {d.sentence} |"
+        for d in DIAGNOSES
+    ]
+    block = re.search(r"<!-- diagnoses.*?-->\n(.*?)<!-- /diagnoses -->", README, re.S)
+    assert block.group(1).splitlines()[2:] == rows
+
+
+def test_the_two_commands_and_the_notice_are_in_the_first_screen():
+    screen = "\n".join(README.splitlines()[:24])
+    assert "make demo" in screen
+    assert "make test" in screen
+    assert "Not a medical device" in screen
+    assert "not a medical device" in NOTICE
+
+
+def test_every_file_that_is_named_exists():
+    named = set(re.findall(r"(?:scripts|space|tests|hf_lesion)/[\w/]+\.(?:py|yaml)", README))
+    assert len(named) > 8
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+    recipes = set(re.findall(r"`(\w+\.yaml)`", README))
+    assert [name for name in recipes if not (ROOT / "scripts" / "configs" / name).is_file()] == []
+    every = {file.name for file in (ROOT / "scripts" / "configs").glob("*.yaml")}
+    assert {name for name in every if not name.startswith("sample_")} == recipes
