@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -11,7 +13,9 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 
-TEMPORARY = ".partial-"
+# A half-written folder carries the process that writes it; the old one waits under another name.
+PARTIAL = ".partial-"
+REPLACED = ".replaced-"
 
 
 @contextlib.contextmanager
@@ -25,13 +29,13 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises:
         InputError: If `target` is there already and not empty and `overwrite` is false.
     """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
     if not overwrite and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(
             f"{target} is there already. Pass --overwrite to replace it, or another --output."
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target)
-    partial = target.with_name(f"{TEMPORARY}{target.name}-{uuid.uuid4().hex[:8]}")
+    partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}-{_unique()}")
     partial.mkdir()
     try:
         yield partial
@@ -47,7 +51,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `target`, since many writers choose a format by it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{target.name}")
+    partial = target.with_name(f"{PARTIAL}{_unique()}-{target.name}")
     try:
         yield partial
         os.replace(partial, target)
@@ -62,22 +66,56 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `target`, whole or not at all; NaN is refused."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    """Write `value` as indented JSON to `target`, whole or not at all; NaN becomes null."""
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(target, text + "\n")
 
 
+def without_nan(value: Any) -> Any:
+    """Return a copy with None for every NaN and infinity: JSON has neither."""
+    if isinstance(value, dict):
+        return {name: without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def remove_leftovers(target: Path) -> None:
-    """Remove what interrupted runs of `whole_folder` left beside `target`."""
-    for leftover in target.parent.glob(f"{TEMPORARY}{target.name}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Sweep up after runs of `whole_folder` that were killed; those still running are left alone.
+
+    A kill while one folder replaced another may have left the old one parked: it is put back.
+    """
+    name = re.escape(target.name)
+    for entry in list(target.parent.iterdir()):
+        if found := re.fullmatch(rf"{re.escape(PARTIAL)}{name}-(\d+)-[0-9a-f]+", entry.name):
+            if not _is_running(int(found[1])):
+                shutil.rmtree(entry, ignore_errors=True)
+        elif re.fullmatch(rf"{re.escape(REPLACED)}{name}-[0-9a-f]+", entry.name):
+            if target.exists():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                os.replace(entry, target)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _unique() -> str:
+    return uuid.uuid4().hex[:8]
 
 
 def _replace_folder(partial: Path, target: Path) -> None:
     if not target.exists():
         os.replace(partial, target)
         return
-    old = target.with_name(f"{TEMPORARY}{target.name}-{uuid.uuid4().hex[:8]}")
+    old = target.with_name(f"{REPLACED}{target.name}-{_unique()}")
     os.replace(target, old)
     os.replace(partial, target)
     shutil.rmtree(old, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from transformers import BaseImageProcessor, PreTrainedModel
+from transformers.utils import cached_file
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.heatmap import Heatmaps, explain
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_classifier
+from hf_lesion.pixels import load_image
 
-MAX_PIXELS = 40_000_000
 RECORD = "training.json"
-SIXTEEN_BIT = 65535
-EIGHT_BIT = 255
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Explanation:
     """Heatmaps and the probabilities of the same forward pass.
 
     Attributes:
-        heatmaps: (N, H, W) float32 in [0, 1] over the whole frame of each image, each rescaled to
-            its own maximum; all zero where there is no evidence for the class.
+        heatmaps: (N, H, W) float32 in [0, 1] over the whole frame of each image, each stretched to
+            its own range; all zero where no place stands out for the class.
         targets: (N,) the class ids that were explained.
         probabilities: (N, C) float32.
     """
@@ -88,7 +86,7 @@ class LesionClassifier:
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         folder = Path(source)
         name = folder.resolve().name if folder.is_dir() else str(source)
-        return cls(model, processor, name=name, record=read_record(folder))
+        return cls(model, processor, name=name, record=read_record(str(source), revision=revision))
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -97,7 +95,11 @@ class LesionClassifier:
         return height, width
 
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """Return (B, 3, H, W) pixel values exactly as `pipeline()` makes them."""
+        """Return (B, 3, H, W) pixel values; of 8-bit RGB exactly those that `pipeline()` makes.
+
+        Other modes are read by `load_image` first: `pipeline()` shows a transparent image on black
+        and a 16-bit one as white.
+        """
         rgb = [load_image(image) for image in images]
         return self.processor(images=rgb, return_tensors="pt")["pixel_values"]
 
@@ -163,72 +165,25 @@ def class_id(target: int | str) -> int:
     )
 
 
-def load_image(source: str | Path | Image.Image) -> Image.Image:
-    """Return an image as upright 8-bit RGB, whatever it came as.
+def read_record(source: str, *, revision: str | None = None) -> dict[str, Any]:
+    """Return the training record beside a model's weights, in a folder or on the Hub.
 
-    The first frame of an animation; transparency on white; 16-bit greys rescaled rather than cut
-    off at white. Its size is checked before any pixel is decoded.
+    Returns:
+        What `training.json` says; empty if there is none.
 
     Raises:
-        InputError: If it is not an image, is damaged, or has more than `MAX_PIXELS` pixels.
+        InputError: If it is no JSON.
     """
-    name = "The image" if isinstance(source, Image.Image) else str(source)
-    try:
-        image = source if isinstance(source, Image.Image) else _open(Path(source))
-        if image.width * image.height > MAX_PIXELS:
-            raise InputError(
-                f"{name} has {image.width}×{image.height} pixels; at most {MAX_PIXELS // 10**6} "
-                "million can be read. Make it smaller first."
-            )
-        image.load()
-        return _as_rgb(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise InputError(
-            f"{name} has too many pixels to be read. Make it smaller first."
-        ) from error
-    except (UnidentifiedImageError, SyntaxError, ValueError, OSError) as error:
-        if isinstance(error, InputError | FileNotFoundError | PermissionError):
-            raise
-        raise InputError(
-            f"{name} can't be read as an image ({type(error).__name__}): the file is damaged or "
-            "not an image. Pass a JPEG or PNG."
-        ) from error
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the training record beside a model's weights; empty if there is none."""
-    file = folder / RECORD
-    if not file.is_file():
+    file = cached_file(
+        source,
+        RECORD,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if file is None:
         return {}
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(Path(file).read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}. Train the model again.") from error
-
-
-def _open(path: Path) -> Image.Image:
-    with warnings.catch_warnings():
-        # Its limit is checked here, with a message of our own.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
-        return image
-    if image.mode == "F":
-        raise InputError("Floating-point images can't be shown as colours. Pass 8 or 16 bits.")
-    if image.mode.startswith("I"):
-        return _from_sixteen_bit(image).convert("RGB")
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (EIGHT_BIT,) * 4)
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_sixteen_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
-    full_scale = SIXTEEN_BIT if values.max(initial=0) > EIGHT_BIT else EIGHT_BIT
-    scaled = np.clip(values / full_scale, 0, 1) * EIGHT_BIT
-    return Image.fromarray(scaled.round().astype(np.uint8))

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SECRETS = ("token", "password", "secret")
 PACKAGES = (
     "hf-lesion",
     "torch",
@@ -26,7 +27,7 @@ PACKAGES = (
 def provenance() -> dict[str, Any]:
     """Return the command, package versions, git revision, machine and UTC time of this process."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([Path(sys.argv[0]).name, *mask_secrets(sys.argv[1:])]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git_revision": git_revision(),
         "versions": package_versions(),
@@ -35,6 +36,18 @@ def provenance() -> dict[str, Any]:
             "python": platform.python_version(),
         },
     }
+
+
+def mask_secrets(words: list[str]) -> list[str]:
+    """Return a command line's words without the values of flags that name a token or password."""
+    masked = []
+    hide_next = False
+    for word in words:
+        flag, sign, _ = word.partition("=")
+        is_secret = flag.startswith("-") and any(part in flag.lower() for part in SECRETS)
+        masked.append("***" if hide_next else f"{flag}=***" if is_secret and sign else word)
+        hide_next = is_secret and not sign
+    return masked
 
 
 def package_versions() -> dict[str, str]:

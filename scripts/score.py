@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
 
@@ -126,6 +126,25 @@ def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
     return read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
 
 
+def compare_data(
+    training: dict[str, Any], fingerprint: str | None, arguments: argparse.Namespace
+) -> bool | None:
+    """Return whether the model was trained on this very preparation; None where that is unknown.
+
+    Another preparation may split otherwise: then images of this split may have been trained on.
+    """
+    trained_on = training.get("dataset", {}).get("fingerprint")
+    if arguments.dataset is None or trained_on is None:
+        return None
+    if trained_on != fingerprint:
+        print(
+            f"warning: {arguments.model} was trained on another preparation of the data than "
+            f"{arguments.dataset}. Unless both have the same split, this score is no honest one.",
+            file=sys.stderr,
+        )
+    return trained_on == fingerprint
+
+
 @one_line_errors
 def main() -> None:
     """Read, predict, record, print."""
@@ -139,6 +158,7 @@ def main() -> None:
     quiet_libraries()
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
+    is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
     answers = scoring.predict(classifier, evaluation_set, batch_size=arguments.batch_size)
     found = record.build_record(
         answers,
@@ -146,6 +166,7 @@ def main() -> None:
             "source": evaluation_set.source,
             "split": evaluation_set.name,
             "fingerprint": evaluation_set.fingerprint,
+            "same_as_training": is_same,
         },
         model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
         size=classifier.image_size,

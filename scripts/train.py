@@ -24,9 +24,9 @@ def main() -> None:
 
     run = train(model, recipe, training)
     if training.process_index == 0:
-        best = run.record["best_balanced_accuracy"]
-        score = "not evaluated" if best is None else f"{best:.3f}"
-        print(f"Validation balanced accuracy of the best checkpoint: {score}")
+        best = run.record["best_metric"]
+        score = "not evaluated" if best["value"] is None else f"{best['value']:.3f}"
+        print(f"Validation {best['name']} of the best checkpoint: {score}")
         print(f"Model, training.json and curves.png: {run.output_dir}")
         print(f"Score it: python scripts/score.py --model {run.output_dir} --split test \\")
         print(f"    --dataset {recipe.dataset}")

@@ -7,6 +7,7 @@ skin. What is finished is kept, so an interrupted run goes on where it stopped.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 from hf_lesion.errors import one_line_errors
@@ -57,7 +58,21 @@ def make_dataset(options: argparse.Namespace) -> Path:
         write_sample(raw, options.images, seed=options.seed)
     if not dataset.exists():
         prepare(raw, dataset, seed=options.seed)
+    check_dataset(dataset, options)
     return dataset
+
+
+def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
+    """Raise InputError if an earlier run drew other images than are asked for now."""
+    from hf_lesion.errors import InputError
+
+    prepared = json.loads((dataset / "prepared.json").read_text(encoding="utf-8"))
+    drawn = (sum(prepared["images"].values()), prepared["seed"])
+    if drawn != (options.images, options.seed):
+        raise InputError(
+            f"{options.output} holds {drawn[0]} images of seed {drawn[1]}. Pass another --output, "
+            "or remove that folder."
+        )
 
 
 def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namespace) -> None:
@@ -79,7 +94,8 @@ def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namesp
     }
     argv = [word for key, value in words.items() for word in (f"--{key}", str(value))]
     run = train(*parse_arguments(build_parser(""), argv))
-    print(f"{name}: validation balanced accuracy {run.record['best_balanced_accuracy']:.2f}")
+    best = run.record["best_metric"]["value"]
+    print(f"{name}: validation balanced accuracy {best or float('nan'):.2f}")
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def build_answer(classifier: LesionClassifier, image: Image.Image, target: str) 
     heatmap = explanation.heatmaps[0]
     if not heatmap.any():
         notice = (
-            f"No evidence for {NAMES[code]} in the last layer: no place in the image speaks for "
-            "this class, so there is nothing to colour."
+            f"No evidence for {NAMES[code]} in the last layer: no place in the image stands out "
+            "for this class, so there is nothing to colour."
         )
         return Answer(explanation.probabilities[0], code, picture, None, notice)
     return Answer(explanation.probabilities[0], code, picture, overlay(picture, heatmap), "")

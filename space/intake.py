@@ -11,7 +11,7 @@ from gradio.data_classes import ImageData
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.inference import load_image
+from hf_lesion.pixels import load_image
 
 MAX_FILE_BYTES = 10 * 2**20
 BASE64_GROWTH = 4 / 3

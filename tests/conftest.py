@@ -27,7 +27,9 @@ REAL_DATA = ROOT.parent / "shared" / "data" / "HAM10000"
 SAMPLE_IMAGES = 84
 LOGIT_SPREAD = 3.0
 
-torch.set_num_threads(2)
+# One thread here and in the scripts that tests start: the workers share the cores between them.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):

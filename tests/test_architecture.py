@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"errors", "files", "provenance"}
+BASE = {"errors", "files", "pixels", "provenance"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "pixels": {"errors"},
     "provenance": set(),
     "labels": set(),
     "overlays": set(),

@@ -3,7 +3,9 @@ import json
 import pytest
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_file, whole_folder, write_json, write_text
+from hf_lesion.files import remove_leftovers, whole_file, whole_folder, write_json, write_text
+
+NO_PROCESS = 2**22 + 1  # above the kernel's largest process id
 
 
 def fill_and_fail(target, **options):
@@ -47,7 +49,7 @@ def test_a_filled_folder_is_not_overwritten_unless_asked(tmp_path):
 
 
 def test_leftovers_of_a_kill_are_swept_away(tmp_path):
-    (tmp_path / ".partial-out-0123abcd").mkdir()
+    (tmp_path / f".partial-out-{NO_PROCESS}-0123abcd").mkdir()
     with whole_folder(tmp_path / "out"):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
@@ -68,9 +70,27 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_json_refuses_nan_and_keeps_the_old_file(tmp_path):
+def test_a_running_neighbour_is_left_alone(tmp_path):
+    with whole_folder(tmp_path / "set-sharp") as sibling, whole_folder(tmp_path / "set") as first:
+        with whole_folder(tmp_path / "other"):
+            pass
+        remove_leftovers(tmp_path / "set")
+        assert sibling.is_dir()
+        assert first.is_dir()
+
+
+def test_a_kill_in_the_middle_of_a_replacement_loses_nothing(tmp_path):
+    parked = tmp_path / ".replaced-out-0123abcd"
+    parked.mkdir()
+    (parked / "old.txt").write_text("old")
+    remove_leftovers(tmp_path / "out")
+    assert (tmp_path / "out" / "old.txt").read_text() == "old"
+
+
+def test_json_has_null_for_nan_and_infinity(tmp_path):
     target = tmp_path / "a.json"
-    write_json(target, {"é": None})
-    with pytest.raises(ValueError, match="Out of range float values"):
-        write_json(target, {"score": float("nan")})
-    assert json.loads(target.read_text(encoding="utf-8")) == {"é": None}
+    write_json(target, {"é": [float("nan"), 1.5, (float("-inf"), "nan")], "n": 3})
+    assert json.loads(target.read_text(encoding="utf-8")) == {
+        "é": [None, 1.5, [None, "nan"]],
+        "n": 3,
+    }

@@ -1,4 +1,4 @@
-import io
+import shutil
 import threading
 
 import numpy as np
@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import pipeline
 
 from hf_lesion.errors import InputError
-from hf_lesion.inference import MAX_PIXELS, LesionClassifier, class_id, load_image
+from hf_lesion.inference import LesionClassifier, class_id
 from hf_lesion.labels import CODES
 
 
@@ -22,12 +22,6 @@ def images():
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 256, (6, 5, 6, 3), dtype=np.uint8)
     return [Image.fromarray(c).resize((200, 150), Image.Resampling.BICUBIC) for c in colours]
-
-
-def noise_image(mode, size=(24, 18)):
-    rng = np.random.default_rng(1)
-    rgb = Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
-    return rgb.convert(mode)
 
 
 def test_predictions_equal_the_pipelines(folder, images):
@@ -90,6 +84,17 @@ def test_the_name_and_record_come_from_the_folder(tiny_timm_model, tmp_path):
     assert classifier.model.dtype == torch.float32
 
 
+def test_the_training_record_is_read_and_must_be_json(tiny_timm_model, tmp_path):
+    folder = shutil.copytree(tiny_timm_model, tmp_path / "model")
+    (folder / "training.json").write_text('{"seed": 3}')
+    assert LesionClassifier.from_pretrained(folder).record == {"seed": 3}
+    (folder / "training.json").write_text("{")
+    with pytest.raises(
+        InputError, match=r"training\.json is not JSON: .* the model again\.$"
+    ):
+        LesionClassifier.from_pretrained(folder)
+
+
 @pytest.mark.parametrize("target", ["scc", 7, -1, "4"])
 def test_an_unknown_class_is_named(target):
     with pytest.raises(
@@ -98,75 +103,9 @@ def test_an_unknown_class_is_named(target):
         class_id(target)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "YCbCr", "LA", "RGBA", "PA"])
-def test_every_common_mode_becomes_rgb(mode):
-    image = noise_image("RGBA").convert("P") if mode == "PA" else noise_image(mode)
-    assert load_image(image).mode == "RGB"
-
-
-def test_transparency_lies_on_white():
-    assert load_image(Image.new("RGBA", (4, 4), (200, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
-
-
-def test_sixteen_bits_do_not_turn_white(tmp_path):
-    ramp = np.linspace(0, 65535, 64 * 4, dtype=np.uint16).reshape(4, 64)
-    Image.fromarray(ramp).save(tmp_path / "deep.png")
-    pixels = np.asarray(load_image(tmp_path / "deep.png"))[..., 0].ravel()
-    assert pixels.min() == 0
-    assert pixels.max() == 255
-    assert abs(pixels.mean() - 127.5) < 1
-
-
-def test_a_photograph_is_turned_upright(tmp_path):
-    image = Image.new("RGB", (40, 20))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert load_image(tmp_path / "turned.jpg").size == (20, 40)
-
-
-def test_an_animation_gives_its_first_frame(tmp_path):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert load_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
-
-
-def truncated_jpeg():
-    buffer = io.BytesIO()
-    noise_image("RGB", (200, 150)).save(buffer, "JPEG")
-    return buffer.getvalue()[:2000]
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"just text", truncated_jpeg()], ids=["empty", "text", "truncated"]
-)
-def test_what_is_no_image_is_refused_in_one_line(tmp_path, content):
-    file = tmp_path / "x.jpg"
-    file.write_bytes(content)
-    with pytest.raises(InputError, match=r"x\.jpg can't be read as an image \(\w+\): the file is "):
-        load_image(file)
-
-
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
-    Image.new("1", (13_000, 13_000)).save(tmp_path / "bomb.png")
-    Image.new("1", (30_000, 30_000)).save(tmp_path / "larger.png")
-    with pytest.raises(
-        InputError, match=r"bomb\.png has 13000×13000 pixels; at most 40 million can"
-    ):
-        load_image(tmp_path / "bomb.png")
-    with pytest.raises(InputError, match=r"larger\.png has too many pixels to be read\."):
-        load_image(tmp_path / "larger.png")
-    assert MAX_PIXELS < 13_000**2
-
-
-def test_floating_point_images_are_refused():
-    with pytest.raises(InputError, match=r"^Floating-point images can't be shown as colours\."):
-        load_image(Image.new("F", (4, 4)))
-
-
 def test_a_missing_model_folder_is_explained(tmp_path):
     with pytest.raises(
-        InputError, match=r"^The model .*nowhere could not be loaded: .*scripts/train\.py"
+        InputError, match=r"^There is no model folder .*nowhere\. Pass a folder that"
     ):
         LesionClassifier.from_pretrained(tmp_path / "nowhere")
 

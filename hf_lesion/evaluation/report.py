@@ -42,7 +42,7 @@ def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
     path = folder / REPORT
     report = read_report(path) if path.exists() else {}
     report[split] = record
-    write_json(path, _without_nan(report))
+    write_json(path, report)
     return path
 
 
@@ -160,15 +160,6 @@ def _check_counts(record: dict[str, Any], where: str) -> None:
             f"{where} contradicts itself: the confusion matrix, class_counts and images do not "
             f"add up. {FIX}"
         )
-
-
-def _without_nan(value: Any) -> Any:
-    """Return a copy with None for every NaN, as JSON needs it."""
-    if isinstance(value, dict):
-        return {name: _without_nan(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _to_nan(value: float | None) -> float:

@@ -17,8 +17,9 @@ from tqdm import tqdm
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.inference import LesionClassifier, load_image
+from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, LABEL2ID
+from hf_lesion.pixels import load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 REQUIRED_COLUMNS = ("image", "label", "image_id")

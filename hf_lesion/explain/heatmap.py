@@ -30,8 +30,9 @@ class Heatmaps:
     """Where a network looked, for one class of each image.
 
     Attributes:
-        maps: (B, H, W) float32 in [0, 1], each rescaled to its own maximum; all zero where the last
-            layer holds no evidence for the class.
+        maps: (B, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
+            value, as pytorch-grad-cam does; all zero where no place stands out, be it that none
+            speaks for the class or that all do alike.
         targets: (B,) the class ids that were explained.
         logits: (B, C) of the same forward pass.
     """

@@ -7,18 +7,18 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
 from huggingface_hub.errors import HfHubHTTPError
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
     AutoModelForImageClassification,
     BaseImageProcessor,
+    PretrainedConfig,
     PreTrainedModel,
     TimmWrapperConfig,
     TimmWrapperForImageClassification,
@@ -28,16 +28,25 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES, ID2LABEL, LABEL2ID
 from hf_lesion.models.cnn import LesionCnnConfig, LesionCnnForImageClassification
 from hf_lesion.models.preprocessing import (
-    build_cnn_processor,
     build_processor,
+    build_stock_processor,
     cnn_preprocessing,
     describe_for_timm,
     preprocessing_of,
     timm_preprocessing,
 )
+from hf_lesion.models.weights import (
+    check_model_in_reach,
+    check_weights_in_reach,
+    load_weights,
+    no_weights,
+)
 
 CNN = "cnn"
 CNN_IMAGE_SIZE = 128
+SMALLEST_IMAGE = 16
+# What torch and timm raise at settings that make no network.
+BUILD_ERRORS = (TypeError, ValueError, KeyError, IndexError, RuntimeError, AssertionError)
 
 
 def build_model(
@@ -63,12 +72,14 @@ def build_model(
         InputError: If the name is unknown, weights are missing or do not fit, or the Hub is out of
             reach.
     """
+    if image_size is not None and image_size < SMALLEST_IMAGE:
+        raise InputError(f"Expected --image_size of at least {SMALLEST_IMAGE}, got {image_size}.")
     if name == CNN:
         _refuse_weights(name, pretrained, init_weights)
         return _build_cnn(image_size or CNN_IMAGE_SIZE, model_args or {})
     if Path(name).is_dir() or "/" in name:
         _refuse_weights(name, pretrained, init_weights)
-        return _load_model(name, image_size)
+        return _load_model(name, image_size, model_args)
     if not timm.is_model(name):
         raise InputError(
             f"Unknown model {name!r}: expected cnn, a timm architecture such as resnet18, a Hub id "
@@ -105,11 +116,15 @@ def _build_cnn(
         raise InputError(
             f"Unknown model_args for cnn: {list_offenders(unknown)}. Known: {', '.join(known)}."
         )
-    config = LesionCnnConfig(
-        **{**model_args, "image_size": image_size}, id2label=ID2LABEL, label2id=LABEL2ID
-    )
-    processor = build_cnn_processor(cnn_preprocessing(image_size))
-    return LesionCnnForImageClassification(config), processor
+    shape = {**model_args, "image_size": image_size}
+    try:
+        config = LesionCnnConfig(**shape, id2label=ID2LABEL, label2id=LABEL2ID)
+        model = LesionCnnForImageClassification(config)
+        # A flattened map that has shrunk to nothing, say, shows only now.
+        model.eval()(pixel_values=torch.zeros(1, config.num_channels, image_size, image_size))
+    except BUILD_ERRORS as error:
+        raise InputError(f"These model_args make no network, {model_args}: {error}") from error
+    return model, build_stock_processor(cnn_preprocessing(image_size))
 
 
 def _build_timm(
@@ -147,64 +162,18 @@ def _build_timm(
 def _create_timm(
     architecture: str, pretrained: bool, model_args: dict[str, Any]
 ) -> torch.nn.Module:
+    if pretrained:
+        check_weights_in_reach(architecture)
     try:
         return timm.create_model(
             architecture, pretrained=pretrained, num_classes=len(CODES), **model_args
         )
-    except TypeError as error:
+    except BUILD_ERRORS as error:
         raise InputError(
-            f"timm does not take these model_args for {architecture}: {error}"
+            f"timm can't build {architecture} with model_args {model_args}: {error}"
         ) from error
-    except (OSError, HfHubHTTPError, RuntimeError) as error:
-        if not pretrained:
-            raise
-        raise InputError(
-            f"The ImageNet weights of {architecture} could not be fetched from the Hub "
-            f"({type(error).__name__}). Either pass a local copy with --init_weights "
-            "FILE.safetensors, or start from random weights with --pretrained false."
-        ) from error
-
-
-def load_weights(network: torch.nn.Module, file: Path) -> None:
-    """Load a backbone's weights into a timm network; a head with other classes stays random.
-
-    Args:
-        network: A network made by `timm.create_model`.
-        file: Safetensors in timm's own key names, with or without a classifier.
-
-    Raises:
-        InputError: If the file is missing, damaged, or of another architecture.
-    """
-    if not file.is_file():
-        raise InputError(f"No weights at {file}. Pass --init_weights a .safetensors file.")
-    try:
-        weights = load_file(file)
-    except SafetensorError as error:
-        raise InputError(f"{file} is not a readable safetensors file: {error}") from error
-    own = network.state_dict()
-    fitting = {key: value for key, value in weights.items() if _fits(own.get(key), value)}
-    head = _head_keys(network)
-    unused = [key for key in weights if key not in fitting and key not in head]
-    missing = [key for key in own if key not in fitting and key not in head]
-    if unused or missing:
-        raise InputError(
-            f"{file} does not fit {type(network).__name__}: {len(missing)} tensors are missing "
-            f"({list_offenders(missing, 3)}), {len(unused)} have no place "
-            f"({list_offenders(unused, 3)}). Pass the weights of the same architecture."
-        )
-    network.load_state_dict({**own, **fitting})
-
-
-def _fits(own: torch.Tensor | None, value: torch.Tensor) -> bool:
-    return own is not None and own.shape == value.shape
-
-
-def _head_keys(network: torch.nn.Module) -> set[str]:
-    classifier = cast(dict[str, Any], network.pretrained_cfg)["classifier"]
-    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-    return {
-        key for key in network.state_dict() if key.startswith(tuple(f"{n}." for n in names))
-    } | {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+    except (OSError, HfHubHTTPError) as error:
+        raise no_weights(architecture, type(error).__name__) from error
 
 
 def load_classifier(
@@ -219,7 +188,7 @@ def load_classifier(
     Raises:
         InputError: If it can't be loaded or has other classes.
     """
-    with _loading(source):
+    with _loading(source, revision):
         model = AutoModelForImageClassification.from_pretrained(
             source,
             revision=revision or "main",
@@ -234,14 +203,15 @@ def load_classifier(
     return model, processor
 
 
-def _load_model(source: str, image_size: int | None) -> tuple[PreTrainedModel, BaseImageProcessor]:
+def _load_model(
+    source: str, image_size: int | None, model_args: dict[str, Any] | None
+) -> tuple[PreTrainedModel, BaseImageProcessor]:
     """Load a model to be fine-tuned: seven classes, a fresh head if it had others."""
+    if model_args:
+        raise InputError(f"{source} brings its own shape: leave model_args out.")
     with _loading(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        if isinstance(config, TimmWrapperConfig):
-            _describe_anew(config, image_size)
-        elif image_size is not None and image_size != getattr(config, "image_size", None):
-            raise InputError(f"{source} brings its own image size: leave --image_size out.")
+        processor = _squash(source, config, image_size)
         config.id2label, config.label2id = dict(ID2LABEL), dict(LABEL2ID)
         model = AutoModelForImageClassification.from_pretrained(
             source,
@@ -251,20 +221,33 @@ def _load_model(source: str, image_size: int | None) -> tuple[PreTrainedModel, B
             use_safetensors=True,
             dtype=torch.float32,
         )
-        if isinstance(config, TimmWrapperConfig):
-            return model, build_processor(config)
-        return model, AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
+    return model, processor
 
 
-def _describe_anew(config: TimmWrapperConfig, image_size: int | None) -> None:
-    own = preprocessing_of(build_processor(config))
-    wanted = dataclasses.replace(own, image_size=image_size or own.image_size)
-    config.pretrained_cfg = describe_for_timm(config.pretrained_cfg, wanted)
+def _squash(source: str, config: PretrainedConfig, image_size: int | None) -> BaseImageProcessor:
+    """Return a processor of our kind, whole frame to a square, with the model's size and colours.
+
+    A processor that crops would show training and prediction different parts of a lesion.
+    """
+    if isinstance(config, TimmWrapperConfig):
+        own = preprocessing_of(build_processor(config))
+        own = dataclasses.replace(own, image_size=image_size or own.image_size)
+        config.pretrained_cfg = describe_for_timm(config.pretrained_cfg, own)
+        return build_processor(config)
+    own = preprocessing_of(AutoImageProcessor.from_pretrained(source, trust_remote_code=False))
+    if getattr(config, "pooling", None) == "flatten" and image_size not in (None, own.image_size):
+        raise InputError(
+            f"{source} flattens its last map and works at {own.image_size} pixels only: "
+            "leave --image_size out."
+        )
+    return build_stock_processor(dataclasses.replace(own, image_size=image_size or own.image_size))
 
 
 @contextlib.contextmanager
-def _loading(source: str) -> Iterator[None]:
+def _loading(source: str, revision: str | None = None) -> Iterator[None]:
     """Turn what loading a folder or Hub id can raise into one line for the user."""
+    if not Path(source).is_dir():
+        check_model_in_reach(source, revision)
     try:
         yield
     except InputError:

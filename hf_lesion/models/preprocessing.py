@@ -47,7 +47,7 @@ def timm_preprocessing(architecture: str, image_size: int | None = None) -> Prep
     return Preprocessing(size, tuple(config["mean"]), tuple(config["std"]))
 
 
-def build_cnn_processor(preprocessing: Preprocessing) -> BaseImageProcessor:
+def build_stock_processor(preprocessing: Preprocessing) -> BaseImageProcessor:
     """Return a stock transformers processor that anyone can load without our code."""
     side = preprocessing.image_size
     return ViTImageProcessor(

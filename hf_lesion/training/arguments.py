@@ -14,7 +14,7 @@ from hf_lesion.models.transforms import Augmentation
 from hf_lesion.training.imbalance import Imbalance
 
 CHECKPOINT_MINUTES = 10.0
-TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default
+TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default, there where it is not used
 
 
 @dataclass
@@ -88,6 +88,16 @@ class RecipeArguments:
         metadata={"help": "Also save a checkpoint whenever this many minutes have passed."},
     )
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(
+                f"Expected --label_smoothing from 0 to below 1, got {self.label_smoothing}."
+            )
+        if not 0 < self.teacher_weight <= 1:
+            raise InputError(
+                f"Expected --teacher_weight above 0 and at most 1, got {self.teacher_weight}."
+            )
+
 
 @dataclass
 class LesionTrainingArguments(TrainingArguments):
@@ -102,13 +112,16 @@ class LesionTrainingArguments(TrainingArguments):
     )
     eval_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "no, steps, epoch or best."})
+    save_steps: float | None = field(
+        default=None, metadata={"help": "Save and evaluate every so many steps, not each epoch."}
+    )
+    eval_steps: float | None = field(
+        default=None, metadata={"help": "Evaluate every so many steps; default: as often as saved."}
+    )
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best epoch."})
     metric_for_best_model: str | None = field(
         default="balanced_accuracy", metadata={"help": "Validation metric that decides."}
-    )
-    greater_is_better: bool | None = field(
-        default=True, metadata={"help": "Whether more of that metric is better."}
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the rate."})
@@ -132,13 +145,27 @@ class LesionTrainingArguments(TrainingArguments):
             raise InputError(
                 "label_smoothing_factor has no effect beside our loss: pass --label_smoothing."
             )
-        if self.save_steps != TRAINER_SAVE_STEPS and self.save_strategy == "epoch":
-            self.save_strategy = self.eval_strategy = "steps"
-            self.eval_steps = self.save_steps
+        if self.dataloader_persistent_workers:
+            raise InputError(
+                "Persistent workers would repeat the first epoch's augmentation for ever: "
+                "leave --dataloader_persistent_workers out."
+            )
+        self._settle_save_steps()
+        if not torch.accelerator.is_available():
+            # Else processes that were launched together would each train alone, and say nothing.
+            self.use_cpu = True
         super().__post_init__()
         # Pinned memory is for copies to a GPU; without one torch only warns about it.
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
+
+    def _settle_save_steps(self) -> None:
+        if self.save_steps is None:
+            self.save_steps = TRAINER_SAVE_STEPS
+        elif self.save_strategy == "epoch":
+            self.save_strategy = self.eval_strategy = "steps"
+            if self.eval_steps is None:
+                self.eval_steps = self.save_steps
 
 
 Arguments = tuple[ModelArguments, RecipeArguments, LesionTrainingArguments]
@@ -173,13 +200,17 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> Arguments:
         # Text is converted by the field's type: YAML reads 1e-3, without a point, as text.
         parser.set_defaults(**recipe)
     try:
-        model, recipe_arguments, training, _ = parser.parse_args_into_dataclasses(
-            argv, look_for_args_file=False
+        model, recipe_arguments, training, _, unused = parser.parse_args_into_dataclasses(
+            argv, look_for_args_file=False, return_remaining_strings=True
         )
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(str(error)) from error
+    if unused:
+        raise InputError(
+            f"Unknown arguments: {' '.join(unused)}. scripts/train.py --help lists the known ones."
+        )
     return model, recipe_arguments, training
 
 

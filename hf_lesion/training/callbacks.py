@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import torch
 from transformers import (
     TrainerCallback,
     TrainerControl,
@@ -16,7 +17,11 @@ NEARLY = 1e-6
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the samples which epoch it is, also when a run resumes in the middle of one."""
+    """Tells the samples which epoch it is, also in the middle of one and in several processes.
+
+    accelerate tells them too, but not where it wraps the loader for a resumed epoch or for several
+    processes (its `set_epoch` then stops at the sampler).
+    """
 
     def __init__(self, samples: LesionSamples):
         self.samples = samples
@@ -56,8 +61,11 @@ class ClockCallback(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        """Ask for a checkpoint once the time is over."""
-        if time.monotonic() - self.last >= self.seconds:
+        """Ask for a checkpoint once the time is over, in all processes at the same step."""
+        is_over = time.monotonic() - self.last >= self.seconds
+        if args.world_size > 1:
+            is_over = _ask_first_process(is_over, args.device)
+        if is_over:
             control.should_save = True
 
     def on_save(
@@ -69,3 +77,10 @@ class ClockCallback(TrainerCallback):
     ) -> None:
         """Start the clock anew, whoever asked for the checkpoint."""
         self.last = time.monotonic()
+
+
+def _ask_first_process(answer: bool, device: torch.device) -> bool:
+    """Return the first process's answer: clocks differ, and a checkpoint is written together."""
+    shared = torch.tensor(int(answer), device=device)
+    torch.distributed.broadcast(shared, src=0)
+    return bool(shared)

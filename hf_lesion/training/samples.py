@@ -15,6 +15,7 @@ from PIL import Image as PILImage
 from transformers import BaseImageProcessor
 
 from hf_lesion.models.transforms import Transform
+from hf_lesion.pixels import load_image
 
 SEED_BYTES = 7  # torch.manual_seed takes 64 bits, signed
 
@@ -64,7 +65,7 @@ class LesionSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index if self.drawn is None else int(self.drawn[index])]
-        image = PILImage.open(io.BytesIO(row["image"]["bytes"]))
+        image = load_image(PILImage.open(io.BytesIO(row["image"]["bytes"])))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sample_seed(self.seed, self.epoch, index))
             pixel_values = self.transform(image)
@@ -77,13 +78,18 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(digest[:SEED_BYTES], "big")
 
 
-def build_eval_transform(processor: BaseImageProcessor) -> Transform:
-    """Return the very preprocessing that is saved with the weights, one image at a time."""
+class EvalTransform:
+    """The very preprocessing that is saved with the weights, one image at a time.
 
-    def transform(image: PILImage.Image) -> torch.Tensor:
-        return processor(images=image.convert("RGB"), return_tensors="pt")["pixel_values"][0]
+    A class, since workers that are not forked get it pickled.
+    """
 
-    return transform
+    def __init__(self, processor: BaseImageProcessor):
+        self.processor = processor
+
+    def __call__(self, image: PILImage.Image) -> torch.Tensor:
+        """Return (3, S, S) pixel values of an RGB image."""
+        return self.processor(images=image, return_tensors="pt")["pixel_values"][0]
 
 
 Collator = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]

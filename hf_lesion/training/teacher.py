@@ -11,7 +11,6 @@ import torch
 from torch.nn.functional import interpolate, one_hot
 from transformers import PreTrainedModel
 
-from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.training.samples import collate
 
@@ -34,8 +33,6 @@ class TeacherCollator:
         *,
         weight: float,
     ):
-        if not 0 < weight <= 1:
-            raise InputError(f"Expected --teacher_weight above 0 and at most 1, got {weight}.")
         self.teacher = teacher.eval().requires_grad_(False)
         self.weight = weight
         self.side = teacher_preprocessing.image_size

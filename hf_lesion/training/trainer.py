@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import DatasetDict, load_dataset
+from scipy.special import softmax
 from transformers import (
     BaseImageProcessor,
     EvalPrediction,
@@ -17,7 +18,6 @@ from transformers import (
 )
 
 from hf_lesion.data.dataset import read_fingerprint
-from hf_lesion.data.sample import is_synthetic
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.metrics import LesionMetrics
 from hf_lesion.files import write_json
@@ -25,18 +25,26 @@ from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model, load_classifier
 from hf_lesion.models.preprocessing import preprocessing_of
 from hf_lesion.models.transforms import build_train_transform
-from hf_lesion.provenance import provenance
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.callbacks import ClockCallback, EpochCallback
-from hf_lesion.training.checkpoints import find_checkpoint, list_checkpoints
+from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
 from hf_lesion.training.figures import draw_curves
 from hf_lesion.training.imbalance import class_weights, sampling_weights
 from hf_lesion.training.loss import build_loss
-from hf_lesion.training.samples import Collator, LesionSamples, build_eval_transform, collate
+from hf_lesion.training.record import (
+    RECORD,
+    check_identity,
+    describe_identity,
+    describe_run,
+    is_finished,
+    read_record,
+    write_identity,
+)
+from hf_lesion.training.samples import Collator, EvalTransform, LesionSamples, collate
 from hf_lesion.training.teacher import TeacherCollator
 
-RECORD = "training.json"
 CURVES = "curves.png"
+REPORT = "report.json"
 COPY = "copy"
 # Of all metrics, those that are worth a log line each epoch.
 WATCHED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
@@ -66,6 +74,8 @@ def train(
     output_dir = Path(str(arguments.output_dir))
     checkpoint = choose_checkpoint(output_dir, arguments)
     splits = read_splits(recipe.dataset)
+    identity = describe_identity(model_arguments, recipe, arguments)
+    legs = check_identity(output_dir, identity, checkpoint)
     set_seed(arguments.seed)
     model, processor = build_model(
         model_arguments.model,
@@ -75,12 +85,18 @@ def train(
         model_args=model_arguments.model_args,  # type: ignore[arg-type]
     )
     trainer = build_trainer(model, processor, splits, recipe, arguments)
+    if trainer.is_world_process_zero():
+        write_identity(output_dir, identity, legs)
     start = time.monotonic()
-    result = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    hours = (time.monotonic() - start) / 3600
-    record = describe_run(trainer, model_arguments, recipe, splits)
-    record["hours"] = round(hours, 4)
-    record["train_loss"] = result.training_loss
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    hours = round((time.monotonic() - start) / 3600, 4)
+    if checkpoint is not None and is_finished(output_dir, trainer.state.global_step):
+        return Run(output_dir, read_record(output_dir))
+    record = {
+        **describe_run(trainer, model_arguments, recipe, splits),
+        "legs": legs,
+        "hours_of_last_leg": hours,
+    }
     if trainer.is_world_process_zero():
         save_run(output_dir, trainer, processor, record)
     trainer.accelerator.wait_for_everyone()
@@ -98,10 +114,19 @@ def choose_checkpoint(output_dir: Path, arguments: LesionTrainingArguments) -> P
     """
     asked = str(arguments.resume_from_checkpoint or "false")
     if asked.lower() == "true":
-        return find_checkpoint(output_dir)
+        newest = find_checkpoint(output_dir)
+        if newest is None and (output_dir / RECORD).exists():
+            raise InputError(
+                f"{output_dir} holds a finished run without a checkpoint to go on from. Pass "
+                f"another --output_dir, and --model {output_dir} to start from its weights."
+            )
+        return newest
     if asked.lower() != "false":
-        if not Path(asked).is_dir():
-            raise InputError(f"No checkpoint at {asked}. Pass true for the newest of the run.")
+        damage = describe_damage(Path(asked))
+        if damage is not None:
+            raise InputError(
+                f"{asked} is no whole checkpoint: {damage}. Pass true for the newest of the run."
+            )
         return Path(asked)
     if list_checkpoints(output_dir) or (output_dir / RECORD).exists():
         raise InputError(
@@ -159,7 +184,7 @@ def build_trainer(
         model=model,
         args=arguments,
         train_dataset=samples,
-        eval_dataset=LesionSamples(splits["validation"], build_eval_transform(processor)),
+        eval_dataset=LesionSamples(splits["validation"], EvalTransform(processor)),
         data_collator=_build_collator(recipe, processor),
         processing_class=processor,
         compute_loss_func=build_loss(
@@ -176,9 +201,7 @@ def build_compute_metrics() -> Any:
     metrics = LesionMetrics()
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        logits = np.asarray(prediction.predictions, dtype=np.float64)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64), axis=1)
         found = metrics.compute(predictions=probabilities, references=prediction.label_ids)
         return {
             name: value
@@ -189,40 +212,12 @@ def build_compute_metrics() -> Any:
     return compute
 
 
-def describe_run(
-    trainer: Trainer, model_arguments: ModelArguments, recipe: RecipeArguments, splits: DatasetDict
-) -> dict[str, Any]:
-    """Return the record of a run: what was done, on what, by which versions, how it went."""
-    state = trainer.state
-    return {
-        "model": vars(model_arguments),
-        "recipe": vars(recipe),
-        "trainer": _readable(trainer.args),
-        "seed": trainer.args.seed,
-        "dataset": {
-            "folder": recipe.dataset,
-            "fingerprint": read_fingerprint(Path(recipe.dataset)),
-            "synthetic": is_synthetic(splits["train"]["image_id"]),
-            "images": {name: len(split) for name, split in splits.items()},
-        },
-        "parameters": trainer.model.num_parameters(),
-        "effective_batch_size": trainer.args.train_batch_size
-        * trainer.args.gradient_accumulation_steps
-        * trainer.args.world_size,
-        "device": str(trainer.args.device),
-        "steps": state.global_step,
-        "epochs": state.epoch,
-        "best_step": state.best_global_step,
-        "best_balanced_accuracy": state.best_metric,
-        "history": state.log_history,
-        "provenance": provenance(),
-    }
-
-
 def save_run(
     output_dir: Path, trainer: Trainer, processor: BaseImageProcessor, record: dict[str, Any]
 ) -> None:
     """Write weights, preprocessing, curves and, last, the record that says the run is finished."""
+    # A report of earlier weights would be taken for one of these.
+    (output_dir / REPORT).unlink(missing_ok=True)
     # Not trainer.save_model: it adds a pickled training_args.bin.
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
@@ -240,14 +235,3 @@ def _build_collator(recipe: RecipeArguments, processor: BaseImageProcessor) -> C
         preprocessing_of(processor),
         weight=recipe.teacher_weight,
     )
-
-
-def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:
-    """Return the settings that differ from TrainingArguments' defaults of this class."""
-    shown = arguments.to_dict()
-    default = LesionTrainingArguments(output_dir="default").to_dict()
-    kept = {key: value for key, value in shown.items() if value != default.get(key)}
-    for key in ("learning_rate", "per_device_train_batch_size", "num_train_epochs"):
-        kept[key] = shown[key]
-    kept.pop("logging_dir", None)
-    return kept

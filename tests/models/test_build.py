@@ -1,14 +1,24 @@
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
-from transformers import AutoConfig
+from transformers import (
+    AutoConfig,
+    ConvNextImageProcessor,
+    ResNetConfig,
+    ResNetForImageClassification,
+)
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import build_model, check_labels, load_classifier
+from hf_lesion.models.preprocessing import preprocessing_of
 
 ARCHITECTURE = "test_resnet"
 
@@ -76,7 +86,7 @@ def test_an_unreachable_hub_names_both_ways_out():
     # tf_efficientnet_lite0 has weights on the Hub; test runs are offline.
     with expect(
         "The ImageNet weights of tf_efficientnet_lite0 could not be fetched from the Hub "
-        "(LocalEntryNotFoundError). Either pass a local copy with --init_weights FILE.safetensors, "
+        "(OfflineModeIsEnabled). Either pass a local copy with --init_weights FILE.safetensors, "
         "or start from random weights with --pretrained false."
     ):
         build_model("tf_efficientnet_lite0", pretrained=True)
@@ -91,10 +101,24 @@ def test_an_unknown_name_lists_what_is_possible():
 
 
 def test_a_hub_id_out_of_reach():
-    with pytest.raises(
-        InputError, match=r"^The model nobody/nothing could not be loaded: .*Hub id "
+    with expect(
+        "The model nobody/nothing could not be fetched from the Hub (OfflineModeIsEnabled), and "
+        "there is no folder of that name. Pass the folder of a local copy."
     ):
         build_model("nobody/nothing")
+
+
+def test_an_unreachable_hub_is_one_line_after_seconds():
+    """A refused connection, not the offline switch: huggingface_hub alone retries for a minute."""
+    code = "from hf_lesion.models.build import build_model; build_model({!r}, pretrained={})"
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0"}
+    for name, pretrained in (("resnet18", True), ("nobody/nothing", False)):
+        words = [sys.executable, "-c", code.format(name, pretrained)]
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+        assert "could not be fetched from the Hub (ConnectError)" in done.stderr
+        assert "Retrying" not in done.stderr
 
 
 def test_weights_flags_are_for_timm_only():
@@ -105,11 +129,64 @@ def test_weights_flags_are_for_timm_only():
         build_model("cnn", pretrained=True)
 
 
-def test_unknown_model_args_are_named():
-    with pytest.raises(InputError, match=r"^Unknown model_args for cnn: depth\. Known: .*widths"):
-        build_model("cnn", model_args={"depth": 3})
-    with pytest.raises(InputError, match=r"^timm does not take these model_args for test_resnet: "):
-        build_model(ARCHITECTURE, model_args={"nonsense": 3})
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "cnn",
+            {"model_args": {"depth": 3}},
+            r"^Unknown model_args for cnn: depth\. Known: .*width",
+        ),
+        (
+            "cnn",
+            {"model_args": {"widths": 5}},
+            r"^These model_args make no network, {'widths': 5}: ",
+        ),
+        (
+            "cnn",
+            {"model_args": {"widths": [4] * 9}, "image_size": 64},
+            r"^These model_args make no ",
+        ),
+        ("cnn", {"image_size": 0}, r"^Expected --image_size of at least 16, got 0\.$"),
+        (
+            ARCHITECTURE,
+            {"model_args": {"nonsense": 3}},
+            r"^timm can't build test_resnet with model_a",
+        ),
+        (
+            ARCHITECTURE,
+            {"model_args": {"act_layer": "x"}},
+            r"^timm can't build test_resnet with mode",
+        ),
+        (
+            "test_resnet.none",
+            {},
+            r"^timm can't build test_resnet\.none with model_args {}: Invalid ",
+        ),
+    ],
+)
+def test_what_makes_no_network_is_explained(name, options, message):
+    with pytest.raises(InputError, match=message):
+        build_model(name, **options)
+
+
+def test_a_saved_model_brings_its_own_shape(tiny_timm_model):
+    with pytest.raises(InputError, match=r"brings its own shape: leave model_args out\.$"):
+        build_model(str(tiny_timm_model), model_args={"drop_rate": 0.1})
+
+
+def test_a_model_whose_processor_crops_is_made_to_squash(tmp_path):
+    shape = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
+    ResNetForImageClassification(ResNetConfig(**shape)).save_pretrained(tmp_path)
+    cropping = ConvNextImageProcessor(size={"shortest_edge": 224}, crop_pct=0.875)
+    cropping.save_pretrained(tmp_path)
+    _, processor = build_model(str(tmp_path), image_size=96)
+    stripe = Image.new("RGB", (200, 100))
+    stripe.paste((255, 255, 255), (0, 0, 10, 100))
+    pixels = processor(images=stripe, return_tensors="pt")["pixel_values"][0]
+    assert pixels.shape == (3, 96, 96)
+    assert (pixels[:, :, 0] > pixels[:, :, 48]).all()
+    assert preprocessing_of(processor).mean == tuple(cropping.image_mean)
 
 
 def test_a_saved_folder_is_fine_tuned_from_its_weights_at_another_size(tiny_timm_model):

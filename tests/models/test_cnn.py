@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +103,22 @@ def test_building_is_seeded():
 
     first, second = build().state_dict(), build().state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "import hf_lesion; from transformers import AutoModelForImageClassification",
+        "from transformers import AutoModelForImageClassification; import hf_lesion",
+    ],
+)
+def test_autoconfig_knows_the_cnn_once_models_can_be_loaded(tiny_cnn_model, tmp_path, lines):
+    config = json.loads((tiny_cnn_model / "config.json").read_text())
+    del config["auto_map"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code = f"{lines}; from transformers import AutoConfig; "
+    code += f"print(type(AutoConfig.from_pretrained({str(tmp_path)!r})))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert "hf_lesion.models.cnn.LesionCnnConfig" in answer.stdout, answer.stderr

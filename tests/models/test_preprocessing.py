@@ -9,7 +9,7 @@ from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import preprocessing_of
 from hf_lesion.models.transforms import build_train_transform
-from hf_lesion.training.samples import build_eval_transform
+from hf_lesion.training.samples import EvalTransform
 
 
 @pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
@@ -30,7 +30,7 @@ def test_everyone_sees_the_same_pixels(folder, image):
     seen = pipeline("image-classification", model=str(folder)).preprocess(image)["pixel_values"][0]
     classifier = LesionClassifier.from_pretrained(folder)
     assert torch.equal(seen, expected)
-    assert torch.equal(build_eval_transform(processor)(image), expected)
+    assert torch.equal(EvalTransform(processor)(image), expected)
     assert torch.equal(classifier.preprocess([image])[0], expected)
 
 
@@ -64,7 +64,7 @@ def test_mean_and_std_are_the_architectures_own():
 def test_unaugmented_training_pixels_equal_evaluation_pixels(folder, image):
     processor = AutoImageProcessor.from_pretrained(folder)
     train = build_train_transform(preprocessing_of(processor), "none")(image)
-    evaluated = build_eval_transform(processor)(image)
+    evaluated = EvalTransform(processor)(image)
     # PIL and torchvision round a bicubic resize differently: one or two of 255 steps.
     step = 1 / 255 / min(preprocessing_of(processor).std)
     assert (train - evaluated).abs().max() <= 4 * step

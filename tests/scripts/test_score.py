@@ -88,6 +88,7 @@ def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
         "source": sample_dataset.name,
         "split": "test",
         "fingerprint": read_fingerprint(sample_dataset),
+        "same_as_training": None,
     }
     assert record["model"] == {"name": "tiny", "weights_sha256": weights_sha256(model)}
     assert record["preprocessing"] == {"height": 64, "width": 64}
@@ -255,3 +256,19 @@ def test_a_diverged_model_is_said_to_be_one(refusal, tiny_timm_model, sample_dat
     message = refusal("--model", model, "--dataset", sample_dataset)
     assert message.startswith("error: Rows with finite probabilities were expected, but ")
     assert not (model / "report.json").exists()
+
+
+@pytest.mark.parametrize(("is_same", "warned"), [(True, False), (False, True)])
+def test_a_score_on_another_preparation_is_marked(
+    is_same, warned, tiny_timm_model, sample_dataset, tmp_path
+):
+    """Another split of the same images may test a model on what it was trained on."""
+    model = shutil.copytree(tiny_timm_model, tmp_path / "model")
+    prepared = json.loads((sample_dataset / "prepared.json").read_text())
+    fingerprint = prepared["fingerprint"] if is_same else "0" * 64
+    (model / "training.json").write_text(json.dumps({"dataset": {"fingerprint": fingerprint}}))
+    done = run("--model", model, "--dataset", sample_dataset)
+    assert done.returncode == 0, done.stderr
+    assert ("was trained on another preparation of the data" in done.stderr) is warned
+    report = json.loads((model / "report.json").read_text())
+    assert report["test"]["data"]["same_as_training"] is is_same

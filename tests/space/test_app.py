@@ -19,8 +19,8 @@ from PIL import Image
 
 from hf_lesion.data.sample import draw_lesion
 from hf_lesion.explain.heatmap import overlay
-from hf_lesion.inference import load_image
 from hf_lesion.labels import CODES, NAMES, NOTICE
+from hf_lesion.pixels import load_image
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
 MEGABYTE = 2**20

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from hf_lesion.errors import InputError
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.preprocessing import Preprocessing, preprocessing_of
 from hf_lesion.training.teacher import TeacherCollator
@@ -56,14 +55,6 @@ def test_another_size_is_resized(teacher):
     batch = collator([{"pixel_values": torch.rand(3, 48, 48), "labels": 2, "taught": True}])
     assert batch["pixel_values"].shape == (1, 3, 48, 48)
     assert batch["labels"].shape == (1, 7)
-
-
-def test_a_weight_outside_its_range_is_refused(teacher):
-    model, processor = teacher
-    with pytest.raises(
-        InputError, match=r"^Expected --teacher_weight above 0 and at most 1, got 0\.$"
-    ):
-        TeacherCollator(model, preprocessing_of(processor), STUDENT, weight=0)
 
 
 def test_an_evaluation_keeps_its_class_ids(teacher):

@@ -1,0 +1,33 @@
+"""Saving a model small enough to ship: half-precision weights on disk, full precision in use."""
+
+from pathlib import Path
+
+import torch
+from transformers import BaseImageProcessor, PreTrainedModel
+
+
+def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: Path) -> None:
+    """Save a float32 model with its large tensors in half precision.
+
+    `config.json` keeps `"dtype": "float32"`, so that `pipeline()` and `from_pretrained` compute in
+    float32: in float16 a CPU takes many times as long. Tensors with one dimension (biases, batch
+    norm's statistics) stay as they are: they are few, and a variance may exceed float16's range.
+
+    Args:
+        model: A classifier in float32.
+        processor: Its image processor, saved beside it.
+        folder: Where they go.
+
+    Raises:
+        ValueError: If the model is not in float32: its config would say so.
+    """
+    if model.dtype != torch.float32:
+        raise ValueError(f"Expected a float32 model, got {model.dtype}.")
+    state = {
+        name: tensor.half().contiguous()
+        if tensor.is_floating_point() and tensor.ndim > 1
+        else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    model.save_pretrained(folder, state_dict=state)
+    processor.save_pretrained(folder)

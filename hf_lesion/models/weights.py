@@ -1,0 +1,128 @@
+"""Weights to start from: read from a file, or, asked once and quickly, to be had from the Hub.
+
+huggingface_hub tries again and again for most of a minute before it gives up, with a line of log
+each time. A user without a network shall know after seconds.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import torch
+from huggingface_hub import constants, get_session, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import httpx
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from hf_lesion.errors import InputError, list_offenders
+
+SECONDS = 5
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+
+def check_weights_in_reach(architecture: str) -> None:
+    """Raise InputError, in one line, unless timm's weights are in the cache or the Hub answers.
+
+    Args:
+        architecture: A timm architecture, with or without a pretrained tag.
+    """
+    config = timm.get_pretrained_cfg(architecture)
+    if config is None or not config.hf_hub_id:
+        raise InputError(
+            f"timm has no ImageNet weights of {architecture} on the Hub. Pass --init_weights "
+            "FILE.safetensors, or start from random weights with --pretrained false."
+        )
+    hub_id = config.hf_hub_id
+    if hub_id.endswith("/"):
+        hub_id += f"{config.architecture}.{config.tag}"
+    if trouble := hub_trouble(hub_id, WEIGHTS):
+        raise no_weights(architecture, trouble)
+
+
+def check_model_in_reach(source: str, revision: str | None = None) -> None:
+    """Raise InputError if this is no Hub id, or one that can't be had now.
+
+    Args:
+        source: What is no folder, and so should be a Hub id: "owner/name".
+        revision: Branch, tag or commit.
+    """
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        raise InputError(
+            f"There is no model folder {source}. Pass a folder that scripts/train.py saved, or a "
+            "Hub id such as owner/name."
+        )
+    if trouble := hub_trouble(source, CONFIG, revision=revision):
+        raise InputError(
+            f"The model {source} could not be fetched from the Hub ({trouble}), and there is no "
+            "folder of that name. Pass the folder of a local copy."
+        )
+
+
+def hub_trouble(repo_id: str, filename: str, *, revision: str | None = None) -> str | None:
+    """Return why a file can't be had, or None if it is in the cache or the Hub answers.
+
+    Args:
+        repo_id: A model's Hub id.
+        filename: The file that is needed.
+        revision: Branch, tag or commit.
+    """
+    if isinstance(try_to_load_from_cache(repo_id, filename, revision=revision), str):
+        return None
+    try:
+        get_session().head(constants.ENDPOINT, timeout=SECONDS)
+    except (OSError, OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError) as error:
+        return type(error).__name__
+    return None
+
+
+def no_weights(architecture: str, reason: str) -> InputError:
+    """Return the error that names both ways out."""
+    return InputError(
+        f"The ImageNet weights of {architecture} could not be fetched from the Hub ({reason}). "
+        "Either pass a local copy with --init_weights FILE.safetensors, or start from random "
+        "weights with --pretrained false."
+    )
+
+
+def load_weights(network: torch.nn.Module, file: Path) -> None:
+    """Load a backbone's weights into a timm network; a head with other classes stays random.
+
+    Args:
+        network: A network made by `timm.create_model`.
+        file: Safetensors in timm's own key names, with or without a classifier.
+
+    Raises:
+        InputError: If the file is missing, damaged, or of another architecture.
+    """
+    if not file.is_file():
+        raise InputError(f"No weights at {file}. Pass --init_weights a .safetensors file.")
+    try:
+        weights = load_file(file)
+    except SafetensorError as error:
+        raise InputError(f"{file} is not a readable safetensors file: {error}") from error
+    own = network.state_dict()
+    fitting = {key: value for key, value in weights.items() if _fits(own.get(key), value)}
+    head = _head_keys(network)
+    unused = [key for key in weights if key not in fitting and key not in head]
+    missing = [key for key in own if key not in fitting and key not in head]
+    if unused or missing:
+        raise InputError(
+            f"{file} does not fit {type(network).__name__}: {len(missing)} tensors are missing "
+            f"({list_offenders(missing, 3)}), {len(unused)} have no place "
+            f"({list_offenders(unused, 3)}). Pass the weights of the same architecture."
+        )
+    network.load_state_dict({**own, **fitting})
+
+
+def _fits(own: torch.Tensor | None, value: torch.Tensor) -> bool:
+    return own is not None and own.shape == value.shape
+
+
+def _head_keys(network: torch.nn.Module) -> set[str]:
+    classifier = cast(dict[str, Any], network.pretrained_cfg)["classifier"]
+    names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
+    return {
+        key for key in network.state_dict() if key.startswith(tuple(f"{n}." for n in names))
+    } | {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}

@@ -1,0 +1,137 @@
+"""What is written down of a run: `run.json` when it starts, `training.json` when it is finished."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from transformers import Trainer
+
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.sample import is_synthetic
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import without_nan, write_json
+from hf_lesion.provenance import provenance
+from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
+
+RUN = "run.json"
+RECORD = "training.json"
+ALWAYS_SHOWN = ("learning_rate", "per_device_train_batch_size", "num_train_epochs")
+# Neither changes what is learned.
+FREE = ("checkpoint_minutes", "dataset")
+# Of the Trainer's settings, those under which a resumed run would be another one. The length of the
+# run is not among them: a run may be made longer.
+BINDING = (
+    "seed",
+    "data_seed",
+    "learning_rate",
+    "lr_scheduler_type",
+    "weight_decay",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "world_size",
+)
+
+
+def describe_identity(
+    model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
+) -> dict[str, Any]:
+    """Return what makes a run this run: data, model, recipe and the settings that bind."""
+    return {
+        "data": read_fingerprint(Path(recipe.dataset)),
+        **vars(model_arguments),
+        **{key: value for key, value in vars(recipe).items() if key not in FREE},
+        **{key: _plain(getattr(arguments, key)) for key in BINDING},
+    }
+
+
+def check_identity(
+    output_dir: Path, identity: dict[str, Any], checkpoint: Path | None
+) -> list[dict[str, Any]]:
+    """Return the legs of the run, this one last; a leg is one start of the script.
+
+    Raises:
+        InputError: If a checkpoint is to be resumed under other settings than it was made with.
+    """
+    leg = {"from": None if checkpoint is None else checkpoint.name, **provenance()}
+    file = output_dir / RUN
+    if checkpoint is None or not file.is_file():
+        return [leg]
+    before = json.loads(file.read_text(encoding="utf-8"))
+    now = without_nan(identity)
+    differing = [
+        f"{key} was {before['identity'].get(key)!r} and is {value!r}"
+        for key, value in now.items()
+        if before["identity"].get(key) != value
+    ]
+    if differing:
+        raise InputError(
+            f"{checkpoint} belongs to another run: {list_offenders(differing, 3)}. Resume with the "
+            "settings it was started with, or start afresh in another --output_dir."
+        )
+    return [*before["legs"], leg]
+
+
+def write_identity(output_dir: Path, identity: dict[str, Any], legs: list[dict[str, Any]]) -> None:
+    """Write `run.json`, so that a resumed run can be checked against it."""
+    write_json(output_dir / RUN, {"identity": identity, "legs": legs})
+
+
+def is_finished(output_dir: Path, steps: int) -> bool:
+    """Tell whether the record in this folder already covers these steps."""
+    return (output_dir / RECORD).is_file() and read_record(output_dir)["steps"] >= steps
+
+
+def read_record(output_dir: Path) -> dict[str, Any]:
+    """Return the record of a finished run."""
+    return json.loads((output_dir / RECORD).read_text(encoding="utf-8"))
+
+
+def describe_run(
+    trainer: Trainer, model_arguments: ModelArguments, recipe: RecipeArguments, splits: DatasetDict
+) -> dict[str, Any]:
+    """Return the record of a run: what was done, on what, by which versions, how it went."""
+    state = trainer.state
+    return {
+        "model": vars(model_arguments),
+        "recipe": vars(recipe),
+        "trainer": _readable(trainer.args),
+        "seed": trainer.args.seed,
+        "dataset": {
+            "folder": recipe.dataset,
+            "fingerprint": read_fingerprint(Path(recipe.dataset)),
+            "synthetic": is_synthetic(splits["train"]["image_id"]),
+            "images": {name: len(split) for name, split in splits.items()},
+        },
+        "parameters": trainer.model.num_parameters(),
+        "effective_batch_size": trainer.args.train_batch_size
+        * trainer.args.gradient_accumulation_steps
+        * trainer.args.world_size,
+        "device": str(trainer.args.device),
+        "processes": trainer.args.world_size,
+        "steps": state.global_step,
+        "epochs": state.epoch,
+        "best_step": state.best_global_step,
+        "best_metric": {"name": trainer.args.metric_for_best_model, "value": state.best_metric},
+        "history": state.log_history,
+        "provenance": provenance(),
+    }
+
+
+def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:
+    """Return the settings that differ from their defaults, and those that everyone asks for.
+
+    The defaults are read off the fields: another instance would reset accelerate's state.
+    """
+    shown = {}
+    for field in dataclasses.fields(arguments):
+        value = _plain(getattr(arguments, field.name))
+        if field.name in ALWAYS_SHOWN or value != _plain(field.default):
+            shown[field.name] = value
+    return {key: arguments.to_dict().get(key) for key in shown}
+
+
+def _plain(value: Any) -> Any:
+    """Return an enumeration's value, and anything else as it is."""
+    return getattr(value, "value", value)
