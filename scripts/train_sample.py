@@ -18,7 +18,7 @@ RECIPES = {
     "densenet": "sample_densenet.yaml",
 }
 CONFIGS = Path(__file__).parent / "configs"
-IMAGES = 700
+IMAGES = 600
 
 
 @one_line_errors
