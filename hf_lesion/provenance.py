@@ -21,6 +21,7 @@ PACKAGES = (
     "evaluate",
     "scikit-learn",
     "grad-cam",
+    "imagehash",
 )
 
 

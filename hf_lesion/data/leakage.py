@@ -1,0 +1,281 @@
+"""The proof that nothing of one split is in another, and what common ways of splitting leak."""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from hf_lesion.data.dataset import fingerprint, read_fingerprint
+from hf_lesion.data.duplicates import (
+    TURN_NAMES,
+    Candidate,
+    NearDuplicate,
+    confirm,
+    extract_detail,
+    find_candidates,
+    hash_image,
+)
+from hf_lesion.data.rows import open_image, read_each, watch_rows
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.errors import InputError
+from hf_lesion.labels import ID2LABEL
+from hf_lesion.provenance import provenance
+
+TRAIN, TEST = "train", "test"
+COLUMNS = ("image_id", "lesion_id", "label")
+COPIES = 3  # of each row in the student project's balanced data
+PAIRS_PER_PASS = 4000  # whose details are held at once: at most 8,000 images, 200 MB
+DRAWS = 20
+TEST_FRACTION = 0.2  # the usual train_test_split(..., test_size=0.2)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a dataset's images are, without their pixels.
+
+    Attributes:
+        rows: One per image: image_id, lesion_id, label (code), split, sha256 (of the file).
+        hashes: (N, 4, 32) perceptual hashes, as from `duplicates.hash_image`.
+    """
+
+    rows: pd.DataFrame
+    hashes: NDArray[np.uint8]
+
+
+def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
+    """Read every image of a prepared dataset once, and hold half a kilobyte of each.
+
+    Args:
+        folder: A prepared dataset.
+        with_hashes: Decode the images for their perceptual hashes; else `hashes` is empty.
+
+    Raises:
+        InputError: If `folder` is no prepared dataset, or part of it cannot be read.
+    """
+    rows, hashes = [], []
+    for split, row in watch_rows(folder, ["image", *COLUMNS], "Reading"):
+        sha256 = hashlib.sha256(row["image"]["bytes"]).hexdigest()
+        rows.append((row["image_id"], row["lesion_id"], ID2LABEL[row["label"]], split, sha256))
+        if with_hashes:
+            hashes.append(hash_image(open_image(row)))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "split", "sha256"])
+    return Scan(frame, np.stack(hashes) if hashes else np.empty((0, 4, 32), np.uint8))
+
+
+def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate], int]:
+    """Return the pairs of images that show the same skin under two lesion_ids, the surest first.
+
+    Args:
+        folder: The dataset that was scanned; its candidates are read a second time.
+        found: With hashes.
+
+    Returns:
+        Pairs of row numbers of `found.rows`; how many weaker candidates were not looked at.
+    """
+    # An image whose lesion is not known (official test set) is a lesion of its own.
+    lesions = found.rows["lesion_id"].fillna(found.rows["image_id"])
+    groups = pd.factorize(lesions)[0]
+    contents = pd.factorize(found.rows["sha256"])[0]
+    candidates = find_candidates(found.hashes, groups, contents)
+    pairs = candidates.pairs
+    passes = [
+        pairs[start : start + PAIRS_PER_PASS] for start in range(0, len(pairs), PAIRS_PER_PASS)
+    ]
+    confirmed = [pair for part in passes for pair in _compare(folder, part)]
+    return sorted(confirmed, key=lambda pair: -pair.correlation), candidates.left_out
+
+
+def split_by_image(
+    rows: pd.DataFrame, *, test_fraction: float = TEST_FRACTION, seed: int = 0
+) -> pd.DataFrame:
+    """Return all images split by row, stratified by diagnosis: the common way, and a leak.
+
+    Args:
+        rows: As from `scan`; only train, validation and test are used.
+        test_fraction: In (0, 1).
+        seed: In [0, 2**32).
+
+    Raises:
+        InputError: If a diagnosis has too few images, or the fraction is out of range.
+    """
+    if not 0 < test_fraction < 1:
+        raise InputError(f"Expected a test fraction between 0 and 1; came {test_fraction:g}.")
+    rows = rows[rows["split"].isin(SPLITS)].reset_index(drop=True)
+    try:
+        _, test = train_test_split(
+            rows.index, test_size=test_fraction, stratify=rows["label"], random_state=seed
+        )
+    except ValueError as error:  # scikit-learn's way to say that a class is too small
+        raise InputError(
+            f"Too few images to split by row with a test fraction of {test_fraction:g}: {error}"
+        ) from error
+    return rows.assign(split=np.where(rows.index.isin(test), TEST, TRAIN))
+
+
+def split_copied_rows(
+    rows: pd.DataFrame, *, test_fraction: float = TEST_FRACTION, seed: int = 0
+) -> pd.DataFrame:
+    """Return the student project's split: single-image lesions, each row three times, by row.
+
+    Args and errors are those of `split_by_image`.
+    """
+    known = rows[rows["lesion_id"].notna()]
+    single = known[~known["lesion_id"].duplicated(keep=False)]
+    return split_by_image(pd.concat([single] * COPIES), test_fraction=test_fraction, seed=seed)
+
+
+SCHEMES: dict[str, Callable[..., pd.DataFrame]] = {
+    "image-level": split_by_image,
+    "copied-rows": split_copied_rows,
+}
+
+
+def compare_splits(
+    rows: pd.DataFrame, near: Sequence[NearDuplicate] | None = None
+) -> list[dict[str, Any]]:
+    """Return what each pair of splits has in common.
+
+    Args:
+        rows: As from `scan`.
+        near: Pairs of its row numbers; None if they were not looked for.
+
+    Returns:
+        For each pair of splits: "splits" (two names), "lesions" (shared lesion_ids), "identical"
+        (pairs of image_ids with the same bytes, one for each content), "near_duplicates" (their
+        number, or None).
+    """
+    parts = {str(split): part for split, part in rows.groupby("split", sort=False)}
+    return [
+        {
+            "splits": [first, second],
+            "lesions": sorted(_lesions(parts[first]) & _lesions(parts[second])),
+            "identical": _identical(parts[first], parts[second]),
+            "near_duplicates": None if near is None else _count_between(rows, near, first, second),
+        }
+        for first, second in itertools.combinations(parts, 2)
+    ]
+
+
+def repeat_scheme(
+    rows: pd.DataFrame, scheme: str, *, test_fraction: float = TEST_FRACTION, draws: int = DRAWS
+) -> dict[str, Any]:
+    """Return what a scheme leaks on average, since one draw differs from the next.
+
+    Returns:
+        "draws"; mean and standard deviation of the shares of `count_seen` over the seeds from 0.
+    """
+    split = SCHEMES[scheme]
+    counts = pd.DataFrame(
+        [count_seen(split(rows, test_fraction=test_fraction, seed=seed)) for seed in range(draws)]
+    )
+    shares = {
+        name: {"mean": float(counts[name].mean()), "standard_deviation": float(counts[name].std())}
+        for name in ("share", "share_all_others")
+    }
+    return {"draws": draws, **shares}
+
+
+def count_seen(rows: pd.DataFrame) -> dict[str, Any]:
+    """Return how many test rows have their lesion or their very image in train.
+
+    Returns:
+        "rows" of test; "seen" and "share" of those whose lesion_id or image content is in train;
+        "all_others_seen" and "share_all_others" of those that have other rows of their lesion, all
+        of them in train.
+    """
+    train, test = (rows[rows["split"] == split] for split in (TRAIN, TEST))
+    seen = test["lesion_id"].isin(_lesions(train)) | test["sha256"].isin(train["sha256"])
+    in_train, in_all = (part["lesion_id"].value_counts() for part in (train, rows))
+    others = test["lesion_id"].map(in_all) - 1
+    whole = (others > 0) & (test["lesion_id"].map(in_train).fillna(0) == others)
+    return {
+        "rows": len(test),
+        "seen": int(seen.sum()),
+        "share": float(seen.mean()),
+        "all_others_seen": int(whole.sum()),
+        "share_all_others": float(whole.mean()),
+    }
+
+
+def build_record(
+    folder: Path,
+    found: Scan,
+    rows: pd.DataFrame,
+    *,
+    scheme: dict[str, Any] | None = None,
+    near: tuple[list[NearDuplicate], int] | None = None,
+) -> dict[str, Any]:
+    """Return the whole finding, as `leakage.json` holds it.
+
+    Args:
+        folder: The prepared dataset.
+        found: Its images.
+        rows: Those that are compared: `found.rows`, or what a scheme made of them.
+        scheme: What the rows were split by ("name", options, averages); None for the dataset's own
+            splits.
+        near: As from `find_near_duplicates`.
+
+    Returns:
+        "leaks" is true if a lesion or an identical image crosses; near-duplicates do not count.
+        "fingerprint" is that of the files as they are, "fingerprint_prepared" that of the record
+        which the dataset came with.
+    """
+    pairs = compare_splits(rows, near[0] if near else None)
+    return {
+        "dataset": folder.name,
+        "fingerprint": fingerprint(found.rows),
+        "fingerprint_prepared": read_fingerprint(folder),
+        "scheme": scheme,
+        "splits": {
+            str(split): {"rows": len(part), "lesions": int(part["lesion_id"].nunique())}
+            for split, part in rows.groupby("split", sort=False)
+        },
+        "leaks": any(pair["lesions"] or pair["identical"] for pair in pairs),
+        "pairs": pairs,
+        "test_rows_seen": count_seen(rows),
+        "near_duplicates": None if near is None else [_entry(rows, pair) for pair in near[0]],
+        "candidates_not_compared": None if near is None else near[1],
+        "provenance": provenance(),
+    }
+
+
+def _entry(rows: pd.DataFrame, pair: NearDuplicate) -> dict[str, Any]:
+    ends = rows.iloc[[pair.first, pair.second]]
+    return {
+        **{column: ends[column].to_list() for column in (*COLUMNS, "split")},
+        "orientation": TURN_NAMES[pair.turn],
+        "hash_distance": pair.distance,
+        "detail_correlation": round(pair.correlation, 3),
+    }
+
+
+def _compare(folder: Path, pairs: Sequence[Candidate]) -> list[NearDuplicate]:
+    wanted = {number for pair in pairs for number in (pair.first, pair.second)}
+    details = read_each(
+        folder, wanted, lambda image: extract_detail(image).astype(np.float16), "Comparing"
+    )
+    return confirm(pairs, lambda number: details[number].astype(np.float32))
+
+
+def _lesions(part: pd.DataFrame) -> set[str]:
+    return set(part["lesion_id"].dropna())
+
+
+def _identical(first: pd.DataFrame, second: pd.DataFrame) -> list[list[str]]:
+    left, right = (part.drop_duplicates("sha256") for part in (first, second))
+    both = left.merge(right, on="sha256", suffixes=("_1", "_2"))
+    return sorted(both[["image_id_1", "image_id_2"]].to_numpy().tolist())
+
+
+def _count_between(
+    rows: pd.DataFrame, near: Sequence[NearDuplicate], first: str, second: str
+) -> int:
+    split = rows["split"].to_numpy()
+    return sum({split[pair.first], split[pair.second]} == {first, second} for pair in near)

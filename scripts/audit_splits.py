@@ -1,0 +1,197 @@
+"""Show what the splits of a prepared dataset share, and exit 1 if a lesion or image crosses.
+
+python scripts/audit_splits.py --dataset data/ham10000
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_lesion.errors import one_line_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hf_lesion.data.duplicates import NearDuplicate
+    from hf_lesion.data.leakage import Scan
+
+EXAMPLES = """\
+Lesions and byte-identical images that are in two splits make the exit code 1. Near-duplicates
+(images alike under two different lesion_ids) are reported for you to look at, as a sheet of
+thumbnails in --private, and do not fail the audit.
+
+--as shows what other ways to split would leak, on the same images:
+  image-level  every image for itself, as train_test_split does it
+  copied-rows  lesions with one image, each row three times, then split by row
+
+examples:
+  python scripts/audit_splits.py --dataset data/ham10000
+  python scripts/audit_splits.py --dataset data/ham10000 --as image-level
+  python scripts/audit_splits.py --dataset data/ham10000 --as copied-rows --test_fraction 0.15
+"""
+SCHEMES = ("image-level", "copied-rows")
+EXIT_LEAK = 1
+SHEET_FILE = "near_duplicates.png"
+SHOWN_PAIRS = 12
+WIDTHS = (26, 16, 18, 17)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description="Show what the splits of a prepared dataset share.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
+    add("--as", dest="scheme", choices=SCHEMES, help="audit this split in place of its own")
+    add("--test_fraction", type=float, default=0.2, help="with --as (default: 0.2)")
+    add("--seed", type=int, default=0, help="with --as (default: 0)")
+    add(
+        "--output",
+        type=Path,
+        default=Path("reports"),
+        help="folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)",
+    )
+    add(
+        "--private",
+        type=Path,
+        default=Path("reports/private"),
+        help="folder for the sheet, which shows dataset images: keep it out of git "
+        "(default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def format_record(record: dict[str, Any]) -> str:
+    """Return the finding as a table, and in words what follows from it."""
+    splits = ", ".join(
+        f"{name} {split['rows']:,} rows of {split['lesions']:,} lesions"
+        for name, split in record["splits"].items()
+    )
+    name = record["scheme"]["name"] if record["scheme"] else "as prepared"
+    lines = [f"Splits {name}: {splits}", ""]
+    lines.append(_row(["splits", "shared lesions", "identical images", "near-duplicates"]))
+    lines += [_row(_cells(pair)) for pair in record["pairs"]]
+    lines += ["", *_say_near(record), *_say_seen(record["test_rows_seen"], record["scheme"])]
+    if record["fingerprint"] != record["fingerprint_prepared"]:
+        lines.append("Note: the files have changed since prepare_data.py wrote them.")
+    lines.append(
+        "LEAK: a lesion or an identical image is in two splits."
+        if record["leaks"]
+        else "No lesion and no identical image is in two splits."
+    )
+    return "\n".join(lines)
+
+
+def _cells(pair: dict[str, Any]) -> list[str]:
+    near = pair["near_duplicates"]
+    counts = [f"{len(pair['lesions']):,}", f"{len(pair['identical']):,}"]
+    return [" / ".join(pair["splits"]), *counts, "–" if near is None else f"{near:,}"]
+
+
+def _row(cells: list[str]) -> str:
+    first, *others = (
+        f"{cell:<{width}}" if place == 0 else f"{cell:>{width}}"
+        for place, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
+    )
+    return first + "".join(others)
+
+
+def _say_near(record: dict[str, Any]) -> list[str]:
+    pairs = record["near_duplicates"]
+    if pairs is None:
+        return []
+    lines = [
+        f"  {pair['image_id'][0]} ({pair['split'][0]}, {pair['label'][0]}) and "
+        f"{pair['image_id'][1]} ({pair['split'][1]}, {pair['label'][1]}): "
+        f"detail agrees by {pair['detail_correlation']:.2f}, {pair['orientation']}"
+        for pair in pairs[:SHOWN_PAIRS]
+    ]
+    title = f"Near-duplicates under two lesion_ids, in the same split or in two: {len(pairs)}"
+    more = [f"  … and {len(pairs) - SHOWN_PAIRS} more"] if len(pairs) > SHOWN_PAIRS else []
+    skipped = record["candidates_not_compared"]
+    note = [f"  {skipped:,} weaker candidates were not compared."] if skipped else []
+    return [title, *lines, *more, *note, ""]
+
+
+def _say_seen(seen: dict[str, Any], scheme: dict[str, Any] | None) -> list[str]:
+    lines = [
+        f"Test rows whose lesion or identical image is in train: {seen['seen']:,} of "
+        f"{seen['rows']:,} ({seen['share']:.1%}){_say_average(scheme, 'share')}"
+    ]
+    if scheme and scheme["name"] == "copied-rows":
+        lines.append(
+            f"Test rows with both other copies in train: {seen['all_others_seen']:,} "
+            f"({seen['share_all_others']:.1%}){_say_average(scheme, 'share_all_others')}"
+        )
+    return lines
+
+
+def _say_average(scheme: dict[str, Any] | None, share: str) -> str:
+    if scheme is None:
+        return ""
+    average = scheme["average"]
+    mean, spread = average[share]["mean"], average[share]["standard_deviation"]
+    return f"; over {average['draws']} draws {mean:.1%} ± {spread:.1%}"
+
+
+def write_sheet(
+    arguments: argparse.Namespace, found: "Scan", pairs: "list[NearDuplicate]"
+) -> Path | None:
+    """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
+    from hf_lesion.data import rows, sheets
+    from hf_lesion.data.figures import write_png
+
+    path = arguments.private / SHEET_FILE
+    if not pairs:
+        path.unlink(missing_ok=True)  # of an earlier run
+        return None
+    shown = pairs[: sheets.SHOWN_PAIRS]
+    numbers = {number for pair in shown for number in (pair.first, pair.second)}
+    pictures = rows.read_thumbnails(arguments.dataset, numbers, size=sheets.THUMBNAIL)
+    write_png(sheets.draw_pairs(found.rows, shown, pictures, total=len(pairs)), path)
+    return path
+
+
+def apply_scheme(
+    arguments: argparse.Namespace, rows: "pd.DataFrame"
+) -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """Return the rows split as --as says, and a description for the record."""
+    from hf_lesion.data import leakage
+
+    name, fraction, seed = arguments.scheme, arguments.test_fraction, arguments.seed
+    split = leakage.SCHEMES[name](rows, test_fraction=fraction, seed=seed)
+    average = leakage.repeat_scheme(rows, name, test_fraction=fraction)
+    return split, {"name": name, "test_fraction": fraction, "seed": seed, "average": average}
+
+
+@one_line_errors
+def main() -> None:
+    """Audit, print, record; exit 1 on a leak."""
+    arguments = parse_arguments()
+    from hf_lesion.data import leakage
+    from hf_lesion.files import write_json
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    scheme = arguments.scheme
+    found = leakage.scan(arguments.dataset, with_hashes=scheme is None)
+    rows, near, sheet, described = found.rows, None, None, None
+    if scheme is None:
+        near = leakage.find_near_duplicates(arguments.dataset, found)
+        sheet = write_sheet(arguments, found, near[0])
+    else:
+        rows, described = apply_scheme(arguments, found.rows)
+    record = leakage.build_record(arguments.dataset, found, rows, scheme=described, near=near)
+    path = arguments.output / (f"leakage_{scheme}.json" if scheme else "leakage.json")
+    write_json(path, record)
+    print(format_record(record))
+    print(f"\nWritten: {path}" + (f" and {sheet}" if sheet else ""))
+    if record["leaks"]:
+        sys.exit(EXIT_LEAK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+import hashlib
+import io
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageEnhance
+
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.duplicates import NearDuplicate
+from hf_lesion.data.leakage import (
+    build_record,
+    compare_splits,
+    count_seen,
+    find_near_duplicates,
+    repeat_scheme,
+    scan,
+    split_by_image,
+    split_copied_rows,
+)
+from hf_lesion.data.metadata import read_metadata
+from hf_lesion.errors import InputError
+
+TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
+
+
+def table_of(*rows):
+    """Return a frame of rows given as (image, lesion, content, split)."""
+    frame = pd.DataFrame(rows, columns=["image_id", "lesion_id", "sha256", "split"])
+    return frame.assign(label="nv")
+
+
+def change_split(folder, change):
+    """Rewrite the test split after `change` made its rows, given as (train, test) lists."""
+    train, test = (pq.read_table(folder / path) for path in (TRAIN, TEST))
+    rows = change(train.to_pylist(), test.to_pylist())
+    pq.write_table(pa.Table.from_pylist(rows, schema=test.schema), folder / TEST)
+
+
+@pytest.fixture
+def copy(sample_dataset, tmp_path):
+    return shutil.copytree(sample_dataset, tmp_path / "copy")
+
+
+def test_scan_sees_every_image_as_it_was_prepared(sample_dataset, sample_folder):
+    found = scan(sample_dataset)
+    prepared = pd.read_csv(sample_dataset / "splits.csv")
+    columns = ["image_id", "lesion_id", "label", "split"]
+    ordered = found.rows.sort_values("image_id", ignore_index=True)
+    assert ordered[columns].equals(prepared[columns].sort_values("image_id", ignore_index=True))
+    row = found.rows.iloc[3]
+    (path,) = sample_folder.rglob(f"{row['image_id']}.jpg")
+    assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found.hashes.shape == (len(prepared), 4, 32)
+    assert len(scan(sample_dataset, with_hashes=False).hashes) == 0
+
+
+def test_prepared_dataset_is_clean(sample_dataset):
+    found = scan(sample_dataset)
+    record = build_record(
+        sample_dataset, found, found.rows, near=find_near_duplicates(sample_dataset, found)
+    )
+    assert record["leaks"] is False
+    assert record["fingerprint"] == record["fingerprint_prepared"]
+    assert record["fingerprint"] == read_fingerprint(sample_dataset)
+    assert [pair["splits"] for pair in record["pairs"]] == [
+        ["train", "validation"],
+        ["train", "test"],
+        ["validation", "test"],
+    ]
+    assert all(pair["lesions"] == pair["identical"] == [] for pair in record["pairs"])
+    assert record["test_rows_seen"]["share"] == 0
+    assert record["provenance"]["command"]
+    assert json.dumps(record, allow_nan=False)
+
+
+def test_lesion_in_two_splits_is_a_leak(copy):
+    def give_away(train, test):
+        return [*test, train[0] | {"image_id": "OTHER", "image": test[0]["image"]}]
+
+    lesion = pq.read_table(copy / TRAIN)["lesion_id"][0].as_py()
+    change_split(copy, give_away)
+    found = scan(copy, with_hashes=False)
+    record = build_record(copy, found, found.rows)
+    assert record["leaks"] is True
+    assert [pair["lesions"] for pair in record["pairs"]] == [[], [lesion], []]
+    assert record["test_rows_seen"]["seen"] == 1
+    assert record["fingerprint"] != record["fingerprint_prepared"]
+
+
+def test_identical_image_under_another_lesion_is_a_leak(copy):
+    def steal(train, test):
+        test[0]["image"] = train[0]["image"]
+        return test
+
+    change_split(copy, steal)
+    found = scan(copy)
+    near, _ = find_near_duplicates(copy, found)
+    record = build_record(copy, found, found.rows, near=(near, 0))
+    assert record["leaks"] is True
+    assert [len(pair["identical"]) for pair in record["pairs"]] == [0, 1, 0]
+    assert [len(pair["lesions"]) for pair in record["pairs"]] == [0, 0, 0]
+    assert near == []  # it is reported once, as identical
+
+
+def test_near_duplicate_is_reported_and_no_leak(copy):
+    def retouch(train, test):
+        image = Image.open(io.BytesIO(train[0]["image"]["bytes"]))
+        stream = io.BytesIO()
+        ImageEnhance.Color(image).enhance(0.5).save(stream, "JPEG", quality=70)
+        test[0]["image"] = {"bytes": stream.getvalue(), "path": "retouched.jpg"}
+        return test
+
+    change_split(copy, retouch)
+    found = scan(copy)
+    record = build_record(copy, found, found.rows, near=find_near_duplicates(copy, found))
+    assert record["leaks"] is False
+    assert [pair["near_duplicates"] for pair in record["pairs"]] == [0, 1, 0]
+    (pair,) = record["near_duplicates"]
+    assert pair["split"] == ["train", "test"]
+    assert pair["orientation"] == "same way up"
+    assert pair["detail_correlation"] > 0.8
+
+
+def test_comparison_counts_each_thing_once():
+    rows = table_of(
+        ("a", "1", "x", "train"),
+        ("b", "1", "y", "train"),
+        ("c", "1", "y", "test"),
+        ("d", "2", "y", "test"),
+        ("e", "3", "z", "validation"),
+    )
+    near = [NearDuplicate(0, 4, 0, 9, 0.9), NearDuplicate(0, 1, 0, 9, 0.9)]
+    found = {tuple(pair["splits"]): pair for pair in compare_splits(rows, near)}
+    assert found["train", "test"] == {
+        "splits": ["train", "test"],
+        "lesions": ["1"],
+        "identical": [["b", "c"]],
+        "near_duplicates": 0,
+    }
+    assert found["train", "validation"]["near_duplicates"] == 1
+    assert compare_splits(rows)[0]["near_duplicates"] is None
+
+
+def test_unknown_lesions_are_never_the_same_one():
+    rows = table_of(("a", None, "x", "train"), ("b", None, "y", "test"))
+    (pair,) = compare_splits(rows)
+    assert (pair["lesions"], pair["identical"]) == ([], [])
+    assert count_seen(rows)["seen"] == 0
+    assert (
+        len(split_copied_rows(table_of(*[(str(n), str(n), "x", "test") for n in range(9)]))) == 27
+    )
+    with pytest.raises(InputError, match="Too few images"):
+        split_copied_rows(rows)
+
+
+def test_seen_rows_are_those_with_lesion_or_content_in_train():
+    rows = table_of(
+        ("a", "1", "x", "train"),
+        ("b", "1", "y", "test"),  # lesion in train, all of it
+        ("c", "2", "x", "test"),  # content in train
+        ("d", "3", "z", "test"),  # not seen
+        ("e", "4", "u", "train"),
+        ("f", "4", "v", "test"),  # lesion in train, but not all others
+        ("g", "4", "w", "validation"),
+    )
+    assert count_seen(rows) == {
+        "rows": 4,
+        "seen": 3,
+        "share": 0.75,
+        "all_others_seen": 1,
+        "share_all_others": 0.25,
+    }
+
+
+@pytest.fixture(scope="module")
+def many():
+    """1,000 lesions with one image and 300 with two, prepared in three splits."""
+    lesions = [*range(1000), *np.repeat(range(1000, 1300), 2)]
+    rows = [(f"i{n}", f"l{x}", f"s{n}", "train") for n, x in enumerate(lesions)]
+    frame = table_of(*rows)
+    frame["split"] = np.resize(["train", "validation", "test"], len(frame))
+    return frame
+
+
+def test_image_level_split_leaks_as_chance_has_it(many):
+    split = split_by_image(many, seed=3)
+    assert split["split"].value_counts().to_dict() == {"train": 1280, "test": 320}
+    average = repeat_scheme(many, "image-level", draws=20)
+    # Of 1,600 rows 600 have one sibling, which is in train with probability 0.8.
+    assert average["share"]["mean"] == pytest.approx(600 / 1600 * 0.8, abs=0.02)
+
+
+def test_copied_rows_are_the_single_images_three_times(many):
+    split = split_copied_rows(many, seed=1)
+    assert len(split) == 3000
+    assert set(split["image_id"].value_counts()) == {3}
+    average = repeat_scheme(many, "copied-rows", draws=10)
+    assert average["share"]["mean"] == pytest.approx(1 - 0.2**2, abs=0.01)
+    assert average["share_all_others"]["mean"] == pytest.approx(0.8**2, abs=0.02)
+
+
+def test_the_official_test_set_is_no_part_of_a_scheme(many):
+    extra = many.head(50).assign(split="official_test", image_id="o")
+    assert "o" not in set(split_by_image(pd.concat([many, extra]))["image_id"])
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
+def test_wrong_test_fraction(many, fraction):
+    text = f"Expected a test fraction between 0 and 1; came {fraction:g}."
+    with pytest.raises(InputError, match=re.escape(text)):
+        split_by_image(many, test_fraction=fraction)
+
+
+@pytest.mark.real_data
+def test_what_the_common_ways_leak_on_the_real_metadata(pytestconfig):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
+    frame = read_metadata(source / "HAM10000_metadata.csv")
+    rows = frame.assign(label=frame["dx"], split="train", sha256=frame["image_id"])
+    by_image, copied = (repeat_scheme(rows, name) for name in ("image-level", "copied-rows"))
+    assert by_image["share"]["mean"] == pytest.approx(0.385, abs=0.01)
+    assert copied["share"]["mean"] == pytest.approx(0.96, abs=0.01)
+    assert copied["share_all_others"]["mean"] == pytest.approx(0.64, abs=0.01)

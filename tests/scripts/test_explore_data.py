@@ -1,0 +1,89 @@
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "explore_data.py"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Return a function that runs the script here in an empty folder: (exit code, out, err)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["explore_data.py", *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run_here
+
+
+def test_charts_page_and_samples_are_written_apart(call, sample_dataset, tmp_path):
+    code, out, err = call("--dataset", sample_dataset, "--output", "reports/data", "--samples", 2)
+    assert (code, err) == (0, "")
+    names = {path.name for path in (tmp_path / "reports" / "data").iterdir()}
+    assert {"index.html", "class_bars.png", "class_pie.svg", "masks.svg", "missing.png"} <= names
+    assert not [name for name in names if "sample" in name or name.startswith(".")]
+    private = tmp_path / "reports" / "private"
+    assert {path.name for path in private.iterdir()} == {"samples.png", "data.html"}
+    with Image.open(private / "samples.png") as image:
+        assert image.height > image.width  # seven rows of two
+    public = (tmp_path / "reports" / "data" / "index.html").read_text(encoding="utf-8")
+    assert 'id="samples"' not in public
+    assert "image/png" not in public
+    assert 'id="samples"' in (private / "data.html").read_text(encoding="utf-8")
+    assert "Images by diagnosis: Melanocytic nevus (nv) makes up " in out
+    assert "Page: reports/data/index.html; each chart beside it as PNG and SVG\n" in out
+
+
+def test_dataset_without_masks_and_with_nulls(call, sample_dataset, tmp_path):
+    folder = shutil.copytree(sample_dataset, tmp_path / "bare")
+    for path in (folder / "data").iterdir():
+        table = pq.read_table(path)
+        empty = ("mask", "age", "sex", "localization", "dataset", "dx_type")
+        rows = [row | dict.fromkeys(empty) for row in table.to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+    code, out, err = call("--dataset", folder, "--output", "out", "--samples", 0)
+    assert (code, err) == (0, "")
+    assert not (tmp_path / "out" / "masks.png").exists()
+    assert not (tmp_path / "reports").exists()
+    assert "No age is known." in out
+    assert "Missing: age 84, dx_type 84, sex 84, localization 84, dataset 84, mask 84." in out
+
+
+def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
+    code, out, err = call("--dataset", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path} is no prepared dataset: ")
+    assert err.count("\n") == 1
+    (tmp_path / "file").write_text("")
+    code, out, err = call("--dataset", sample_dataset, "--output", "file")
+    assert (code, out, err) == (2, "", "error: File exists: file\n")
+
+
+def test_help_is_quick():
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert time.monotonic() - start < 5  # under 1 s on a machine that does nothing else
+    assert "examples:" in done.stdout
