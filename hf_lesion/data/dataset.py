@@ -1,4 +1,4 @@
-"""Turning the original layout of HAM10000 into a Parquet dataset, split by lesion.
+"""Turning HAM10000, in any layout it comes in, into a Parquet dataset, split by lesion.
 
 The output folder is what `datasets.load_dataset` reads: `data/<split>-0000i-of-0000n.parquet` and a
 README.md that names them; beside them lie `splits.csv` and the record `prepared.json`.
@@ -13,15 +13,23 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from hf_lesion.data.checksums import check_originals
 from hf_lesion.data.images import MASK_ENDING, find_pictures
-from hf_lesion.data.metadata import METADATA_FILE, read_metadata
 from hf_lesion.data.readme import build_readme
+from hf_lesion.data.record import count_images, count_published, list_left_out
+from hf_lesion.data.selection import (
+    EVERYTHING,
+    Selection,
+    choose_rows,
+    describe_split,
+    training_ids,
+)
 from hf_lesion.data.shards import Item, Outcome, build_features, write_split
 from hf_lesion.data.sharper import SHARP, SOFT
-from hf_lesion.data.splits import FRACTIONS, SPLITS, check_options, split_by_lesion
+from hf_lesion.data.sources import Source, open_source
+from hf_lesion.data.splits import FRACTIONS, check_options, check_splits, name_splits
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import whole_folder, write_json, write_text
-from hf_lesion.labels import CODES
 from hf_lesion.provenance import provenance
 
 RECORD_FILE = "prepared.json"
@@ -40,62 +48,64 @@ def prepare(
     sharper: Path | None = None,
     allow_missing: bool = False,
     overwrite: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> dict[str, Any]:
     """Write the dataset in `source` as Parquet to `output`, whole or not at all.
 
-    The split is drawn over all of the metadata, before images are left out: a missing file moves no
-    other image to another split. Rows are in the order of image_id. Image files are stored byte for
-    byte, and so are masks, palette PNGs among them (`mask` is decoded to grey levels on reading).
+    The split is drawn over all of the metadata, before a subset is chosen and images are left out:
+    neither moves any other image to another split. Rows are in the order of image_id. Image files
+    are stored byte for byte, and so are masks, palette PNGs among them (`mask` is decoded to grey
+    levels on reading).
 
     Args:
-        source: Folder with HAM10000_metadata.csv; images and masks anywhere below.
+        source: Folder or zip archive in one of the layouts of `hf_lesion.data.sources`.
         output: The folder to make.
         seed: Of the split.
         fractions: Of the lesions in train, validation and test.
         sharper: Folder with sharper copies, used where there is one; see `hf_lesion.data.sharper`.
-        allow_missing: Leave out images that are missing or broken, instead of raising.
+        allow_missing: Leave out images that are missing or broken or have no row, instead of
+            raising.
         overwrite: Replace a dataset that was prepared before.
+        selection: What of the source is prepared.
 
     Returns:
         The record that is also in `prepared.json`: "fingerprint" (of images, labels and splits),
         "content" (a hash of all columns), "images" and "lesions" per split, "counts" per split and
-        dx, "without_mask", "left_out", "seed", "fractions", "source", "sharper", "provenance";
-        with `sharper` also "copies" per split.
+        dx, "without_mask", "published" (images that are the published files), "left_out", "seed"
+        and "fractions" (None with a split file), "subset", "split_file", "source", "sharper",
+        "provenance"; with `sharper` also "copies" per split.
 
     Raises:
         InputError: If the metadata is wrong, files are missing or broken, a diagnosis has too few
             lesions, or `output` is in the way.
     """
     check_options(fractions=fractions, seed=seed)
-    _check_output([source, *([sharper] if sharper else [])], output, overwrite=overwrite)
-    frame = read_metadata(source / METADATA_FILE)
-    frame["split"] = split_by_lesion(frame, fractions=fractions, seed=seed)
-    items, no_file = _find_items(frame, source, sharper)
-    if no_file and not allow_missing:
-        raise InputError(
-            f"{len(no_file)} image_ids have no file under {source}: {_sentence(no_file)} "
-            "Pass the folder that holds both image parts, or --allow_missing to leave them out."
-        )
-    with whole_folder(output, overwrite=overwrite) as folder:
-        outcomes = _write_shards(frame, items, folder / "data", with_copy=sharper is not None)
-        _check_outcomes(outcomes, allow_missing=allow_missing)
-        table = _build_table(frame, items, outcomes)
-        _check_splits(table)
-        record = {
-            "fingerprint": fingerprint(table),
-            "content": _hash_lines(table[["image_id", "split", "row_sha256"]]),
-            **_count(table, with_copy=sharper is not None),
-            "left_out": _left_out(no_file, outcomes),
-            "seed": seed,
-            "fractions": dict(zip(SPLITS, fractions, strict=True)),
-            "source": str(source),
-            "sharper": None if sharper is None else str(sharper),
-            "provenance": provenance(),
-        }
-        columns = ["image_id", "lesion_id", "label", "split"]
-        write_text(folder / SPLITS_FILE, table[columns].to_csv(index=False, lineterminator="\n"))
-        write_text(folder / "README.md", build_readme(record))
-        write_json(folder / RECORD_FILE, record)
+    check_output([source, *([sharper] if sharper else [])], output, overwrite=overwrite)
+    with open_source(source) as opened:
+        frame = choose_rows(opened, selection, fractions=fractions, seed=seed)
+        items, no_file = _find_items(frame, opened, sharper)
+        no_row = opened.find_images_without_row({*opened.frame["image_id"], *frame["image_id"]})
+        if not allow_missing:
+            _check_complete(no_file, no_row, source)
+        if selection.originals_only:
+            check_originals(opened.choose_pictures(sorted(training_ids(frame))))
+        with whole_folder(output, overwrite=overwrite) as folder:
+            outcomes = _write_shards(frame, items, folder / "data", with_copy=sharper is not None)
+            _check_outcomes(outcomes, allow_missing=allow_missing)
+            table = _build_table(frame, items, outcomes)
+            check_splits(table, name_splits(frame["split"]))
+            record = {
+                "fingerprint": fingerprint(table),
+                "content": _hash_lines(table[["image_id", "split", "row_sha256"]]),
+                **count_images(table, with_copy=sharper is not None),
+                "published": count_published(table),
+                "left_out": list_left_out(no_file, no_row, outcomes),
+                **describe_split(selection, fractions=fractions, seed=seed),
+                "source": str(source),
+                "sharper": None if sharper is None else str(sharper),
+                "provenance": provenance(),
+            }
+            _write_record(folder, table, record)
     return record
 
 
@@ -132,11 +142,23 @@ def _hash_lines(table: pd.DataFrame) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _check_output(sources: Iterable[Path], output: Path, *, overwrite: bool) -> None:
+def check_output(sources: Iterable[Path], output: Path, *, overwrite: bool) -> None:
+    """Check that `output` can be made: before anything is fetched or read.
+
+    Raises:
+        InputError: If it holds a source, is there already and is not to be replaced, or was not
+            prepared before.
+    """
     for source in sources:
         if source.resolve().is_relative_to(output.resolve()):
             raise InputError(f"{output} holds the source {source}. Pass another --output.")
-    if overwrite and output.is_dir() and any(output.iterdir()):
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:  # as `whole_folder` says, but that is asked only after hours of download
+        raise InputError(
+            f"{output} is there already. Pass --overwrite to replace it, or another --output."
+        )
+    if output.is_dir():
         try:
             read_fingerprint(output)
         except InputError as error:
@@ -146,17 +168,12 @@ def _check_output(sources: Iterable[Path], output: Path, *, overwrite: bool) -> 
             ) from error
 
 
-def _sentence(offenders: list[str]) -> str:
-    text = list_offenders(offenders)
-    return text if text.endswith("…") else f"{text}."
-
-
 def _find_items(
-    frame: pd.DataFrame, source: Path, sharper: Path | None
+    frame: pd.DataFrame, opened: Source, sharper: Path | None
 ) -> tuple[dict[str, Item], list[str]]:
     """Return the items by image_id, in that order, and the image_ids that have no file."""
     ids = sorted(frame["image_id"])
-    pictures = find_pictures(source, {*ids, *(image_id + MASK_ENDING for image_id in ids)})
+    pictures = opened.choose_pictures(ids)
     sharp = {} if sharper is None else find_pictures(sharper, ids)
     if sharper is not None and not sharp:
         raise InputError(f"No image of the metadata has a sharper copy under {sharper}.")
@@ -173,6 +190,24 @@ def _find_items(
     return items, no_file
 
 
+def _sentence(offenders: list[str]) -> str:
+    text = list_offenders(offenders)
+    return text if text.endswith("…") else f"{text}."
+
+
+def _check_complete(no_file: list[str], no_row: list[str], source: Path) -> None:
+    if no_file:
+        raise InputError(
+            f"{len(no_file)} image_ids have no file under {source}: {_sentence(no_file)} "
+            "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+        )
+    if no_row:
+        raise InputError(
+            f"{len(no_row)} images under {source} have no row in the metadata: {_sentence(no_row)} "
+            "Add their rows, or pass --allow_missing to leave them out."
+        )
+
+
 def _write_shards(
     frame: pd.DataFrame, items: dict[str, Item], folder: Path, *, with_copy: bool
 ) -> list[Outcome]:
@@ -183,7 +218,7 @@ def _write_shards(
     light = []
     # No bar where nobody watches: a log keeps only the error line.
     with tqdm(total=len(items), desc="Preparing", unit="image", disable=None) as bar:
-        for split in SPLITS:
+        for split in name_splits(frame["split"]):
             part = [item for image_id, item in items.items() if split_of[image_id] == split]
             outcomes = write_split(folder, split, part, features, advance=bar.update)
             light += [outcome.without_row() for outcome in outcomes]
@@ -228,42 +263,8 @@ def _build_table(
     return table.rename(columns={"dx": "label"}).sort_values("image_id", ignore_index=True)
 
 
-def _check_splits(table: pd.DataFrame) -> None:
-    empty = [split for split in SPLITS if split not in set(table["split"])]
-    if empty:
-        raise InputError(
-            f"No image is left for {list_offenders(empty)}. Pass a source with more of the images."
-        )
-
-
-def _count(table: pd.DataFrame, *, with_copy: bool) -> dict[str, Any]:
-    """Return images, lesions, counts per dx and sharp copies per split, and absent masks."""
-    parts = {split: table[table["split"] == split] for split in SPLITS}
-    counts: dict[str, Any] = {
-        "images": {split: len(part) for split, part in parts.items()},
-        "lesions": {split: part["lesion_id"].nunique() for split, part in parts.items()},
-        "counts": {
-            split: {code: int((part["label"] == code).sum()) for code in CODES}
-            for split, part in parts.items()
-        },
-        "without_mask": int((~table["has_mask"].astype(bool)).sum()),
-    }
-    if with_copy:
-        counts["copies"] = {
-            split: {copy: int((part["copy"] == copy).sum()) for copy in (SHARP, SOFT)}
-            for split, part in parts.items()
-        }
-    return counts
-
-
-def _left_out(no_file: list[str], outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    unreadable = {
-        outcome.image_id: outcome.image_problem for outcome in outcomes if outcome.image_problem
-    }
-    masks = {outcome.image_id: outcome.mask_problem for outcome in outcomes if outcome.mask_problem}
-    return {
-        "count": len(no_file) + len(unreadable),
-        "no_file": no_file,
-        "unreadable": unreadable,
-        "unreadable_masks": masks,
-    }
+def _write_record(folder: Path, table: pd.DataFrame, record: dict[str, Any]) -> None:
+    columns = ["image_id", "lesion_id", "label", "split"]
+    write_text(folder / SPLITS_FILE, table[columns].to_csv(index=False, lineterminator="\n"))
+    write_text(folder / "README.md", build_readme(record))
+    write_json(folder / RECORD_FILE, record)

@@ -3,9 +3,10 @@
 import filecmp
 import os
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image
 
@@ -18,7 +19,18 @@ MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
-def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
+class PictureFile(Protocol):
+    """A file that can be read: a path, or a member of an archive."""
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
+
+    def read_bytes(self) -> bytes:
+        """Return its content."""
+
+
+def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, PictureFile]:
     """Find the picture file of each stem anywhere below `folder`.
 
     Links to folders are followed; hidden files and folders are passed over. A file that is there
@@ -36,19 +48,46 @@ def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Pass the folder that holds the images.")
-    wanted = frozenset(stems)
-    found: dict[str, Path] = {}
+    return choose_pictures(group_pictures(walk(folder)), stems, where=folder)
+
+
+def group_pictures(paths: Iterable[PictureFile]) -> dict[str, list[PictureFile]]:
+    """Return the picture files among `paths` by their stem."""
+    groups: dict[str, list[PictureFile]] = {}
+    for path in paths:
+        stem, suffix = os.path.splitext(path.name)
+        if suffix.lower() in IMAGE_SUFFIXES:
+            groups.setdefault(stem, []).append(path)
+    return groups
+
+
+def choose_pictures(
+    groups: Mapping[str, list[PictureFile]], stems: Collection[str], *, where: Path
+) -> dict[str, PictureFile]:
+    """Choose the file of each stem, the first where several have the same content.
+
+    Args:
+        groups: Files by stem.
+        stems: The stems that are wanted.
+        where: What to call the place in errors.
+
+    Returns:
+        File by stem, for the stems that have one.
+
+    Raises:
+        InputError: If two files of one stem differ.
+    """
+    found: dict[str, PictureFile] = {}
     differing: list[str] = []
-    for path in _walk(folder):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.stem not in wanted:
-            continue
-        first = found.setdefault(path.stem, path)
-        if first is not path and not filecmp.cmp(first, path, shallow=False):
-            differing.append(f"{first} and {path}")
+    for stem in groups.keys() & frozenset(stems):
+        found[stem], *others = groups[stem]
+        differing += [
+            f"{found[stem]} and {other}" for other in others if not _is_same(found[stem], other)
+        ]
     if differing:
         raise InputError(
-            f"{len(differing)} names below {folder} stand for two different files: "
-            f"{list_offenders(differing)}. Remove one of the two."
+            f"{len(differing)} names below {where} stand for two different files: "
+            f"{list_offenders(sorted(differing))}. Remove one of the two."
         )
     return found
 
@@ -77,9 +116,16 @@ def decode_picture(data: bytes) -> Image.Image:
     return image
 
 
-def _walk(folder: Path) -> list[Path]:
+def walk(folder: Path) -> list[Path]:
+    """Return the files at any depth below `folder`, but hidden ones, in one fixed order."""
     paths = []
     for root, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         paths += [Path(root, name) for name in sorted(names) if not name.startswith(".")]
     return paths
+
+
+def _is_same(first: PictureFile, second: PictureFile) -> bool:
+    if isinstance(first, Path) and isinstance(second, Path):
+        return filecmp.cmp(first, second, shallow=False)
+    return first.read_bytes() == second.read_bytes()

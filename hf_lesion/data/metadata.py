@@ -1,7 +1,7 @@
 """Reading HAM10000_metadata.csv into a checked frame.
 
-Source of the columns: Tschandl, Rosendahl, Kittler, doi:10.7910/DVN/DBW86T; the copy on Kaggle has
-no `dataset` column.
+Source of the columns: Tschandl, Rosendahl, Kittler, doi:10.7910/DVN/DBW86T, which gives the file as
+it was uploaded, or with tabs as HAM10000_metadata.tab; the copy on Kaggle has no `dataset` column.
 """
 
 import io
@@ -46,10 +46,10 @@ def read_metadata(path: Path) -> pd.DataFrame:
 
 
 def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFrame:
-    """Parse and check metadata in the CSV form of HAM10000.
+    """Parse and check metadata in the form of HAM10000.
 
     Args:
-        stream: CSV bytes in UTF-8 with a header line.
+        stream: CSV bytes in UTF-8 with a header line; commas or tabs.
         name: What to call the stream in errors.
 
     Returns:
@@ -61,13 +61,24 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
         InputError: If the stream is empty, is not UTF-8, is not a table, lacks a column, an id or a
             readable age, names an image twice, has an unknown diagnosis, or gives one lesion two.
     """
-    frame = _parse_text(stream, name)
-    _check_columns(frame, name)
-    for column in OPTIONAL_COLUMNS:
-        if column not in frame:
-            frame[column] = ""
-    frame = frame[list(METADATA_COLUMNS)]
-    _check_ids(frame, name)
+    return convert_table(parse_table(stream, name), name=name)
+
+
+def convert_table(table: pd.DataFrame, *, name: str, lesions_known: bool = True) -> pd.DataFrame:
+    """Check a table of text and return it as `parse_metadata` does.
+
+    Args:
+        table: Text, "" where a field is empty.
+        name: What to call the table in errors.
+        lesions_known: Refuse rows without lesion_id.
+
+    Raises:
+        InputError: As `parse_metadata` raises.
+    """
+    required = [column for column in METADATA_COLUMNS if column not in OPTIONAL_COLUMNS]
+    check_columns(table, required, name)
+    frame = table.reindex(columns=list(METADATA_COLUMNS), fill_value="")
+    check_ids(frame, name, ("image_id", "lesion_id") if lesions_known else ("image_id",))
     _check_diagnoses(frame, name)
     ages = _convert_ages(frame, name)
     frame = frame.astype(object).mask(frame == "", None)
@@ -75,11 +86,19 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
     return frame
 
 
-def _parse_text(stream: BinaryIO, name: str) -> pd.DataFrame:
+def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
+    """Parse a table of commas or tabs with a header line as text, "" where a field is empty.
+
+    Raises:
+        InputError: If the stream is empty, is not UTF-8 or is not a table.
+    """
     data = stream.read()
     try:
-        text = io.StringIO(data.decode("utf-8-sig"))
-        frame = pd.read_csv(text, dtype=str, keep_default_na=False, index_col=False)
+        text = data.decode("utf-8-sig")
+        separator = "\t" if "\t" in text.partition("\n")[0] else ","
+        frame = pd.read_csv(
+            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
+        )
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
@@ -95,8 +114,12 @@ def _parse_text(stream: BinaryIO, name: str) -> pd.DataFrame:
     return frame.fillna("")
 
 
-def _check_columns(frame: pd.DataFrame, name: str) -> None:
-    required = [column for column in METADATA_COLUMNS if column not in OPTIONAL_COLUMNS]
+def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> None:
+    """Check that a table has its columns.
+
+    Raises:
+        InputError: If one is missing.
+    """
     missing = [column for column in required if column not in frame]
     if missing:
         raise InputError(
@@ -105,8 +128,13 @@ def _check_columns(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _check_ids(frame: pd.DataFrame, name: str) -> None:
-    for column in ("image_id", "lesion_id"):
+def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
+    """Check that the columns `filled` have no empty field and no image_id comes twice.
+
+    Raises:
+        InputError: If a field is empty or an image_id comes twice.
+    """
+    for column in filled:
         empty = frame.index[frame[column] == ""]
         if len(empty):
             lines = [f"line {row + HEADER_LINES + 1}" for row in empty]
@@ -129,7 +157,7 @@ def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
             f"{name} has {len(unknown)} unknown dx: {list_offenders(_quoted(unknown))}. "
             f"Expected one of {', '.join(CODES)}."
         )
-    diagnoses = frame.groupby("lesion_id")["dx"].unique()
+    diagnoses = frame[frame["lesion_id"] != ""].groupby("lesion_id")["dx"].unique()
     torn = [
         f"{lesion} ({', '.join(sorted(found))})"
         for lesion, found in diagnoses.items()

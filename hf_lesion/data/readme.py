@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from hf_lesion.data.splits import SPLITS
+from hf_lesion.data.splits import OFFICIAL_TEST
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 # The Hub's own steps of "size_categories" (the largest number of rows, its name).
@@ -29,12 +29,13 @@ dataset = load_dataset("path/to/this/folder")
 
 {table}
 
-- Splits are by lesion: all images of a lesion are in one split, at random (seed {seed}), stratified
-  by diagnosis; fractions of the lesions: {fractions}. `splits.csv` names the split of every image.
+- Splits are by lesion: all images of a lesion are in one split, {origin}.
+  `splits.csv` names the split of every image; `prepare_data.py --split_file` takes it back.{subset}
 - `image`: the file as it was, never re-encoded. `mask`: the lesion (white) by Tschandl et al.; null
   for {without_mask} images. `label`: the diagnosis. `lesion_id`, `image_id`, `dx_type` (how the
   diagnosis was confirmed), `age` (years, null where unknown), `sex`, `localization`, `dataset` (the
-  source): as in the original metadata.{copy}
+  source): as in the original metadata.{copy}{official_test}
+- {published} of the images are byte for byte the published 600×450 files.
 - {left_out} images of the metadata were left out (`prepared.json` names them).
 - Fingerprint of the content: `{fingerprint}`.
 
@@ -50,6 +51,16 @@ COPY_TEXT = """
   mask is cut alike), "soft" where it is the whole frame at a lower resolution. Which images are
   sharp depends on the diagnosis: a model can learn sharpness instead of skin."""
 
+SUBSET_TEXTS = {
+    "all": "",
+    "one-per-lesion": "\n- Only one image of each lesion is in it: that with the first image_id.",
+    "single-image": "\n- Only lesions of which there is a single image are in it.",
+}
+
+OFFICIAL_TEST_TEXT = """
+- `official_test` is the test set of the ISIC 2018 challenge, Task 3, as published; its `lesion_id`
+  is null where it is not known. It was never split."""
+
 
 def build_readme(record: Mapping[str, Any]) -> str:
     """Return the text of README.md.
@@ -64,14 +75,26 @@ def build_readme(record: Mapping[str, Any]) -> str:
     text = TEXT.format(
         notice=NOTICE,
         table=_table(record),
-        seed=record["seed"],
-        fractions=", ".join(f"{name} {part:g}" for name, part in record["fractions"].items()),
+        origin=_origin(record),
+        subset=SUBSET_TEXTS[record["subset"]],
+        published=f"{record['published']:,}",
+        official_test=OFFICIAL_TEST_TEXT if OFFICIAL_TEST in record["images"] else "",
         without_mask=record["without_mask"],
         copy=COPY_TEXT if "copies" in record else "",
         left_out=record["left_out"]["count"],
         fingerprint=record["fingerprint"],
     )
     return f"---\n{front}---\n{text}"
+
+
+def _origin(record: Mapping[str, Any]) -> str:
+    if record["split_file"] is not None:
+        return f"as `{record['split_file']}` names it"
+    fractions = ", ".join(f"{name} {part:g}" for name, part in record["fractions"].items())
+    return (
+        f"at random (seed {record['seed']}), stratified\n"
+        f"  by diagnosis; fractions of the lesions: {fractions}"
+    )
 
 
 def _front_matter(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +105,9 @@ def _front_matter(record: Mapping[str, Any]) -> dict[str, Any]:
         # load_dataset's cache knows a folder by its name and this front matter, not by its files:
         # without the hash it would go on serving a dataset that has been replaced.
         "description": f"Content {record['content']}",
-        "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in SPLITS],
+        "data_files": [
+            {"split": split, "path": f"data/{split}-*.parquet"} for split in record["images"]
+        ],
     }
     return {
         "pretty_name": "HAM10000, prepared",
@@ -95,16 +120,16 @@ def _front_matter(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(record: Mapping[str, Any]) -> str:
-    counts = record["counts"]
+    counts, splits = record["counts"], list(record["images"])
     lines = [
-        "| | " + " | ".join(SPLITS) + " | all |",
-        "| --- |" + " ---: |" * (len(SPLITS) + 1),
+        "| | " + " | ".join(splits) + " | all |",
+        "| --- |" + " ---: |" * (len(splits) + 1),
     ]
     for code in CODES:
-        row = [counts[split][code] for split in SPLITS]
+        row = [counts[split][code] for split in splits]
         lines.append(_line(f"{NAMES[code]} (`{code}`)", row))
     for title in ("images", "lesions"):
-        lines.append(_line(f"**{title}**", [record[title][split] for split in SPLITS]))
+        lines.append(_line(f"**{title}**", [record[title][split] for split in splits]))
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
-from hf_lesion.data.images import MASK_ENDING, decode_picture
+from hf_lesion.data.images import MASK_ENDING, PictureFile, decode_picture
 from hf_lesion.data.sharper import SHARP, check_sharp, crop_mask
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, LABEL2ID
@@ -32,8 +32,8 @@ class Item:
     """One image to be written: its metadata and files; `copy` is "sharp", "soft" or None."""
 
     metadata: Mapping[Hashable, Any]
-    image_file: Path
-    mask_file: Path | None
+    image_file: PictureFile
+    mask_file: PictureFile | None
     copy: str | None
 
 
@@ -127,8 +127,8 @@ def write_split(
 def read_item(item: Item) -> Outcome:
     """Read an item's files, prove that they decode, and lay them out as a row."""
     image_id = item.metadata["image_id"]
-    data = item.image_file.read_bytes()
     try:
+        data = item.image_file.read_bytes()
         image = decode_picture(data)
         if item.copy == SHARP:
             check_sharp(image)
@@ -162,8 +162,8 @@ def _read_mask(item: Item, size: tuple[int, int]) -> tuple[bytes | None, str | N
     """Return the mask's bytes, cut if the image is; or None and what is wrong with its file."""
     if item.mask_file is None:
         return None, None
-    data = item.mask_file.read_bytes()
     try:
+        data = item.mask_file.read_bytes()
         if item.copy == SHARP:
             return crop_mask(data, size), None
         decode_picture(data)

@@ -2,6 +2,8 @@ import hashlib
 import io
 import json
 import shutil
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ from datasets import Image as ImageFeature
 from datasets import load_dataset
 from PIL import Image
 
-from hf_lesion.data.dataset import fingerprint, prepare, read_fingerprint
+from hf_lesion.data import checksums
+from hf_lesion.data.dataset import check_output, fingerprint, prepare, read_fingerprint
+from hf_lesion.data.selection import Selection
 from hf_lesion.data.sharper import crop_mask
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
@@ -25,11 +29,11 @@ def draw_noise(rng, size):
     return Image.fromarray(rng.integers(0, 256, (*reversed(size), 3), dtype=np.uint8))
 
 
-def write_raw(folder):
+def write_raw(folder, lesions_per_dx=LESIONS_PER_DX):
     """Write noise in the original layout: one image of every other lesion, two of the others."""
     rng = np.random.default_rng(0)
     rows = []
-    for number in range(LESIONS_PER_DX * len(CODES)):
+    for number in range(lesions_per_dx * len(CODES)):
         for _ in range(1 + number % 2):
             age = "" if len(rows) % 10 == 0 else f"{5 * (number % 18)}.0"
             row = [f"HAM_{number:03d}", f"ISIC_{len(rows):04d}", CODES[number % len(CODES)]]
@@ -63,7 +67,7 @@ def own_raw(raw, tmp_path):
 @pytest.fixture(scope="module")
 def prepared(raw):
     output = raw.parent / "prepared"
-    return output, prepare(raw, output, seed=4)
+    return output, prepare(raw, output, seed=5)
 
 
 def read_metadata_of(raw):
@@ -138,7 +142,7 @@ def test_no_lesion_crosses_a_split_and_csv_and_record_agree(prepared):
         assert record["images"][split] == len(part)
         assert record["lesions"][split] == part["lesion_id"].nunique()
         assert record["counts"][split] == part["label"].value_counts()[list(CODES)].to_dict()
-    assert (record["seed"], record["without_mask"]) == (4, 0)
+    assert (record["seed"], record["without_mask"]) == (5, 0)
     assert record["fractions"] == {"train": 0.7, "validation": 0.15, "test": 0.15}
     assert record["left_out"]["count"] == 0
     assert "versions" in record["provenance"]
@@ -152,8 +156,8 @@ def test_fingerprint_is_that_of_the_content(raw, prepared, tmp_path):
         for image_id, row in sorted(read_rows(output).items())
     ]
     assert read_fingerprint(output) == hashlib.sha256("".join(lines).encode()).hexdigest()
-    assert prepare(raw, tmp_path / "again", seed=4)["fingerprint"] == record["fingerprint"]
-    assert prepare(raw, tmp_path / "other", seed=5)["fingerprint"] != record["fingerprint"]
+    assert prepare(raw, tmp_path / "again", seed=5)["fingerprint"] == record["fingerprint"]
+    assert prepare(raw, tmp_path / "other", seed=6)["fingerprint"] != record["fingerprint"]
 
 
 def test_fingerprint_sees_each_of_its_parts_and_no_order():
@@ -250,7 +254,7 @@ def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
 
 
 def test_allow_missing_leaves_out_and_moves_no_other_image(spoiled, prepared, tmp_path):
-    record = prepare(spoiled, tmp_path / "out", seed=4, allow_missing=True)
+    record = prepare(spoiled, tmp_path / "out", seed=5, allow_missing=True)
     left_out = record["left_out"]
     assert left_out["count"] == 4
     assert left_out["no_file"] == ["ISIC_0004"]
@@ -264,11 +268,34 @@ def test_allow_missing_leaves_out_and_moves_no_other_image(spoiled, prepared, tm
     assert "4 images of the metadata were left out" in (tmp_path / "out/README.md").read_text()
 
 
+def test_images_without_a_row_are_counted_named_and_left_out(own_raw, prepared, tmp_path):
+    for number in (7777, 7778):
+        shutil.copy(file_of(own_raw, "ISIC_0001"), own_raw / f"ISIC_{number}.jpg")
+    assert error_of(own_raw, tmp_path / "out") == (
+        f"2 images under {own_raw} have no row in the metadata: ISIC_7777, ISIC_7778. "
+        "Add their rows, or pass --allow_missing to leave them out."
+    )
+    record = prepare(own_raw, tmp_path / "out", seed=5, allow_missing=True)
+    assert record["left_out"]["no_row"] == ["ISIC_7777", "ISIC_7778"]
+    assert record["left_out"]["count"] == 0
+    assert record["fingerprint"] == prepared[1]["fingerprint"]
+
+
+def test_a_diagnosis_that_a_split_lacks_is_an_error(own_raw, prepared, tmp_path):
+    for image_id, row in read_rows(prepared[0]).items():
+        if row["split"] == "test" and CODES[row["label"]] == "df":
+            file_of(own_raw, image_id).write_bytes(b"")
+    assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
+        "1 diagnoses have no image in a split: df in test. "
+        "Pass a source with more of the images, another --seed or other --fractions."
+    )
+
+
 def test_a_split_without_images_is_an_error(own_raw, prepared, tmp_path):
     for image_id, row in read_rows(prepared[0]).items():
         if row["split"] == "test":
             file_of(own_raw, image_id).write_bytes(b"")
-    assert error_of(own_raw, tmp_path / "out", seed=4, allow_missing=True) == (
+    assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
         "No image is left for test. Pass a source with more of the images."
     )
     assert not (tmp_path / "out").exists()
@@ -304,6 +331,15 @@ def test_load_dataset_shows_no_cached_rows_of_a_replaced_folder(own_raw, tmp_pat
     frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
     prepare(own_raw, output, seed=1, overwrite=True)
     assert read_rows(output)["ISIC_0003"]["sex"] == "female"
+
+
+def test_what_is_in_the_way_is_said_before_a_download(raw, prepared, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for free in (tmp_path / "empty", tmp_path / "none"):
+        check_output([], free, overwrite=False)
+    check_output([], prepared[0], overwrite=True)
+    with pytest.raises(InputError, match="Pass --overwrite to replace it"):
+        check_output([], prepared[0], overwrite=False)
 
 
 def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
@@ -347,6 +383,124 @@ def test_sharper_folder_without_copies(raw, tmp_path):
     )
 
 
+def test_archives_give_the_same_dataset_as_folders(own_raw, prepared, tmp_path):
+    for folder in [path for path in own_raw.iterdir() if path.is_dir()]:
+        shutil.make_archive(str(folder), "zip", folder)
+        shutil.rmtree(folder)
+    record = prepare(own_raw, tmp_path / "out", seed=5)
+    assert record["content"] == prepared[1]["content"]
+
+
+def test_a_damaged_member_of_an_archive_is_named(own_raw, tmp_path):
+    folder = own_raw / "HAM10000_images_part_1"
+    data = file_of(own_raw, "ISIC_0002").read_bytes()
+    packed = Path(shutil.make_archive(str(folder), "zip", folder))
+    shutil.rmtree(folder)
+    with zipfile.ZipFile(packed, "a") as archive:
+        info = archive.getinfo("ISIC_0002.jpg")
+    content = bytearray(packed.read_bytes())
+    content[info.header_offset + 60 : info.header_offset + 90] = bytes(30)
+    packed.write_bytes(content)
+    assert len(data) > 90
+    message = error_of(own_raw, tmp_path / "out")
+    assert message.startswith(
+        f"1 files cannot be read: ISIC_0002 (ISIC_0002.jpg: damaged in {packed}"
+    )
+    record = prepare(own_raw, tmp_path / "out", seed=5, allow_missing=True)
+    assert list(record["left_out"]["unreadable"]) == ["ISIC_0002"]
+
+
+def test_a_subset_keeps_every_image_in_its_split(tmp_path):
+    write_raw(tmp_path / "raw", 40)
+    prepare(tmp_path / "raw", tmp_path / "all")
+    whole = read_rows(tmp_path / "all")
+    for subset, images in (("one-per-lesion", 280), ("single-image", 140)):
+        record = prepare(tmp_path / "raw", tmp_path / subset, selection=Selection(subset=subset))
+        rows = read_rows(tmp_path / subset)
+        assert len(rows) == images == sum(record["images"].values())
+        assert len({row["lesion_id"] for row in rows.values()}) == images
+        assert all(whole[image_id]["split"] == row["split"] for image_id, row in rows.items())
+        assert record["subset"] == subset
+
+
+def test_a_published_split_gives_the_same_dataset_again(raw, prepared, tmp_path):
+    selection = Selection(split_file=prepared[0] / "splits.csv")
+    record = prepare(raw, tmp_path / "out", seed=9, selection=selection)
+    assert record["content"] == prepared[1]["content"]
+    assert (record["seed"], record["fractions"]) == (None, None)
+    assert record["split_file"] == str(prepared[0] / "splits.csv")
+
+
+@pytest.fixture
+def raw_with_test(own_raw):
+    """Three official test images, the lesion of one of which is known."""
+    images = own_raw / "ISIC2018_Task3_Test_Images"
+    images.mkdir()
+    rows = []
+    for number, lesion in ((901, "HAM_901"), (902, ""), (903, "")):
+        draw_noise(np.random.default_rng(number), SIZE).save(images / f"ISIC_{number}.jpg")
+        rows.append([lesion, f"ISIC_{number}", "mel", "", "", "", "", ""])
+    rows.append(["", "ISIC_0035068", "nv", "", "", "", "", ""])  # the archive lacks this image
+    truth = pd.DataFrame(rows, columns=COLUMNS)
+    truth.to_csv(own_raw / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
+    return own_raw
+
+
+def test_the_official_test_set_is_a_split_of_its_own(raw_with_test, prepared, tmp_path):
+    record = prepare(raw_with_test, tmp_path / "out", seed=5)
+    assert record["content"] == prepared[1]["content"]  # only on request
+    official = Selection(official_test=True)
+    record = prepare(raw_with_test, tmp_path / "with", seed=5, selection=official)
+    assert record["images"] == {**prepared[1]["images"], "official_test": 3}
+    assert record["lesions"] == {**prepared[1]["lesions"], "official_test": 1}
+    assert record["counts"]["official_test"]["mel"] == 3
+    dataset = load_dataset(str(tmp_path / "with"))
+    assert tuple(dataset) == (*SPLITS, "official_test")
+    assert dataset["official_test"]["lesion_id"][:] == ["HAM_901", None, None]
+    assert dataset["official_test"][0]["image"].size == SIZE
+    listed = pd.read_csv(tmp_path / "with" / "splits.csv")
+    assert listed["split"].value_counts()["official_test"] == 3
+    again = Selection(official_test=True, split_file=tmp_path / "with" / "splits.csv")
+    taken = prepare(raw_with_test, tmp_path / "again", selection=again)
+    assert taken["content"] == record["content"]
+
+
+def test_official_test_images_that_are_absent_or_training_images(raw_with_test, tmp_path):
+    official = Selection(official_test=True)
+    truth = raw_with_test / "ISIC2018_Task3_Test_GroundTruth.csv"
+    next(raw_with_test.rglob("ISIC_902.jpg")).unlink()
+    assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
+        f"1 image_ids have no file under {raw_with_test}: ISIC_902. "
+        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+    )
+    truth.write_text(truth.read_text().replace("ISIC_902", "ISIC_0001"))
+    assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
+        "1 images of the official test set are training images as well: ISIC_0001. "
+        "Fetch its ground truth again."
+    )
+
+
+def test_published_images_are_counted_and_others_refused_on_request(
+    raw_with_test, tmp_path, monkeypatch
+):
+    sums = {
+        path.stem: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*raw_with_test.rglob("ISIC_00*.jpg"), *raw_with_test.rglob("*.png")]
+    }
+    monkeypatch.setattr(checksums, "read_checksums", lambda: sums)
+    monkeypatch.setattr("hf_lesion.data.record.read_checksums", lambda: sums)
+    strict = Selection(official_test=True, originals_only=True)
+    record = prepare(raw_with_test, tmp_path / "out", selection=strict)
+    assert record["published"] == sum(record["images"].values()) - 3
+    draw_noise(np.random.default_rng(7), SIZE).save(file_of(raw_with_test, "ISIC_0003"))
+    assert error_of(raw_with_test, tmp_path / "other", selection=strict).startswith(
+        f"1 of {len(sums)} files are not the published ones by their SHA-256: ISIC_0003. "
+    )
+    loose = Selection(official_test=True)
+    changed = prepare(raw_with_test, tmp_path / "other", selection=loose)
+    assert changed["published"] == record["published"] - 1
+
+
 def test_drawn_sample_is_prepared(sample_folder, sample_dataset):
     rows = read_rows(sample_dataset)
     assert sorted(rows) == sorted(path.stem for path in sample_folder.rglob("*.jpg"))
@@ -357,6 +511,7 @@ def test_drawn_sample_is_prepared(sample_folder, sample_dataset):
 def test_real_data(pytestconfig, tmp_path):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
     record = prepare(source, tmp_path / "out")
+    assert record["published"] == 0  # they are smaller copies
     counts = {code: sum(part[code] for part in record["counts"].values()) for code in CODES}
     assert counts == {
         "nv": 6705,

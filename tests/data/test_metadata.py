@@ -47,6 +47,12 @@ def test_byte_order_mark_further_columns_and_other_order_are_taken():
     assert frame.equals(parse(GOOD))
 
 
+def test_tabs_and_quotes_as_dataverse_converts_the_table_are_taken():
+    lines = [line.split(",") for line in GOOD.splitlines()]
+    rows = ["\t".join(field if "." in field else f'"{field}"' for field in line) for line in lines]
+    assert parse("\n".join(rows).replace('""', "")).equals(parse(GOOD))
+
+
 def test_words_for_no_age():
     rows = "".join(
         f"HAM_{word},ISIC_{word},nv,histo,{word},male,scalp,rosendahl\n"

@@ -17,6 +17,9 @@ RECORD = {
     "left_out": {"count": 12},
     "seed": 5,
     "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
+    "split_file": None,
+    "subset": "all",
+    "published": 1000,
 }
 
 
@@ -53,8 +56,34 @@ def test_text_tells_what_is_in_it():
     assert "doi:10.7910/DVN/DBW86T" in text
     assert NOTICE in text
     assert "`ab12`" in text
+    assert "1,000 of the images are byte for byte the published 600×450 files" in text
+    assert "one image of each lesion" not in text
 
 
 def test_copies_are_explained_only_where_there_are_some():
     assert "`copy`" not in build_readme(RECORD)
     assert "`copy`" in build_readme({**RECORD, "copies": {}})
+
+
+def test_a_published_split_and_a_subset_are_told():
+    published = {"seed": None, "fractions": None, "split_file": "theirs/splits.csv"}
+    text = build_readme({**RECORD, **published, "subset": "one-per-lesion"})
+    assert "in one split, as `theirs/splits.csv` names it." in text
+    assert "Only one image of each lesion is in it: that with the first image_id." in text
+    single = build_readme({**RECORD, "subset": "single-image"})
+    assert "Only lesions of which there is a single image are in it." in single
+
+
+def test_the_official_test_set_is_a_split_of_its_own():
+    assert "official_test" not in build_readme(RECORD)
+    more = {
+        "images": {**RECORD["images"], "official_test": 14},
+        "lesions": {**RECORD["lesions"], "official_test": 0},
+        "counts": {**RECORD["counts"], "official_test": dict.fromkeys(CODES, 2)},
+    }
+    text = build_readme({**RECORD, **more})
+    _, front, _ = text.split("---\n", 2)
+    files = yaml.safe_load(front)["configs"][0]["data_files"]
+    assert files[-1] == {"split": "official_test", "path": "data/official_test-*.parquet"}
+    assert "| Melanoma (`mel`) | 200 | 10 | 11 | 2 | 223 |" in text
+    assert "`official_test` is the test set of the ISIC 2018 challenge" in text

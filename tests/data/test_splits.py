@@ -1,9 +1,20 @@
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from hf_lesion.data.metadata import read_metadata
-from hf_lesion.data.splits import FRACTIONS, SPLITS, split_by_lesion
+from hf_lesion.data.splits import (
+    FRACTIONS,
+    SPLITS,
+    apply_splits,
+    check_splits,
+    choose_subset,
+    parse_splits,
+    read_splits,
+    split_by_lesion,
+)
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
@@ -95,6 +106,120 @@ def test_fractions_out_of_range(frame, fractions, shown):
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seed_out_of_range(frame, seed):
     assert error_of(frame, seed=seed) == f"Expected a seed from 0 to 4294967295; came {seed}."
+
+
+def test_one_image_of_each_lesion_is_that_with_the_first_id(frame):
+    chosen = choose_subset(frame, "one-per-lesion")
+    expected = frame.groupby("lesion_id")["image_id"].min()
+    assert chosen.set_index("lesion_id")["image_id"].sort_index().equals(expected)
+
+
+def test_single_images_are_of_lesions_without_another(frame):
+    counts = frame["lesion_id"].value_counts()
+    single = set(counts.index[counts == 1])
+    chosen = choose_subset(frame, "single-image")
+    assert len(chosen) == len(single)
+    assert set(chosen["lesion_id"]) == single
+
+
+def test_all_is_all_and_other_subsets_are_unknown(frame):
+    assert choose_subset(frame, "all").equals(frame)
+    with pytest.raises(InputError) as caught:
+        choose_subset(frame, "some")
+    assert str(caught.value) == (
+        "Expected a subset out of all, one-per-lesion, single-image; came some."
+    )
+
+
+def test_a_published_split_is_taken_back_whatever_the_order(frame):
+    splits = split_by_lesion(frame, seed=5)
+    text = frame.assign(split=splits).to_csv(index=False)
+    text += "x,ISIC_9,nv,official_test\n"
+    taken = apply_splits(
+        frame.sample(frac=1, random_state=2),
+        parse_splits(io.BytesIO(text.encode()), name="a"),
+        name="a",
+    )
+    assert taken.sort_index().equals(splits.sort_index())
+
+
+PUBLISHED = "image_id,split\na,train\nb,train\nc,test\n"
+
+
+def published_error(text, images="abc", lesions="112"):
+    frame = pd.DataFrame({"image_id": list(images), "lesion_id": list(lesions)})
+    with pytest.raises(InputError) as caught:
+        apply_splits(frame, parse_splits(io.BytesIO(text.encode()), name="s.csv"), name="s.csv")
+    return str(caught.value)
+
+
+def test_a_published_split_of_other_images_or_torn_lesions_is_refused():
+    hint = "Pass the source and the --subset that the split was made from."
+    assert published_error(PUBLISHED, "abcdefghi", "123456789") == (
+        f"6 images have no split in s.csv: d, e, f, g, h, …. {hint}"
+    )
+    assert published_error(PUBLISHED, "ab", "12") == (
+        f"1 images of s.csv are not in the source: c. {hint}"
+    )
+    assert published_error(PUBLISHED, lesions="122") == (
+        "s.csv puts 1 lesions into more than one split: 2. "
+        "Give all images of a lesion the same split."
+    )
+
+
+def test_a_published_split_that_is_no_split_is_refused():
+    assert published_error(PUBLISHED.replace("test", "holdout")) == (
+        "s.csv has 1 unknown splits: 'holdout'. Expected one of train, validation, test."
+    )
+    assert published_error(PUBLISHED + "a,test\n") == (
+        "s.csv names 1 image_ids more than once: a. Keep one row per image."
+    )
+    assert published_error("image,split\na,train\n") == (
+        "s.csv lacks 1 columns: image_id. Expected image_id, split; came image, split."
+    )
+
+
+def test_a_split_file_that_is_not_there(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read_splits(tmp_path / "s.csv")
+    assert str(caught.value) == (
+        f"{tmp_path / 's.csv'} is not there. Pass a CSV with the columns image_id and split."
+    )
+
+
+def test_every_diagnosis_is_in_every_split_but_the_official_one():
+    rows = [("train", "nv"), ("train", "df"), ("test", "nv"), ("official_test", "mel")]
+    table = pd.DataFrame(rows, columns=["split", "label"])
+    with pytest.raises(InputError) as caught:
+        check_splits(table, ["train", "test", "official_test"])
+    assert str(caught.value) == (
+        "1 diagnoses have no image in a split: df in test. "
+        "Pass a source with more of the images, another --seed or other --fractions."
+    )
+    check_splits(table.drop(index=1), ["train", "test", "official_test"])
+    with pytest.raises(InputError) as caught:
+        check_splits(table, ["train", "validation", "test"])
+    assert str(caught.value) == (
+        "No image is left for validation. Pass a source with more of the images."
+    )
+
+
+@pytest.mark.real_data
+def test_real_subsets_have_the_known_counts(pytestconfig):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
+    frame = read_metadata(source / "HAM10000_metadata.csv")
+    single = choose_subset(frame, "single-image")
+    assert len(single) == 5_514
+    assert single["dx"].value_counts().to_dict() == {
+        "nv": 4415,
+        "bkl": 440,
+        "mel": 230,
+        "bcc": 175,
+        "akiec": 151,
+        "vasc": 64,
+        "df": 39,
+    }
+    assert len(choose_subset(frame, "one-per-lesion")) == 7_470
 
 
 @pytest.mark.real_data

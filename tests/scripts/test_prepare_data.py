@@ -1,18 +1,24 @@
+import hashlib
 import importlib.util
+import io
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from datasets import load_dataset
 
-from hf_lesion.data.splits import FRACTIONS
+from hf_lesion.data.download import BASE_URL
+from hf_lesion.data.resume import CHUNK_BYTES
+from hf_lesion.data.splits import FRACTIONS, SUBSETS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "prepare_data.py"
@@ -71,7 +77,9 @@ def test_run_prints_the_counts_and_how_to_load(sample_folder, sample_dataset, tm
 
 def test_left_out_images_and_absent_masks_are_said(sample_folder, tmp_path):
     raw = shutil.copytree(sample_folder, tmp_path / "raw")
-    images = sorted(raw.rglob("*.jpg"))
+    rows = pd.read_csv(raw / "HAM10000_metadata.csv")  # the commonest dx: none is left empty
+    nevi = sorted(rows["image_id"][rows["dx"] == "nv"])
+    images = [next(raw.rglob(f"{image_id}.jpg")) for image_id in nevi]
     images[0].write_bytes(b"")
     images[5].unlink()
     next(raw.rglob(f"{images[7].stem}_segmentation.png")).unlink()
@@ -94,19 +102,158 @@ def test_wrong_source_is_one_line(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        f"error: {tmp_path / 'HAM10000_metadata.csv'} is not there. "
-        "Pass the folder that holds HAM10000_metadata.csv and the image folders.\n",
+        f"error: {tmp_path} has no HAM10000_metadata.csv, and no "
+        "ISIC2018_Task3_Training_GroundTruth.csv either. Pass the folder that holds the metadata "
+        "and the images, or fetch them with --download.\n",
     )
 
 
-def test_help_is_quick_and_its_default_is_the_true_one(monkeypatch):
-    start = time.monotonic()
+def test_help_loads_no_heavy_library_and_its_default_is_the_true_one(monkeypatch):
     done = run("--help")
-    assert time.monotonic() - start < 2  # 0.2 s on an idle machine; importing datasets takes 2
     assert "examples:" in done.stdout
     arguments = ["prepare_data.py", "--source", "a", "--output", "b"]
     monkeypatch.setattr(sys, "argv", arguments)
-    assert load_script().parse_arguments().fractions == FRACTIONS
+    script = load_script()
+    assert script.parse_arguments().fractions == FRACTIONS
+    assert script.SUBSETS == SUBSETS
+    assert script.DATAVERSE == BASE_URL
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "one of the arguments --source --download is required"),
+        (
+            ("--source", "a", "--download"),
+            "argument --download: not allowed with argument --source",
+        ),
+        (
+            ("--source", "a", "--with_masks"),
+            "--with_masks goes with --download: a --source is taken as it is",
+        ),
+        (
+            ("--source", "a", "--subset", "some"),
+            "argument --subset: invalid choice: 'some' "
+            "(choose from 'all', 'one-per-lesion', 'single-image')",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["prepare_data.py", *arguments, "--output", "b"])
+    with pytest.raises(SystemExit) as caught:
+        load_script().parse_arguments()
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def offer(server, raw):
+    """Offer the drawn sample as Dataverse offers the original: two archives and a table."""
+    table = (raw / "HAM10000_metadata.csv").read_bytes()
+    server.offer(4338392, table, originalFileFormat="text/csv")
+    folders = ("images_part_1", "images_part_2", "segmentations_lesion_tschandl")
+    for file_id, folder in zip((3172585, 3172584, 3838943), folders, strict=True):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            for path in sorted((raw / f"HAM10000_{folder}").iterdir()):
+                archive.write(path, path.name)
+        server.offer(file_id, stream.getvalue())
+
+
+@pytest.fixture
+def sums_of_sample(sample_folder, monkeypatch, tmp_path):
+    """A package path in which the list of sums is that of the sample: for a script's process."""
+    lines = ["image_id,image_sha256,mask_sha256"]
+    for path in sorted(sample_folder.rglob("*.jpg")):
+        mask = next(sample_folder.rglob(f"{path.stem}_segmentation.png"))
+        sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, mask)]
+        lines.append(",".join([path.stem, *sums]))
+    copy = tmp_path / "package"
+    shutil.copytree(ROOT / "hf_lesion", copy / "hf_lesion", ignore=shutil.ignore_patterns("*.pyc"))
+    (copy / "hf_lesion" / "data" / "checksums.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("PYTHONPATH", str(copy))
+    return copy
+
+
+def test_download_goes_on_to_prepare_and_again_without_network(
+    dataverse, sample_folder, sample_dataset, sums_of_sample, tmp_path
+):
+    offer(dataverse, sample_folder)
+    options = ("--download", "--with_masks", "--base_url", dataverse.url)
+    done = run(*options, "--output", tmp_path / "data" / "ham")
+    assert (done.returncode, done.stderr) == (0, "")
+    record = json.loads((tmp_path / "data/ham/prepared.json").read_text())
+    before = json.loads((sample_dataset / "prepared.json").read_text())
+    assert record["content"] == before["content"]
+    assert record["published"] == sum(record["images"].values())
+    archives = {path.name for path in (tmp_path / "data/HAM10000_download").iterdir()}
+    assert "HAM10000_segmentations_lesion_tschandl.zip" in archives
+    dataverse.asked.clear()
+    again = run(*options, "--output", tmp_path / "data/other", "--subset", "one-per-lesion")
+    assert (again.returncode, again.stderr, dataverse.asked) == (0, "", [])
+    in_the_way = run(*options, "--output", tmp_path / "data/ham")
+    assert (in_the_way.returncode, in_the_way.stderr) == (
+        2,
+        f"error: {tmp_path}/data/ham is there already. "
+        "Pass --overwrite to replace it, or another --output.\n",
+    )
+
+
+def test_downloaded_images_that_were_never_published_are_refused(
+    dataverse, sample_folder, tmp_path
+):
+    """A mirror whose archives have the MD5 it tells, but not the images that were published."""
+    offer(dataverse, sample_folder)
+    options = ("--download", "--base_url", dataverse.url, "--download_dir", tmp_path / "cache")
+    done = run(*options, "--output", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: 84 of 84 files are not the published ones by their SHA-")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_closed_network_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    done = run(
+        *("--download", "--base_url", url, "--download_dir", tmp_path / "cache"),
+        *("--output", tmp_path / "out"),
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(
+        "fetch HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip by "
+        "hand from https://doi.org/10.7910/DVN/DBW86T and pass their folder as --source.\n"
+    )
+
+
+def test_a_killed_download_goes_on(dataverse, faults, sample_folder, sums_of_sample, tmp_path):
+    offer(dataverse, sample_folder)
+    path = "/api/access/datafile/3172584"
+    dataverse.spoil(path, faults.stall(20 * CHUNK_BYTES))
+    options = ["--download", "--base_url", dataverse.url, "--output", tmp_path / "out"]
+    command = [sys.executable, SCRIPT, *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "HAM10000_download" / "HAM10000_images_part_2.zip.part"
+    wait_until(lambda: part.exists() and part.stat().st_size > CHUNK_BYTES, process)
+    process.kill()
+    process.communicate()
+    dataverse.released.set()
+    assert run(*options).returncode == 0
+    first, second = dataverse.ranges(path)
+    assert first is None
+    assert int(second.removeprefix("bytes=").removesuffix("-")) > CHUNK_BYTES
+    assert len(dataverse.ranges("/api/access/datafile/3172585")) == 1
+
+
+def open_with_reader(fifo, process):
+    """Open a FIFO for writing once somebody reads it, and never wait for that for ever."""
+    end = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError:  # nobody reads yet
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -121,17 +268,18 @@ def stopped_midway(sample_folder, sample_dataset, tmp_path):
     output = tmp_path / "prepared" / "ham"
     command = [sys.executable, SCRIPT, "--source", raw, "--output", output]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    shard = ".partial-ham-*/data/test-00000-of-00001.parquet"
-    wait_until(lambda: list(output.parent.glob(shard)), process)
-    yield process, raw, output, blocker, whole
+    writer = open_with_reader(blocker, process)
+    assert list(output.parent.glob(".partial-ham-*/data/test-00000-of-00001.parquet"))
+    yield process, raw, output, blocker, whole, writer
     process.kill()
     process.communicate()
 
 
 def test_killed_run_leaves_no_dataset_and_the_next_one_cleans_up(stopped_midway, sample_dataset):
-    process, raw, output, blocker, whole = stopped_midway
+    process, raw, output, blocker, whole, writer = stopped_midway
     process.send_signal(signal.SIGKILL)
     process.wait()
+    writer.close()
     assert not output.exists()
     assert len(partials(output.parent)) == 1
     blocker.unlink()
@@ -143,11 +291,12 @@ def test_killed_run_leaves_no_dataset_and_the_next_one_cleans_up(stopped_midway,
 
 
 def test_interrupted_run_leaves_nothing(stopped_midway):
-    process, _, output, blocker, whole = stopped_midway
+    process, _, output, _, whole, writer = stopped_midway
     process.send_signal(signal.SIGINT)
     time.sleep(0.2)  # the main thread takes the signal before its reader gets the file
-    with blocker.open("wb") as stream:
-        stream.write(whole)
+    os.set_blocking(writer.fileno(), True)
+    with writer:
+        writer.write(whole)
     _, message = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, message) == (130, "interrupted\n")
     assert list(output.parent.iterdir()) == []

@@ -1,0 +1,208 @@
+import io
+import shutil
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hf_lesion.data.metadata import parse_metadata
+from hf_lesion.data.sources import open_source
+from hf_lesion.errors import InputError
+
+HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
+METADATA = (
+    HEADER
+    + "HAM_1,ISIC_01,nv,histo,80.0,male,scalp,rosendahl\n"
+    + "HAM_1,ISIC_02,nv,histo,80.0,male,scalp,rosendahl\n"
+    + "HAM_2,ISIC_03,mel,follow_up,,unknown,back,vidir_modern\n"
+)
+IDS = ["ISIC_01", "ISIC_02", "ISIC_03"]
+TEST_TRUTH = HEADER + ",ISIC_11,bcc,,,,,\n"
+TRAINING_TRUTH = (
+    "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n"
+    "ISIC_01,0,1,0,0,0,0,0\nISIC_02,0,1,0,0,0,0,0\nISIC_03,1,0,0,0,0,0,0\n"
+)
+GROUPINGS = (
+    "image,lesion_id,diagnosis_confirm_type\n"
+    "ISIC_01,HAM_1,histopathology\nISIC_02,HAM_1,histopathology\n"
+    "ISIC_03,HAM_2,serial imaging showing no change\n"
+)
+
+
+def picture(shade):
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 6), (shade, 0, 0)).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+PICTURES = {image_id: picture(80 * number) for number, image_id in enumerate(IDS)}
+
+
+def put(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return folder
+
+
+def pack(folder, name):
+    """Replace a folder by a zip of it, as Dataverse has it: without the folder's own name."""
+    with zipfile.ZipFile(folder / f"{name}.zip", "w") as archive:
+        for path in sorted((folder / name).rglob("*.*")):
+            archive.write(path, path.relative_to(folder / name))
+    shutil.rmtree(folder / name)
+
+
+def unzipped(folder):
+    return put(
+        folder,
+        {
+            "HAM10000_metadata.csv": METADATA,
+            "HAM10000_images_part_1/ISIC_01.jpg": PICTURES["ISIC_01"],
+            "HAM10000_images_part_1/ISIC_02.jpg": PICTURES["ISIC_02"],
+            "HAM10000_images_part_2/ISIC_03.jpg": PICTURES["ISIC_03"],
+            "HAM10000_segmentations_lesion_tschandl/ISIC_01_segmentation.png": b"mask",
+            "ISIC2018_Task3_Test_GroundTruth.csv": TEST_TRUTH,
+            "ISIC2018_Task3_Test_Images/ISIC_11.jpg": b"test",
+        },
+    )
+
+
+def zipped(folder):
+    unzipped(folder)
+    for path in [path for path in folder.iterdir() if path.is_dir()]:
+        pack(folder, path.name)
+    return folder
+
+
+def converted_by_dataverse(folder):
+    """As the pages of Dataverse hand the files out: tables with tabs and another suffix."""
+    zipped(folder)
+    for name in ("HAM10000_metadata", "ISIC2018_Task3_Test_GroundTruth"):
+        table = folder / f"{name}.csv"
+        (folder / f"{name}.tab").write_text(table.read_text().replace(",", "\t"))
+        table.unlink()
+    return folder
+
+
+def one_archive(folder):
+    unzipped(folder)
+    shutil.make_archive(str(folder.parent / "archive"), "zip", folder)
+    return folder.parent / "archive.zip"
+
+
+LAYOUTS = (unzipped, zipped, converted_by_dataverse, one_archive)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_layouts_of_dataverse_hold_the_same(layout, tmp_path):
+    with open_source(layout(tmp_path / "raw")) as source:
+        assert source.frame.equals(parse_metadata(io.BytesIO(METADATA.encode())))
+        pictures = source.choose_pictures([*IDS, "ISIC_11", "ISIC_99"])
+        masks = {"ISIC_01_segmentation": b"mask", "ISIC_11": b"test"}
+        assert {stem: file.read_bytes() for stem, file in pictures.items()} == {**PICTURES, **masks}
+        assert list(source.read_official_test()["image_id"]) == ["ISIC_11"]
+        assert source.find_images_without_row(IDS) == []
+
+
+def test_the_copy_on_kaggle(tmp_path):
+    short = "\n".join(line.rsplit(",", 1)[0] for line in METADATA.splitlines())
+    doubles = {
+        f"{name}_images_part_{part}/{image_id}.jpg": PICTURES[image_id]
+        for name in ("HAM10000", "ham10000")
+        for image_id, part in zip(IDS, (1, 1, 2), strict=True)
+    }
+    files = {"HAM10000_metadata.csv": short, "hmnist_28_28_L.csv": "1,2\n", **doubles}
+    with open_source(put(tmp_path, files)) as source:
+        assert source.frame["dataset"].isna().all()
+        pictures = source.choose_pictures(IDS)
+        assert [pictures[stem].read_bytes() for stem in IDS] == list(PICTURES.values())
+        assert pictures["ISIC_01"].parent.name == "HAM10000_images_part_1"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_layout_of_the_challenge(packed, tmp_path):
+    truth = "ISIC2018_Task3_Training_GroundTruth"
+    put(
+        tmp_path,
+        {
+            f"{truth}/{truth}.csv": TRAINING_TRUTH,
+            f"{truth}/ATTRIBUTION.txt": "…",
+            "ISIC2018_Task3_Training_LesionGroupings.csv": GROUPINGS,
+            **{f"ISIC2018_Task3_Training_Input/{i}.jpg": PICTURES[i] for i in IDS},
+            "ISIC2018_Task3_Validation_Input/ISIC_21.jpg": b"validation",
+        },
+    )
+    if packed:
+        pack(tmp_path, truth)
+        pack(tmp_path, "ISIC2018_Task3_Training_Input")
+    with open_source(tmp_path) as source:
+        same = ["lesion_id", "image_id", "dx", "dx_type"]
+        assert source.frame[same].equals(pd.read_csv(io.StringIO(METADATA))[same].astype(object))
+        assert len(source.choose_pictures(IDS)) == 3
+        assert source.find_images_without_row(IDS) == []
+
+
+def error_of(folder, use=lambda source: None):
+    with pytest.raises(InputError) as caught, open_source(folder) as source:
+        use(source)
+    return str(caught.value)
+
+
+def test_a_source_without_metadata(tmp_path):
+    assert error_of(tmp_path) == (
+        f"{tmp_path} has no HAM10000_metadata.csv, and no ISIC2018_Task3_Training_GroundTruth.csv "
+        "either. Pass the folder that holds the metadata and the images, or fetch them with "
+        "--download."
+    )
+    put(tmp_path, {"ISIC2018_Task3_Training_GroundTruth.csv": TRAINING_TRUTH})
+    assert error_of(tmp_path) == (
+        f"{tmp_path} has ISIC2018_Task3_Training_GroundTruth.csv but no "
+        "ISIC2018_Task3_Training_LesionGroupings.csv, without which images of one lesion cannot be "
+        "kept together. Fetch it from https://challenge.isic-archive.com/data/#2018."
+    )
+
+
+def test_a_table_that_is_wrong_is_named_with_its_archive(tmp_path):
+    put(tmp_path, {"raw/HAM10000_metadata.csv": METADATA.replace(",mel,", ",scc,")})
+    pack(tmp_path, "raw")
+    assert error_of(tmp_path) == (
+        f"{tmp_path}/raw.zip/HAM10000_metadata.csv has 1 unknown dx: 'scc'. "
+        "Expected one of akiec, bcc, bkl, df, mel, nv, vasc."
+    )
+
+
+def test_the_table_nearest_to_the_top_counts(tmp_path):
+    old = {"old/HAM10000_metadata.csv": METADATA.replace("scalp", "hand")}
+    put(tmp_path, {**old, "HAM10000_metadata.csv": METADATA})
+    with open_source(tmp_path) as source:
+        assert source.frame["localization"][0] == "scalp"
+
+
+def test_no_official_test_set(tmp_path):
+    put(tmp_path, {"HAM10000_metadata.csv": METADATA})
+    assert error_of(tmp_path, lambda source: source.read_official_test()) == (
+        f"{tmp_path} has no ISIC2018_Task3_Test_GroundTruth.csv: the official test set cannot be "
+        "prepared. Fetch it with --download --with_official_test, or leave the option out."
+    )
+
+
+def test_doubles_that_differ_between_folder_and_archive(tmp_path):
+    folder = zipped(tmp_path)
+    put(folder, {"more/ISIC_01.jpg": b"other"})
+    packed = Path(folder, "HAM10000_images_part_1.zip", "ISIC_01.jpg")
+    assert error_of(folder, lambda source: source.choose_pictures(IDS)) == (
+        f"1 names below {folder} stand for two different files: {packed} and "
+        f"{folder / 'more' / 'ISIC_01.jpg'}. Remove one of the two."
+    )
+
+
+def test_images_without_a_row_are_found_and_other_pictures_are_not(tmp_path):
+    folder = unzipped(tmp_path)
+    others = ("ISIC_05.jpg", "ISIC_04.jpg", "logo.png", "ISIC_04_segmentation.png")
+    put(folder, {f"more/{name}": b"x" for name in others})
+    with open_source(folder) as source:
+        assert source.find_images_without_row(IDS) == ["ISIC_04", "ISIC_05"]
