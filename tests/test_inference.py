@@ -89,9 +89,7 @@ def test_the_training_record_is_read_and_must_be_json(tiny_timm_model, tmp_path)
     (folder / "training.json").write_text('{"seed": 3}')
     assert LesionClassifier.from_pretrained(folder).record == {"seed": 3}
     (folder / "training.json").write_text("{")
-    with pytest.raises(
-        InputError, match=r"training\.json is not JSON: .* the model again\.$"
-    ):
+    with pytest.raises(InputError, match=r"training\.json is not JSON: .* the model again\.$"):
         LesionClassifier.from_pretrained(folder)
 
 
