@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from dataverse import dataverse, faults  # noqa: F401 - fixtures
 
 from hf_lesion.data.dataset import prepare
 from hf_lesion.data.sample import write_sample

@@ -1,12 +1,33 @@
-"""What the tests of scripts share with those of the data room: the Dataverse on loopback."""
+"""How the tests of scripts run them."""
 
-import importlib.util
-from pathlib import Path
+import runpy
+import sys
 
-_spec = importlib.util.spec_from_file_location(
-    "dataverse_on_loopback", Path(__file__).resolve().parent.parent / "data" / "conftest.py"
-)
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
-dataverse = _module.dataverse
-faults = _module.faults
+import datasets
+import pytest
+import transformers
+
+
+@pytest.fixture
+def call(request, monkeypatch, capsys, tmp_path):
+    """Return a function that runs the module's SCRIPT in an empty folder: (exit code, out, err).
+
+    In this process, since each fresh one spends seconds on imports.
+    """
+    script = request.module.SCRIPT
+    verbosity = transformers.utils.logging.get_verbosity()
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", [script.name, *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    yield run_here
+    transformers.utils.logging.set_verbosity(verbosity)
+    datasets.enable_progress_bars()

