@@ -124,12 +124,13 @@ def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:
 
     The defaults are read off the fields: another instance would reset accelerate's state.
     """
-    shown = {}
-    for field in dataclasses.fields(arguments):
-        value = _plain(getattr(arguments, field.name))
-        if field.name in ALWAYS_SHOWN or value != _plain(field.default):
-            shown[field.name] = value
-    return {key: arguments.to_dict().get(key) for key in shown}
+    values = arguments.to_dict()
+    return {
+        field.name: values.get(field.name)
+        for field in dataclasses.fields(arguments)
+        if field.name in ALWAYS_SHOWN
+        or _plain(getattr(arguments, field.name)) != _plain(field.default)
+    }
 
 
 def _plain(value: Any) -> Any:
