@@ -18,6 +18,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.explain.heatmap import Heatmaps, explain
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_classifier
+from hf_lesion.models.head import find_head, inputs_of
 from hf_lesion.pixels import load_image
 
 RECORD = "training.json"
@@ -118,6 +119,23 @@ class LesionClassifier:
     ) -> NDArray[np.float32]:
         """Return (N, C) probabilities of images of any size and mode; rows sum to 1."""
         return softmax(self.logits(images, batch_size=batch_size))
+
+    def features(
+        self, images: Sequence[Image.Image], *, batch_size: int = 32
+    ) -> NDArray[np.float32]:
+        """Return (N, D) penultimate features: what the last linear layer turns into logits.
+
+        Raises:
+            InputError: If the model has no linear layer at its end.
+        """
+        head = find_head(self.model, len(self.codes))
+        parts = [np.empty((0, head.in_features), dtype=np.float32)]
+        for start in range(0, len(images), batch_size):
+            pixel_values = self.preprocess(images[start : start + batch_size])
+            with self._lock, torch.inference_mode(), inputs_of(head) as seen:
+                self.model(pixel_values=pixel_values.to(self.model.device))
+            parts.append(seen[0].float().cpu().numpy())
+        return np.concatenate(parts)
 
     def explain(
         self, images: Sequence[Image.Image], targets: Sequence[int | str] | None = None

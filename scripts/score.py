@@ -93,17 +93,6 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     arguments.output = arguments.output or arguments.model
 
 
-def quiet_libraries() -> None:
-    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
-    import datasets
-    import transformers
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
-
-
 def check_output(output: Path) -> None:
     """Raise before the long work if nothing can be written or an old report is damaged."""
     from hf_lesion.evaluation.report import REPORT, read_report
@@ -155,7 +144,7 @@ def main() -> None:
     from hf_lesion.evaluation import figures, predictions, record, report, scoring
     from hf_lesion.inference import LesionClassifier
 
-    quiet_libraries()
+    scoring.quiet_libraries()
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
@@ -170,6 +159,7 @@ def main() -> None:
         },
         model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
         size=classifier.image_size,
+        groups=evaluation_set.groups,
     )
     figure = figures.draw_confusion(
         np.asarray(found["confusion_matrix"]), title=report.format_title(found)

@@ -40,6 +40,15 @@ def test_rows_sum_to_one_whatever_the_batch_size(folder, images):
     assert classifier.predict([]).shape == (0, 7)
 
 
+def test_features_are_what_the_head_turns_into_logits(folder, images):
+    classifier = LesionClassifier.from_pretrained(folder)
+    features = classifier.features(images, batch_size=4)
+    head = [m for m in classifier.model.modules() if isinstance(m, torch.nn.Linear)][-1]
+    logits = features @ head.weight.numpy().T + head.bias.numpy()
+    assert np.allclose(logits, classifier.logits(images), atol=1e-4)
+    assert classifier.features([]).shape == (0, features.shape[1])
+
+
 def test_an_explanation_brings_the_probabilities_of_a_prediction(folder, images):
     classifier = LesionClassifier.from_pretrained(folder)
     found = classifier.explain(images, ["mel", 0, 1, 2, "nv", "vasc"])

@@ -4,7 +4,7 @@ Images of one lesion are alike, so whole lesions are drawn, with replacement, an
 (Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +57,40 @@ def bootstrap_intervals(
         **_class_intervals("sensitivity", metrics.sensitivity(confusions)),
         **_class_intervals("specificity", metrics.specificity(confusions)),
     }
+
+
+def bootstrap_statistic(
+    statistic: Callable[[NDArray[np.int64]], float],
+    images: int,
+    lesion_ids: Sequence[str] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the percentile interval of level `LEVEL` of any statistic of the images.
+
+    Args:
+        statistic: From row numbers, in which a drawn lesion's rows come as often as it was drawn,
+            to a value; NaN where it is undefined.
+        images: N, how many rows there are.
+        lesion_ids: (N,) lesions; None draws single images.
+        resamples: How often to draw.
+        seed: The same seed gives the same interval.
+
+    Returns:
+        (lower, upper); NaN if there is but one lesion, or no resample in which it is defined.
+    """
+    lesions = _number_lesions(lesion_ids, images)
+    count = int(lesions.max()) + 1
+    if count < 2:
+        return float("nan"), float("nan")
+    generator = np.random.default_rng(seed)
+    rows = np.arange(images)
+    values = []
+    for _ in range(resamples):
+        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+        values.append(statistic(np.repeat(rows, drawn[lesions])))
+    return _interval(np.asarray(values))
 
 
 def _number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:

@@ -29,6 +29,17 @@ class Predictions:
     lesion_ids: tuple[str, ...] | None = None
 
 
+def take(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
+    """Return the answers of these rows, in their order."""
+    lesions = predictions.lesion_ids
+    return Predictions(
+        image_ids=tuple(predictions.image_ids[row] for row in rows),
+        references=predictions.references[rows],
+        probabilities=predictions.probabilities[rows],
+        lesion_ids=None if lesions is None else tuple(lesions[row] for row in rows),
+    )
+
+
 def write_predictions(path: Path, predictions: Predictions) -> None:
     """Write image_id, reference, one column of probabilities per code and, if known, lesion_id.
 

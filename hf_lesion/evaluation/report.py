@@ -81,10 +81,9 @@ def parse_report(stream: TextIO, *, source: str = REPORT) -> dict[str, Any]:
         raise InputError(f"{source} should hold one record for each split. {FIX}")
     for split, record in report.items():
         _check_record(record, f"{source}, split {split!r},")
-        record["metrics"] = {name: _to_nan(value) for name, value in record["metrics"].items()}
-        bounds = record["intervals"].get("bounds", {})
-        for name, pair in bounds.items():
-            bounds[name] = [_to_nan(value) for value in pair]
+        parts = [part for group in record.get("subgroups", {}).values() for part in group.values()]
+        for measured in (record, *parts):
+            _restore_nan(measured)
     return report
 
 
@@ -106,7 +105,8 @@ def format_title(record: dict[str, Any]) -> str:
 def format_table(record: dict[str, Any]) -> str:
     """Return the record as text for a terminal of 90 columns.
 
-    Headlines with their intervals come first, then a line for each diagnosis, then the notice.
+    Headlines with their intervals come first, then a line for each diagnosis and for each subgroup,
+    then the notice.
     """
     width = max(len(name) for name in NAMES.values())
     lines = [
@@ -122,9 +122,20 @@ def format_table(record: dict[str, Any]) -> str:
         )
         lines.append(
             f"{NAMES[code]:<{width}}  {record['class_counts'][code]:>6,}  "
-            f"{_format_metric(record, f'sensitivity_{code}'):<20}  {specificity:>11}  {auroc:>5}"
+            f"{format_metric(record, f'sensitivity_{code}'):<20}  {specificity:>11}  {auroc:>5}"
         )
-    return "\n".join([*lines, "", textwrap.fill(NOTICE, TERMINAL_WIDTH)])
+    return "\n".join(
+        [*lines, *_format_subgroups(record), "", textwrap.fill(NOTICE, TERMINAL_WIDTH)]
+    )
+
+
+def format_metric(record: dict[str, Any], name: str) -> str:
+    """Return a metric of a record or of one of its subgroups, with its interval if it has one."""
+    value = _format_value(record["metrics"][name])
+    bounds = record["intervals"]["bounds"].get(name)
+    if bounds is None or math.isnan(bounds[0]):
+        return value
+    return f"{value} [{_format_value(bounds[0])}, {_format_value(bounds[1])}]"
 
 
 def _check_record(record: Any, where: str) -> None:
@@ -162,6 +173,14 @@ def _check_counts(record: dict[str, Any], where: str) -> None:
         )
 
 
+def _restore_nan(measured: dict[str, Any]) -> None:
+    found = measured["metrics"]
+    measured["metrics"] = {name: _to_nan(value) for name, value in found.items()}
+    bounds = measured["intervals"].get("bounds", {})
+    for name, pair in bounds.items():
+        bounds[name] = [_to_nan(value) for value in pair]
+
+
 def _to_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
@@ -170,7 +189,7 @@ def _format_headlines(record: dict[str, Any]) -> list[str]:
     lines = []
     for name in headline_names(record):
         label = name.replace("_", " ").replace("auroc", "AUROC").replace("f1", "F1")
-        lines.append(f"{label:<25}{_format_metric(record, name)}")
+        lines.append(f"{label:<25}{format_metric(record, name)}")
     found = record["intervals"]
     unknown = "" if found["unit"] == "lesion" else ", since the lesions are unknown"
     lines.append(
@@ -180,12 +199,14 @@ def _format_headlines(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _format_metric(record: dict[str, Any], name: str) -> str:
-    value = _format_value(record["metrics"][name])
-    bounds = record["intervals"]["bounds"].get(name)
-    if bounds is None or math.isnan(bounds[0]):
-        return value
-    return f"{value} [{_format_value(bounds[0])}, {_format_value(bounds[1])}]"
+def _format_subgroups(record: dict[str, Any]) -> list[str]:
+    lines = []
+    for column, group in record.get("subgroups", {}).items():
+        lines += ["", f"{column:<20}images  balanced accuracy"]
+        for value, measured in group.items():
+            shown = format_metric(measured, "balanced_accuracy")
+            lines.append(f"{value:<20}{measured['images']:>6,}  {shown}")
+    return lines
 
 
 def _format_count(count: int, noun: str) -> str:

@@ -2,14 +2,16 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pandas as pd
+import transformers
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
@@ -23,6 +25,9 @@ from hf_lesion.pixels import load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 REQUIRED_COLUMNS = ("image", "label", "image_id")
+# Columns whose values are also measured apart: the source of an image ("dataset", as the metadata
+# calls it), and whether it is a sharper copy.
+GROUP_COLUMNS = ("dataset", "copy")
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class EvaluationSet:
         source: The name of the folder or file that the references come from.
         fingerprint: Changes whenever an image or a reference changes.
         load: From an index below N to the image in RGB.
+        groups: Columns of N values each whose values are to be measured apart.
     """
 
     name: str
@@ -46,6 +52,7 @@ class EvaluationSet:
     source: str
     fingerprint: str
     load: Callable[[int], Image.Image]
+    groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
 
 def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
@@ -77,6 +84,7 @@ def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
         source=folder.resolve().name,
         fingerprint=fingerprint,
         load=lambda index: _decode(stored[index]["image"], image_ids[index]),
+        groups={name: tuple(columns[name]) for name in GROUP_COLUMNS if name in columns.features},
     )
 
 
@@ -120,6 +128,28 @@ def predict(
     Raises:
         InputError: If an image can't be read.
     """
+    answers = over_batches(classifier.predict, evaluation_set, batch_size=batch_size)
+    return Predictions(
+        image_ids=evaluation_set.image_ids,
+        references=evaluation_set.references,
+        probabilities=answers.astype(np.float64),
+        lesion_ids=evaluation_set.lesion_ids,
+    )
+
+
+def over_batches(
+    function: Callable[..., NDArray[Any]], evaluation_set: EvaluationSet, *, batch_size: int
+) -> NDArray[Any]:
+    """Return the (N, ...) rows that a function of images gives, with a progress bar.
+
+    Args:
+        function: Takes a list of images and `batch_size`, gives one row for each image.
+        evaluation_set: N images; those of one batch are in memory.
+        batch_size: How many at once.
+
+    Raises:
+        InputError: If an image can't be read.
+    """
     count = len(evaluation_set.image_ids)
     parts = []
     bar_name = f"Scoring {evaluation_set.name}"
@@ -128,14 +158,17 @@ def predict(
         for start in range(0, count, batch_size):
             indices = range(start, min(start + batch_size, count))
             images = [evaluation_set.load(index) for index in indices]
-            parts.append(classifier.predict(images, batch_size=batch_size))
+            parts.append(function(images, batch_size=batch_size))
             bar.update(len(images))
-    return Predictions(
-        image_ids=evaluation_set.image_ids,
-        references=evaluation_set.references,
-        probabilities=np.concatenate(parts).astype(np.float64),
-        lesion_ids=evaluation_set.lesion_ids,
-    )
+    return np.concatenate(parts)
+
+
+def quiet_libraries() -> None:
+    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
 
 
 def _load_split(folder: Path, split: str) -> Any:

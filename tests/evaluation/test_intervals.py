@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.intervals import bootstrap_intervals
+from hf_lesion.evaluation.intervals import bootstrap_intervals, bootstrap_statistic
 from hf_lesion.labels import CODES
 
 NORMAL_95 = 1.959964
@@ -92,3 +92,17 @@ def test_lesion_ids_of_another_length_are_refused():
         ValueError, match=r"^2 lesion ids were expected, one for each image, got 1.$"
     ):
         bootstrap_intervals(answers([True, True], [0, 1]), [0, 1], ["a"])
+
+
+def test_any_statistic_gets_the_interval_that_the_confusion_matrix_gives():
+    generator = np.random.default_rng(3)
+    right = generator.random(300) < 0.8
+    lesions = [str(index // 2) for index in range(300)]
+    references = np.arange(300) % 7
+    expected = bootstrap_intervals(answers(right, references), references, lesions, seed=5)
+    found = bootstrap_statistic(lambda rows: float(right[rows].mean()), 300, lesions, seed=5)
+    assert np.allclose(found, expected["accuracy"])
+
+
+def test_a_statistic_of_one_lesion_has_no_interval():
+    assert np.isnan(bootstrap_statistic(lambda rows: 1.0, 3, ["a", "a", "a"])).all()

@@ -9,7 +9,7 @@ import pytest
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.predictions import Predictions
+from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.record import build_record, weights_sha256
 from hf_lesion.evaluation.report import (
     SCHEMA_VERSION,
@@ -201,3 +201,32 @@ def test_the_hash_of_the_weights_is_sha256sums(tmp_path):
     assert weights_sha256(tmp_path) == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_subgroups_are_measured_as_if_they_were_alone(tmp_path):
+    assert build()[0]["subgroups"] == {}
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(7), 42)
+    predictions = Predictions(
+        image_ids=tuple(map(str, range(42))),
+        references=np.arange(42) % 6,  # one class is absent
+        probabilities=probabilities,
+        lesion_ids=tuple(str(index // 2) for index in range(42)),
+    )
+    kinds = tuple("sharp" if index < 30 else "soft" if index < 40 else None for index in range(42))
+    options = {"data": {"source": "d", "split": "s"}, "model": {"name": "m"}, "size": (64, 64)}
+    record = build_record(predictions, groups={"copy": kinds}, **options)
+    assert {name: part["images"] for name, part in record["subgroups"]["copy"].items()} == {
+        "sharp": 30,
+        "soft": 10,
+    }
+    alone = build_record(take(predictions, np.arange(30)), **options)
+    sharp = record["subgroups"]["copy"]["sharp"]
+    assert str(sharp["metrics"]) == str(alone["metrics"])
+    assert str(sharp["intervals"]) == str(alone["intervals"])
+    write_record(tmp_path, "s", record)
+    again = read_report(tmp_path)["s"]
+    assert str(again["subgroups"]) == str(record["subgroups"])
+    assert math.isnan(again["subgroups"]["copy"]["sharp"]["metrics"]["sensitivity_vasc"])
+    value = record["subgroups"]["copy"]["soft"]["metrics"]["balanced_accuracy"]
+    assert f"soft                    10  {value:.3f} [" in format_table(record)

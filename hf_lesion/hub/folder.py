@@ -1,0 +1,63 @@
+"""A finished run made into a folder to ship: weights, preprocessing, its record, nothing else."""
+
+import json
+from pathlib import Path
+
+from hf_lesion.errors import InputError
+from hf_lesion.files import whole_folder, write_text
+from hf_lesion.models.build import load_classifier
+from hf_lesion.models.compact import save_compact
+
+TRAINING = "training.json"
+
+
+def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
+    """Write what a user of the model needs, weights in half precision, and return its bytes.
+
+    Checkpoints, optimiser states and logs stay behind, and so do scores: those of the run were
+    measured on other bytes than the packed weights.
+
+    Args:
+        run: Folder that `scripts/train.py` finished.
+        output: The folder to make.
+        overwrite: Replace a folder that is there already.
+
+    Raises:
+        InputError: If the run is not finished, or `output` is there already.
+    """
+    record = read_training(run)
+    model, processor = load_classifier(str(run))
+    with whole_folder(output, overwrite=overwrite) as partial:
+        save_compact(model, processor, partial)
+        write_text(partial / TRAINING, hide_home(record))
+    return folder_bytes(output)
+
+
+def read_training(run: Path) -> str:
+    """Return the text of a run's training record.
+
+    Raises:
+        InputError: If there is none, or it is no JSON.
+    """
+    file = run / TRAINING
+    if not file.is_file():
+        raise InputError(
+            f"{run} is no finished run: it has no {TRAINING}. Pass the --output_dir of "
+            "scripts/train.py, once that has ended."
+        )
+    text = file.read_text(encoding="utf-8")
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}. Train the model again.") from error
+    return text
+
+
+def hide_home(text: str) -> str:
+    """Return the text with `~` for this user's home folder: nobody else needs to know its name."""
+    return text.replace(str(Path.home()) + "/", "~/")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the sum of the sizes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,163 @@
+"""The table of results: read from the reports beside the models, written between two markers."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.hub.folder import TRAINING
+from hf_lesion.labels import CODES
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+COPIES = "copies.json"
+TEST, VALIDATION = "test", "validation"
+START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
+END = "<!-- /results -->"
+MEGABYTE = 1e6
+HEADER = (
+    "model",
+    "network",
+    "weights",
+    "balanced accuracy",
+    "accuracy",
+    "macro AUROC",
+    "melanoma sensitivity",
+)
+COPIES_HEADER = (
+    "model",
+    "validation",
+    "its sharp images",
+    "its soft images",
+    "AUROC of `copy`",
+)
+BASELINES = {
+    "diagnosis": "the diagnosis",
+    "diagnosis_and_source": "diagnosis and source",
+}
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model folder with its records."""
+
+    name: str
+    training: dict[str, Any]
+    report: dict[str, Any]
+    copies: dict[str, Any] | None
+    weight_bytes: int
+
+
+def read_shipped(models: Path) -> list[Shipped]:
+    """Return the models in the subfolders of a folder, best balanced accuracy first.
+
+    Raises:
+        InputError: If there is none, or one lacks a record of its test or validation scores.
+    """
+    folders = sorted(file.parent for file in models.glob(f"*/{CONFIG}"))
+    if not folders:
+        raise InputError(f"There is no model in {models}. Pack one with scripts/pack_model.py.")
+    shipped = [_read_folder(folder) for folder in folders]
+    return sorted(shipped, key=lambda model: -model.report[TEST]["metrics"]["balanced_accuracy"])
+
+
+def render_block(shipped: Sequence[Shipped]) -> str:
+    """Return everything that stands between the markers."""
+    tables = [render_table(shipped), render_copies(shipped)]
+    return "\n\n".join(table for table in tables if table)
+
+
+def render_table(shipped: Sequence[Shipped]) -> str:
+    """Return the table of results, and in a sentence what it was measured on, as Markdown."""
+    rows = [_join(HEADER), _join(["---"] * len(HEADER)), *(_join(_cells(m)) for m in shipped)]
+    test = shipped[0].report[TEST]
+    found = test["intervals"]
+    counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
+    sentence = (
+        f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), none of "
+        f"which a model was trained or chosen on. In brackets: {found['level']:.0%} intervals, "
+        f"bootstrap over {found['unit']}s."
+    )
+    return "\n".join([*rows, "", sentence])
+
+
+def render_copies(shipped: Sequence[Shipped]) -> str:
+    """Return the table of what sharper copies do to the models, as Markdown; empty if unknown."""
+    known = [(model, model.copies) for model in shipped if model.copies is not None]
+    if not known:
+        return ""
+    rows = [_join(COPIES_HEADER), _join(["---"] * len(COPIES_HEADER))]
+    for model, found in known:
+        validation = model.report[VALIDATION]
+        parts = validation["subgroups"]["copy"]
+        measured = [validation, parts["sharp"], parts["soft"]]
+        scores = [format_metric(part, "balanced_accuracy") for part in measured]
+        rows.append(_join([f"`{model.name}`", *scores, _format_area(found, "features")]))
+    baselines = " and ".join(
+        f"{what} with {_format_area(known[0][1], name)}" for name, what in BASELINES.items()
+    )
+    sentence = (
+        "Balanced accuracy on the validation split, on its sharper and its soft images apart. The "
+        "last column says how well a linear probe on the penultimate features tells the two kinds "
+        f"apart (0.5: not at all); without a look at the image they can be told by {baselines}."
+    )
+    return "\n".join([*rows, "", sentence])
+
+
+def put_between_markers(text: str, block: str, *, source: str) -> str:
+    """Return a Markdown text with what stands between the two markers replaced.
+
+    Raises:
+        InputError: If it does not have both markers, once, in this order.
+    """
+    pattern = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise InputError(f"{source} needs one line {START} and below it one {END}.")
+    return pattern.sub(lambda _: f"{START}\n{block}\n{END}", text)
+
+
+def _read_folder(folder: Path) -> Shipped:
+    report = read_report(folder)
+    missing = [split for split in (TEST, VALIDATION) if split not in report]
+    if missing:
+        raise InputError(
+            f"{folder} was not scored on {' and '.join(missing)}. Run scripts/score.py."
+        )
+    file = folder / COPIES
+    return Shipped(
+        name=folder.name,
+        training=json.loads((folder / TRAINING).read_text(encoding="utf-8")),
+        report=report,
+        copies=json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None,
+        weight_bytes=(folder / WEIGHTS).stat().st_size,
+    )
+
+
+def _cells(model: Shipped) -> list[str]:
+    test = model.report[TEST]
+    parameters = model.training["parameters"] / 1e6
+    return [
+        f"`{model.name}`",
+        f"{model.training['model']['model']}, {test['preprocessing']['height']} px",
+        f"{parameters:.1f} million, {model.weight_bytes / MEGABYTE:.1f} MB",
+        format_metric(test, "balanced_accuracy"),
+        format_metric(test, "accuracy"),
+        format_metric(test, "macro_auroc"),
+        format_metric(test, "sensitivity_mel"),
+    ]
+
+
+def _format_area(record: dict[str, Any], name: str) -> str:
+    found = record["copy"][name]
+    low, high = found["interval"]
+    bounds = "" if low is None or math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+    return f"{found['auroc']:.3f}{bounds}"
+
+
+def _join(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

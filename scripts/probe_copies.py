@@ -1,0 +1,94 @@
+"""Ask whether a model can tell sharper copies of images from soft ones: it should not.
+
+    python scripts/prepare_data.py --source HAM10000 --sharper SHARPER --output data/ham10000_sharp
+    python scripts/probe_copies.py --model runs/resnet18 --dataset data/ham10000_sharp
+
+Fits a linear probe on the model's penultimate features of the train split, measures it on another
+split and writes copies.json next to the model. 0.5 means that the features say nothing; the lines
+below it are what the diagnosis, and diagnosis and source, give away without a look at the image.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.errors import one_line_errors
+
+RECORD = "copies.json"
+LABELS = {
+    "features": "penultimate features",
+    "diagnosis": "diagnosis alone",
+    "diagnosis_and_source": "diagnosis and source alone",
+}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+    add("--dataset", type=Path, required=True, metavar="DIR", help="dataset with the column copy")
+    add("--split", default="validation", metavar="NAME", help="measured on (default: %(default)s)")
+    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
+    add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the record of one model on one split."""
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation import copies, scoring
+    from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.provenance import provenance
+
+    scoring.quiet_libraries()
+    fingerprint = read_fingerprint(arguments.dataset)
+    train, held_out = (
+        scoring.read_split(arguments.dataset, split, fingerprint=fingerprint)
+        for split in ("train", arguments.split)
+    )
+    train_sharp, sharp = copies.is_sharp(train), copies.is_sharp(held_out)
+    classifier = LesionClassifier.from_pretrained(arguments.model)
+    features, answers = (
+        scoring.over_batches(classifier.features, part, batch_size=arguments.batch_size)
+        for part in (train, held_out)
+    )
+    scores = {"features": copies.probe(features, train_sharp, answers)}
+    for name, kinds in copies.KINDS.items():
+        scores[name] = copies.share_by_kind(kinds(train), train_sharp, kinds(held_out))
+    return {
+        "schema_version": 1,
+        "split": arguments.split,
+        "images": {"sharp": int(sharp.sum()), "soft": int((~sharp).sum())},
+        "copy": copies.describe_scores(scores, sharp, held_out.lesion_ids),
+        "method": copies.describe_method(),
+        "data": {"source": held_out.source, "fingerprint": fingerprint},
+        "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
+        "provenance": provenance(),
+    }
+
+
+@one_line_errors
+def main() -> None:
+    """Measure, record, print."""
+    arguments = parse_arguments()
+    from hf_lesion.files import write_json
+
+    record = measure(arguments)
+    path = (arguments.output or arguments.model) / RECORD
+    write_json(path, record)
+    print(
+        f"AUROC of the sharper copy ({record['split']}, {record['images']['sharp']:,} sharp, "
+        f"{record['images']['soft']:,} soft), 95 % interval over lesions"
+    )
+    for name, found in record["copy"].items():
+        low, high = found["interval"]
+        print(f"  {LABELS[name]:<28}{found['auroc']:.3f} [{low:.3f}, {high:.3f}]")
+    print(f"\nWritten: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import pipeline
+
+from hf_lesion.errors import InputError
+from hf_lesion.hub.folder import folder_bytes, hide_home, pack_model
+
+
+@pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
+def run(request, tmp_path):
+    """A finished run: a model with its record, and what training leaves beside it."""
+    folder = tmp_path / "run"
+    shutil.copytree(request.getfixturevalue(request.param), folder)
+    record = {"dataset": {"folder": f"{Path.home()}/data/ham10000"}, "steps": 3}
+    (folder / "training.json").write_text(json.dumps(record))
+    (folder / "report.json").write_text("{}")
+    (folder / "checkpoint-3").mkdir()
+    (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"0" * 1000)
+    return folder
+
+
+def test_weights_and_record_are_packed_and_nothing_else(run, tmp_path):
+    size = pack_model(run, tmp_path / "packed")
+    packed = tmp_path / "packed"
+    assert size == folder_bytes(packed)
+    assert size < 0.8 * (run / "model.safetensors").stat().st_size + 20_000
+    names = {file.name for file in packed.iterdir()}
+    assert {"config.json", "model.safetensors", "training.json"} <= names
+    assert not names & {"report.json", "checkpoint-3"}
+    assert json.loads((packed / "training.json").read_text())["dataset"] == {
+        "folder": "~/data/ham10000"
+    }
+    loaded = pipeline("image-classification", model=str(packed))
+    assert loaded.model.dtype == torch.float32
+
+
+def test_an_existing_folder_is_replaced_on_request_only(run, tmp_path):
+    output = tmp_path / "packed"
+    output.mkdir()
+    (output / "stale.txt").write_text("old")
+    with pytest.raises(InputError, match="packed is there already"):
+        pack_model(run, output)
+    pack_model(run, output, overwrite=True)
+    assert not (output / "stale.txt").exists()
+
+
+def test_an_unfinished_run_is_refused(tiny_timm_model, tmp_path):
+    with pytest.raises(InputError, match=r"tiny_resnet is no finished run: it has no training\.js"):
+        pack_model(tiny_timm_model, tmp_path / "packed")
+    assert not (tmp_path / "packed").exists()
+
+
+def test_a_damaged_record_is_refused(run, tmp_path):
+    (run / "training.json").write_text("{")
+    with pytest.raises(InputError, match=r"training\.json is not JSON: .* Train the model"):
+        pack_model(run, tmp_path / "packed")
+
+
+def test_only_the_home_folder_is_hidden():
+    assert hide_home(f'"{Path.home()}/runs/a"') == '"~/runs/a"'
+    assert hide_home("/elsewhere/a") == "/elsewhere/a"

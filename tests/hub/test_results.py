@@ -1,0 +1,66 @@
+import json
+
+import pytest
+from shipped import write_model
+
+from hf_lesion.errors import InputError
+from hf_lesion.hub import results
+
+
+def test_rows_are_the_reports_numbers_best_first(tmp_path):
+    write_model(tmp_path, "a", right=0.5)
+    write_model(tmp_path, "b", right=0.9)
+    shipped = results.read_shipped(tmp_path)
+    assert [model.name for model in shipped] == ["b", "a"]
+    header, _, first, second, *rest = results.render_table(shipped).splitlines()
+    assert header.count("|") == first.count("|") == second.count("|")
+    best = json.loads((tmp_path / "b" / "report.json").read_text())["test"]
+    low, high = best["intervals"]["bounds"]["balanced_accuracy"]
+    value = best["metrics"]["balanced_accuracy"]
+    assert f"| {value:.3f} [{low:.3f}, {high:.3f}] |" in first
+    assert first.startswith("| `b` | resnet18, 128 px | 1.2 million, 1.5 MB |")
+    assert rest[-1].startswith("Test split: 140 images of 70 lesions (akiec 20, bcc 20, ")
+
+
+def test_sharp_and_soft_stand_side_by_side(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    table = results.render_copies(results.read_shipped(tmp_path))
+    parts = json.loads((folder / "report.json").read_text())["validation"]["subgroups"]["copy"]
+    for kind in ("sharp", "soft"):
+        assert f"{parts[kind]['metrics']['balanced_accuracy']:.3f} [" in table
+    assert "0.750 [0.700, 0.800]" in table
+
+
+def test_without_copies_that_table_is_left_out(tmp_path):
+    write_model(tmp_path, "a", right=0.5, copies=False)
+    shipped = results.read_shipped(tmp_path)
+    assert results.render_copies(shipped) == ""
+    assert results.render_block(shipped) == results.render_table(shipped)
+
+
+def test_a_model_that_was_not_scored_is_named(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    report = json.loads((folder / "report.json").read_text())
+    (folder / "report.json").write_text(json.dumps({"validation": report["validation"]}))
+    with pytest.raises(InputError, match=r"a was not scored on test\. Run scripts/score\.py\.$"):
+        results.read_shipped(tmp_path)
+
+
+def test_an_empty_folder_is_explained(tmp_path):
+    with pytest.raises(InputError, match=r"^There is no model in .* scripts/pack_model\.py\.$"):
+        results.read_shipped(tmp_path)
+
+
+def test_only_what_stands_between_the_markers_changes():
+    text = f"above\n{results.START}\nold\n{results.END}\nbelow\n"
+    new = results.put_between_markers(text, "| new \\1 |", source="README.md")
+    assert new == f"above\n{results.START}\n| new \\1 |\n{results.END}\nbelow\n"
+    assert results.put_between_markers(new, "| new \\1 |", source="README.md") == new
+
+
+@pytest.mark.parametrize(
+    "text", ["none", f"{results.START}\n", f"{results.END}\n{results.START}\n"]
+)
+def test_missing_markers_are_refused(text):
+    with pytest.raises(InputError, match=r"^README\.md needs one line <!-- results"):
+        results.put_between_markers(text, "", source="README.md")

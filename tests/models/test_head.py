@@ -1,0 +1,27 @@
+import pytest
+import torch
+from torch import nn
+
+from hf_lesion.errors import InputError
+from hf_lesion.models.head import find_head, inputs_of
+
+
+def test_the_last_linear_layer_with_as_many_outputs_as_classes():
+    model = nn.Sequential(nn.Linear(4, 7), nn.Linear(7, 7), nn.Linear(7, 3))
+    assert find_head(model, 7) is model[1]
+
+
+def test_a_model_without_one_is_refused():
+    with pytest.raises(InputError, match=r"^Conv2d has no linear layer with 7 outputs, so it has"):
+        find_head(nn.Conv2d(3, 7, 1), 7)
+
+
+def test_inputs_are_kept_and_the_hook_goes_away_even_after_an_error():
+    layer = nn.Linear(2, 2)
+    x = torch.rand(3, 2)
+    with inputs_of(layer) as seen:
+        layer(x)
+    assert torch.equal(seen[0], x)
+    with pytest.raises(RuntimeError), inputs_of(layer):
+        layer(torch.rand(3, 5))
+    assert not layer._forward_pre_hooks
