@@ -110,19 +110,14 @@ def _standard(side: int) -> Steps:
 
 
 def _strong(side: int) -> Steps:
-    geometry = [
-        v2.RandomResizedCrop(side, scale=(0.35, 1.0), ratio=(0.7, 1.4), antialias=True),
-        v2.RandomHorizontalFlip(),
-        QuarterTurn(),
-    ]
+    geometry, _, _ = _standard(side)
     appearance = [
-        v2.ColorJitter(brightness=0.25, contrast=0.25, saturation=0.25),
-        v2.RandomApply([v2.ColorJitter(hue=0.03)], p=0.3),
-        v2.RandomApply([Rescale(lowest=0.4)], p=0.5),
-        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.5))], p=0.25),
-        v2.RandomApply([v2.JPEG(quality=(30, 95))], p=0.5),
+        v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),
+        v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
+        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
+        v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
     ]
-    return geometry, appearance, [v2.RandomErasing(p=0.25, scale=(0.02, 0.15))]
+    return geometry, appearance, [v2.RandomErasing(p=0.1, scale=(0.02, 0.15))]
 
 
 _STEPS: dict[str, Callable[[int], Steps]] = {
