@@ -5,6 +5,7 @@
 HAM10000_224 sharpness tells the class, and cameras differ in it everywhere.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -20,6 +21,11 @@ Augmentation = Literal["none", "student", "standard", "strong"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 
 Transform = Callable[[Image.Image], torch.Tensor]
+
+CROP_SCALE = (0.5, 1.0)  # of the frame's area
+CROP_RATIO = (0.7, 1.4)  # width to height
+# The shortest side that a crop of a 4:3 frame can have, as a share of the frame's shorter side.
+LEAST_CROP = math.sqrt(CROP_SCALE[0] * (4 / 3) * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
 
 
 class QuarterTurn(torch.nn.Module):
@@ -79,6 +85,16 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
     )
 
 
+def least_side(preprocessing: Preprocessing, augmentation: str) -> int:
+    """Return the shorter side in pixels that an image needs so that no crop has to be enlarged.
+
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, which takes less time, as
+    long as this much is left.
+    """
+    crops = augmentation in ("standard", "strong")
+    return math.ceil(preprocessing.image_size / (LEAST_CROP if crops else 1))
+
+
 Steps = tuple[list[torch.nn.Module], list[torch.nn.Module], list[torch.nn.Module]]
 
 
@@ -102,7 +118,7 @@ def _student(side: int) -> Steps:
 
 def _standard(side: int) -> Steps:
     geometry = [
-        v2.RandomResizedCrop(side, scale=(0.5, 1.0), ratio=(0.7, 1.4), antialias=True),
+        v2.RandomResizedCrop(side, scale=CROP_SCALE, ratio=CROP_RATIO, antialias=True),
         v2.RandomHorizontalFlip(),
         QuarterTurn(),
     ]

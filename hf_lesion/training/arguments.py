@@ -61,6 +61,9 @@ class RecipeArguments:
     augmentation: Augmentation = field(
         default="standard", metadata={"help": "How training images are varied."}
     )
+    mixup: float = field(
+        default=0.0, metadata={"help": "Alpha of mixup, such as 0.2; 0 mixes nothing."}
+    )
     imbalance: Imbalance = field(
         default="none", metadata={"help": "How rare classes are given weight."}
     )
@@ -93,6 +96,8 @@ class RecipeArguments:
             raise InputError(
                 f"Expected --label_smoothing from 0 to below 1, got {self.label_smoothing}."
             )
+        if self.mixup < 0:
+            raise InputError(f"Expected --mixup of 0 or above, got {self.mixup}.")
         if not 0 < self.teacher_weight <= 1:
             raise InputError(
                 f"Expected --teacher_weight above 0 and at most 1, got {self.teacher_weight}."

@@ -16,6 +16,7 @@ from transformers import BaseImageProcessor
 
 from hf_lesion.models.transforms import Transform
 from hf_lesion.pixels import load_image
+from hf_lesion.training.mixup import draw_share, mix
 
 SEED_BYTES = 7  # torch.manual_seed takes 64 bits, signed
 
@@ -30,6 +31,9 @@ class LesionSamples(torch.utils.data.Dataset):
         weights: (N,) chance of each row to be drawn; None visits each row once an epoch. Drawn with
             replacement, so a rare class is seen more often without a row ever being copied.
         taught: Whether a `TeacherCollator` softens the labels: in training, not in evaluation.
+        mixup: Alpha of mixup; 0 leaves every image by itself.
+        least_side: The shorter side in pixels down to which a large JPEG may be decoded smaller,
+            which is faster; None decodes all of it.
     """
 
     def __init__(
@@ -40,6 +44,8 @@ class LesionSamples(torch.utils.data.Dataset):
         seed: int = 0,
         weights: torch.Tensor | None = None,
         taught: bool = False,
+        mixup: float = 0.0,
+        least_side: int | None = None,
     ):
         self.rows = rows.select_columns(["image", "label"]).cast_column(
             "image", Image(decode=False)
@@ -48,6 +54,8 @@ class LesionSamples(torch.utils.data.Dataset):
         self.seed = seed
         self.weights = weights
         self.taught = taught
+        self.mixup = mixup
+        self.least_side = least_side
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -65,11 +73,20 @@ class LesionSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index if self.drawn is None else int(self.drawn[index])]
-        image = load_image(PILImage.open(io.BytesIO(row["image"]["bytes"])))
+        stored = PILImage.open(io.BytesIO(row["image"]["bytes"]))
+        if self.least_side is not None:
+            stored.draft("RGB", (self.least_side, self.least_side))
+        image = load_image(stored)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(sample_seed(self.seed, self.epoch, index))
             pixel_values = self.transform(image)
-        return {"pixel_values": pixel_values, "labels": row["label"], "taught": self.taught}
+            share = draw_share(self.mixup) if self.mixup else None
+        return {
+            "pixel_values": pixel_values,
+            "labels": row["label"],
+            "taught": self.taught,
+            "share": share,
+        }
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
@@ -96,8 +113,13 @@ Collator = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Stack samples to `{"pixel_values": (B, 3, S, S), "labels": (B,)}`."""
-    return {
+    """Stack samples to `{"pixel_values": (B, 3, S, S), "labels": (B,)}`.
+
+    With mixup, labels are (B, C) soft labels.
+    """
+    batch = {
         "pixel_values": torch.stack([sample["pixel_values"] for sample in samples]),
         "labels": torch.tensor([sample["labels"] for sample in samples]),
     }
+    shares = [sample.get("share") for sample in samples]
+    return batch if None in shares else mix(batch, torch.tensor(shares))

@@ -49,7 +49,9 @@ class TeacherCollator:
         if not samples[0]["taught"]:
             return batch
         soft = self.probabilities(batch["pixel_values"])
-        hard = one_hot(batch["labels"], soft.shape[1]).to(soft.dtype)
+        labels = batch["labels"]
+        # With mixup they are soft already, and the pixels are the mixed ones.
+        hard = labels if labels.ndim == 2 else one_hot(labels, soft.shape[1]).to(soft.dtype)
         batch["labels"] = self.weight * soft + (1 - self.weight) * hard
         return batch
 

@@ -24,7 +24,7 @@ from hf_lesion.files import write_json
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model, load_classifier
 from hf_lesion.models.preprocessing import preprocessing_of
-from hf_lesion.models.transforms import build_train_transform
+from hf_lesion.models.transforms import build_train_transform, least_side
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.callbacks import ClockCallback, EpochCallback
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
@@ -179,6 +179,8 @@ def build_trainer(
         seed=arguments.seed,
         weights=sampling_weights(labels, recipe.imbalance, copies=copies),
         taught=recipe.teacher is not None,
+        mixup=recipe.mixup,
+        least_side=least_side(preprocessing, recipe.augmentation),
     )
     return Trainer(
         model=model,

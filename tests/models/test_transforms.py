@@ -2,10 +2,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
-from hf_lesion.models.transforms import AUGMENTATIONS, QuarterTurn, Rescale, build_train_transform
+from hf_lesion.models.transforms import (
+    AUGMENTATIONS,
+    CROP_RATIO,
+    CROP_SCALE,
+    QuarterTurn,
+    Rescale,
+    build_train_transform,
+    least_side,
+)
 
 PREPROCESSING = Preprocessing(32, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
@@ -73,3 +82,18 @@ def test_rescaling_takes_fine_structure_away():
     softened = Rescale(lowest=0.4)(checks.expand(3, 32, 32))
     assert softened.shape == (3, 32, 32)
     assert softened.float().std() < checks.float().std() / 2
+
+
+@pytest.mark.parametrize("augmentation", ["standard", "strong"])
+def test_no_crop_of_a_smallest_image_is_enlarged(augmentation):
+    side = least_side(Preprocessing(128, (0.5,) * 3, (0.5,) * 3), augmentation)
+    assert 128 < side < 2 * 128
+    torch.manual_seed(0)
+    frame = torch.zeros(3, side, side * 4 // 3)
+    crop = v2.RandomResizedCrop(128, scale=CROP_SCALE, ratio=CROP_RATIO)
+    sides = [crop.make_params([frame]) for _ in range(2000)]
+    assert min(min(found["height"], found["width"]) for found in sides) in range(127, 140)
+
+
+def test_without_crops_the_input_size_is_enough():
+    assert least_side(Preprocessing(128, (0.5,) * 3, (0.5,) * 3), "student") == 128

@@ -1,6 +1,9 @@
+import io
+
+import datasets
 import numpy as np
 import torch
-from datasets import load_dataset
+from datasets import Dataset, load_dataset
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -29,6 +32,13 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(sample_dataset):
     assert torch.equal(second[3]["pixel_values"], expected)
     other_seed = build_samples(sample_dataset, seed=6)
     assert not torch.equal(other_seed[3]["pixel_values"], expected)
+
+
+def test_the_share_of_mixup_is_one_too_and_changes_no_pixel(sample_dataset):
+    plain, mixed, again = (build_samples(sample_dataset, mixup=alpha) for alpha in (0.0, 0.4, 0.4))
+    assert plain[3]["share"] is None
+    assert mixed[3]["share"] == again[3]["share"] != mixed[4]["share"]
+    assert torch.equal(plain[3]["pixel_values"], mixed[3]["pixel_values"])
 
 
 def test_the_global_generator_is_left_alone(sample_dataset):
@@ -89,3 +99,21 @@ def test_collate_stacks():
 
 def test_images_of_other_modes_are_read(tmp_path):
     assert TRANSFORM(Image.new("CMYK", (30, 20))).shape == (3, 24, 24)
+
+
+def test_a_large_jpeg_is_decoded_smaller_but_never_too_small(sample_dataset):
+    rows = load_dataset(str(sample_dataset), split="train")
+    width, height = rows[0]["image"].size
+    big = rows[0]["image"].resize((4 * width, 4 * height), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    big.save(stream, format="JPEG", quality=95)
+    large = Dataset.from_dict(
+        {"image": [{"bytes": stream.getvalue(), "path": None}], "label": [0]}
+    ).cast_column("image", datasets.Image())
+    for least, shrunk in ((height, 4), (height + 1, 2), (4 * height, 1), (None, 1)):
+        pixels = LesionSamples(large, v2.PILToTensor(), least_side=least)[0]["pixel_values"]
+        assert pixels.shape[1:] == (4 * height // shrunk, 4 * width // shrunk)
+    squash = v2.Compose([v2.PILToTensor(), v2.Resize([64, 64], antialias=True)])
+    small = LesionSamples(large, squash, least_side=2 * height)[0]["pixel_values"]
+    full = LesionSamples(large, squash)[0]["pixel_values"]
+    assert (small.int() - full.int()).abs().float().mean() < 2  # of 255

@@ -62,3 +62,13 @@ def test_an_evaluation_keeps_its_class_ids(teacher):
     collator = TeacherCollator(model, preprocessing_of(processor), STUDENT, weight=1.0)
     samples = [{**sample, "taught": False} for sample in build_samples(torch.rand(3, 3, 64, 64))]
     assert collator(samples)["labels"].tolist() == [0, 1, 2]
+
+
+def test_a_mixed_image_is_answered_as_mixed(teacher):
+    model, processor = teacher
+    samples = [{**s, "share": 0.3} for s in build_samples(torch.rand(4, 3, 64, 64))]
+    collator = TeacherCollator(model, preprocessing_of(processor), STUDENT, weight=0.5)
+    batch = collator(samples)
+    soft = collator.probabilities(batch["pixel_values"])
+    hard = 0.3 * torch.eye(7)[[0, 1, 2, 3]] + 0.7 * torch.eye(7)[[1, 2, 3, 0]]
+    assert torch.allclose(batch["labels"], 0.5 * soft + 0.5 * hard, atol=1e-6)

@@ -95,6 +95,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 ):
     """Stop in the middle of the second epoch, past a checkpoint in the middle of it."""
     options = ["--num_train_epochs", "2", "--save_steps", "5", "--save_total_limit", "9"]
+    options += ["--mixup", "0.3"]
     whole = run(tmp_path / "whole", sample_dataset, *options, model=model)
     from hf_lesion.training.callbacks import ClockCallback
 
