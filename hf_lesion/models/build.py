@@ -40,6 +40,7 @@ from hf_lesion.models.weights import (
     check_weights_in_reach,
     load_weights,
     no_weights,
+    start_head_at_zero,
 )
 
 CNN = "cnn"
@@ -139,6 +140,8 @@ def _build_timm(
             "--pretrained true and --init_weights exclude each other: pass one of them."
         )
     network = _create_timm(architecture, pretrained, model_args)
+    if pretrained:
+        start_head_at_zero(network)
     if init_weights is not None:
         load_weights(network, init_weights)
     config = TimmWrapperConfig(

@@ -87,7 +87,7 @@ def no_weights(architecture: str, reason: str) -> InputError:
 
 
 def load_weights(network: torch.nn.Module, file: Path) -> None:
-    """Load a backbone's weights into a timm network; a head with other classes stays random.
+    """Load a backbone's weights into a timm network; a head for other classes starts at zero.
 
     Args:
         network: A network made by `timm.create_model`.
@@ -114,6 +114,20 @@ def load_weights(network: torch.nn.Module, file: Path) -> None:
             f"({list_offenders(unused, 3)}). Pass the weights of the same architecture."
         )
     network.load_state_dict({**own, **fitting})
+    if not head & fitting.keys():
+        start_head_at_zero(network)
+
+
+def start_head_at_zero(network: torch.nn.Module) -> None:
+    """Set the classifier of a timm network to zero, so that it starts by answering nothing.
+
+    A random head on trained features can be sure and wrong (that of EfficientNet-Lite0 starts with
+    a loss of 5.6, where ignorance has ln 7 = 1.9), and the first steps then spoil the features.
+    Source: Kolesnikov et al., "Big Transfer" (ECCV 2020).
+    """
+    own = network.state_dict()
+    for key in _head_keys(network) & own.keys():
+        own[key].zero_()
 
 
 def _fits(own: torch.Tensor | None, value: torch.Tensor) -> bool:

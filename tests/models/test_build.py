@@ -46,13 +46,22 @@ def test_labels_are_saved_in_our_order(tiny_timm_model, tiny_cnn_model):
         assert not list(folder.glob("*.bin"))
 
 
-def test_init_weights_fills_the_backbone_and_leaves_the_head(tmp_path):
+def test_init_weights_fills_the_backbone_and_starts_the_head_at_zero(tmp_path):
     source = timm.create_model(ARCHITECTURE, num_classes=1000)
     save_file(source.state_dict(), tmp_path / "w.safetensors")
     model, _ = build_model(ARCHITECTURE, image_size=64, init_weights=tmp_path / "w.safetensors")
     own, given = model.timm_model.state_dict(), source.state_dict()
     assert own["fc.weight"].shape == (7, given["fc.weight"].shape[1])
     assert all(torch.equal(own[key], given[key]) for key in own if not key.startswith("fc."))
+    assert not own["fc.weight"].any()
+    assert not own["fc.bias"].any()
+
+
+def test_a_head_of_seven_classes_is_kept(tmp_path):
+    source = timm.create_model(ARCHITECTURE, num_classes=7)
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    model, _ = build_model(ARCHITECTURE, init_weights=tmp_path / "w.safetensors")
+    assert torch.equal(model.timm_model.fc.weight, source.fc.weight)
 
 
 def test_init_weights_without_a_head(tmp_path):
@@ -60,6 +69,7 @@ def test_init_weights_without_a_head(tmp_path):
     save_file(source.state_dict(), tmp_path / "w.safetensors")
     model, _ = build_model(ARCHITECTURE, init_weights=tmp_path / "w.safetensors")
     assert torch.equal(model.timm_model.conv1[0].weight, source.conv1[0].weight)
+    assert not model.timm_model.fc.weight.any()
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path):
