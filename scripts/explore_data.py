@@ -67,6 +67,20 @@ def draw_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart
     return page.Chart("samples", "Samples", sentence, sheets.draw_samples(chosen, pictures))
 
 
+def draw_augmentations() -> "Chart":
+    """Draw what training makes of a lesion, a drawn one: this page may go anywhere."""
+    from hf_lesion.data import page
+    from hf_lesion.data.drawing import draw_lesion
+    from hf_lesion.training.pictures import draw_augmentations
+
+    lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
+    sentence = (
+        "A synthetic lesion as each --augmentation shows it to a model in training, and mixed with "
+        "another one by --mixup. Strong also takes sharpness away, so that it can't tell a class."
+    )
+    return page.Chart("augmentation", "Augmentation", sentence, draw_augmentations(lesions))
+
+
 @one_line_errors
 def main() -> None:
     """Read once, draw, write, say what to notice."""
@@ -78,7 +92,7 @@ def main() -> None:
     fingerprint = read_fingerprint(dataset)
     output.mkdir(parents=True, exist_ok=True)
     frame = exploration.read_frame(dataset)
-    charts = page.build_charts(frame)
+    charts = [*page.build_charts(frame), draw_augmentations()]
     paths = page.write_charts(charts, output)
     write_page = functools.partial(
         page.write_page, frame=frame, title=f"What {dataset.name} holds", fingerprint=fingerprint

@@ -21,6 +21,7 @@ ALLOWED = {
     "inference": {"labels", "models", "explain.heatmap", "decision"},
     "evaluation": {"labels", "overlays", "decision", "models", "inference", "explain"},
     "training": {"labels", "data", "models", "evaluation.metrics"},
+    "benchmark": {"labels", "data", "models", "inference", "explain", "training"},
     "hub": {"labels", "data", "models", "inference", "evaluation.report"},
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))

@@ -3,6 +3,8 @@ import importlib.util
 import io
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import socket
@@ -300,3 +302,46 @@ def test_interrupted_run_leaves_nothing(stopped_midway):
     _, message = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, message) == (130, "interrupted\n")
     assert list(output.parent.iterdir()) == []
+
+
+def run_with_room(arguments, room):
+    """Run the script where no file can grow beyond `room` bytes, as on a full disk."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+
+
+@pytest.mark.parametrize("room", [30_000, 3_000])
+def test_a_full_disk_is_one_line_and_what_was_there_stays(sample_folder, tmp_path, room):
+    """At 30 kB the images do not fit, at 3 kB the table of the split does not either."""
+    output = tmp_path / "prepared" / "ham"
+    done = run_with_room(["--source", sample_folder, "--output", output], room)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(output.parent.glob("*"))
+    assert not list(output.parent.glob(".*"))
+
+
+def test_a_full_disk_spares_the_dataset_that_was_to_be_replaced(sample_folder, tmp_path):
+    output = tmp_path / "ham"
+    assert run("--source", sample_folder, "--output", output).returncode == 0
+    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
+    again = ["--source", sample_folder, "--output", output, "--seed", "1", "--overwrite"]
+    assert run_with_room(again, 30_000).returncode == 2
+    assert {file: file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["ham"]
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="there is no /sys")
+def test_a_place_where_nobody_can_write_is_one_line(sample_folder):
+    """In /sys not even root may make a folder."""
+    output = Path("/sys/kernel/hf_lesion")
+    done = run("--source", sample_folder, "--output", output)
+    assert done.returncode == 2
+    reasons = "Operation not permitted|Permission denied|Read-only file system"
+    assert re.fullmatch(rf"error: ({reasons}): /sys/kernel/.*\n", done.stderr)

@@ -1,0 +1,1 @@
+"""How fast things are: candidates that take turns in one run, medians and ratios."""

@@ -1,0 +1,71 @@
+"""What training shows a model: each augmentation, and mixup, of a lesion."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.models.preprocessing import Preprocessing
+from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform
+from hf_lesion.training.mixup import draw_share, mix
+from hf_lesion.training.samples import sample_seed
+
+SIDE = 128  # pixels, of the smallest models that ship
+VIEWS = 7
+MIXUP_ALPHA = 0.4
+CELL = 1.3  # inches
+
+
+def draw_augmentations(images: Sequence[Image.Image], *, seed: int = 0) -> Figure:
+    """Draw one row of views for each augmentation, and one for mixup.
+
+    Args:
+        images: Two images: the one that is varied, and the one that is mixed into it.
+        seed: Decides the draws.
+    """
+    rows = {name: _views(images[0], name, seed) for name in AUGMENTATIONS}
+    rows["mixup"] = _mixtures(images, seed)
+    figure = Figure(figsize=(CELL * (VIEWS + 1), CELL * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, (name, views) in zip(figure.subplots(len(rows), VIEWS), rows.items(), strict=True):
+        for cell, view in zip(axes, views, strict=True):
+            cell.imshow(view)
+            cell.set(xticks=[], yticks=[])
+            cell.spines[:].set_visible(False)
+        axes[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
+def _views(image: Image.Image, augmentation: str, seed: int) -> list[NDArray[np.float32]]:
+    transform = build_train_transform(_unnormalised(), augmentation)
+    views = []
+    with torch.random.fork_rng(devices=[]):
+        for index in range(VIEWS):
+            torch.manual_seed(sample_seed(seed, 0, index))
+            views.append(_as_picture(transform(image)))
+    return views
+
+
+def _mixtures(images: Sequence[Image.Image], seed: int) -> list[NDArray[np.float32]]:
+    transform = build_train_transform(_unnormalised(), "none")
+    pair = torch.stack([transform(image) for image in images[:2]])
+    views = []
+    with torch.random.fork_rng(devices=[]):
+        for index in range(VIEWS):
+            torch.manual_seed(sample_seed(seed, 0, index))
+            shares = torch.full((2,), draw_share(MIXUP_ALPHA))
+            mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, shares)
+            views.append(_as_picture(mixed["pixel_values"][0]))
+    return views
+
+
+def _unnormalised() -> Preprocessing:
+    return Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def _as_picture(pixel_values: torch.Tensor) -> NDArray[np.float32]:
+    return pixel_values.clamp(0, 1).permute(1, 2, 0).numpy()
