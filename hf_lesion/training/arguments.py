@@ -1,6 +1,7 @@
 """What a training run can be told: dataclasses for flags, YAML recipes for whole sets of them."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,17 @@ class RecipeArguments:
     teacher_weight: float = field(
         default=0.7, metadata={"help": "Share of the teacher in the labels, in (0, 1]."}
     )
+    ema_decay: float = field(
+        default=0.0,
+        metadata={"help": "Average the weights, keeping this much of the average; 0: do not."},
+    )
+    backbone_lr_factor: float = field(
+        default=1.0,
+        metadata={"help": "Learning rate of all but the last layer, as a share of the rate."},
+    )
+    early_stopping_patience: int = field(
+        default=0, metadata={"help": "Stop after so many evaluations without a better one; 0: no."}
+    )
     channels_last: bool = field(
         default=True, metadata={"help": "Keep weights in the memory order that CPUs and GPUs like."}
     )
@@ -92,16 +104,17 @@ class RecipeArguments:
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise InputError(
-                f"Expected --label_smoothing from 0 to below 1, got {self.label_smoothing}."
-            )
-        if self.mixup < 0:
-            raise InputError(f"Expected --mixup of 0 or above, got {self.mixup}.")
-        if not 0 < self.teacher_weight <= 1:
-            raise InputError(
-                f"Expected --teacher_weight above 0 and at most 1, got {self.teacher_weight}."
-            )
+        _check("label_smoothing", self.label_smoothing, 0, 1, "from 0 to below 1")
+        _check("ema_decay", self.ema_decay, 0, 1, "from 0 to below 1")
+        _check("mixup", self.mixup, 0, math.inf, "of 0 or above")
+        _check(
+            "early_stopping_patience", self.early_stopping_patience, 0, math.inf, "of 0 or above"
+        )
+        above, up_to_one = math.nextafter(0, 1), math.nextafter(1, 2)
+        _check("teacher_weight", self.teacher_weight, above, up_to_one, "above 0 and at most 1")
+        _check(
+            "backbone_lr_factor", self.backbone_lr_factor, above, up_to_one, "above 0 and at most 1"
+        )
 
 
 @dataclass
@@ -234,6 +247,11 @@ def read_recipe(file: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise InputError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}.")
     return recipe
+
+
+def _check(name: str, value: float, least: float, below: float, words: str) -> None:
+    if not least <= value < below:
+        raise InputError(f"Expected --{name} {words}, got {value}.")
 
 
 def _config_of(argv: list[str]) -> Path | None:

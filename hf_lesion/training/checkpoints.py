@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -25,19 +26,24 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
     return [folder for _, folder in sorted(numbered, reverse=True)]
 
 
-def find_checkpoint(output_dir: Path) -> Path | None:
-    """Return the newest whole checkpoint, saying which newer ones are skipped and why."""
+def find_checkpoint(output_dir: Path, *, also: Sequence[str] = ()) -> Path | None:
+    """Return the newest whole checkpoint, saying which newer ones are skipped and why.
+
+    Args:
+        output_dir: The run's folder.
+        also: Files that a checkpoint of this run has beside the Trainer's own.
+    """
     for folder in list_checkpoints(output_dir):
-        damage = describe_damage(folder)
+        damage = describe_damage(folder, also=also)
         if damage is None:
             return folder
         logger.warning("Skipping %s: %s.", folder, damage)
     return None
 
 
-def describe_damage(folder: Path) -> str | None:
+def describe_damage(folder: Path, *, also: Sequence[str] = ()) -> str | None:
     """Return what is wrong with a checkpoint folder, or None if it is whole."""
-    missing = [name for name in FILES if not (folder / name).is_file()]
+    missing = [name for name in (*FILES, *also) if not (folder / name).is_file()]
     if missing:
         return f"it has no {', '.join(missing)}"
     try:

@@ -1,6 +1,7 @@
 """Wires model, samples, loss and metrics up with `transformers.Trainer`, and records the run."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from datasets import DatasetDict, load_dataset
 from scipy.special import softmax
 from transformers import (
     BaseImageProcessor,
+    EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
     Trainer,
+    TrainerCallback,
     set_seed,
 )
 
@@ -28,9 +31,11 @@ from hf_lesion.models.transforms import build_train_transform, least_side
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.callbacks import ClockCallback, EpochCallback
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
+from hf_lesion.training.ema import RAW_WEIGHTS, EmaCallback
 from hf_lesion.training.figures import draw_curves
 from hf_lesion.training.imbalance import class_weights, sampling_weights
 from hf_lesion.training.loss import build_loss
+from hf_lesion.training.optimizer import build_optimizer
 from hf_lesion.training.record import (
     RECORD,
     check_identity,
@@ -72,7 +77,8 @@ def train(
         InputError: If an argument does not fit the data, the weights or the output folder.
     """
     output_dir = Path(str(arguments.output_dir))
-    checkpoint = choose_checkpoint(output_dir, arguments)
+    also = (RAW_WEIGHTS,) if recipe.ema_decay else ()
+    checkpoint = choose_checkpoint(output_dir, arguments, also=also)
     splits = read_splits(recipe.dataset)
     identity = describe_identity(model_arguments, recipe, arguments)
     legs = check_identity(output_dir, identity, checkpoint)
@@ -84,7 +90,7 @@ def train(
         init_weights=Path(model_arguments.init_weights) if model_arguments.init_weights else None,
         model_args=model_arguments.model_args,  # type: ignore[arg-type]
     )
-    trainer = build_trainer(model, processor, splits, recipe, arguments)
+    trainer = build_trainer(model, processor, splits, recipe, arguments, checkpoint=checkpoint)
     if trainer.is_world_process_zero():
         write_identity(output_dir, identity, legs)
     start = time.monotonic()
@@ -103,18 +109,25 @@ def train(
     return Run(output_dir, record)
 
 
-def choose_checkpoint(output_dir: Path, arguments: LesionTrainingArguments) -> Path | None:
+def choose_checkpoint(
+    output_dir: Path, arguments: LesionTrainingArguments, *, also: Sequence[str] = ()
+) -> Path | None:
     """Return the checkpoint to resume from, or None for a fresh start.
 
     `--resume_from_checkpoint true` takes the newest whole one of the run, and starts afresh where
     there is none.
+
+    Args:
+        output_dir: The run's folder.
+        arguments: Say whether to resume.
+        also: Files that a whole checkpoint has beside the Trainer's own.
 
     Raises:
         InputError: If the folder holds another run, or the named checkpoint is missing.
     """
     asked = str(arguments.resume_from_checkpoint or "false")
     if asked.lower() == "true":
-        newest = find_checkpoint(output_dir)
+        newest = find_checkpoint(output_dir, also=also)
         if newest is None and (output_dir / RECORD).exists():
             raise InputError(
                 f"{output_dir} holds a finished run without a checkpoint to go on from. Pass "
@@ -122,7 +135,7 @@ def choose_checkpoint(output_dir: Path, arguments: LesionTrainingArguments) -> P
             )
         return newest
     if asked.lower() != "false":
-        damage = describe_damage(Path(asked))
+        damage = describe_damage(Path(asked), also=also)
         if damage is not None:
             raise InputError(
                 f"{asked} is no whole checkpoint: {damage}. Pass true for the newest of the run."
@@ -164,8 +177,19 @@ def build_trainer(
     splits: DatasetDict,
     recipe: RecipeArguments,
     arguments: LesionTrainingArguments,
+    *,
+    checkpoint: Path | None = None,
 ) -> Trainer:
-    """Build the Trainer with our samples, loss, metrics and callbacks."""
+    """Build the Trainer with our samples, loss, metrics, optimiser and callbacks.
+
+    Args:
+        model: A classifier.
+        processor: Its image processor.
+        splits: With train and validation.
+        recipe: What is learned from.
+        arguments: The Trainer's own settings.
+        checkpoint: What the run will resume from, or None.
+    """
     if recipe.channels_last:
         # Convolutions run 1.2 to 1.4 times as fast so, on CPUs as on GPUs.
         model.to(memory_format=torch.channels_last)
@@ -182,7 +206,7 @@ def build_trainer(
         mixup=recipe.mixup,
         least_side=least_side(preprocessing, recipe.augmentation),
     )
-    return Trainer(
+    trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=samples,
@@ -194,8 +218,11 @@ def build_trainer(
             label_smoothing=recipe.label_smoothing,
         ),
         compute_metrics=build_compute_metrics(),
-        callbacks=[EpochCallback(samples), ClockCallback(recipe.checkpoint_minutes)],
+        callbacks=_build_callbacks(samples, recipe, checkpoint),
     )
+    if recipe.backbone_lr_factor != 1:
+        trainer.optimizer = build_optimizer(trainer, recipe.backbone_lr_factor)
+    return trainer
 
 
 def build_compute_metrics() -> Any:
@@ -225,6 +252,19 @@ def save_run(
     processor.save_pretrained(output_dir)
     draw_curves(record["history"], output_dir / CURVES)
     write_json(output_dir / RECORD, record)
+
+
+def _build_callbacks(
+    samples: LesionSamples, recipe: RecipeArguments, checkpoint: Path | None
+) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = [EpochCallback(samples)]
+    callbacks.append(ClockCallback(recipe.checkpoint_minutes))
+    if recipe.early_stopping_patience:
+        callbacks.append(EarlyStoppingCallback(recipe.early_stopping_patience))
+    if recipe.ema_decay:
+        # The last: it must know of every wish to save or evaluate.
+        callbacks.append(EmaCallback(recipe.ema_decay, checkpoint))
+    return callbacks
 
 
 def _build_collator(recipe: RecipeArguments, processor: BaseImageProcessor) -> Collator:

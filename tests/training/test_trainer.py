@@ -14,6 +14,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.files import without_nan
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import build_parser, parse_arguments
+from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.trainer import read_splits, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +96,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 ):
     """Stop in the middle of the second epoch, past a checkpoint in the middle of it."""
     options = ["--num_train_epochs", "2", "--save_steps", "5", "--save_total_limit", "9"]
-    options += ["--mixup", "0.3"]
+    options += ["--mixup", "0.3", "--ema_decay", "0.9", "--backbone_lr_factor", "0.5"]
     whole = run(tmp_path / "whole", sample_dataset, *options, model=model)
     from hf_lesion.training.callbacks import ClockCallback
 
@@ -118,6 +119,9 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     assert whole.record["steps"] > 12
     expected, got = weights_of(whole.output_dir / last), weights_of(resumed.output_dir / last)
     assert differing(expected, got) == []
+    raw = [load_file(run.output_dir / last / RAW_WEIGHTS) for run in (whole, resumed)]
+    assert differing(*raw) == []
+    assert differing(raw[0], expected)  # the average is not what the optimiser goes on with
     assert [leg["from"] for leg in resumed.record["legs"]] == [None, "checkpoint-10"]
 
 
@@ -176,6 +180,13 @@ def test_the_clock_asks_for_checkpoints(sample_dataset, tmp_path):
     run(tmp_path / "out", sample_dataset, *options)
     saved = sorted(folder.name for folder in (tmp_path / "out").glob("checkpoint-*"))
     assert saved == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
+
+
+def test_training_stops_when_nothing_gets_better(sample_dataset, tmp_path):
+    options = ["--num_train_epochs", "9", "--early_stopping_patience", "1"]
+    options += ["--learning_rate", "1e-12", "--warmup_steps", "0"]
+    record = run(tmp_path / "out", sample_dataset, *options).record
+    assert record["epochs"] == 2
 
 
 def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
