@@ -11,6 +11,19 @@ class InputError(ValueError):
     """A mistake in what the user gave: says what was expected, what came, and the fix."""
 
 
+class StoppedError(Exception):
+    """The run was asked to stop and has saved what it had; says how to go on.
+
+    Args:
+        text: What the user reads.
+        code: The exit code, as shells expect it after the signal.
+    """
+
+    def __init__(self, text: str, code: int):
+        super().__init__(text)
+        self.code = code
+
+
 def list_offenders(offenders: Sequence[object], shown: int = 5) -> str:
     """Return the first offenders as text, with an ellipsis if there are more.
 
@@ -25,8 +38,8 @@ def list_offenders(offenders: Sequence[object], shown: int = 5) -> str:
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a script's `main`: an `InputError` or a full disk ends it with one line, exit code 2.
 
-    Ctrl-C ends with exit code 130, as shells expect. Any other exception is a defect of ours and
-    keeps its traceback.
+    Ctrl-C ends with exit code 130, as shells expect, and a `StoppedError` with its own code. Any
+    other exception is a defect of ours and keeps its traceback.
     """
 
     @functools.wraps(main)
@@ -40,6 +53,8 @@ def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
                 raise
             where = "" if error.filename is None else f": {error.filename}"
             sys.exit(_say(f"error: {error.strerror or error}{where}", EXIT_USER_ERROR))
+        except StoppedError as stop:
+            sys.exit(_say(str(stop), stop.code))
         except KeyboardInterrupt:
             sys.exit(_say("interrupted", 130))
 

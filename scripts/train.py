@@ -7,6 +7,7 @@ Works the same with `python` in place of `accelerate launch`. A killed run goes 
 line and `--resume_from_checkpoint true`.
 """
 
+import logging
 import sys
 
 from hf_lesion.errors import one_line_errors
@@ -19,8 +20,10 @@ def main() -> None:
 
     parser = build_parser(str(__doc__))
     model, recipe, training = parse_arguments(parser, sys.argv[1:])
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("hf_lesion").setLevel(logging.INFO)
 
-    from hf_lesion.training.trainer import train
+    from hf_lesion.training.run import train
 
     run = train(model, recipe, training)
     if training.process_index == 0:

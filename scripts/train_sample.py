@@ -81,7 +81,7 @@ def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namesp
     if (folder / "training.json").exists():
         return
     from hf_lesion.training.arguments import build_parser, parse_arguments
-    from hf_lesion.training.trainer import train
+    from hf_lesion.training.run import train
 
     print(f"Training {name} on drawn lesions ({recipe.name}) …", flush=True)
     words = {

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from hf_lesion.errors import InputError, list_offenders, one_line_errors
+from hf_lesion.errors import InputError, StoppedError, list_offenders, one_line_errors
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ def test_an_input_error_is_one_line_and_exit_code_two(capsys):
         raise InputError("Expected a dog,\n  got a cat.")
 
     assert run_main(main, capsys) == (2, "error: Expected a dog, got a cat.\n")
+
+
+def test_a_run_that_was_stopped_says_how_to_go_on(capsys):
+    def main():
+        raise StoppedError("stopped by SIGTERM. Go on.", 143)
+
+    assert run_main(main, capsys) == (143, "stopped by SIGTERM. Go on.\n")
 
 
 def test_a_missing_file_is_named(capsys, tmp_path):

@@ -150,6 +150,8 @@ class LesionTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
+    # True would hide a loss that is no number behind the one before.
+    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave as it is."})
     # A torch dataset of ours, not a table: there are no columns to drop.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Leave as it is."})
     restore_callback_states_from_checkpoint: bool = field(

@@ -64,7 +64,7 @@ class ClockCallback(TrainerCallback):
         """Ask for a checkpoint once the time is over, in all processes at the same step."""
         is_over = time.monotonic() - self.last >= self.seconds
         if args.world_size > 1:
-            is_over = _ask_first_process(is_over, args.device)
+            is_over = ask_first_process(is_over, args.device)
         if is_over:
             control.should_save = True
 
@@ -79,8 +79,13 @@ class ClockCallback(TrainerCallback):
         self.last = time.monotonic()
 
 
-def _ask_first_process(answer: bool, device: torch.device) -> bool:
-    """Return the first process's answer: clocks differ, and a checkpoint is written together."""
+def ask_first_process(answer: bool, device: torch.device) -> bool:
+    """Return the first process's answer: clocks differ, and a checkpoint is written together.
+
+    Args:
+        answer: This process's own.
+        device: Where processes talk to each other.
+    """
     shared = torch.tensor(int(answer), device=device)
     torch.distributed.broadcast(shared, src=0)
     return bool(shared)

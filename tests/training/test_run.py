@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import pipeline
 
-from hf_lesion.errors import InputError
+from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.files import without_nan
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import build_parser, parse_arguments
 from hf_lesion.training.ema import RAW_WEIGHTS
-from hf_lesion.training.trainer import read_splits, train
+from hf_lesion.training.run import read_splits, train
+from hf_lesion.training.stopping import only_run
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "scripts" / "configs"
@@ -187,6 +190,55 @@ def test_training_stops_when_nothing_gets_better(sample_dataset, tmp_path):
     options += ["--learning_rate", "1e-12", "--warmup_steps", "0"]
     record = run(tmp_path / "out", sample_dataset, *options).record
     assert record["epochs"] == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_first_and_the_run_goes_on_to_the_same_weights(
+    finished, sample_dataset, tmp_path, monkeypatch, number, code
+):
+    from hf_lesion.training.callbacks import ClockCallback
+
+    def ask_to_stop(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(ClockCallback, "on_step_end", ask_to_stop)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(StoppedError) as stop:
+        run(tmp_path / "out", sample_dataset, "--num_train_epochs", "2")
+    monkeypatch.undo()
+    assert stop.value.code == code
+    assert str(stop.value) == (
+        f"stopped by {number.name}. Go on with the same line and --resume_from_checkpoint true."
+    )
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [folder.name for folder in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-3"]
+    assert not (tmp_path / "out" / "training.json").exists()
+    options = ["--num_train_epochs", "2", "--resume_from_checkpoint", "true"]
+    resumed = run(tmp_path / "out", sample_dataset, *options)
+    assert differing(weights_of(resumed.output_dir), weights_of(finished.output_dir)) == []
+    evaluated = [
+        {key: value for key, value in entry.items() if "balanced" in key or key == "step"}
+        for each in (resumed, finished)
+        for entry in each.record["history"]
+        if "eval_loss" in entry
+    ]
+    assert evaluated[:2] == evaluated[2:]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(sample_dataset, tmp_path):
+    options = ["--learning_rate", "1e30", "--warmup_steps", "0", "--max_grad_norm", "0"]
+    with pytest.raises(InputError, match=r" at step \d+, so the run was stopped; .* lower --learn"):
+        run(tmp_path / "out", sample_dataset, *options)
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+def test_two_runs_do_not_share_a_folder(sample_dataset, tmp_path):
+    with only_run(tmp_path / "out"), pytest.raises(InputError) as refusal:
+        run(tmp_path / "out", sample_dataset)
+    assert str(refusal.value) == (
+        f"Another run is training in {tmp_path / 'out'}. Wait for it, or pass another --output_dir."
+    )
 
 
 def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):

@@ -1,0 +1,206 @@
+"""One training run from its arguments to a saved model: started, resumed, stopped, recorded."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict, load_dataset
+from transformers import BaseImageProcessor, Trainer, set_seed
+
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import write_json
+from hf_lesion.labels import CODES
+from hf_lesion.models.build import build_model
+from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
+from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
+from hf_lesion.training.ema import RAW_WEIGHTS
+from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.record import (
+    RECORD,
+    check_identity,
+    describe_identity,
+    describe_run,
+    is_finished,
+    read_record,
+    write_identity,
+)
+from hf_lesion.training.stopping import (
+    StopCallback,
+    only_run,
+    out_of_memory_explained,
+    stop_by_signal,
+)
+from hf_lesion.training.trainer import build_trainer
+
+CURVES = "curves.png"
+REPORT = "report.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run: where it lies and what its record says."""
+
+    output_dir: Path
+    record: dict[str, Any]
+
+
+def train(
+    model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
+) -> Run:
+    """Train a classifier and save it with its preprocessing, record and curves.
+
+    Args:
+        model_arguments: Which network, from which weights.
+        recipe: What is learned from.
+        arguments: The Trainer's own settings.
+
+    Raises:
+        InputError: If an argument does not fit the data, the weights or the output folder.
+    """
+    # One process of several holds the folder for all.
+    first = arguments.process_index == 0
+    with only_run(Path(str(arguments.output_dir))) if first else contextlib.nullcontext():
+        return _train(model_arguments, recipe, arguments)
+
+
+def choose_checkpoint(
+    output_dir: Path, arguments: LesionTrainingArguments, *, also: Sequence[str] = ()
+) -> Path | None:
+    """Return the checkpoint to resume from, or None for a fresh start.
+
+    `--resume_from_checkpoint true` takes the newest whole one of the run, and starts afresh where
+    there is none.
+
+    Args:
+        output_dir: The run's folder.
+        arguments: Say whether to resume.
+        also: Files that a whole checkpoint has beside the Trainer's own.
+
+    Raises:
+        InputError: If the folder holds another run, or the named checkpoint is missing.
+    """
+    asked = str(arguments.resume_from_checkpoint or "false")
+    if asked.lower() == "true":
+        newest = find_checkpoint(output_dir, also=also)
+        if newest is None and (output_dir / RECORD).exists():
+            raise InputError(
+                f"{output_dir} holds a finished run without a checkpoint to go on from. Pass "
+                f"another --output_dir, and --model {output_dir} to start from its weights."
+            )
+        return newest
+    if asked.lower() != "false":
+        damage = describe_damage(Path(asked), also=also)
+        if damage is not None:
+            raise InputError(
+                f"{asked} is no whole checkpoint: {damage}. Pass true for the newest of the run."
+            )
+        return Path(asked)
+    if list_checkpoints(output_dir) or (output_dir / RECORD).exists():
+        raise InputError(
+            f"{output_dir} holds a training run. Pass --resume_from_checkpoint true to go on with "
+            "it, or another --output_dir."
+        )
+    return None
+
+
+def read_splits(folder: str) -> DatasetDict:
+    """Load a prepared dataset's splits.
+
+    Raises:
+        InputError: If the folder is none, lacks a split, or its labels differ from ours.
+    """
+    read_fingerprint(Path(folder))
+    splits = load_dataset(folder)
+    if missing := [split for split in ("train", "validation") if split not in splits]:
+        raise InputError(
+            f"{folder} has no split {list_offenders(missing)}. "
+            "Prepare it again with scripts/prepare_data.py."
+        )
+    names = tuple(splits["train"].features["label"].names)
+    if names != CODES:
+        raise InputError(
+            f"{folder} has the labels {list_offenders(names, 7)}; expected "
+            f"{list_offenders(CODES, 7)}. Prepare it again with scripts/prepare_data.py."
+        )
+    return splits
+
+
+def describe_start(trainer: Trainer, name: str) -> str:
+    """Return in one line what is about to be trained, with the effective batch and its rate."""
+    arguments = trainer.args
+    parts = (
+        arguments.train_batch_size,
+        arguments.gradient_accumulation_steps,
+        arguments.world_size,
+    )
+    effective = parts[0] * parts[1] * parts[2]
+    return (
+        f"Training {name} on {len(trainer.train_dataset):,} images. Effective batch {effective} "
+        f"({parts[0]} images x {parts[1]} accumulated x {parts[2]} processes), learning rate "
+        f"{arguments.learning_rate:g}, {arguments.lr_scheduler_type.value} schedule."
+    )
+
+
+def save_run(
+    output_dir: Path, trainer: Trainer, processor: BaseImageProcessor, record: dict[str, Any]
+) -> None:
+    """Write weights, preprocessing, curves and, last, the record that says the run is finished."""
+    # A report of earlier weights would be taken for one of these.
+    (output_dir / REPORT).unlink(missing_ok=True)
+    # Not trainer.save_model: it adds a pickled training_args.bin.
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(output_dir)
+    processor.save_pretrained(output_dir)
+    draw_curves(record["history"], output_dir / CURVES)
+    write_json(output_dir / RECORD, record)
+
+
+def _train(
+    model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
+) -> Run:
+    output_dir = Path(str(arguments.output_dir))
+    also = (RAW_WEIGHTS,) if recipe.ema_decay else ()
+    checkpoint = choose_checkpoint(output_dir, arguments, also=also)
+    splits = read_splits(recipe.dataset)
+    identity = describe_identity(model_arguments, recipe, arguments)
+    legs = check_identity(output_dir, identity, checkpoint)
+    set_seed(arguments.seed)
+    model, processor = build_model(
+        model_arguments.model,
+        image_size=model_arguments.image_size,
+        pretrained=model_arguments.pretrained,
+        init_weights=Path(model_arguments.init_weights) if model_arguments.init_weights else None,
+        model_args=model_arguments.model_args,  # type: ignore[arg-type]
+    )
+    stopper = StopCallback()
+    trainer = build_trainer(
+        model, processor, splits, recipe, arguments, checkpoint=checkpoint, stopper=stopper
+    )
+    if trainer.is_world_process_zero():
+        write_identity(output_dir, identity, legs)
+        logger.info(describe_start(trainer, model_arguments.model))
+    start = time.monotonic()
+    resume = "Go on with the same line and --resume_from_checkpoint true."
+    with (
+        stop_by_signal(stopper, resume),
+        out_of_memory_explained(arguments.per_device_train_batch_size),
+    ):
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    hours = round((time.monotonic() - start) / 3600, 4)
+    if checkpoint is not None and is_finished(output_dir, trainer.state.global_step):
+        return Run(output_dir, read_record(output_dir))
+    record = {
+        **describe_run(trainer, model_arguments, recipe, splits),
+        "legs": legs,
+        "hours_of_last_leg": hours,
+    }
+    if trainer.is_world_process_zero():
+        save_run(output_dir, trainer, processor, record)
+    trainer.accelerator.wait_for_everyone()
+    return Run(output_dir, record)
