@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from hf_lesion.errors import InputError
 
 MAX_PIXELS = 40_000_000
+VIEWS = 8
+TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 SIXTEEN_BIT = 65535
 EIGHT_BIT = 255
 
@@ -43,6 +45,18 @@ def load_image(source: str | Path | Image.Image) -> Image.Image:
             f"{name} can't be read as an image ({type(error).__name__}): the file is damaged or "
             "not an image. Pass a JPEG or PNG."
         ) from error
+
+
+def lay_down(image: Image.Image, view: int) -> Image.Image:
+    """Return an image as one of the eight ways to lay it down: a lesion has no upright.
+
+    Args:
+        image: Any image.
+        view: From 0, as it is, to 7: quarter turns, from 4 on of the mirrored image.
+    """
+    mirrored = ImageOps.mirror(image) if view >= VIEWS // 2 else image
+    turn = TURNS[view % len(TURNS)]
+    return mirrored if turn is None else mirrored.transpose(turn)
 
 
 def _open(path: Path) -> Image.Image:

@@ -30,8 +30,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Pack, and say how large it is."""
     arguments = parse_arguments()
+    from hf_lesion.evaluation.scoring import quiet_libraries
     from hf_lesion.hub.folder import pack_model
 
+    quiet_libraries()
     size = pack_model(arguments.run, arguments.output, overwrite=arguments.overwrite)
     print(f"Packed: {arguments.output}, {size / 1e6:.1f} MB")
 

@@ -6,13 +6,20 @@
 Fits a linear probe on the model's penultimate features of the train split, measures it on another
 split and writes copies.json next to the model. 0.5 means that the features say nothing; the lines
 below it are what the diagnosis, and diagnosis and source, give away without a look at the image.
+
+With --soft_dataset, the same images prepared without --sharper, also: what the model answers to the
+same image sharp and soft. A model that took sharpness for a diagnosis would shift its answers.
 """
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.scoring import EvaluationSet
+    from hf_lesion.inference import LesionClassifier
 
 RECORD = "copies.json"
 LABELS = {
@@ -30,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
     add("--dataset", type=Path, required=True, metavar="DIR", help="dataset with the column copy")
+    add("--soft_dataset", type=Path, metavar="DIR", help="the same images and splits, all soft")
     add("--split", default="validation", metavar="NAME", help="measured on (default: %(default)s)")
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
     add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
@@ -62,6 +70,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "schema_version": 1,
         "split": arguments.split,
+        "pairs": measure_pairs(arguments, classifier, held_out),
         "images": {"sharp": int(sharp.sum()), "soft": int((~sharp).sum())},
         "copy": copies.describe_scores(scores, sharp, held_out.lesion_ids),
         "method": copies.describe_method(),
@@ -69,6 +78,43 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
         "provenance": provenance(),
     }
+
+
+def measure_pairs(
+    arguments: argparse.Namespace, classifier: "LesionClassifier", held_out: "EvaluationSet"
+) -> dict[str, Any] | None:
+    """Return what the model answers to the same images sharp and soft; None without the latter."""
+    from hf_lesion.evaluation import copies, scoring
+
+    if arguments.soft_dataset is None:
+        return None
+    soft = scoring.read_split(arguments.soft_dataset, arguments.split, fingerprint="")
+    pairs = copies.pair_rows(held_out, soft)
+    rows, soft_rows = (list(each) for each in zip(*pairs, strict=True))
+    answers, soft_answers = (
+        scoring.predict(classifier, part, batch_size=arguments.batch_size).probabilities
+        for part in (held_out, soft)
+    )
+    lesions = held_out.lesion_ids
+    return copies.describe_pairs(
+        answers[rows],
+        soft_answers[soft_rows],
+        held_out.references[rows],
+        None if lesions is None else [lesions[row] for row in rows],
+    )
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """Print what changes when the same images are sharp instead of soft."""
+    scores = pairs["balanced_accuracy"]
+    print(
+        f"\nThe same {pairs['images']:,} images sharp and soft: balanced accuracy "
+        f"{scores['sharp']:.3f} and {scores['soft']:.3f}, same answer for "
+        f"{pairs['agreement']:.1%}. Mean change of the probability, sharp minus soft:"
+    )
+    for code, found in pairs["shift"].items():
+        low, high = found["interval"]
+        print(f"  {code:<6}{found['mean']:+.3f} [{low:+.3f}, {high:+.3f}]")
 
 
 @one_line_errors
@@ -87,6 +133,8 @@ def main() -> None:
     for name, found in record["copy"].items():
         low, high = found["interval"]
         print(f"  {LABELS[name]:<28}{found['auroc']:.3f} [{low:.3f}, {high:.3f}]")
+    if record["pairs"] is not None:
+        print_pairs(record["pairs"])
     print(f"\nWritten: {path}")
 
 

@@ -61,6 +61,15 @@ def parse_arguments() -> argparse.Namespace:
         help="images in memory at once (default: 32)",
     )
     parser.add_argument(
+        "--views",
+        type=int,
+        default=1,
+        choices=range(1, 9),
+        metavar="N",
+        help="average the answers to N of the 8 ways to lay an image down (default: 1; takes N "
+        "times as long)",
+    )
+    parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)"
     )
     arguments = parser.parse_args()
@@ -148,7 +157,9 @@ def main() -> None:
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
-    answers = scoring.predict(classifier, evaluation_set, batch_size=arguments.batch_size)
+    answers = scoring.predict(
+        classifier, evaluation_set, batch_size=arguments.batch_size, views=arguments.views
+    )
     found = record.build_record(
         answers,
         data={
@@ -159,6 +170,7 @@ def main() -> None:
         },
         model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
         size=classifier.image_size,
+        views=arguments.views,
         groups=evaluation_set.groups,
     )
     figure = figures.draw_confusion(

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.pixels import MAX_PIXELS, load_image
+from hf_lesion.pixels import MAX_PIXELS, VIEWS, lay_down, load_image
 
 
 def noise_image(mode, size=(24, 18)):
@@ -78,3 +78,12 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
 def test_floating_point_images_are_refused():
     with pytest.raises(InputError, match=r"^Floating-point images can't be shown as colours\."):
         load_image(Image.new("F", (4, 4)))
+
+
+def test_the_eight_views_are_all_ways_to_lay_a_square_down():
+    corners = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    views = [np.asarray(lay_down(Image.fromarray(corners), view)) for view in range(VIEWS)]
+    assert np.array_equal(views[0], corners)
+    assert len({view.tobytes() for view in views}) == VIEWS
+    expected = [np.rot90(c, k) for c in (corners, corners[:, ::-1]) for k in range(4)]
+    assert all(np.array_equal(a, b) for a, b in zip(views, expected, strict=True))

@@ -1,7 +1,6 @@
 """The SHA-256 sums of the published 600×450 images and masks of HAM10000.
 
-`checksums.csv` is what this command makes of the data's own list:
-`cut -d, -f1,2,4 ../shared/data/HAM10000_sha256.csv > hf_lesion/data/checksums.csv`
+`checksums.csv` holds the columns image_id, image_sha256 and mask_sha256, one row for each image.
 """
 
 import csv

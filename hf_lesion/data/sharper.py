@@ -8,7 +8,7 @@ from hf_lesion.data.images import decode_picture
 from hf_lesion.errors import InputError
 
 # left, upper, right, lower as fractions of width, height, width, height: the box (75, 0, 525, 450)
-# of the 600×450 original, by shared/README.md, "data/HAM10000_224".
+# of the 600×450 original, by the README that comes with the copies.
 SHARP_BOX = (75 / 600, 0.0, 525 / 600, 1.0)
 SHARP, SOFT = "sharp", "soft"
 

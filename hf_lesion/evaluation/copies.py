@@ -21,8 +21,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_statistic
 from hf_lesion.evaluation.scoring import EvaluationSet
+from hf_lesion.labels import CODES
 
 SHARP = "sharp"
 # Of the logistic regression, on standardised features: less than scikit-learn's default of 1, since
@@ -116,6 +118,68 @@ def describe_scores(
         bounds = bootstrap_statistic(area, len(sharp), lesion_ids, seed=SEED)
         found[name] = {"auroc": _auroc(sharp, values), "interval": list(bounds)}
     return found
+
+
+def pair_rows(sharp: EvaluationSet, soft: EvaluationSet) -> list[tuple[int, int]]:
+    """Return, for each sharper copy, its row and the row of the same image in a soft preparation.
+
+    Args:
+        sharp: A split in which some images are sharper copies.
+        soft: The same split of the same images, all soft.
+
+    Raises:
+        InputError: If an image is not in `soft`, or only as a sharper copy: that is another split.
+    """
+    row_of = {image_id: row for row, image_id in enumerate(soft.image_ids)}
+    rows = np.flatnonzero(is_sharp(sharp))
+    missing = [sharp.image_ids[row] for row in rows if sharp.image_ids[row] not in row_of]
+    if missing or soft.groups.get("copy"):
+        raise InputError(
+            f"{soft.source} should hold the same split without sharper copies, but lacks "
+            f"{len(missing)} images or has copies itself. Prepare it from the same source with the "
+            "same --seed and without --sharper."
+        )
+    return [(int(row), row_of[sharp.image_ids[row]]) for row in rows]
+
+
+def describe_pairs(
+    sharp: NDArray[np.float64],
+    soft: NDArray[np.float64],
+    references: NDArray[np.int64],
+    lesion_ids: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return what sharpness alone changes: the same images, once sharp and once soft.
+
+    A sharper copy also shows a smaller part of the frame; the change is that of both.
+
+    Args:
+        sharp: (M, C) probabilities of the sharper copies.
+        soft: (M, C) probabilities of the same images in the soft version.
+        references: (M,) class ids.
+        lesion_ids: M lesions, or None where they are unknown.
+
+    Returns:
+        `images`, `balanced_accuracy` of each version, `agreement` (share of equal answers) and
+        `shift`: for each diagnosis the mean of sharp minus soft probability, with its interval.
+    """
+    shift = {}
+    for column, code in enumerate(CODES):
+        change = sharp[:, column] - soft[:, column]
+
+        def mean(rows: NDArray[np.int64], change: NDArray[np.float64] = change) -> float:
+            return float(change[rows].mean()) if len(rows) else float("nan")
+
+        bounds = bootstrap_statistic(mean, len(change), lesion_ids, seed=SEED)
+        shift[code] = {"mean": float(change.mean()), "interval": list(bounds)}
+    return {
+        "images": len(references),
+        "balanced_accuracy": {
+            name: metrics.compute_metrics(answers, references)["balanced_accuracy"]
+            for name, answers in (("sharp", sharp), ("soft", soft))
+        },
+        "agreement": float((sharp.argmax(axis=1) == soft.argmax(axis=1)).mean()),
+        "shift": shift,
+    }
 
 
 def describe_method() -> dict[str, Any]:

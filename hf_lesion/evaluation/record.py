@@ -27,6 +27,7 @@ def build_record(
     model: dict[str, Any],
     size: tuple[int, int],
     groups: Groups | None = None,
+    views: int = 1,
 ) -> dict[str, Any]:
     """Return everything that is known about one model on one evaluation set.
 
@@ -35,6 +36,7 @@ def build_record(
         data: Where the images come from: source, split, fingerprint.
         model: Which weights: name, weights_sha256.
         size: Height and width in pixels to which preprocessing brings an image.
+        views: How many views of each image were averaged.
         groups: Columns of N values each; every value's images are also measured by themselves.
 
     Returns:
@@ -47,7 +49,7 @@ def build_record(
         "subgroups": _measure_groups(predictions, groups or {}),
         "data": data,
         "model": model,
-        "preprocessing": {"height": size[0], "width": size[1]},
+        "preprocessing": {"height": size[0], "width": size[1], "views": views},
         "provenance": provenance(),
     }
 

@@ -21,7 +21,7 @@ from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.pixels import load_image
+from hf_lesion.pixels import lay_down, load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 REQUIRED_COLUMNS = ("image", "label", "image_id")
@@ -67,7 +67,7 @@ def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
         InputError: If there is no such dataset or split, a column is missing, an image has no
             label, or the label names are not `CODES`.
     """
-    dataset = _load_split(folder, split)
+    dataset = load_split(folder, split)
     _check_columns(dataset, folder)
     columns = dataset.select_columns([name for name in dataset.column_names if name != "image"])
     table = columns.with_format("numpy")
@@ -116,7 +116,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
 
 
 def predict(
-    classifier: LesionClassifier, evaluation_set: EvaluationSet, *, batch_size: int
+    classifier: LesionClassifier, evaluation_set: EvaluationSet, *, batch_size: int, views: int = 1
 ) -> Predictions:
     """Run the classifier over the set with a progress bar; one batch of images is in memory.
 
@@ -124,15 +124,23 @@ def predict(
         classifier: Gives (B, 7) probabilities of B images.
         evaluation_set: N images.
         batch_size: B.
+        views: In how many of the eight ways to lay it down each image is shown; the answers are
+            averaged.
 
     Raises:
         InputError: If an image can't be read.
     """
-    answers = over_batches(classifier.predict, evaluation_set, batch_size=batch_size)
+
+    def answer(images: list[Image.Image], *, batch_size: int) -> NDArray[np.float64]:
+        shown = [[lay_down(image, view) for image in images] for view in range(views)]
+        parts = [classifier.predict(laid, batch_size=batch_size) for laid in shown]
+        return np.mean(parts, axis=0, dtype=np.float64)
+
+    answers = over_batches(answer, evaluation_set, batch_size=batch_size)
     return Predictions(
         image_ids=evaluation_set.image_ids,
         references=evaluation_set.references,
-        probabilities=answers.astype(np.float64),
+        probabilities=answers,
         lesion_ids=evaluation_set.lesion_ids,
     )
 
@@ -163,15 +171,12 @@ def over_batches(
     return np.concatenate(parts)
 
 
-def quiet_libraries() -> None:
-    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
+def load_split(folder: Path, split: str) -> datasets.Dataset:
+    """Load one split of a prepared dataset.
 
-
-def _load_split(folder: Path, split: str) -> Any:
+    Raises:
+        InputError: If there is no such dataset or split.
+    """
     # A folder that is not there would be looked up on the Hub.
     if not folder.is_dir():
         raise InputError(
@@ -190,6 +195,14 @@ def _load_split(folder: Path, split: str) -> Any:
             "as --split."
         )
     return datasets.load_dataset(str(folder), split=split)
+
+
+def quiet_libraries() -> None:
+    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
 
 
 def _check_columns(dataset: Any, folder: Path) -> None:

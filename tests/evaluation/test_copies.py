@@ -61,6 +61,33 @@ def test_what_is_known_without_a_look():
     assert copies.KINDS["diagnosis_and_source"](images) == [(5, "vidir"), (4, "rosendahl")]
 
 
+def test_pairs_are_the_sharper_copies_and_the_same_images_soft():
+    sharp = build_set(["soft", "sharp", "sharp"])
+    soft = dataclasses.replace(build_set(["soft"] * 4), image_ids=("2", "0", "1", "9"), groups={})
+    assert copies.pair_rows(sharp, soft) == [(1, 2), (2, 0)]
+    other = dataclasses.replace(soft, image_ids=("2", "0", "7", "9"))
+    with pytest.raises(InputError, match=r"but lacks 1 images or has copies itself\."):
+        copies.pair_rows(sharp, other)
+    with pytest.raises(InputError, match=r"but lacks 0 images or has copies itself\."):
+        copies.pair_rows(sharp, dataclasses.replace(soft, groups=sharp.groups))
+
+
+def test_a_model_that_takes_sharpness_for_a_diagnosis_shifts():
+    references = np.arange(70) % 7
+    soft = GENERATOR.dirichlet(np.ones(7), 70)
+    sharp = 0.9 * soft
+    sharp[:, 5] += 0.1  # everything looks a little more like a nevus
+    found = copies.describe_pairs(sharp, soft, references, None)
+    assert found["images"] == 70
+    change = (sharp - soft).mean(axis=0)
+    assert [entry["mean"] for entry in found["shift"].values()] == pytest.approx(change)
+    assert found["shift"]["nv"]["interval"][0] > 0.05
+    assert found["agreement"] == (sharp.argmax(1) == soft.argmax(1)).mean()
+    same = copies.describe_pairs(soft, soft, references, None)
+    assert same["agreement"] == 1
+    assert same["shift"]["nv"] == {"mean": 0.0, "interval": [0.0, 0.0]}
+
+
 def test_intervals_are_wider_where_lesions_repeat():
     sharp = np.tile(GENERATOR.random(60) < 0.5, 5)
     scores = np.tile(GENERATOR.normal(size=60), 5) + sharp

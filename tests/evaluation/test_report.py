@@ -48,7 +48,7 @@ def test_a_record_holds_all_that_is_known():
     assert record["classes"] == list(CODES)
     assert sum(record["class_counts"].values()) == 40
     assert record["class_counts"]["vasc"] == 0
-    assert record["preprocessing"] == {"height": 64, "width": 48}
+    assert record["preprocessing"] == {"height": 64, "width": 48, "views": 1}
     expected = metrics.compute_metrics(predictions.probabilities, predictions.references)
     assert str(record["metrics"]) == str(expected)
     diagonal = np.trace(np.asarray(record["confusion_matrix"]))

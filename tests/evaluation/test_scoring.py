@@ -271,3 +271,17 @@ def test_an_unreadable_image_of_a_dataset_is_named(tmp_path, content):
         "Prepare the dataset again from an intact copy.",
         message,
     )
+
+
+def test_the_answers_to_several_views_are_averaged(folder, tiny_timm_model):
+    classifier = LesionClassifier.from_pretrained(tiny_timm_model)
+    images = [read(folder).load(index) for index in range(3)]
+    quarters = [
+        images,
+        [image.transpose(Image.Transpose.ROTATE_90) for image in images],
+        [image.transpose(Image.Transpose.ROTATE_180) for image in images],
+    ]
+    expected = np.mean([classifier.predict(turned) for turned in quarters], axis=0)
+    found = predict(classifier, read(folder), batch_size=2, views=3)
+    assert np.allclose(found.probabilities, expected, atol=1e-6)
+    assert not np.allclose(found.probabilities, classifier.predict(images), atol=1e-3)

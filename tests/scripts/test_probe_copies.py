@@ -25,10 +25,12 @@ def sharp_dataset(sample_folder, tmp_path_factory):
     return folder / "dataset"
 
 
-def test_the_probe_is_measured_and_recorded(call, tiny_timm_model, sharp_dataset, tmp_path):
+def test_the_probe_is_measured_and_recorded(
+    call, tiny_timm_model, sharp_dataset, sample_dataset, tmp_path
+):
     code, out, err = call(
         "--model", tiny_timm_model, "--dataset", sharp_dataset, "--split", "test",
-        "--output", tmp_path,
+        "--soft_dataset", sample_dataset, "--output", tmp_path,
     )  # fmt: skip
     assert code == 0, err
     record = json.loads((tmp_path / "copies.json").read_text())
@@ -40,6 +42,8 @@ def test_the_probe_is_measured_and_recorded(call, tiny_timm_model, sharp_dataset
     assert record["model"]["weights_sha256"] == weights_sha256(tiny_timm_model)
     assert f"{record['copy']['features']['auroc']:.3f}" in out
     assert "diagnosis and source alone" in out
+    assert record["pairs"]["images"] == record["images"]["sharp"]
+    assert f"{record['pairs']['shift']['nv']['mean']:+.3f} [" in out
 
 
 def test_a_dataset_without_copies_is_refused(call, tiny_timm_model, sample_dataset):

@@ -1,0 +1,246 @@
+"""Predictions for any number of images: in parts, over several processes, resumed where they ended.
+
+Each part is a Parquet file of its own until all are there; so memory holds one batch of images and
+one part of answers, a kill costs one part, and processes need to agree on nothing.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+from tqdm import tqdm
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.evaluation.scoring import SUFFIXES, load_split
+from hf_lesion.files import whole_file, write_json
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+from hf_lesion.pixels import load_image
+
+PART_IMAGES = 1024
+JOB = "job.json"
+PARTS_SUFFIX = ".parts"
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("prediction", pa.string()),
+        *((code, pa.float32()) for code in CODES),
+        ("error", pa.string()),
+    ]
+)
+ISIC_HEADER = "image," + ",".join(code.upper() for code in CODES)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images that are read one at a time.
+
+    Attributes:
+        names: N image ids: the path within the folder without its ending, or the dataset's own.
+        load: From an index below N to the image in RGB; raises InputError if it can't be read.
+    """
+
+    names: Sequence[str]
+    load: Callable[[int], Image.Image]
+
+
+def list_folder(folder: Path) -> Images:
+    """Return the images below a folder, in the order of their paths.
+
+    Raises:
+        InputError: If there is none, or two differ in their ending only.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    names = [str(path.relative_to(folder).with_suffix("")) for path in files]
+    if not files:
+        raise InputError(f"There is no image ({', '.join(SUFFIXES)}) in {folder}.")
+    if twice := [name for name, after in itertools.pairwise(names) if name == after]:
+        raise InputError(
+            f"{len(twice)} images have more than one file in {folder}: {list_offenders(twice)}. "
+            "Keep one of each."
+        )
+    return Images(names, lambda index: load_image(files[index]))
+
+
+def read_dataset(folder: Path, split: str) -> Images:
+    """Return the images of one split of a prepared dataset.
+
+    Raises:
+        InputError: If there is no such dataset or split, or it has no image_id.
+    """
+    rows = load_split(folder, split)
+    if missing := [name for name in ("image", "image_id") if name not in rows.features]:
+        raise InputError(f"The dataset in {folder} has no column {list_offenders(missing)}.")
+    stored = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+
+    def load(index: int) -> Image.Image:
+        try:
+            return load_image(Image.open(io.BytesIO(stored[index]["image"]["bytes"])))
+        except OSError as error:
+            raise InputError(f"its bytes are no image: {error}") from error
+
+    return Images(rows["image_id"][:], load)
+
+
+def fingerprint_weights(classifier: LesionClassifier) -> str:
+    """Return a SHA-256 over a model's weights, from wherever they were loaded."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(classifier.model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def open_job(parts: Path, images: Images, *, weights: str) -> None:
+    """Make the folder of a job's parts, or check that the parts in it belong to this job.
+
+    Args:
+        parts: The folder.
+        images: What is predicted.
+        weights: As from `fingerprint_weights`.
+
+    Raises:
+        InputError: If they are of another model or other images.
+    """
+    names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
+    job = {"names": names, "weights": weights, "part_images": PART_IMAGES}
+    file = parts / JOB
+    if not file.is_file():
+        write_json(file, job)
+    elif json.loads(file.read_text(encoding="utf-8")) != job:
+        raise InputError(
+            f"{parts} holds the beginnings of another job: other images or another model. Remove "
+            "it, or pass another --output."
+        )
+
+
+def predict_parts(
+    classifier: LesionClassifier,
+    images: Images,
+    parts: Path,
+    *,
+    batch_size: int,
+    process: int = 0,
+    processes: int = 1,
+) -> None:
+    """Write every part of this process that is not there yet, with a progress bar.
+
+    Args:
+        classifier: Gives (B, 7) probabilities of B images.
+        images: All N of them.
+        parts: The folder of the job's parts.
+        batch_size: B.
+        process: Which of the processes this one is; it takes every part whose number is its own.
+        processes: How many there are.
+    """
+    numbers = range(process, count_parts(images), processes)
+    todo = [number for number in numbers if not part_file(parts, number).is_file()]
+    total = sum(len(_rows_of(number, images)) for number in todo)
+    with tqdm(total=total, desc="Predicting", unit="image", disable=None, position=process) as bar:
+        for number in todo:
+            table = _predict_part(classifier, images, number, batch_size=batch_size, bar=bar)
+            with whole_file(part_file(parts, number)) as partial:
+                pq.write_table(table, partial)
+
+
+def count_parts(images: Images) -> int:
+    """Return how many parts these images make."""
+    return -(-len(images.names) // PART_IMAGES)
+
+
+def part_file(parts: Path, number: int) -> Path:
+    """Return where one part is written."""
+    return parts / f"part-{number:06d}.parquet"
+
+
+def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
+    """Join all parts to one Parquet file, one part in memory, and remove them.
+
+    Args:
+        parts: The folder of the job's parts.
+        output: The file to write.
+        count: How many parts there must be.
+
+    Returns:
+        How many `images` there are, and how many of them could not be read (`unreadable`).
+
+    Raises:
+        InputError: If a part is missing: another process has not written it.
+    """
+    files = [part_file(parts, number) for number in range(count)]
+    if missing := [file.name for file in files if not file.is_file()]:
+        raise InputError(
+            f"{len(missing)} of {count} parts are missing in {parts}: {list_offenders(missing)}. "
+            "Run the same command again."
+        )
+    images = unreadable = 0
+    with whole_file(output) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+        for file in files:
+            table = pq.read_table(file)
+            images += table.num_rows
+            unreadable += table.num_rows - table["error"].null_count
+            writer.write_table(table)
+    shutil.rmtree(parts)
+    return {"images": images, "unreadable": unreadable}
+
+
+def write_submission(predictions: Path, target: Path) -> None:
+    """Write predictions in the ISIC 2018 Task 3 format; images that could not be read are left out.
+
+    Args:
+        predictions: As `merge_parts` writes them.
+        target: The CSV to write: image, MEL, NV and so on, in the order of our codes.
+    """
+    with whole_file(target) as partial, partial.open("w", encoding="utf-8") as stream:
+        stream.write(f"{ISIC_HEADER}\n")
+        for batch in pq.ParquetFile(predictions).iter_batches():
+            for row in batch.to_pylist():
+                if row["error"] is None:
+                    values = ",".join(repr(float(row[code])) for code in CODES)
+                    stream.write(f"{Path(row['image_id']).name},{values}\n")
+
+
+def _rows_of(number: int, images: Images) -> range:
+    return range(number * PART_IMAGES, min((number + 1) * PART_IMAGES, len(images.names)))
+
+
+def _predict_part(
+    classifier: LesionClassifier, images: Images, number: int, *, batch_size: int, bar: Any
+) -> pa.Table:
+    rows = _rows_of(number, images)
+    answers: dict[int, Any] = {}
+    errors: dict[int, str] = {}
+    for start in range(rows.start, rows.stop, batch_size):
+        indices = range(start, min(start + batch_size, rows.stop))
+        loaded: dict[int, Image.Image] = {}
+        for index in indices:
+            try:
+                loaded[index] = images.load(index)
+            except (InputError, OSError) as error:
+                errors[index] = str(error)
+        if loaded:
+            found = classifier.predict(list(loaded.values()), batch_size=batch_size)
+            answers |= dict(zip(loaded, found, strict=True))
+        bar.update(len(indices))
+    return pa.Table.from_pylist(
+        [_row(images.names[index], answers.get(index), errors.get(index)) for index in rows],
+        schema=SCHEMA,
+    )
+
+
+def _row(name: str, answer: Any, error: str | None) -> dict[str, Any]:
+    if answer is None:
+        return {"image_id": name, "prediction": None, "error": error}
+    scores = dict(zip(CODES, map(float, answer), strict=True))
+    return {"image_id": name, "prediction": CODES[int(np.argmax(answer))], **scores, "error": None}

@@ -1,0 +1,95 @@
+"""Predict any number of images, over as many processes and machines as you like.
+
+    accelerate launch scripts/predict.py --model runs/cnn --input FOLDER --output out.parquet
+    python scripts/predict.py --model runs/cnn --input data/ham10000 \
+        --output out.parquet --split test --submission submission.csv
+
+Writes one row for each image: image_id, the predicted diagnosis, seven probabilities, and an error
+in place of them where a file can't be read. A job that was stopped goes on with the same line.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.bulk import Images
+
+RECORD = "prepared.json"
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", required=True, metavar="DIR|HUB_ID", help="a trained model")
+    add(
+        "--input",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of images, searched with its subfolders, or a prepared dataset",
+    )
+    add("--split", default="test", metavar="NAME", help="of a dataset (default: %(default)s)")
+    add("--output", type=Path, required=True, metavar="FILE", help="Parquet file to write")
+    add("--submission", type=Path, metavar="FILE", help="also write an ISIC 2018 Task 3 CSV")
+    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
+    add("--overwrite", action="store_true", help="replace --output if it is there already")
+    arguments = parser.parse_args()
+    if arguments.batch_size < 1:
+        raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
+    if not arguments.input.is_dir():
+        raise InputError(f"There is no folder {arguments.input}. Pass images or a dataset.")
+    if arguments.output.exists() and not arguments.overwrite:
+        raise InputError(f"{arguments.output} is there already. Pass --overwrite to replace it.")
+    return arguments
+
+
+def list_images(arguments: argparse.Namespace) -> "Images":
+    """Return the images that are asked for."""
+    from hf_lesion.evaluation import bulk
+
+    if (arguments.input / RECORD).is_file():
+        return bulk.read_dataset(arguments.input, arguments.split)
+    return bulk.list_folder(arguments.input)
+
+
+@one_line_errors
+def main() -> None:
+    """Predict this process's share; the first process joins all of them."""
+    arguments = parse_arguments()
+    from accelerate import PartialState
+
+    from hf_lesion.evaluation import bulk, scoring
+    from hf_lesion.inference import LesionClassifier
+
+    scoring.quiet_libraries()
+    state = PartialState()
+    images = list_images(arguments)
+    classifier = LesionClassifier.from_pretrained(arguments.model, device=state.device)
+    parts = arguments.output.with_name(arguments.output.name + bulk.PARTS_SUFFIX)
+    with state.main_process_first():
+        bulk.open_job(parts, images, weights=bulk.fingerprint_weights(classifier))
+    bulk.predict_parts(
+        classifier,
+        images,
+        parts,
+        batch_size=arguments.batch_size,
+        process=state.process_index,
+        processes=state.num_processes,
+    )
+    state.wait_for_everyone()
+    if state.is_main_process:
+        found = bulk.merge_parts(parts, arguments.output, count=bulk.count_parts(images))
+        print(f"{found['images']:,} images, {found['unreadable']:,} unreadable: {arguments.output}")
+        if arguments.submission is not None:
+            bulk.write_submission(arguments.output, arguments.submission)
+            print(f"ISIC 2018 Task 3 format: {arguments.submission}")
+
+
+if __name__ == "__main__":
+    main()
