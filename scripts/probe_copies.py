@@ -39,6 +39,13 @@ def parse_arguments() -> argparse.Namespace:
     add("--dataset", type=Path, required=True, metavar="DIR", help="dataset with the column copy")
     add("--soft_dataset", type=Path, metavar="DIR", help="the same images and splits, all soft")
     add("--split", default="validation", metavar="NAME", help="measured on (default: %(default)s)")
+    add(
+        "--train_images",
+        type=int,
+        default=3000,
+        metavar="N",
+        help="fit the probe on so many images of train (default: %(default)s)",
+    )
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
     add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
     return parser.parse_args()
@@ -58,6 +65,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         scoring.read_split(arguments.dataset, split, fingerprint=fingerprint)
         for split in ("train", arguments.split)
     )
+    train = copies.choose_train(train, arguments.train_images)
     train_sharp, sharp = copies.is_sharp(train), copies.is_sharp(held_out)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     features, answers = (
@@ -73,7 +81,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "pairs": measure_pairs(arguments, classifier, held_out),
         "images": {"sharp": int(sharp.sum()), "soft": int((~sharp).sum())},
         "copy": copies.describe_scores(scores, sharp, held_out.lesion_ids),
-        "method": copies.describe_method(),
+        "method": copies.describe_method(len(train.image_ids)),
         "data": {"source": held_out.source, "fingerprint": fingerprint},
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
         "provenance": provenance(),
@@ -91,16 +99,13 @@ def measure_pairs(
     soft = scoring.read_split(arguments.soft_dataset, arguments.split, fingerprint="")
     pairs = copies.pair_rows(held_out, soft)
     rows, soft_rows = (list(each) for each in zip(*pairs, strict=True))
+    versions = scoring.take_images(held_out, rows), scoring.take_images(soft, soft_rows)
     answers, soft_answers = (
         scoring.predict(classifier, part, batch_size=arguments.batch_size).probabilities
-        for part in (held_out, soft)
+        for part in versions
     )
-    lesions = held_out.lesion_ids
     return copies.describe_pairs(
-        answers[rows],
-        soft_answers[soft_rows],
-        held_out.references[rows],
-        None if lesions is None else [lesions[row] for row in rows],
+        answers, soft_answers, versions[0].references, versions[0].lesion_ids
     )
 
 

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_statistic
-from hf_lesion.evaluation.scoring import EvaluationSet
+from hf_lesion.evaluation.scoring import EvaluationSet, take_images
 from hf_lesion.labels import CODES
 
 SHARP = "sharp"
@@ -53,6 +53,13 @@ def is_sharp(evaluation_set: EvaluationSet) -> NDArray[np.bool_]:
             "are needed. Pass another split."
         )
     return sharp
+
+
+def choose_train(images: EvaluationSet, count: int) -> EvaluationSet:
+    """Return `count` images at random, by a fixed seed; all where there are not more."""
+    total = len(images.image_ids)
+    chosen = np.random.default_rng(SEED).permutation(total)[: min(count, total)]
+    return take_images(images, sorted(chosen.tolist()))
 
 
 def probe(
@@ -182,10 +189,15 @@ def describe_pairs(
     }
 
 
-def describe_method() -> dict[str, Any]:
-    """Return how the numbers were made, for the record."""
+def describe_method(train_images: int) -> dict[str, Any]:
+    """Return how the numbers were made, for the record.
+
+    Args:
+        train_images: How many images the probe was fitted on.
+    """
     return {
         "probe": "logistic regression on standardised penultimate features, fitted on train",
+        "train_images": train_images,
         "inverse_regularisation": INVERSE_REGULARISATION,
         "level": LEVEL,
         "resamples": RESAMPLES,

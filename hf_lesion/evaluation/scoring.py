@@ -4,7 +4,7 @@ import hashlib
 import io
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,20 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
+    )
+
+
+def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> EvaluationSet:
+    """Return the images of these rows, in their order."""
+    whole = evaluation_set
+    lesions = whole.lesion_ids
+    return replace(
+        whole,
+        image_ids=tuple(whole.image_ids[row] for row in rows),
+        references=whole.references[list(rows)],
+        lesion_ids=None if lesions is None else tuple(lesions[row] for row in rows),
+        load=lambda index: whole.load(rows[index]),
+        groups={name: tuple(values[row] for row in rows) for name, values in whole.groups.items()},
     )
 
 

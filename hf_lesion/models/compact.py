@@ -11,7 +11,8 @@ def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: 
 
     `config.json` keeps `"dtype": "float32"`, so that `pipeline()` and `from_pretrained` compute in
     float32: in float16 a CPU takes many times as long. Tensors with one dimension (biases, batch
-    norm's statistics) stay as they are: they are few, and a variance may exceed float16's range.
+    norm's statistics) are halved only where that changes no value by more than one part in a
+    thousand: a variance may lie outside of float16's range.
 
     Args:
         model: A classifier in float32.
@@ -24,10 +25,14 @@ def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: 
     if model.dtype != torch.float32:
         raise ValueError(f"Expected a float32 model, got {model.dtype}.")
     state = {
-        name: tensor.half().contiguous()
-        if tensor.is_floating_point() and tensor.ndim > 1
-        else tensor
+        name: tensor.half().contiguous() if _can_be_halved(tensor) else tensor
         for name, tensor in model.state_dict().items()
     }
     model.save_pretrained(folder, state_dict=state)
     processor.save_pretrained(folder)
+
+
+def _can_be_halved(tensor: torch.Tensor) -> bool:
+    if not tensor.is_floating_point():
+        return False
+    return tensor.ndim > 1 or torch.allclose(tensor.half().float(), tensor, rtol=1e-3, atol=0.0)

@@ -61,6 +61,17 @@ def test_what_is_known_without_a_look():
     assert copies.KINDS["diagnosis_and_source"](images) == [(5, "vidir"), (4, "rosendahl")]
 
 
+def test_training_images_are_chosen_once_and_for_all():
+    images = build_set(["sharp", "soft"] * 20, references=[i % 7 for i in range(40)])
+    chosen, again = (copies.choose_train(images, 9) for _ in range(2))
+    assert chosen.image_ids == again.image_ids
+    assert len(set(chosen.image_ids)) == 9
+    rows = [int(name) for name in chosen.image_ids]
+    assert chosen.references.tolist() == [row % 7 for row in rows]
+    assert chosen.groups["copy"] == tuple("soft" if row % 2 else "sharp" for row in rows)
+    assert copies.choose_train(images, 99).image_ids == images.image_ids
+
+
 def test_pairs_are_the_sharper_copies_and_the_same_images_soft():
     sharp = build_set(["soft", "sharp", "sharp"])
     soft = dataclasses.replace(build_set(["soft"] * 4), image_ids=("2", "0", "1", "9"), groups={})

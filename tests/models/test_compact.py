@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from transformers import pipeline
 
 from hf_lesion.inference import LesionClassifier
@@ -34,3 +35,24 @@ def test_a_model_in_half_precision_is_refused(folder, tmp_path):
     model, processor = load_classifier(str(folder))
     with pytest.raises(ValueError, match=r"^Expected a float32 model, got torch\.float16\.$"):
         save_compact(model.half(), processor, tmp_path)
+
+
+def test_a_vector_is_halved_only_where_half_precision_can_hold_it(tiny_timm_model, tmp_path):
+    model, processor = load_classifier(str(tiny_timm_model))
+    norm = next(m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d))
+    name = next(n for n, m in model.named_modules() if m is norm)
+    with torch.no_grad():
+        norm.running_mean.fill_(0.25)
+        norm.running_var.fill_(1e-6)
+        norm.weight.fill_(1e6)
+    save_compact(model, processor, tmp_path)
+    saved = load_file(tmp_path / "model.safetensors")
+    kinds = {
+        part: saved[f"{name}.{part}"].dtype for part in ("running_mean", "running_var", "weight")
+    }
+    assert kinds == {
+        "running_mean": torch.float16,
+        "running_var": torch.float32,
+        "weight": torch.float32,
+    }
+    assert saved[f"{name}.running_var"].equal(norm.running_var)
