@@ -6,13 +6,12 @@ PORT ?= 7860
 SAMPLE ?= runs/sample
 
 BIN := $(VENV)/bin
-MODELS := $(wildcard space/models/*/config.json)
 
 .PHONY: help demo sample-models test test-all lint clean
 
 help:
 	@echo "make demo           open the web demo on http://127.0.0.1:$(PORT)  (PORT=8000 to change)"
-	@echo "make sample-models  draw the sample set and train three small models on it (a few minutes)"
+	@echo "make sample-models  draw a sample set and train three small models on it (a few minutes)"
 	@echo "make test           linter, type checker and tests"
 	@echo "make test-all       the same and the slow tests: kills, load, fresh environments"
 	@echo "make clean          remove the environment, caches and the sample run"
@@ -28,13 +27,8 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[test]"
 	touch $@
 
-ifneq ($(MODELS),)
 demo: $(VENV)/.installed
 	$(BIN)/python space/app.py --models space/models --port $(PORT)
-else
-demo: sample-models
-	$(BIN)/python space/app.py --models $(SAMPLE)/models --port $(PORT)
-endif
 
 sample-models: $(VENV)/.installed
 	$(BIN)/python scripts/train_sample.py --output $(SAMPLE)

@@ -43,5 +43,10 @@ def write_model(models, name, *, right, copies=True):
     if copies:
         found = {"auroc": 0.75, "interval": [0.7, 0.8]}
         names = ("features", "diagnosis", "diagnosis_and_source")
-        (folder / "copies.json").write_text(json.dumps({"copy": dict.fromkeys(names, found)}))
+        shift = {"nv": {"mean": 0.014, "interval": [-0.5, 0.25]}}
+        record = {
+            "copy": dict.fromkeys(names, found),
+            "pairs": {"agreement": 0.875, "shift": shift},
+        }
+        (folder / "copies.json").write_text(json.dumps(record))
     return folder

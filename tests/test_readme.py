@@ -1,6 +1,9 @@
 import re
 from pathlib import Path
 
+import pytest
+
+from hf_lesion.hub.results import put_between_markers, read_shipped, render_block
 from hf_lesion.labels import DIAGNOSES, NOTICE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +25,13 @@ def test_the_two_commands_and_the_notice_are_in_the_first_screen():
     assert "make test" in screen
     assert "Not a medical device" in screen
     assert "not a medical device" in NOTICE
+
+
+@pytest.mark.parametrize("name", ["README.md", "model_card.md"])
+def test_the_results_are_those_of_the_reports(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    block = render_block(read_shipped(ROOT / "space" / "models"))
+    assert put_between_markers(text, block, source=name) == text
 
 
 def test_every_file_that_is_named_exists():

@@ -9,6 +9,8 @@ from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
 
 TRAINING = "training.json"
+WEIGHTS = "model.safetensors"
+READABLE = 0o644
 
 
 def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
@@ -30,6 +32,8 @@ def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
     with whole_folder(output, overwrite=overwrite) as partial:
         save_compact(model, processor, partial)
         write_text(partial / TRAINING, hide_home(record))
+        # safetensors writes for the owner alone; what ships is for everyone.
+        (partial / WEIGHTS).chmod(READABLE)
     return folder_bytes(output)
 
 

@@ -35,6 +35,8 @@ COPIES_HEADER = (
     "its sharp images",
     "its soft images",
     "AUROC of `copy`",
+    "same image: same answer",
+    "same image: change of P(nv)",
 )
 BASELINES = {
     "diagnosis": "the diagnosis",
@@ -97,14 +99,18 @@ def render_copies(shipped: Sequence[Shipped]) -> str:
         parts = validation["subgroups"]["copy"]
         measured = [validation, parts["sharp"], parts["soft"]]
         scores = [format_metric(part, "balanced_accuracy") for part in measured]
-        rows.append(_join([f"`{model.name}`", *scores, _format_area(found, "features")]))
+        area = _format_area(found, "features")
+        rows.append(_join([f"`{model.name}`", *scores, area, *_format_pairs(found["pairs"])]))
     baselines = " and ".join(
         f"{what} with {_format_area(known[0][1], name)}" for name, what in BASELINES.items()
     )
     sentence = (
-        "Balanced accuracy on the validation split, on its sharper and its soft images apart. The "
-        "last column says how well a linear probe on the penultimate features tells the two kinds "
-        f"apart (0.5: not at all); without a look at the image they can be told by {baselines}."
+        "What sharpness does: balanced accuracy on the validation split, on its sharper and its "
+        "soft images apart; how well a linear probe on the penultimate features tells the two "
+        "kinds apart (AUROC, 0.5: not at all; without a look at the image they can be told by "
+        f"{baselines}); and what the model answers to one image in its sharp and its soft "
+        "version: how often the same, and by how much the probability of a nevus is higher for "
+        "the sharp one, on average."
     )
     return "\n".join([*rows, "", sentence])
 
@@ -150,6 +156,14 @@ def _cells(model: Shipped) -> list[str]:
         format_metric(test, "macro_auroc"),
         format_metric(test, "sensitivity_mel"),
     ]
+
+
+def _format_pairs(pairs: dict[str, Any] | None) -> tuple[str, str]:
+    if pairs is None:
+        return "–", "–"
+    shift = pairs["shift"]["nv"]
+    low, high = shift["interval"]
+    return f"{pairs['agreement']:.1%}", f"{shift['mean']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _format_area(record: dict[str, Any], name: str) -> str:

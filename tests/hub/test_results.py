@@ -28,7 +28,7 @@ def test_sharp_and_soft_stand_side_by_side(tmp_path):
     parts = json.loads((folder / "report.json").read_text())["validation"]["subgroups"]["copy"]
     for kind in ("sharp", "soft"):
         assert f"{parts[kind]['metrics']['balanced_accuracy']:.3f} [" in table
-    assert "0.750 [0.700, 0.800]" in table
+    assert "| 0.750 [0.700, 0.800] | 87.5% | +0.014 [-0.500, +0.250] |" in table
 
 
 def test_without_copies_that_table_is_left_out(tmp_path):
