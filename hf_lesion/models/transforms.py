@@ -7,6 +7,7 @@ HAM10000_224 sharpness tells the class, and cameras differ in it everywhere.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -27,6 +28,8 @@ CROP_RATIO = (0.7, 1.4)  # width to height
 # The shortest side that a crop of a 4:3 frame can have, as a share of the frame's shorter side.
 LEAST_CROP = math.sqrt(CROP_SCALE[0] * (4 / 3) * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
 
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision has it
+
 
 class QuarterTurn(torch.nn.Module):
     """Rotate by 0°, 90°, 180° or 270° with equal chance: a lesion has no upright."""
@@ -34,6 +37,47 @@ class QuarterTurn(torch.nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (3, S, S) image turned."""
         return torch.rot90(image, int(torch.randint(4, ())), dims=(-2, -1))
+
+
+class ColourShift(torch.nn.Module):
+    """Change brightness, contrast, saturation and hue, all in one product with a 3x3 matrix.
+
+    What torchvision's `ColorJitter` does in four passes over the image, in this order and without
+    cutting values off in between; hue as a rotation about the grey axis rather than in HSV.
+
+    Args:
+        spread: Factors of brightness, contrast and saturation are drawn from [1 - spread,
+            1 + spread].
+        turn: The hue's angle is drawn from [-turn, turn], in degrees.
+    """
+
+    def __init__(self, spread: float, turn: float = 0.0):
+        super().__init__()
+        self.spread = spread
+        self.turn = turn
+        self.luma = torch.tensor(LUMA)
+        self.same = torch.eye(3)
+        self.grey = torch.ones(3, 1) * self.luma  # every channel becomes the luma
+        part = 1 / math.sqrt(3)
+        # The product of a colour with the unit vector along the grey axis.
+        self.cross = torch.tensor([[0, -part, part], [part, 0, -part], [-part, part, 0]])
+        self.cross_twice = self.cross @ self.cross
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return a (3, S, S) image of values in [0, 1] in other colours."""
+        brightness, contrast, saturation = (1 + self.spread * (2 * torch.rand(3) - 1)).tolist()
+        matrix = saturation * self.same + (1 - saturation) * self.grey
+        if self.turn:
+            angle = math.radians(self.turn) * (2 * float(torch.rand(())) - 1)
+            matrix = self.turned(angle) @ matrix
+        pixels = image.reshape(3, -1)
+        lift = (1 - contrast) * brightness * (self.luma @ pixels.mean(dim=1))
+        shifted = torch.addmm(lift, brightness * contrast * matrix, pixels)
+        return shifted.clamp_(0, 1).view(image.shape)
+
+    def turned(self, angle: float) -> torch.Tensor:
+        """Return the (3, 3) rotation about the grey axis by an angle in radians (Rodrigues)."""
+        return self.same + math.sin(angle) * self.cross + (1 - math.cos(angle)) * self.cross_twice
 
 
 class Rescale(torch.nn.Module):
@@ -71,16 +115,15 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
             f"Unknown augmentation {augmentation!r}: expected one of {', '.join(AUGMENTATIONS)}."
         )
     side = preprocessing.image_size
-    geometry, appearance, erasing = _STEPS[augmentation](side)
+    steps = _STEPS[augmentation](side)
     return v2.Compose(
         [
-            v2.RGB(),
-            v2.PILToTensor(),
-            *geometry,
-            *appearance,
+            _as_tensor,
+            *steps.on_bytes,
             v2.ToDtype(torch.float32, scale=True),
+            *steps.on_floats,
             v2.Normalize(list(preprocessing.mean), list(preprocessing.std)),
-            *erasing,
+            *steps.at_the_end,
         ]
     )
 
@@ -95,48 +138,62 @@ def least_side(preprocessing: Preprocessing, augmentation: str) -> int:
     return math.ceil(preprocessing.image_size / (LEAST_CROP if crops else 1))
 
 
-Steps = tuple[list[torch.nn.Module], list[torch.nn.Module], list[torch.nn.Module]]
+@dataclass(frozen=True)
+class _Steps:
+    """What an augmentation does to 8-bit pixels, to values in [0, 1], and to normalised ones."""
+
+    on_bytes: list[torch.nn.Module]
+    on_floats: list[torch.nn.Module] = field(default_factory=list)
+    at_the_end: list[torch.nn.Module] = field(default_factory=list)
+
+
+def _as_tensor(image: Image.Image) -> torch.Tensor:
+    return functional.pil_to_tensor(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _squash(side: int) -> v2.Resize:
     return v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
 
 
-def _none(side: int) -> Steps:
-    return [_squash(side)], [], []
+def _none(side: int) -> _Steps:
+    return _Steps([_squash(side)])
 
 
-def _student(side: int) -> Steps:
-    geometry = [
-        _squash(side),
-        v2.RandomHorizontalFlip(),
-        v2.RandomVerticalFlip(),
-        v2.RandomRotation(20, interpolation=v2.InterpolationMode.BILINEAR),
-    ]
-    return geometry, [v2.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1)], []
+def _student(side: int) -> _Steps:
+    return _Steps(
+        [
+            _squash(side),
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
+            v2.RandomRotation(20, interpolation=v2.InterpolationMode.BILINEAR),
+            v2.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1),
+        ]
+    )
 
 
-def _standard(side: int) -> Steps:
-    geometry = [
+def _geometry(side: int) -> list[torch.nn.Module]:
+    return [
         v2.RandomResizedCrop(side, scale=CROP_SCALE, ratio=CROP_RATIO, antialias=True),
         v2.RandomHorizontalFlip(),
         QuarterTurn(),
     ]
-    return geometry, [v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)], []
 
 
-def _strong(side: int) -> Steps:
-    geometry, _, _ = _standard(side)
-    appearance = [
-        v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.02),
+def _standard(side: int) -> _Steps:
+    return _Steps(_geometry(side), [ColourShift(0.2)])
+
+
+def _strong(side: int) -> _Steps:
+    camera = [
         v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
         v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
         v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
     ]
-    return geometry, appearance, [v2.RandomErasing(p=0.1, scale=(0.02, 0.15))]
+    erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
+    return _Steps([*_geometry(side), *camera], [ColourShift(0.2, turn=7)], [erasing])
 
 
-_STEPS: dict[str, Callable[[int], Steps]] = {
+_STEPS: dict[str, Callable[[int], _Steps]] = {
     "none": _none,
     "student": _student,
     "standard": _standard,

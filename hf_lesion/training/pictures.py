@@ -12,7 +12,7 @@ from PIL import Image
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform
 from hf_lesion.training.mixup import draw_share, mix
-from hf_lesion.training.samples import sample_seed
+from hf_lesion.training.samples import sample_seed, seeded
 
 SIDE = 128  # pixels, of the smallest models that ship
 VIEWS = 7
@@ -43,9 +43,8 @@ def draw_augmentations(images: Sequence[Image.Image], *, seed: int = 0) -> Figur
 def _views(image: Image.Image, augmentation: str, seed: int) -> list[NDArray[np.float32]]:
     transform = build_train_transform(_unnormalised(), augmentation)
     views = []
-    with torch.random.fork_rng(devices=[]):
-        for index in range(VIEWS):
-            torch.manual_seed(sample_seed(seed, 0, index))
+    for index in range(VIEWS):
+        with seeded(sample_seed(seed, 0, index)):
             views.append(_as_picture(transform(image)))
     return views
 
@@ -54,12 +53,11 @@ def _mixtures(images: Sequence[Image.Image], seed: int) -> list[NDArray[np.float
     transform = build_train_transform(_unnormalised(), "none")
     pair = torch.stack([transform(image) for image in images[:2]])
     views = []
-    with torch.random.fork_rng(devices=[]):
-        for index in range(VIEWS):
-            torch.manual_seed(sample_seed(seed, 0, index))
+    for index in range(VIEWS):
+        with seeded(sample_seed(seed, 0, index)):
             shares = torch.full((2,), draw_share(MIXUP_ALPHA))
-            mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, shares)
-            views.append(_as_picture(mixed["pixel_values"][0]))
+        mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, shares)
+        views.append(_as_picture(mixed["pixel_values"][0]))
     return views
 
 

@@ -1,8 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
@@ -10,6 +13,7 @@ from hf_lesion.models.transforms import (
     AUGMENTATIONS,
     CROP_RATIO,
     CROP_SCALE,
+    ColourShift,
     QuarterTurn,
     Rescale,
     build_train_transform,
@@ -74,6 +78,31 @@ def test_quarter_turns_reach_all_four_sides():
     torch.manual_seed(0)
     seen = {tuple(QuarterTurn()(image).nonzero()[0].tolist()) for _ in range(50)}
     assert seen == {(0, 0, 1), (0, 1, 0), (0, 1, 2), (0, 2, 1)}
+
+
+def test_colours_shift_as_torchvision_shifts_them_one_after_the_other():
+    image = 0.4 + 0.2 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(3)
+    shifted = ColourShift(0.2)(image)
+    torch.manual_seed(3)
+    brightness, contrast, saturation = (0.8 + 0.4 * torch.rand(3)).tolist()
+    expected = functional.adjust_brightness(image, brightness)
+    expected = functional.adjust_contrast(expected, contrast)
+    expected = functional.adjust_saturation(expected, saturation)
+    assert torch.allclose(shifted, expected, atol=1e-3)  # 0.9999 is torchvision's sum of the luma
+    assert not torch.allclose(shifted, image, atol=1e-2)
+
+
+def test_turning_the_hue_spares_greys_and_moves_red_towards_yellow():
+    shift = ColourShift(0.0, turn=90)
+    turned = shift.turned(math.radians(30))
+    assert torch.allclose(turned @ torch.ones(3), torch.ones(3), atol=1e-6)
+    assert torch.allclose(turned @ turned.T, torch.eye(3), atol=1e-6)
+    red, green, blue = (turned @ torch.tensor([1.0, 0.0, 0.0])).tolist()
+    assert red > green > 0 > blue
+    torch.manual_seed(0)
+    assert torch.allclose(shift(torch.full((3, 4, 4), 0.3)), torch.full((3, 4, 4), 0.3), atol=1e-4)
+    assert shift(torch.tensor([0.6, 0.3, 0.3]).view(3, 1, 1)).flatten().tolist() != [0.6, 0.3, 0.3]
 
 
 def test_rescaling_takes_fine_structure_away():
