@@ -14,6 +14,7 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.models.transforms import Augmentation
 from hf_lesion.training.imbalance import Imbalance
 
+_HELP = "scripts/train.py --help"
 CHECKPOINT_MINUTES = 10.0
 TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default, there where it is not used
 
@@ -188,13 +189,15 @@ class LesionTrainingArguments(TrainingArguments):
                 self.eval_steps = self.save_steps
 
 
-Arguments = tuple[ModelArguments, RecipeArguments, LesionTrainingArguments]
+def build_parser(description: str, *more: type) -> HfArgumentParser:
+    """Return the parser of all training flags, with `--config FILE` for a recipe.
 
-
-def build_parser(description: str) -> HfArgumentParser:
-    """Return the parser of all training flags, with `--config FILE` for a recipe."""
+    Args:
+        description: What `--help` says first.
+        more: Dataclasses of flags beside those of training.
+    """
     parser = HfArgumentParser(
-        (ModelArguments, RecipeArguments, LesionTrainingArguments),
+        (ModelArguments, RecipeArguments, LesionTrainingArguments, *more),
         description=description,
         allow_abbrev=False,
     )
@@ -202,8 +205,11 @@ def build_parser(description: str) -> HfArgumentParser:
     return parser
 
 
-def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> Arguments:
+def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...]:
     """Parse flags over a recipe over the defaults.
+
+    Returns:
+        The dataclasses of the parser, in its order: model, recipe, training and what was added.
 
     Raises:
         InputError: If the recipe is missing, is no YAML mapping, or has unknown keys.
@@ -215,12 +221,12 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> Arguments:
         if unknown := sorted(set(recipe) - known):
             raise InputError(
                 f"{config} has unknown keys: {list_offenders(unknown)}. "
-                "scripts/train.py --help lists the known ones."
+                f"{_HELP} lists the known ones."
             )
         # Text is converted by the field's type: YAML reads 1e-3, without a point, as text.
         parser.set_defaults(**recipe)
     try:
-        model, recipe_arguments, training, _, unused = parser.parse_args_into_dataclasses(
+        *parsed, _, unused = parser.parse_args_into_dataclasses(
             argv, look_for_args_file=False, return_remaining_strings=True
         )
     except ValueError as error:
@@ -228,10 +234,8 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> Arguments:
             raise
         raise InputError(str(error)) from error
     if unused:
-        raise InputError(
-            f"Unknown arguments: {' '.join(unused)}. scripts/train.py --help lists the known ones."
-        )
-    return model, recipe_arguments, training
+        raise InputError(f"Unknown arguments: {' '.join(unused)}. {_HELP} lists the known ones.")
+    return tuple(parsed)
 
 
 def read_recipe(file: Path) -> dict[str, Any]:

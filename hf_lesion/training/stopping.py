@@ -21,6 +21,10 @@ EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
 LOCK = ".lock"
 
 
+class DivergedError(InputError):
+    """The loss or the weights are no numbers any more."""
+
+
 class StopCallback(TrainerCallback):
     """After a signal, saves a checkpoint at the end of the step and stops the run.
 
@@ -179,7 +183,7 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
 
 
 def _refuse(what: str, state: TrainerState) -> None:
-    raise InputError(
+    raise DivergedError(
         f"{what} at step {state.global_step}, so the run was stopped; checkpoints before it are "
         "whole. Pass a lower --learning_rate, in another --output_dir."
     )

@@ -1,5 +1,6 @@
 """Wires model, samples, loss, metrics and callbacks up with `transformers.Trainer`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +25,32 @@ from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArgument
 from hf_lesion.training.callbacks import ClockCallback, EpochCallback
 from hf_lesion.training.ema import EmaCallback
 from hf_lesion.training.imbalance import class_weights, sampling_weights
-from hf_lesion.training.loss import build_loss
+from hf_lesion.training.loss import LossFunction, build_loss
 from hf_lesion.training.optimizer import build_optimizer
 from hf_lesion.training.samples import Collator, EvalTransform, LesionSamples, collate
-from hf_lesion.training.stopping import FiniteCallback, StopCallback
+from hf_lesion.training.stopping import DivergedError, FiniteCallback, StopCallback
 from hf_lesion.training.teacher import TeacherCollator
 
-CURVES = "curves.png"
-REPORT = "report.json"
 COPY = "copy"
 # Of all metrics, those that are worth a log line each epoch.
 WATCHED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a recipe decides of a Trainer.
+
+    Attributes:
+        samples: The training set.
+        collator: Makes batches of them, with a teacher's or mixed labels.
+        loss: The Trainer's `compute_loss_func`.
+        callbacks: What happens beside the steps.
+    """
+
+    samples: LesionSamples
+    collator: Collator
+    loss: LossFunction
+    callbacks: list[TrainerCallback]
 
 
 def build_trainer(
@@ -61,6 +77,44 @@ def build_trainer(
     if recipe.channels_last:
         # Convolutions run 1.2 to 1.4 times as fast so, on CPUs as on GPUs.
         model.to(memory_format=torch.channels_last)
+    ingredients = build_ingredients(
+        processor, splits, recipe, arguments, checkpoint=checkpoint, stopper=stopper
+    )
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        eval_dataset=build_eval_samples(processor, splits),
+        processing_class=processor,
+        compute_metrics=build_compute_metrics(),
+        train_dataset=ingredients.samples,
+        data_collator=ingredients.collator,
+        compute_loss_func=ingredients.loss,
+        callbacks=ingredients.callbacks,
+    )
+    if recipe.backbone_lr_factor != 1:
+        trainer.optimizer = build_optimizer(trainer, recipe.backbone_lr_factor)
+    return trainer
+
+
+def build_ingredients(
+    processor: BaseImageProcessor,
+    splits: DatasetDict,
+    recipe: RecipeArguments,
+    arguments: LesionTrainingArguments,
+    *,
+    checkpoint: Path | None = None,
+    stopper: StopCallback | None = None,
+) -> Ingredients:
+    """Build what a recipe decides: samples, labels, loss and what happens beside the steps.
+
+    Args:
+        processor: The model's image processor.
+        splits: With train.
+        recipe: What is learned from.
+        arguments: Their seed is the samples'.
+        checkpoint: What the run will resume from, or None.
+        stopper: Ends the run when it is asked to, or None.
+    """
     preprocessing = preprocessing_of(processor)
     labels = np.asarray(splits["train"]["label"])
     has_copies = recipe.balance_copies and COPY in splits["train"].column_names
@@ -74,23 +128,21 @@ def build_trainer(
         mixup=recipe.mixup,
         least_side=least_side(preprocessing, recipe.augmentation),
     )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=samples,
-        eval_dataset=LesionSamples(splits["validation"], EvalTransform(processor)),
-        data_collator=_build_collator(recipe, processor),
-        processing_class=processor,
-        compute_loss_func=build_loss(
-            class_weights=class_weights(labels, recipe.imbalance),
-            label_smoothing=recipe.label_smoothing,
-        ),
-        compute_metrics=build_compute_metrics(),
-        callbacks=_build_callbacks(samples, recipe, checkpoint, stopper),
+    loss = build_loss(
+        class_weights=class_weights(labels, recipe.imbalance),
+        label_smoothing=recipe.label_smoothing,
     )
-    if recipe.backbone_lr_factor != 1:
-        trainer.optimizer = build_optimizer(trainer, recipe.backbone_lr_factor)
-    return trainer
+    return Ingredients(
+        samples,
+        _build_collator(recipe, processor),
+        loss,
+        _build_callbacks(samples, recipe, checkpoint, stopper),
+    )
+
+
+def build_eval_samples(processor: BaseImageProcessor, splits: DatasetDict) -> LesionSamples:
+    """Build the validation samples, prepared as at prediction."""
+    return LesionSamples(splits["validation"], EvalTransform(processor))
 
 
 def build_compute_metrics() -> Any:
@@ -98,7 +150,13 @@ def build_compute_metrics() -> Any:
     metrics = LesionMetrics()
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        probabilities = softmax(np.asarray(prediction.predictions, dtype=np.float64), axis=1)
+        logits = np.asarray(prediction.predictions, dtype=np.float64)
+        if not np.isfinite(logits).all():
+            raise DivergedError(
+                "Answers to validation images are no numbers: the model has diverged. Pass a lower "
+                "--learning_rate, in another --output_dir."
+            )
+        probabilities = softmax(logits, axis=1)
         found = metrics.compute(predictions=probabilities, references=prediction.label_ids)
         return {
             name: value
