@@ -2,9 +2,13 @@
 
     python scripts/benchmark.py data                      # drawn images
     python scripts/benchmark.py data --dataset data/ham10000 --json data.json
+    python scripts/benchmark.py train --dataset data/ham10000 --model resnet18
 
 data: images per second on one core, from Parquet to batch, at 600x450 and 200x150 pixels: our
 training and evaluation transforms against the PIL pipeline of transformers' own example.
+train: images per second in training, same network, size, batch and data: ours against a bare loop
+on tensors in memory (the limit), transformers' example and timm; then what memory format, fused
+optimizer, workers and threads each add to ours.
 """
 
 import argparse
@@ -25,14 +29,38 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
     data = commands.add_parser("data", help="from Parquet to batch")
     data.add_argument(
-        "--dataset", type=Path, metavar="DIR", help="take its images (default: drawn ones)"
-    )
-    data.add_argument(
         "--images", type=int, default=256, metavar="N", help="images in a run (default: 256)"
     )
-    for command in (data,):
+    train = commands.add_parser("train", help="steps of training")
+    train.add_argument(
+        "--model",
+        nargs="+",
+        default=["tf_efficientnet_lite0"],
+        metavar="NAME",
+        help="cnn or timm architectures (default: tf_efficientnet_lite0)",
+    )
+    train.add_argument(
+        "--image_size", type=int, default=128, metavar="S", help="pixels (default: 128)"
+    )
+    train.add_argument(
+        "--batch_size", type=int, default=32, metavar="B", help="images a step (default: 32)"
+    )
+    train.add_argument(
+        "--augmentation", default="standard", metavar="NAME", help="ours (default: standard)"
+    )
+    train.add_argument(
+        "--images",
+        type=int,
+        default=512,
+        metavar="N",
+        help="images in a run, and two batches of warm-up (default: 512)",
+    )
+    for command, rounds in ((data, 7), (train, 3)):
         command.add_argument(
-            "--rounds", type=int, default=7, metavar="N", help="runs of each (default: 7)"
+            "--dataset", type=Path, metavar="DIR", help="take its images (default: drawn ones)"
+        )
+        command.add_argument(
+            "--rounds", type=int, default=rounds, metavar="N", help=f"of each (default: {rounds})"
         )
         command.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers")
     arguments = parser.parse_args()
@@ -67,6 +95,48 @@ def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return two summaries for each model: against the others, and with settings changed."""
+    import datasets
+    import transformers
+
+    from hf_lesion.benchmark import data, steps, timing, training
+    from hf_lesion.data.dataset import read_fingerprint
+
+    datasets.disable_progress_bars()
+    transformers.logging.set_verbosity_error()
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.dataset is None:
+            rows = data.write_images(Path(folder), SIZES[0], count=arguments.images)
+        else:
+            read_fingerprint(arguments.dataset)
+            rows = datasets.load_dataset(str(arguments.dataset), split="train")
+            rows = rows.select(range(min(len(rows), arguments.images)))
+        for model in arguments.model:
+            setting = steps.Setting(
+                model,
+                arguments.image_size,
+                arguments.batch_size,
+                max(1, arguments.images // arguments.batch_size),
+                arguments.augmentation,
+            )
+            for what, build in (
+                ("compared", training.candidates),
+                ("settings of ours", training.option_candidates),
+            ):
+                title = f"{model}, {arguments.image_size} px, {what}"
+                seconds = timing.take_turns(
+                    build(rows, setting), rounds=arguments.rounds, title=title
+                )
+                found[title] = timing.summarise(seconds, items=setting.images)
+                print(timing.format_table(title, found[title], unit="images"), end="\n\n")
+    return found
+
+
+MEASURES = {"data": measure_data, "train": measure_train}
+
+
 @one_line_errors
 def main() -> None:
     """Measure, print, record."""
@@ -74,7 +144,7 @@ def main() -> None:
     from hf_lesion.files import write_json
     from hf_lesion.provenance import provenance
 
-    found = measure_data(arguments)
+    found = MEASURES[arguments.command](arguments)
     if arguments.json is not None:
         write_json(arguments.json, {arguments.command: found, "provenance": provenance()})
         print(f"Written: {arguments.json}")

@@ -155,6 +155,10 @@ class LesionTrainingArguments(TrainingArguments):
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave as it is."})
     # A torch dataset of ours, not a table: there are no columns to drop.
     remove_unused_columns: bool = field(default=False, metadata={"help": "Leave as it is."})
+    # Every weight has a part in every answer; looking for others costs time in each step.
+    ddp_find_unused_parameters: bool | None = field(
+        default=False, metadata={"help": "Only for networks with branches that are not taken."}
+    )
     restore_callback_states_from_checkpoint: bool = field(
         default=True, metadata={"help": "Early stopping resumes with its counter."}
     )
