@@ -52,7 +52,8 @@ def load_models(folders: Sequence[Path]) -> tuple[dict[str, "LesionClassifier"],
     """Load every model that can be loaded.
 
     Returns:
-        The classifiers by a name that tells them apart, and one line for each folder left out.
+        The classifiers by a name that tells them apart, best first, and one line for each folder
+        left out.
 
     Raises:
         InputError: If not one model could be loaded.
@@ -71,7 +72,22 @@ def load_models(folders: Sequence[Path]) -> tuple[dict[str, "LesionClassifier"],
             " ".join([*lines, "There is no model to show."])
             + " Train one with scripts/train.py, then pass its folder: --models FOLDER."
         )
-    return models, lines
+    return best_first(models), lines
+
+
+def best_first(models: Mapping[str, "LesionClassifier"]) -> dict[str, "LesionClassifier"]:
+    """Return the models in the order of their measured balanced accuracy, the unmeasured last.
+
+    What was measured on the test split comes before what was measured on validation only.
+    """
+
+    def rank(name: str) -> tuple[int, float]:
+        measure = read_measure(models[name])
+        if measure is None:
+            return len(SPLITS), 0.0
+        return SPLITS.index(measure.split), -measure.balanced_accuracy
+
+    return {name: models[name] for name in sorted(models, key=rank)}
 
 
 def read_measure(classifier: "LesionClassifier") -> Measure | None:

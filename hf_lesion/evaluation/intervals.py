@@ -14,6 +14,7 @@ from hf_lesion.labels import CODES
 
 LEVEL = 0.95
 RESAMPLES = 1000
+PAIRED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
 def bootstrap_intervals(
@@ -59,6 +60,53 @@ def bootstrap_intervals(
     }
 
 
+def paired_differences(
+    first: ArrayLike,
+    second: ArrayLike,
+    references: ArrayLike,
+    lesion_ids: Sequence[str] | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, tuple[float, float, float]]:
+    """Return how much better the second of two models is, on the same images.
+
+    Both are measured on the same resamples, so that what is hard about an image cancels out: the
+    interval is narrower than the two models' own intervals suggest.
+
+    Args:
+        first: (N, 7) probabilities of one model.
+        second: (N, 7) probabilities of the other, of the same images in the same order.
+        references: (N,) class ids.
+        lesion_ids: (N,) lesions; None draws single images.
+        resamples: How often to draw.
+        seed: The same seed gives the same intervals.
+
+    Returns:
+        (difference, lower, upper) of accuracy, balanced_accuracy, macro_f1 and macro_auroc; second
+        minus first, NaN where undefined.
+
+    Raises:
+        InputError: If probabilities or references are malformed.
+    """
+    scores, ids = metrics.check_scores(first, references)
+    others, _ = metrics.check_scores(second, references)
+    lesions = _number_lesions(lesion_ids, len(ids))
+    count = int(lesions.max()) + 1
+    whole = np.arange(len(ids))
+    found: dict[str, list[float]] = {name: [] for name in PAIRED}
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples if count > 1 else 0):
+        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+        rows = np.repeat(whole, drawn[lesions])
+        for name, difference in _differences(scores, others, ids, rows).items():
+            found[name].append(difference)
+    return {
+        name: (difference, *_interval(np.asarray(found[name])))
+        for name, difference in _differences(scores, others, ids, whole).items()
+    }
+
+
 def bootstrap_statistic(
     statistic: Callable[[NDArray[np.int64]], float],
     images: int,
@@ -91,6 +139,27 @@ def bootstrap_statistic(
         drawn = np.bincount(generator.integers(count, size=count), minlength=count)
         values.append(statistic(np.repeat(rows, drawn[lesions])))
     return _interval(np.asarray(values))
+
+
+def _differences(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    rows: NDArray[np.int64],
+) -> dict[str, float]:
+    before, after = (_measure(scores[rows], ids[rows]) for scores in (first, second))
+    return {name: after[name] - before[name] for name in PAIRED}
+
+
+def _measure(scores: NDArray[np.float64], ids: NDArray[np.int64]) -> dict[str, float]:
+    confusion = metrics.confusion_matrix(ids, metrics.predicted_classes(scores, ids))
+    areas = metrics.auroc(scores, ids)
+    return {
+        "accuracy": float(metrics.accuracy(confusion)),
+        "balanced_accuracy": float(metrics.balanced_accuracy(confusion)),
+        "macro_f1": float(metrics.macro_f1(confusion)),
+        "macro_auroc": float(areas[~np.isnan(areas)].mean()),
+    }
 
 
 def _number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import evaluate
 import numpy as np
+import scipy.stats
 import sklearn.metrics
 from datasets import Features, Value
 from datasets import Sequence as FixedSequence
@@ -222,7 +223,7 @@ def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
-    """Return the area under each class's ROC curve, the class against all others.
+    """Return the area under each class's ROC curve against all others: Mann-Whitney's statistic.
 
     Args:
         probabilities: (N, C) values.
@@ -232,11 +233,10 @@ def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64
         (C,) values in [0, 1]; NaN for a class with no reference or with every reference.
     """
     scores, ids = np.asarray(probabilities), np.asarray(references)
-    areas = np.full(scores.shape[1], np.nan)
-    for index in np.unique(ids):
-        if not (ids == index).all():
-            areas[index] = sklearn.metrics.roc_auc_score(ids == index, scores[:, index])
-    return areas
+    is_class = ids[:, None] == np.arange(scores.shape[1])
+    counts = is_class.sum(axis=0)
+    rank_sums = (scipy.stats.rankdata(scores, axis=0) * is_class).sum(axis=0)
+    return _ratio(rank_sums - counts * (counts + 1) / 2, counts * (len(ids) - counts))
 
 
 def average_precision(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:

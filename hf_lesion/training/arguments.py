@@ -1,7 +1,9 @@
 """What a training run can be told: dataclasses for flags, YAML recipes for whole sets of them."""
 
+import importlib.util
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from hf_lesion.models.transforms import Augmentation
 from hf_lesion.training.imbalance import Imbalance
 
 _HELP = "scripts/train.py --help"
+WATCHERS = ("tensorboard", "trackio")
 CHECKPOINT_MINUTES = 10.0
 TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default, there where it is not used
 
@@ -151,6 +154,7 @@ class LesionTrainingArguments(TrainingArguments):
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
+    project: str = field(default="hf_lesion", metadata={"help": "Name of the project in trackio."})
     # True would hide a loss that is no number behind the one before.
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave as it is."})
     # A torch dataset of ours, not a table: there are no columns to drop.
@@ -180,6 +184,7 @@ class LesionTrainingArguments(TrainingArguments):
             # Else processes that were launched together would each train alone, and say nothing.
             self.use_cpu = True
         super().__post_init__()
+        _check_watchers(self.report_to)
         # Pinned memory is for copies to a GPU; without one torch only warns about it.
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
@@ -257,6 +262,17 @@ def read_recipe(file: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise InputError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}.")
     return recipe
+
+
+def _check_watchers(names: Sequence[str]) -> None:
+    missing = [
+        name for name in names if name in WATCHERS and importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(
+            f"--report_to {list_offenders(missing)} needs a package that is not installed: "
+            f"pip install {' '.join(missing)}, or pip install -e '.[watch]'."
+        )
 
 
 def _check(name: str, value: float, least: float, below: float, words: str) -> None:

@@ -1,10 +1,11 @@
-"""What happens beside the Trainer's own steps: epochs for the samples, saving by the clock."""
+"""What happens beside the Trainer's own steps: epochs, saving by the clock, the progress bar."""
 
 import time
 from typing import Any
 
 import torch
 from transformers import (
+    ProgressCallback,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -77,6 +78,25 @@ class ClockCallback(TrainerCallback):
     ) -> None:
         """Start the clock anew, whoever asked for the checkpoint."""
         self.last = time.monotonic()
+
+
+class ImagesBar(ProgressCallback):
+    """The Trainer's own progress bar, counting images rather than steps."""
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,
+    ) -> None:
+        """Open the bar with images as its unit."""
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.training_bar is not None:
+            self.training_bar.unit = " images"
+            self.training_bar.unit_scale = (
+                args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+            )
 
 
 def ask_first_process(answer: bool, device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
+    ProgressCallback,
     Trainer,
     TrainerCallback,
 )
@@ -22,7 +23,7 @@ from hf_lesion.models.build import load_classifier
 from hf_lesion.models.preprocessing import preprocessing_of
 from hf_lesion.models.transforms import build_train_transform, least_side
 from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArguments
-from hf_lesion.training.callbacks import ClockCallback, EpochCallback
+from hf_lesion.training.callbacks import ClockCallback, EpochCallback, ImagesBar
 from hf_lesion.training.ema import EmaCallback
 from hf_lesion.training.imbalance import class_weights, sampling_weights
 from hf_lesion.training.loss import LossFunction, build_loss
@@ -91,6 +92,9 @@ def build_trainer(
         compute_loss_func=ingredients.loss,
         callbacks=ingredients.callbacks,
     )
+    if not arguments.disable_tqdm:
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(ImagesBar)
     if recipe.backbone_lr_factor != 1:
         trainer.optimizer = build_optimizer(trainer, recipe.backbone_lr_factor)
     return trainer

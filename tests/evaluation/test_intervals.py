@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.intervals import bootstrap_intervals, bootstrap_statistic
+from hf_lesion.evaluation.intervals import (
+    bootstrap_intervals,
+    bootstrap_statistic,
+    paired_differences,
+)
 from hf_lesion.labels import CODES
 
 NORMAL_95 = 1.959964
@@ -106,3 +110,42 @@ def test_any_statistic_gets_the_interval_that_the_confusion_matrix_gives():
 
 def test_a_statistic_of_one_lesion_has_no_interval():
     assert np.isnan(bootstrap_statistic(lambda rows: 1.0, 3, ["a", "a", "a"])).all()
+
+
+def test_a_model_does_not_differ_from_itself():
+    references = np.arange(140) % len(CODES)
+    scores = answers(np.arange(140) % 3 > 0, references)
+    found = paired_differences(scores, scores, references, resamples=50)
+    assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"}
+    assert set(found.values()) == {(0.0, 0.0, 0.0)}
+
+
+def test_pairing_cancels_what_both_models_share():
+    """Both are right on half of the images; the second on one image in ten more."""
+    images = 700
+    references = np.arange(images) % len(CODES)
+    draw = np.random.default_rng(0)
+    first = draw.random(images) < 0.5
+    second = first | (draw.random(images) < 0.1)
+    found = paired_differences(
+        answers(first, references), answers(second, references), references, resamples=400
+    )
+    difference, low, high = found["accuracy"]
+    assert difference == pytest.approx(second.mean() - first.mean())
+    assert 0 < low < difference < high
+    # The share of images on which they differ is all that varies.
+    changed = (second & ~first).mean()
+    expected = 2 * NORMAL_95 * math.sqrt(changed * (1 - changed) / images)
+    assert high - low == pytest.approx(expected, rel=0.15)
+    alone = bootstrap_intervals(answers(first, references), references)["accuracy"]
+    assert high - low < 0.7 * width(alone)
+
+
+def test_pairs_of_one_lesion_tell_nothing_of_others():
+    references = np.array([4, 5])
+    scores = answers([True, False], references)
+    found = paired_differences(scores, scores, references, ["a", "a"])
+    difference, low, high = found["accuracy"]
+    assert difference == 0
+    assert math.isnan(low)
+    assert math.isnan(high)

@@ -321,6 +321,19 @@ class TestModels:
         models, lines = load_models([tmp_path / "runs", tmp_path / "runs" / "tiny_cnn"])
         assert (list(models), lines) == (["tiny_cnn", "tiny_resnet"], [])
 
+    def test_the_page_opens_with_the_model_that_was_measured_best(self, tiny_cnn_model, tmp_path):
+        from catalogue import load_models
+
+        measured = {"a": {"test": 0.5}, "b": {"validation": 0.9}, "c": {}, "d": {"test": 0.7}}
+        for name, splits in measured.items():
+            shutil.copytree(tiny_cnn_model, tmp_path / name)
+            report = {
+                split: {"metrics": {"balanced_accuracy": value}} for split, value in splits.items()
+            }
+            (tmp_path / name / "report.json").write_text(json.dumps(report))
+        models, _lines = load_models([tmp_path])
+        assert list(models) == ["d", "a", "b", "c"]
+
     def test_two_models_of_one_name_are_told_apart(self, tiny_cnn_model, tmp_path):
         from catalogue import load_models
 

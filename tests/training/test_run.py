@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import re
@@ -10,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import pipeline
 
 from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.files import without_nan
 from hf_lesion.labels import CODES
-from hf_lesion.training.arguments import build_parser, parse_arguments
+from hf_lesion.training.arguments import LesionTrainingArguments, build_parser, parse_arguments
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.run import read_splits, train
 from hf_lesion.training.stopping import only_run
@@ -247,6 +249,25 @@ def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
     alone = run(tmp_path / "alone", sample_dataset, "--max_steps", "2")
     assert differing(weights_of(taught.output_dir), weights_of(alone.output_dir))
     assert taught.record["recipe"]["teacher"] == str(finished.output_dir)
+
+
+def test_the_bar_counts_images_and_tensorboard_gets_the_scores(sample_dataset, tmp_path):
+    script = [sys.executable, str(ROOT / "scripts" / "train.py")]
+    words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
+    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "3"]
+    words += ["--per_device_train_batch_size", "8", "--report_to", "tensorboard"]
+    logs = os.environ | {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "logs")}
+    done = subprocess.run([*script, *words], capture_output=True, text=True, check=True, env=logs)
+    assert re.search(r"24/24 \[.* images/s\]", done.stderr), done.stderr[-2000:]
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    assert "eval/balanced_accuracy" in events.Tags()["scalars"]
+
+
+def test_a_watcher_that_is_not_installed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"^--report_to trackio needs a package that is not inst"):
+        LesionTrainingArguments(output_dir=str(tmp_path), report_to="trackio")
 
 
 @pytest.mark.parametrize("name", ["resnet50_gpu", "densenet121_gpu"])

@@ -1,0 +1,60 @@
+"""Compare training runs on validation: what each changed, and what that did, with intervals.
+
+    python scripts/compare_runs.py --reference runs/standard --runs runs/strong runs/mixup
+
+The runs must be scored first: scripts/score.py --model RUN --split validation. --json FILE keeps
+the comparison beside others of other reference runs in the file; --markdown FILE writes all that
+the file holds between the two markers of a Markdown file.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from hf_lesion.errors import InputError, one_line_errors
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--reference", type=Path, metavar="DIR", help="the run that the others are compared with")
+    add("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="the other runs")
+    add("--json", type=Path, metavar="FILE", help="keep the comparison here")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables of --json in here")
+    arguments = parser.parse_args()
+    if arguments.reference is None and not (arguments.json and arguments.markdown):
+        raise InputError("Pass --reference DIR and --runs DIR …, or --json and --markdown.")
+    if arguments.markdown and not arguments.json:
+        raise InputError("--markdown shows what --json holds: pass both.")
+    return arguments
+
+
+@one_line_errors
+def main() -> None:
+    """Compare, print, keep, render."""
+    arguments = parse_arguments()
+    from hf_lesion.evaluation import comparison
+    from hf_lesion.files import write_json, write_text
+
+    kept = []
+    if arguments.json is not None and arguments.json.is_file():
+        kept = json.loads(arguments.json.read_text(encoding="utf-8"))
+    if arguments.reference is not None:
+        found = comparison.compare_runs(arguments.reference, arguments.runs)
+        print(comparison.render_comparisons([found]))
+        kept = [old for old in kept if old["reference"] != found["reference"]] + [found]
+        if arguments.json is not None:
+            write_json(arguments.json, kept)
+    if arguments.markdown is not None:
+        text = arguments.markdown.read_text(encoding="utf-8")
+        block = comparison.render_comparisons(kept)
+        new = comparison.put_between_markers(text, block, source=str(arguments.markdown))
+        write_text(arguments.markdown, new)
+        print(f"Written: {arguments.markdown}")
+
+
+if __name__ == "__main__":
+    main()

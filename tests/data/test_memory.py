@@ -1,0 +1,47 @@
+"""A set ten times larger must not need ten times the memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+FEW, MANY = 300, 3000
+# Tables of ids, hashes and measures grow with the images, at kilobytes each; pixels must not.
+MOST_GROWTH = 1.5
+
+
+def peak_memory(script, *words):
+    """Run a script and return the most memory that it held, in MB."""
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPTS / script), *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, said[-2000:]
+    return usage.ru_maxrss / 1024
+
+
+def measure(folder, images):
+    raw, dataset = folder / "raw", folder / "dataset"
+    peak_memory("write_sample.py", "--output", raw, "--images", images)
+    return {
+        "prepare": peak_memory("prepare_data.py", "--source", raw, "--output", dataset),
+        "audit": peak_memory("audit_splits.py", "--dataset", dataset),
+        "explore": peak_memory(
+            "explore_data.py", "--dataset", dataset, "--output", folder / "report"
+        ),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ten_times_the_images_need_little_more_memory(tmp_path):
+    few, many = (measure(tmp_path / str(images), images) for images in (FEW, MANY))
+    print(few, many)  # noqa: T201
+    growth = {name: many[name] / few[name] for name in few}
+    assert max(growth.values()) < MOST_GROWTH, (few, many)
