@@ -139,6 +139,7 @@ def _build_timm(
         raise InputError(
             "--pretrained true and --init_weights exclude each other: pass one of them."
         )
+    _check_size(architecture, image_size, model_args)
     network = _create_timm(architecture, pretrained, model_args)
     if pretrained:
         start_head_at_zero(network)
@@ -160,6 +161,16 @@ def _build_timm(
     # initialisation, without which training from scratch starts crippled.
     model.timm_model.load_state_dict(network.state_dict())
     return model, build_processor(config)
+
+
+def _check_size(architecture: str, image_size: int | None, model_args: dict[str, Any]) -> None:
+    config = timm.get_pretrained_cfg(architecture)
+    own = config.input_size[-1]
+    if config.fixed_input_size and image_size not in (None, own) and "img_size" not in model_args:
+        raise InputError(
+            f"{architecture} takes images of {own} px, got --image_size {image_size}. Leave it "
+            f"out, or build it for that size: --model_args '{{\"img_size\": {image_size}}}'."
+        )
 
 
 def _create_timm(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 from datasets import DatasetDict, load_dataset
+from datasets.exceptions import DatasetGenerationError
 from transformers import BaseImageProcessor, Trainer, set_seed
 
 from hf_lesion.data.dataset import read_fingerprint
@@ -31,6 +33,7 @@ from hf_lesion.training.record import (
 )
 from hf_lesion.training.stopping import (
     StopCallback,
+    full_disk_explained,
     only_run,
     out_of_memory_explained,
     stop_by_signal,
@@ -117,7 +120,14 @@ def read_splits(folder: str) -> DatasetDict:
         InputError: If the folder is none, lacks a split, or its labels differ from ours.
     """
     read_fingerprint(Path(folder))
-    splits = load_dataset(folder)
+    try:
+        splits = load_dataset(folder)
+    except DatasetGenerationError as error:
+        raise InputError(
+            f"{folder} could not be unpacked into {datasets.config.HF_DATASETS_CACHE}: "
+            f"{error.__cause__ or error}. Is the disk full? HF_HOME can name another one; a "
+            "damaged dataset is prepared again with scripts/prepare_data.py."
+        ) from error
     if missing := [split for split in ("train", "validation") if split not in splits]:
         raise InputError(
             f"{folder} has no split {list_offenders(missing)}. "
@@ -190,6 +200,7 @@ def _train(
     with (
         stop_by_signal(stopper, resume),
         out_of_memory_explained(arguments.per_device_train_batch_size),
+        full_disk_explained(output_dir),
     ):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     hours = round((time.monotonic() - start) / 3600, 4)

@@ -11,6 +11,7 @@ from typing import Any
 
 import filelock
 import torch
+from safetensors import SafetensorError
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hf_lesion.errors import InputError, StoppedError
@@ -19,6 +20,8 @@ from hf_lesion.training.callbacks import ask_first_process
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
 LOCK = ".lock"
+# What safetensors and torch.save say of an error of the file system.
+CANNOT_WRITE = ("I/O error", "PytorchStreamWriter", "inline_container")
 
 
 class DivergedError(InputError):
@@ -179,6 +182,28 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
             f"There is not enough memory for {batch_size} images at once. Pass "
             f"--per_device_train_batch_size {half} --gradient_accumulation_steps 2 for the same "
             "effective batch, or a smaller --image_size."
+        ) from error
+
+
+@contextlib.contextmanager
+def full_disk_explained(output_dir: Path) -> Iterator[None]:
+    """Turn what torch and safetensors say when they can't write into one line with the way out.
+
+    Args:
+        output_dir: Where the run writes.
+
+    Raises:
+        InputError: In place of their errors; a plain OSError is left as it is.
+    """
+    try:
+        yield
+    except (SafetensorError, RuntimeError) as error:
+        if not any(word in str(error) for word in CANNOT_WRITE):
+            raise
+        raise InputError(
+            f"A checkpoint could not be written to {output_dir}: is the disk full? Make room, then "
+            "go on with the same line and --resume_from_checkpoint true: the half-written "
+            "checkpoint is skipped."
         ) from error
 
 

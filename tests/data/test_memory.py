@@ -1,6 +1,5 @@
 """A set ten times larger must not need ten times the memory."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +12,23 @@ FEW, MANY = 300, 3000
 MOST_GROWTH = 1.5
 
 
+# A small process starts the script: a child's peak counts what its parent held when it was forked.
+STARTER = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+
+
 def peak_memory(script, *words):
     """Run a script and return the most memory that it held, in MB."""
-    process = subprocess.Popen(
-        [sys.executable, str(SCRIPTS / script), *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+    command = [sys.executable, str(SCRIPTS / script), *map(str, words)]
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", STARTER, *command], capture_output=True, text=True, check=False
     )
-    said = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0, said[-2000:]
-    return usage.ru_maxrss / 1024
+    assert done.returncode == 0, done.stderr[-2000:]
+    return int(done.stdout) / 1024
 
 
 def measure(folder, images):

@@ -219,3 +219,17 @@ def test_other_classes_are_refused_for_prediction_and_relearned_for_training(tmp
     model.save_pretrained(tmp_path)
     relearned, _ = build_model(str(tmp_path))
     check_labels(relearned, "the new one")
+
+
+def test_a_network_of_one_size_says_how_to_have_another():
+    message = (
+        r"^vit_tiny_patch16_224 takes images of 224 px, got --image_size 64\. Leave it out, or .*"
+        r"--model_args '\{\"img_size\": 64\}'\.$"
+    )
+    with pytest.raises(InputError, match=message):
+        build_model("vit_tiny_patch16_224", image_size=64)
+    model, processor = build_model(
+        "vit_tiny_patch16_224", image_size=64, model_args={"img_size": 64}
+    )
+    pixel_values = processor(images=Image.new("RGB", (90, 70)), return_tensors="pt")["pixel_values"]
+    assert model(pixel_values=pixel_values).logits.shape == (1, 7)

@@ -243,6 +243,21 @@ def test_two_runs_do_not_share_a_folder(sample_dataset, tmp_path):
     )
 
 
+def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(sample_dataset, tmp_path):
+    words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
+    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--disable_tqdm", "true"]
+    script = [sys.executable, str(ROOT / "scripts" / "train.py"), *words]
+    read_splits(str(sample_dataset))  # unpacked into the cache while there is room
+    # Files of at most 300 blocks of 1024 bytes, fewer than the weights have.
+    limited = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", *script]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(r"^error: A checkpoint could not be written to .*disk full", done.stderr, re.M)
+    again = [*script, "--resume_from_checkpoint", "true"]
+    subprocess.run(again, capture_output=True, text=True, check=True)
+    assert (tmp_path / "out" / "training.json").is_file()
+
+
 def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
     options = ["--max_steps", "2", "--teacher", str(finished.output_dir)]
     taught = run(tmp_path / "taught", sample_dataset, *options, "--teacher_weight", "1.0")
@@ -262,6 +277,16 @@ def test_the_bar_counts_images_and_tensorboard_gets_the_scores(sample_dataset, t
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
     assert "eval/balanced_accuracy" in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_and_accumulation_work_on_a_cpu_too(precision, sample_dataset, tmp_path):
+    options = [f"--{precision}", "true", "--gradient_accumulation_steps", "2", "--max_steps", "2"]
+    finished = run(tmp_path / "out", sample_dataset, *options)
+    assert finished.record["effective_batch_size"] == 16
+    weights = weights_of(finished.output_dir)
+    assert all(weight.isfinite().all() for weight in weights.values())
+    assert all(weight.dtype != torch.float16 for weight in weights.values())
 
 
 def test_a_watcher_that_is_not_installed_is_named(tmp_path, monkeypatch):
