@@ -112,11 +112,12 @@ def _read_run(folder: Path) -> dict[str, Any]:
                 f"--model {folder} --split {SPLIT} --dataset DIR."
             )
     training = json.loads(file.read_text(encoding="utf-8"))
+    report = read_report(folder)[SPLIT]
     return {
         "name": folder.name,
         "training": training,
-        "settings": _settings(training),
-        "report": read_report(folder)[SPLIT],
+        "settings": {**_settings(training), "views": report["preprocessing"].get("views", 1)},
+        "report": report,
         "predictions": parse_predictions(io.StringIO(table.read_text(encoding="utf-8"))),
     }
 

@@ -35,8 +35,8 @@ from hf_lesion.models.preprocessing import (
     preprocessing_of,
     timm_preprocessing,
 )
+from hf_lesion.models.snapshot import Snapshot, open_snapshot
 from hf_lesion.models.weights import (
-    check_model_in_reach,
     check_weights_in_reach,
     load_weights,
     no_weights,
@@ -164,13 +164,20 @@ def _build_timm(
 
 
 def _check_size(architecture: str, image_size: int | None, model_args: dict[str, Any]) -> None:
-    config = timm.get_pretrained_cfg(architecture)
+    try:
+        config = timm.get_pretrained_cfg(architecture)
+    except RuntimeError as error:  # a weights' tag that timm does not know
+        raise _cannot_build(architecture, model_args, error) from error
     own = config.input_size[-1]
     if config.fixed_input_size and image_size not in (None, own) and "img_size" not in model_args:
         raise InputError(
             f"{architecture} takes images of {own} px, got --image_size {image_size}. Leave it "
             f"out, or build it for that size: --model_args '{{\"img_size\": {image_size}}}'."
         )
+
+
+def _cannot_build(architecture: str, model_args: dict[str, Any], error: Exception) -> InputError:
+    return InputError(f"timm can't build {architecture} with model_args {model_args}: {error}")
 
 
 def _create_timm(
@@ -183,9 +190,7 @@ def _create_timm(
             architecture, pretrained=pretrained, num_classes=len(CODES), **model_args
         )
     except BUILD_ERRORS as error:
-        raise InputError(
-            f"timm can't build {architecture} with model_args {model_args}: {error}"
-        ) from error
+        raise _cannot_build(architecture, model_args, error) from error
     except (OSError, HfHubHTTPError) as error:
         raise no_weights(architecture, type(error).__name__) from error
 
@@ -202,18 +207,22 @@ def load_classifier(
     Raises:
         InputError: If it can't be loaded or has other classes.
     """
-    with _loading(source, revision):
+    return load_snapshot(open_snapshot(source, revision=revision))
+
+
+def load_snapshot(snapshot: Snapshot) -> tuple[PreTrainedModel, BaseImageProcessor]:
+    """Load a saved classifier from its checked folder, as `load_classifier` does.
+
+    Raises:
+        InputError: If it can't be loaded or has other classes.
+    """
+    folder = str(snapshot.folder)
+    with _loading(snapshot.name if snapshot.revision else folder):
         model = AutoModelForImageClassification.from_pretrained(
-            source,
-            revision=revision or "main",
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
+            folder, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )
-        processor = AutoImageProcessor.from_pretrained(
-            source, revision=revision or "main", trust_remote_code=False
-        )
-    check_labels(model, source)
+        processor = AutoImageProcessor.from_pretrained(folder, trust_remote_code=False)
+    check_labels(model, snapshot.name if snapshot.revision else folder)
     return model, processor
 
 
@@ -223,6 +232,7 @@ def _load_model(
     """Load a model to be fine-tuned: seven classes, a fresh head if it had others."""
     if model_args:
         raise InputError(f"{source} brings its own shape: leave model_args out.")
+    source = str(open_snapshot(source).folder)
     with _loading(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
         processor = _squash(source, config, image_size)
@@ -258,10 +268,8 @@ def _squash(source: str, config: PretrainedConfig, image_size: int | None) -> Ba
 
 
 @contextlib.contextmanager
-def _loading(source: str, revision: str | None = None) -> Iterator[None]:
-    """Turn what loading a folder or Hub id can raise into one line for the user."""
-    if not Path(source).is_dir():
-        check_model_in_reach(source, revision)
+def _loading(source: str) -> Iterator[None]:
+    """Turn what loading a model's folder can raise into one line for the user."""
     try:
         yield
     except InputError:

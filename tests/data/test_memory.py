@@ -32,13 +32,15 @@ def peak_memory(script, *words):
 
 
 def measure(folder, images):
-    raw, dataset = folder / "raw", folder / "dataset"
+    raw, dataset, report = folder / "raw", folder / "dataset", folder / "report"
     peak_memory("write_sample.py", "--output", raw, "--images", images)
     return {
         "prepare": peak_memory("prepare_data.py", "--source", raw, "--output", dataset),
-        "audit": peak_memory("audit_splits.py", "--dataset", dataset),
+        "audit": peak_memory(
+            "audit_splits.py", "--dataset", dataset, "--output", report, "--private", report
+        ),
         "explore": peak_memory(
-            "explore_data.py", "--dataset", dataset, "--output", folder / "report"
+            "explore_data.py", "--dataset", dataset, "--output", report, "--private", report
         ),
     }
 
