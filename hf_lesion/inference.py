@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import BaseImageProcessor, PreTrainedModel
-from transformers.utils import cached_file
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.heatmap import Heatmaps, explain
 from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.models.build import load_classifier
+from hf_lesion.models.build import load_snapshot
 from hf_lesion.models.head import find_head, inputs_of
+from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.pixels import load_image
 
 RECORD = "training.json"
@@ -47,6 +47,7 @@ class LesionClassifier:
         name: The folder's name or the Hub id.
         codes: The diagnoses in the order of every array of C values.
         record: What `training.json` beside the weights says; empty if there is none.
+        revision: The commit on the Hub that was loaded; None for a folder.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LesionClassifier:
         *,
         name: str,
         record: dict[str, Any] | None = None,
+        revision: str | None = None,
     ):
         # Frozen weights: an explanation then leaves no gradients behind.
         self.model = model.eval().requires_grad_(False)
@@ -63,6 +65,7 @@ class LesionClassifier:
         self.name = name
         self.codes = CODES
         self.record = record or {}
+        self.revision = revision
         self._lock = threading.Lock()
 
     @classmethod
@@ -76,18 +79,24 @@ class LesionClassifier:
         """Load a classifier from a folder or the Hub.
 
         Args:
-            source: Folder that `scripts/train.py` saved, or a Hub id.
+            source: Folder that `scripts/train.py` saved, or a Hub id, also as "owner/name@v1".
             revision: Branch, tag or commit on the Hub.
             device: Where to compute; None takes a GPU if there is one.
 
         Raises:
-            InputError: If it can't be loaded or does not have the seven diagnoses in our order.
+            InputError: If it can't be loaded, is damaged by its SHA256SUMS, or does not have the
+                seven diagnoses in our order.
         """
-        model, processor = load_classifier(str(source), revision=revision)
+        snapshot = open_snapshot(str(source), revision=revision)
+        model, processor = load_snapshot(snapshot)
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        folder = Path(source)
-        name = folder.resolve().name if folder.is_dir() else str(source)
-        return cls(model, processor, name=name, record=read_record(str(source), revision=revision))
+        return cls(
+            model,
+            processor,
+            name=snapshot.name,
+            record=read_record(snapshot.folder),
+            revision=snapshot.revision,
+        )
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -183,8 +192,8 @@ def class_id(target: int | str) -> int:
     )
 
 
-def read_record(source: str, *, revision: str | None = None) -> dict[str, Any]:
-    """Return the training record beside a model's weights, in a folder or on the Hub.
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the training record beside a model's weights.
 
     Returns:
         What `training.json` says; empty if there is none.
@@ -192,16 +201,10 @@ def read_record(source: str, *, revision: str | None = None) -> dict[str, Any]:
     Raises:
         InputError: If it is no JSON.
     """
-    file = cached_file(
-        source,
-        RECORD,
-        revision=revision,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    if file is None:
+    file = folder / RECORD
+    if not file.is_file():
         return {}
     try:
-        return json.loads(Path(file).read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file} is not JSON: {error}. Train the model again.") from error

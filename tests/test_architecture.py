@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"errors", "files", "pixels", "provenance"}
+BASE = {"errors", "files", "manifest", "pixels", "provenance"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "manifest": {"errors", "files"},
     "pixels": {"errors"},
     "provenance": set(),
     "labels": set(),

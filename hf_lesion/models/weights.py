@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from hf_lesion.errors import InputError, list_offenders
 
 SECONDS = 5
-CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
 
@@ -41,34 +40,14 @@ def check_weights_in_reach(architecture: str) -> None:
         raise no_weights(architecture, trouble)
 
 
-def check_model_in_reach(source: str, revision: str | None = None) -> None:
-    """Raise InputError if this is no Hub id, or one that can't be had now.
-
-    Args:
-        source: What is no folder, and so should be a Hub id: "owner/name".
-        revision: Branch, tag or commit.
-    """
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
-        raise InputError(
-            f"There is no model folder {source}. Pass a folder that scripts/train.py saved, or a "
-            "Hub id such as owner/name."
-        )
-    if trouble := hub_trouble(source, CONFIG, revision=revision):
-        raise InputError(
-            f"The model {source} could not be fetched from the Hub ({trouble}), and there is no "
-            "folder of that name. Pass the folder of a local copy."
-        )
-
-
-def hub_trouble(repo_id: str, filename: str, *, revision: str | None = None) -> str | None:
+def hub_trouble(repo_id: str, filename: str) -> str | None:
     """Return why a file can't be had, or None if it is in the cache or the Hub answers.
 
     Args:
         repo_id: A model's Hub id.
         filename: The file that is needed.
-        revision: Branch, tag or commit.
     """
-    if isinstance(try_to_load_from_cache(repo_id, filename, revision=revision), str):
+    if isinstance(try_to_load_from_cache(repo_id, filename), str):
         return None
     try:
         get_session().head(constants.ENDPOINT, timeout=SECONDS)

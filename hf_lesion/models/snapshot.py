@@ -1,0 +1,172 @@
+"""A saved model as a checked folder: given as one, or fetched from the Hub at one commit.
+
+A model is loaded from the folder only, never file by file over the network: its parts are then of
+one commit, can be compared with SHA256SUMS, and are there when the Hub is not.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import httpx
+
+from hf_lesion.errors import InputError
+from hf_lesion.manifest import MANIFEST, DamageError, check_manifest, read_manifest
+
+CONFIG = "config.json"
+SECONDS = 5
+# What loading reads: no code, no charts, and no weights but safetensors.
+SUFFIXES = (".json", ".safetensors")
+PATTERNS = (*(f"*{suffix}" for suffix in SUFFIXES), MANIFEST)
+COMMIT = re.compile(r"[0-9a-f]{40}")
+TROUBLE = (OSError, HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A model's files at one moment.
+
+    Attributes:
+        folder: Where they lie; whole and undamaged where there is a SHA256SUMS to tell.
+        name: The folder's name, or the Hub id.
+        revision: The commit on the Hub; None for a folder.
+    """
+
+    folder: Path
+    name: str
+    revision: str | None = None
+
+
+def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
+    """Return a model's folder, fetched from the Hub if it is not one, and checked.
+
+    Args:
+        source: A folder, a Hub id ("owner/name"), or one with a revision ("owner/name@v1").
+        revision: Branch, tag or commit on the Hub; None takes that of `source`, or the newest.
+
+    Raises:
+        InputError: If there is no such folder or model, it can't be had now, or its files are not
+            those of its SHA256SUMS.
+    """
+    if Path(source).is_dir():
+        check_manifest(Path(source), suffixes=SUFFIXES)
+        return Snapshot(Path(source), Path(source).resolve().name)
+    repo_id, revision = split_revision(source, revision)
+    folder = _fetch(repo_id, revision)
+    try:
+        check_manifest(folder, suffixes=SUFFIXES)
+    except DamageError as error:
+        raise _forget(folder, repo_id, error) from error
+    return Snapshot(folder, repo_id, folder.name)
+
+
+def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
+    """Return a Hub id and its revision, which may stand behind an @.
+
+    Raises:
+        InputError: If this is no Hub id, or two revisions are given.
+    """
+    repo_id, _, pinned = source.partition("@")
+    if source.startswith((".", "/", "~")) or repo_id.count("/") != 1:
+        raise InputError(
+            f"There is no model folder {source}. Pass a folder that scripts/train.py saved, or a "
+            "Hub id such as owner/name."
+        )
+    if pinned and revision and pinned != revision:
+        raise InputError(f"{source} names a revision, and another one is given: {revision}.")
+    return repo_id, revision or pinned or None
+
+
+def _fetch(repo_id: str, revision: str | None) -> Path:
+    """Return the folder of the Hub's cache that holds the model, downloading what is missing."""
+    cached = _cached(repo_id, revision) if COMMIT.fullmatch(revision or "") else None
+    # A commit never changes: a whole copy of it, that can be checked, needs no question.
+    if cached is not None and (cached / MANIFEST).is_file():
+        return cached
+    if trouble := _trouble(repo_id, revision):
+        if folder := _cached(repo_id, revision):
+            return folder
+        raise InputError(
+            f"The model {repo_id} could not be fetched from the Hub ({trouble}), and there is no "
+            "folder of that name. Pass the folder of a local copy."
+        )
+    try:
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(PATTERNS)))
+    except TROUBLE as error:
+        raise InputError(
+            f"The model {repo_id} could not be fetched whole from the Hub ({_name(error)}). Run "
+            "it again: what was fetched is kept."
+        ) from error
+
+
+def _cached(repo_id: str, revision: str | None) -> Path | None:
+    try:
+        folder = snapshot_download(
+            repo_id, revision=revision, allow_patterns=list(PATTERNS), local_files_only=True
+        )
+    except LocalEntryNotFoundError:
+        return None
+    return Path(folder) if _is_whole(Path(folder)) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether nothing is missing; `pipeline()` fetches files one by one, and may be cut."""
+    if (folder / MANIFEST).is_file():
+        names = [name for name in read_manifest(folder) if Path(name).suffix in SUFFIXES]
+        return all((folder / name).is_file() for name in names)
+    return (folder / CONFIG).is_file() and any(folder.glob("*.safetensors"))
+
+
+def _trouble(repo_id: str, revision: str | None) -> str | None:
+    """Return why the Hub can't be used now, or None; asked once, and not for long.
+
+    huggingface_hub alone tries again and again for most of a minute.
+    """
+    try:
+        HfApi().model_info(repo_id, revision=revision, timeout=SECONDS)
+    except GatedRepoError as error:
+        raise InputError(
+            f"The model {repo_id} asks for consent first: give it on its page on the Hub."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"There is no model {repo_id} on the Hub, or it is private and you are not logged in: "
+            "run `hf auth login`, or set HF_TOKEN."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise InputError(f"The model {repo_id} has no revision {revision}.") from error
+    except HFValidationError as error:
+        raise InputError(f"{repo_id} is no Hub id such as owner/name: {error}") from error
+    except TROUBLE as error:
+        return _name(error)
+    return None
+
+
+def _forget(folder: Path, repo_id: str, error: DamageError) -> InputError:
+    """Remove what is damaged from the cache, so that it is fetched anew, and return the error."""
+    for name in error.files:
+        file = folder / name
+        if file.is_file():
+            file.resolve().unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+    text = str(error).partition(". Fetch it again")[0].replace(str(folder), repo_id)
+    return InputError(
+        f"{text}. It is refused. What is damaged was removed from the cache: run it again to fetch "
+        "that anew."
+    )
+
+
+def _name(error: Exception) -> str:
+    if isinstance(error, HfHubHTTPError):
+        return f"HTTP {error.response.status_code}"
+    return type(error).__name__

@@ -1,0 +1,82 @@
+"""A Hub on loopback, and processes that know no other."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import threading
+
+import pytest
+from hub.local_hub import LocalHub
+from huggingface_hub import close_session, constants
+
+
+@pytest.fixture
+def hub():
+    with LocalHub() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.released.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def near(hub, monkeypatch, tmp_path):
+    """Turn this process's client to the local Hub, for what needs no process of its own."""
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", "hf_me")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    close_session()
+    yield hub
+    close_session()
+
+
+@pytest.fixture
+def outside(hub, tmp_path):
+    """Return the environment of a process whose Hub is the local one, with an empty cache."""
+    forbidden = {"HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTP_PROXY", "http_proxy"}
+    return {
+        **{name: value for name, value in os.environ.items() if name not in forbidden},
+        "HF_ENDPOINT": hub.url,
+        "HF_TOKEN": "hf_me",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(tmp_path / "hf_home"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+@pytest.fixture
+def run(outside):
+    """Return a function that runs a program in that environment: its finished process."""
+
+    def run_there(*words, python=sys.executable, timeout=300, **environment):
+        return subprocess.run(
+            [str(python), *map(str, words)],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            env={**outside, **environment},
+        )
+
+    return run_there
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory):
+    """A virtual environment that borrows this one's packages, but for the editable hf_lesion."""
+    folder = tmp_path_factory.mktemp("stranger") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin" / "python"

@@ -1,0 +1,147 @@
+"""Models from a Hub over HTTP: whole and checked, or refused; kept for when the Hub is gone."""
+
+import json
+import time
+
+import pytest
+from hub import local_hub
+
+from hf_lesion.errors import InputError
+from hf_lesion.manifest import write_manifest
+from hf_lesion.models.snapshot import open_snapshot
+
+MODEL = "me/model"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What looks like a model; nothing here loads it."""
+    folder = tmp_path / "published"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"mean": 0.5}))
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 2000)
+    (folder / "code.py").write_text("raise SystemExit")
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    write_manifest(folder)
+    return folder
+
+
+@pytest.fixture
+def first(near, folder):
+    return near.offer(MODEL, folder)
+
+
+def same(snapshot, folder):
+    names = ("config.json", "model.safetensors")
+    return all((snapshot.folder / n).read_bytes() == (folder / n).read_bytes() for n in names)
+
+
+def test_what_loading_needs_is_fetched_and_the_commit_is_known(near, folder, first):
+    snapshot = open_snapshot(MODEL)
+    assert same(snapshot, folder)
+    assert (snapshot.name, snapshot.revision) == (MODEL, first)
+    assert not (snapshot.folder / "code.py").exists()
+
+
+def test_a_pinned_commit_is_honoured_and_asks_nobody_once_it_is_here(near, folder, first):
+    (folder / "config.json").write_text(json.dumps({"mean": 0.6}))
+    write_manifest(folder)
+    second = near.offer(MODEL, folder)
+    assert json.loads((open_snapshot(MODEL).folder / "config.json").read_text())["mean"] == 0.6
+    for pinned in (f"{MODEL}@{first}", f"{MODEL}@{first}"):
+        snapshot = open_snapshot(pinned)
+        assert snapshot.revision == first != second
+        assert json.loads((snapshot.folder / "config.json").read_text())["mean"] == 0.5
+    near.heal()
+    open_snapshot(MODEL, revision=first)
+    assert near.asked == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [local_hub.answer(503), local_hub.answer(429), local_hub.answer(500), local_hub.hang_up()],
+)
+def test_a_cached_copy_does_when_the_hub_does_not(near, folder, first, fault):
+    open_snapshot(MODEL)
+    near.spoil("GET|HEAD", "", fault, times=99)
+    start = time.monotonic()
+    assert same(open_snapshot(MODEL), folder)
+    assert time.monotonic() - start < 2
+
+
+def test_without_a_copy_an_absent_hub_is_one_line_at_once(near, first):
+    near.spoil("GET|HEAD", "", local_hub.answer(503), times=99)
+    start = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        open_snapshot(MODEL)
+    assert time.monotonic() - start < 2
+    assert str(caught.value) == (
+        "The model me/model could not be fetched from the Hub (HTTP 503), and there is no folder "
+        "of that name. Pass the folder of a local copy."
+    )
+
+
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypatch):
+    monkeypatch.setattr("hf_lesion.models.snapshot.SECONDS", 0.3)
+    near.spoil("GET|HEAD", "", local_hub.wait(5), times=99)
+    start = time.monotonic()
+    with pytest.raises(InputError, match=r"from the Hub \(ReadTimeout\)"):
+        open_snapshot(MODEL)
+    assert time.monotonic() - start < 2
+
+
+def test_a_download_that_is_cut_goes_on_where_it_stopped(near, folder, first):
+    near.spoil("GET", "resolve/.*safetensors", local_hub.cut(0.5))
+    assert same(open_snapshot(MODEL), folder)
+    assert sum("GET /me/model/resolve" in line and "safetensors" in line for line in near.asked) > 1
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_wrong_bytes_are_refused_and_fetched_anew(near, folder, first, name):
+    near.spoil("GET", f"resolve/.*{name}", local_hub.flip())
+    with pytest.raises(InputError) as caught:
+        open_snapshot(MODEL)
+    assert str(caught.value) == (
+        f"me/model is not what its SHA256SUMS says: {name} is different. It is refused. What is "
+        "damaged was removed from the cache: run it again to fetch that anew."
+    )
+    assert same(open_snapshot(MODEL), folder)
+
+
+def test_a_copy_that_was_tampered_with_is_refused_without_a_network_too(near, folder, first):
+    weights = open_snapshot(MODEL).folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    near.spoil("GET|HEAD", "", local_hub.answer(503), times=99)
+    with pytest.raises(InputError, match=r"model\.safetensors is different\. It is refused"):
+        open_snapshot(MODEL)
+    with pytest.raises(InputError, match=r"could not be fetched from the Hub \(HTTP 503\)"):
+        open_snapshot(MODEL)
+    near.heal()
+    assert same(open_snapshot(MODEL), folder)
+
+
+def test_a_half_fetched_commit_is_completed(near, folder, first):
+    (open_snapshot(MODEL).folder / "model.safetensors").unlink()
+    assert same(open_snapshot(MODEL, revision=first), folder)
+
+
+@pytest.mark.parametrize(
+    ("token", "private", "source", "text"),
+    [
+        ("hf_me", False, "me/none", "There is no model me/none on the Hub, or it is private"),
+        ("hf_other", True, MODEL, "There is no model me/model on the Hub, or it is private"),
+        ("", True, MODEL, "and you are not logged in: run `hf auth login`, or set HF_TOKEN"),
+        ("hf_me", True, f"{MODEL}@v9", "The model me/model has no revision v9"),
+        ("hf_me", True, "me/a--b", "me/a--b is no Hub id such as owner/name"),
+    ],
+)
+def test_what_cannot_be_had_is_said(near, folder, monkeypatch, token, private, source, text):
+    near.offer(MODEL, folder, private=private)
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(InputError, match=text):
+        open_snapshot(source)
+
+
+def test_a_private_model_is_fetched_by_its_owner(near, folder):
+    near.offer(MODEL, folder, private=True)
+    assert same(open_snapshot(MODEL), folder)

@@ -1,0 +1,47 @@
+"""What is given as a folder or on the Hub; how the latter is fetched stands in tests/hub."""
+
+import json
+
+import pytest
+
+from hf_lesion.errors import InputError
+from hf_lesion.manifest import write_manifest
+from hf_lesion.models.snapshot import open_snapshot, split_revision
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path):
+    snapshot = open_snapshot(str(tmp_path))
+    assert (snapshot.folder, snapshot.name, snapshot.revision) == (tmp_path, tmp_path.name, None)
+
+
+def test_a_damaged_folder_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"mean": 0.5}))
+    write_manifest(tmp_path)
+    open_snapshot(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps({"mean": 0.6}))
+    with pytest.raises(InputError, match=r"says: config\.json is different\. Fetch it again"):
+        open_snapshot(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("source", "revision", "expected"),
+    [
+        ("me/a", None, ("me/a", None)),
+        ("me/a@v1", None, ("me/a", "v1")),
+        ("me/a", "v1", ("me/a", "v1")),
+        ("me/a@v1", "v1", ("me/a", "v1")),
+    ],
+)
+def test_a_revision_may_stand_behind_an_at(source, revision, expected):
+    assert split_revision(source, revision) == expected
+
+
+def test_two_revisions_are_one_too_many():
+    with pytest.raises(InputError, match="me/a@v1 names a revision, and another one is given: v2"):
+        split_revision("me/a@v1", "v2")
+
+
+@pytest.mark.parametrize("source", ["./runs/none", "/runs/none", "none", "a/b/c", "~/none"])
+def test_what_is_neither_is_refused(source):
+    with pytest.raises(InputError, match=r"There is no model folder .* such as owner/name"):
+        open_snapshot(source)
