@@ -1,0 +1,133 @@
+"""What happens to images outside a study: compression, blur, other light, hair, another framing.
+
+Severities are fixed beforehand and mild to middling: what a phone, a messenger or a hurried hand
+does to a dermoscopic image (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness
+to Common Corruptions and Perturbations", ICLR 2019, with the changes that occur in dermoscopy).
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter
+
+from hf_lesion.errors import InputError
+from hf_lesion.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
+
+JPEG_QUALITY = 30
+BLUR = 1.5  # standard deviation in units of 1/150 of the shorter side, as overlays count
+UNITS = 150.0
+DARKER, BRIGHTER = 0.7, 1.3
+WARM = (1.12, 1.0, 0.88)  # factors of red, green and blue
+COOL = (0.88, 1.0, 1.12)
+PALER = 0.6  # of the saturation
+ANGLE = 30.0  # degrees
+HAIRS = 20
+
+Change = Callable[[Image.Image, np.random.Generator], Image.Image]
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One change of an image.
+
+    Attributes:
+        label: What a reader is told.
+        change: From an RGB image and a random stream to the changed image.
+        whole_frames_only: Whether it leaves square images, which are crops already, as they are.
+    """
+
+    label: str
+    change: Change
+    whole_frames_only: bool = False
+
+
+def distort(image: Image.Image, name: str, *, seed: int = 0) -> Image.Image:
+    """Return an RGB image as one of `DISTORTIONS` leaves it; the same seed, the same result.
+
+    Raises:
+        InputError: If the name is unknown.
+    """
+    if name not in DISTORTIONS:
+        raise InputError(f"Unknown distortion {name!r}: expected {', '.join(DISTORTIONS)}.")
+    return DISTORTIONS[name].change(image, np.random.default_rng(seed))
+
+
+def recompress(image: Image.Image, quality: int) -> Image.Image:
+    """Return an RGB image after a pass through JPEG at a quality from 1 to 95."""
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(stream.getvalue())).convert("RGB")
+
+
+def crop_to(image: Image.Image, ratio: float) -> Image.Image:
+    """Return the largest part around the centre whose width is `ratio` times its height."""
+    width = min(image.width, round(image.height * ratio))
+    height = min(image.height, round(image.width / ratio))
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def _blur(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    return image.filter(ImageFilter.GaussianBlur(BLUR * min(image.size) / UNITS))
+
+
+def _halve(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    small = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
+    return small.resize(image.size, Image.Resampling.BICUBIC)
+
+
+def _brighten(factor: float) -> Change:
+    return lambda image, _: ImageEnhance.Brightness(image).enhance(factor)
+
+
+def _tint(factors: tuple[float, float, float]) -> Change:
+    def change(image: Image.Image, _: np.random.Generator) -> Image.Image:
+        values = np.asarray(image, np.float32) * np.array(factors, np.float32)
+        return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8))
+
+    return change
+
+
+def _pale(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    return ImageEnhance.Color(image).enhance(PALER)
+
+
+def _turn(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    """Turn about the centre; what comes in at the corners is the mirrored image."""
+    margin = max(image.size) // 2
+    sides = ((margin, margin), (margin, margin), (0, 0))
+    # "symmetric" also where the margin is wider than the image.
+    wide = Image.fromarray(np.pad(np.asarray(image), sides, mode="symmetric"))
+    turned = wide.rotate(ANGLE, Image.Resampling.BICUBIC)
+    return turned.crop((margin, margin, margin + image.width, margin + image.height))
+
+
+def _quarter(image: Image.Image, _: np.random.Generator) -> Image.Image:
+    return image.transpose(Image.Transpose.ROTATE_90)
+
+
+DISTORTIONS: dict[str, Distortion] = {
+    "jpeg": Distortion(
+        f"JPEG quality {JPEG_QUALITY}", lambda image, _: recompress(image, JPEG_QUALITY)
+    ),
+    "blur": Distortion(f"blur, {BLUR:g}/150 of the shorter side", _blur),
+    "low_resolution": Distortion("half the resolution", _halve),
+    "darker": Distortion(f"brightness × {DARKER:g}", _brighten(DARKER)),
+    "brighter": Distortion(f"brightness × {BRIGHTER:g}", _brighten(BRIGHTER)),
+    "warm": Distortion(f"colour: red × {WARM[0]:g}, blue × {WARM[2]:g}", _tint(WARM)),
+    "cool": Distortion(f"colour: red × {COOL[0]:g}, blue × {COOL[2]:g}", _tint(COOL)),
+    "pale": Distortion(f"saturation × {PALER:g}", _pale),
+    "quarter_turn": Distortion("rotation by 90°", _quarter),
+    "turn": Distortion(f"rotation by {ANGLE:g}°, mirrored corners", _turn),
+    "hair": Distortion(f"{HAIRS} drawn hairs", lambda i, rng: draw_hair(i, rng, count=HAIRS)),
+    "ruler": Distortion("a drawn ruler", draw_ruler),
+    "ink": Distortion("a drawn pen mark", draw_ink),
+    "vignette": Distortion("drawn dark corners", draw_vignette),
+    "centre_crop": Distortion(
+        "centre crop instead of the whole frame",
+        lambda image, _: crop_to(image, 1.0),
+        whole_frames_only=True,
+    ),
+}

@@ -1,0 +1,226 @@
+"""How a model's scores change when its images do, with the worst case beside the mean."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation import intervals, metrics
+from hf_lesion.evaluation.distortions import DISTORTIONS, distort
+from hf_lesion.evaluation.predictions import Predictions, take
+from hf_lesion.evaluation.scoring import EvaluationSet, take_images
+from hf_lesion.files import write_json
+from hf_lesion.labels import CODES
+from hf_lesion.provenance import provenance
+
+RECORD = "robustness.json"
+SCHEMA_VERSION = 1
+SEED = 0
+SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
+
+Predict = Callable[[EvaluationSet], Predictions]
+
+
+def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
+    """Return `limit` images at random, by a fixed seed and in their order; all for None.
+
+    Raises:
+        InputError: If the limit is below 1.
+    """
+    if limit is None:
+        return images
+    if limit < 1:
+        raise InputError(f"Expected --limit of at least 1, got {limit}.")
+    total = len(images.image_ids)
+    rows = np.random.default_rng(SEED).permutation(total)[: min(limit, total)]
+    return take_images(images, sorted(rows.tolist()))
+
+
+def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
+    """Return the images as one of `DISTORTIONS` leaves them, each from a stream of its own."""
+
+    def load(index: int) -> Image.Image:
+        return distort(images.load(index), name, seed=index)
+
+    return replace(images, name=name, load=load)
+
+
+def measure(
+    predict: Predict,
+    images: EvaluationSet,
+    names: Sequence[str] = tuple(DISTORTIONS),
+    *,
+    resamples: int = intervals.RESAMPLES,
+) -> dict[str, Any]:
+    """Return a model's scores on images as they are and under each distortion.
+
+    Args:
+        predict: Gives a model's answers to an evaluation set.
+        images: N images.
+        names: Of `DISTORTIONS`.
+        resamples: How often the bootstrap draws.
+
+    Returns:
+        `images`, `unchanged` (scores), `distortions` (name → scores, `label`, `images`, and against
+        the same images unchanged `difference` in balanced accuracy and `agreement`), `worst` (the
+        name with the lowest balanced accuracy on all images) and `always_right`: an image counts as
+        right only if it is answered rightly unchanged and under every distortion.
+
+    Raises:
+        InputError: If a name is unknown or an image can't be read.
+    """
+    before = predict(images)
+    right = _right(before)
+    found: dict[str, Any] = {}
+    whole = np.asarray([_is_whole(images.load(row)) for row in range(len(images.image_ids))])
+    for name in names:
+        if name not in DISTORTIONS:
+            raise InputError(f"Unknown distortion {name!r}: expected {', '.join(DISTORTIONS)}.")
+        rows = np.flatnonzero(whole | (not DISTORTIONS[name].whole_frames_only))
+        if not len(rows):
+            continue
+        after = predict(changed_by(take_images(images, rows.tolist()), name))
+        found[name] = _compare(name, take(before, rows), after, resamples=resamples)
+        right[rows] &= _right(after)
+    complete = [name for name, scores in found.items() if scores["images"] == len(right)]
+    return {
+        "images": len(right),
+        "unchanged": _score(before, resamples),
+        "distortions": found,
+        "worst": min(complete, key=lambda name: _balanced(found[name]), default=None),
+        "always_right": _score_always(right, before, resamples),
+    }
+
+
+def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
+    """Return what `robustness.json` keeps of one evaluation set."""
+    method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": SEED}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **found,
+        "method": method,
+        "data": data,
+        "model": model,
+        "provenance": provenance(),
+    }
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> Path:
+    """Write `robustness.json` into a model's folder."""
+    write_json(folder / RECORD, record)
+    return folder / RECORD
+
+
+def render_table(record: dict[str, Any]) -> str:
+    """Return the scores as a Markdown table, the lowest balanced accuracy first."""
+    rows = [
+        "| images | balanced accuracy | difference | melanoma sensitivity | same answer |",
+        "| --- | --- | --- | --- | --- |",
+        f"| unchanged | {_cell(record['unchanged'], 'balanced_accuracy')} | | "
+        f"{_cell(record['unchanged'], 'sensitivity_mel')} | |",
+    ]
+    ordered = sorted(record["distortions"].items(), key=lambda entry: _balanced(entry[1]))
+    for name, scores in ordered:
+        change, low, high = scores["difference"]
+        label = scores["label"] if name != record["worst"] else f"**{scores['label']}**"
+        if scores["images"] != record["images"]:
+            label += f" ({scores['images']:,} images)"
+        rows.append(
+            f"| {label} | {_cell(scores, 'balanced_accuracy')} | {_signed(change)}"
+            f"{_bounds(low, high, signed=True)} | {_cell(scores, 'sensitivity_mel')} | "
+            f"{scores['agreement']:.1%} |"
+        )
+    worst = record["always_right"]
+    rows.append(f"| right under every one | {_cell(worst, 'balanced_accuracy')} | | | |")
+    return "\n".join(rows)
+
+
+def _compare(
+    name: str, before: Predictions, after: Predictions, *, resamples: int
+) -> dict[str, Any]:
+    answers = [each.probabilities.argmax(axis=1) for each in (before, after)]
+    return {
+        "label": DISTORTIONS[name].label,
+        "images": len(before.image_ids),
+        **_score(after, resamples),
+        "difference": list(_difference(before, after, resamples)),
+        "agreement": float((answers[0] == answers[1]).mean()),
+    }
+
+
+def _difference(
+    before: Predictions, after: Predictions, resamples: int
+) -> tuple[float, float, float]:
+    """Return by how much balanced accuracy rises from `before` to `after`, with its interval."""
+    ids = before.references
+    cells = [_cells(each) for each in (before, after)]
+
+    def rise(rows: NDArray[np.int64]) -> float:
+        first, second = (
+            metrics.balanced_accuracy(metrics.confusion_matrix(ids[rows], answers[rows]))
+            for answers in cells
+        )
+        return float(second - first)
+
+    bounds = intervals.bootstrap_statistic(
+        rise, len(ids), before.lesion_ids, resamples=resamples, seed=SEED
+    )
+    return rise(np.arange(len(ids))), *bounds
+
+
+def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
+    found = metrics.compute_metrics(predictions.probabilities, predictions.references)
+    bounds = intervals.bootstrap_intervals(
+        predictions.probabilities,
+        predictions.references,
+        predictions.lesion_ids,
+        resamples=resamples,
+        seed=SEED,
+    )
+    return {
+        "metrics": {name: found[name] for name in SHOWN},
+        "intervals": {name: list(bounds[name]) for name in SHOWN},
+    }
+
+
+def _score_always(right: NDArray[np.bool_], before: Predictions, resamples: int) -> dict[str, Any]:
+    """Return the scores of answers that are right only where every answer was."""
+    wrong = (before.references + 1) % len(CODES)
+    answers = np.eye(len(CODES))[np.where(right, before.references, wrong)]
+    return _score(replace(before, probabilities=answers), resamples)
+
+
+def _right(predictions: Predictions) -> NDArray[np.bool_]:
+    return _cells(predictions) == predictions.references
+
+
+def _cells(predictions: Predictions) -> NDArray[np.int64]:
+    return metrics.predicted_classes(predictions.probabilities, predictions.references)
+
+
+def _is_whole(image: Image.Image) -> bool:
+    return image.width != image.height
+
+
+def _balanced(scores: dict[str, Any]) -> float:
+    return float(scores["metrics"]["balanced_accuracy"])
+
+
+def _cell(scores: dict[str, Any], name: str) -> str:
+    value, (low, high) = scores["metrics"][name], scores["intervals"][name]
+    return "–" if value is None else f"{value:.3f}{_bounds(low, high)}"
+
+
+def _bounds(low: float | None, high: float | None, *, signed: bool = False) -> str:
+    if low is None or high is None or np.isnan(low):
+        return ""
+    return f" [{_signed(low)}, {_signed(high)}]" if signed else f" [{low:.3f}, {high:.3f}]"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}"
