@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import BaseImageProcessor, PreTrainedModel
 
+from hf_lesion.decision import GATE, Gate, Verdict, judge, read_gate
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import Heatmaps, explain
+from hf_lesion.explain.heatmap import GRADCAM, RANKS, Heatmaps, Target, explain, explain_classes
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_snapshot
-from hf_lesion.models.head import find_head, inputs_of
+from hf_lesion.models.taps import head_name, look
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.pixels import load_image
 
@@ -26,18 +27,35 @@ RECORD = "training.json"
 
 @dataclass(frozen=True)
 class Explanation:
-    """Heatmaps and the probabilities of the same forward pass.
+    """Heatmaps and the probabilities of the same forward pass; "…" is N, or N and K classes.
 
     Attributes:
-        heatmaps: (N, H, W) float32 in [0, 1] over the whole frame of each image, each stretched to
-            its own range; all zero where no place stands out for the class.
-        targets: (N,) the class ids that were explained.
+        heatmaps: (…, H, W) float32 in [0, 1] over the whole frame of each image, each stretched to
+            its own range; all zero where it is flat.
+        targets: (…) the class ids that were explained.
         probabilities: (N, C) float32.
+        lows: (…) what 0 stands for, in the method's own units.
+        highs: (…) what 1 stands for.
+        method: Of `explain.methods.METHODS`.
     """
 
     heatmaps: NDArray[np.float32]
     targets: NDArray[np.int64]
     probabilities: NDArray[np.float32]
+    lows: NDArray[np.float32]
+    highs: NDArray[np.float32]
+    method: str = GRADCAM
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """(…) whether no place stands out: the layer holds no evidence for this class."""
+        return ~self.heatmaps.any(axis=(-2, -1))
+
+    @property
+    def raw(self) -> NDArray[np.float32]:
+        """(…, H, W) the maps on their raw scale, where those of one model compare."""
+        lows, highs = self.lows[..., None, None], self.highs[..., None, None]
+        return lows + self.heatmaps * (highs - lows)
 
 
 class LesionClassifier:
@@ -48,6 +66,7 @@ class LesionClassifier:
         codes: The diagnoses in the order of every array of C values.
         record: What `training.json` beside the weights says; empty if there is none.
         revision: The commit on the Hub that was loaded; None for a folder.
+        gate: What tells strange images and unsure answers; None if the model came without one.
     """
 
     def __init__(
@@ -58,6 +77,7 @@ class LesionClassifier:
         name: str,
         record: dict[str, Any] | None = None,
         revision: str | None = None,
+        gate: Gate | None = None,
     ):
         # Frozen weights: an explanation then leaves no gradients behind.
         self.model = model.eval().requires_grad_(False)
@@ -66,6 +86,7 @@ class LesionClassifier:
         self.codes = CODES
         self.record = record or {}
         self.revision = revision
+        self.gate = gate
         self._lock = threading.Lock()
 
     @classmethod
@@ -90,9 +111,11 @@ class LesionClassifier:
         snapshot = open_snapshot(str(source), revision=revision)
         model, processor = load_snapshot(snapshot)
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        gate = snapshot.folder / GATE
         return cls(
             model,
             processor,
+            gate=read_gate(gate) if gate.is_file() else None,
             name=snapshot.name,
             record=read_record(snapshot.folder),
             revision=snapshot.revision,
@@ -115,13 +138,7 @@ class LesionClassifier:
 
     def logits(self, images: Sequence[Image.Image], *, batch_size: int = 32) -> NDArray[np.float32]:
         """Return (N, C) logits of images of any size and mode."""
-        parts = [np.empty((0, len(self.codes)), dtype=np.float32)]
-        for start in range(0, len(images), batch_size):
-            pixel_values = self.preprocess(images[start : start + batch_size])
-            with self._lock, torch.inference_mode():
-                logits = self.model(pixel_values=pixel_values.to(self.model.device)).logits
-            parts.append(logits.float().cpu().numpy())
-        return np.concatenate(parts)
+        return self.look(images, batch_size=batch_size)[0]
 
     def predict(
         self, images: Sequence[Image.Image], *, batch_size: int = 32
@@ -137,38 +154,110 @@ class LesionClassifier:
         Raises:
             InputError: If the model has no linear layer at its end.
         """
-        head = find_head(self.model, len(self.codes))
-        parts = [np.empty((0, head.in_features), dtype=np.float32)]
-        for start in range(0, len(images), batch_size):
-            pixel_values = self.preprocess(images[start : start + batch_size])
-            with self._lock, torch.inference_mode(), inputs_of(head) as seen:
-                self.model(pixel_values=pixel_values.to(self.model.device))
-            parts.append(seen[0].float().cpu().numpy())
-        return np.concatenate(parts)
+        name = head_name(self.model)
+        return self.look(images, [name], batch_size=batch_size)[1][name]
+
+    def judge(
+        self, images: Sequence[Image.Image], *, batch_size: int = 32
+    ) -> tuple[NDArray[np.float32], list[Verdict]]:
+        """Return (N, C) probabilities and, from the same forward pass, a verdict on each image."""
+        logits, seen = self.look(
+            images, () if self.gate is None else self.gate.inputs, batch_size=batch_size
+        )
+        return softmax(logits), judge(self.gate, softmax(logits), seen)
+
+    def look(
+        self, images: Sequence[Image.Image], names: Sequence[str] = (), *, batch_size: int = 32
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """Return (N, C) logits and (N, ...) what `taps.look` reads off in the same passes."""
+        parts = []
+        for start in range(0, max(1, len(images)), batch_size):
+            # Of no images at all a blank one tells the shapes.
+            some = images[start : start + batch_size] or [Image.new("RGB", (2, 2))]
+            pixel_values = self.preprocess(some).to(self.model.device)
+            with self._lock:
+                parts.append(look(self.model, pixel_values, names))
+        logits = torch.cat([part[0] for part in parts])[: len(images)].numpy()
+        seen = {name: torch.cat([part[1][name] for part in parts]) for name in names}
+        return logits, {name: found[: len(images)].numpy() for name, found in seen.items()}
 
     def explain(
-        self, images: Sequence[Image.Image], targets: Sequence[int | str] | None = None
+        self,
+        images: Sequence[Image.Image],
+        targets: Sequence[Target] | None = None,
+        method: str = GRADCAM,
+        *,
+        layer: str | None = None,
+        fine: bool = False,
     ) -> Explanation:
-        """Return a Grad-CAM heatmap for one class of each image, with the probabilities.
+        """Return a heatmap for one class of each image, with the probabilities.
 
         Args:
             images: Images of any size and mode.
-            targets: One class id or code per image; None explains the predicted classes.
+            targets: For each image a class id or code, "predicted" or "runner-up" (why not that
+                one?); None explains the predicted classes.
+            method: gradcam, gradcam++, hirescam, layercam or eigencam.
+            layer: Name of the module to read, for an architecture that we do not know.
+            fine: Average over shifted and mirrored copies: a finer map, nine times as long.
 
         Raises:
-            InputError: If a target is no class, their number differs from the images', or the
-                architecture has no known target layer.
+            InputError: If a target is no class, their number differs from the images', the method
+                is unknown, or the architecture has no known target layer.
         """
-        ids = None if targets is None else [class_id(target) for target in targets]
+        ids = None if targets is None else [_target(target) for target in targets]
         if not len(images):
-            side = self.image_size
-            return Explanation(
-                np.empty((0, *side), np.float32), np.empty(0, np.int64), self.predict([])
-            )
+            return self._no_explanation((0,), method)
         pixel_values = self.preprocess(images).to(self.model.device)
         with self._lock:
-            found: Heatmaps = explain(self.model, pixel_values, ids)
-        return Explanation(found.maps, found.targets, softmax(found.logits))
+            found = explain(self.model, pixel_values, ids, method=method, layer=layer, fine=fine)
+        return _as_explanation(found, method)
+
+    def explain_classes(
+        self,
+        images: Sequence[Image.Image],
+        classes: Sequence[Target] | None = None,
+        method: str = GRADCAM,
+        *,
+        layer: str | None = None,
+        fine: bool = False,
+    ) -> Explanation:
+        """Return a heatmap for each of several classes of each image, from one forward pass.
+
+        Args:
+            images: Images of any size and mode.
+            classes: K class ids or codes, "predicted" or "runner-up"; None explains all seven.
+            method: As for `explain`.
+            layer: As for `explain`.
+            fine: As for `explain`.
+
+        Raises:
+            InputError: As `explain`.
+        """
+        ids = [_target(target) for target in (self.codes if classes is None else classes)]
+        if not len(images):
+            return self._no_explanation((0, len(ids)), method)
+        pixel_values = self.preprocess(images).to(self.model.device)
+        with self._lock:
+            found = explain_classes(
+                self.model, pixel_values, ids, method=method, layer=layer, fine=fine
+            )
+        return _as_explanation(found, method)
+
+    def _no_explanation(self, shape: tuple[int, ...], method: str) -> Explanation:
+        nothing = np.empty(shape, np.float32)
+        maps = np.empty((*shape, *self.image_size), np.float32)
+        return Explanation(
+            maps, np.empty(shape, np.int64), self.predict([]), nothing, nothing, method
+        )
+
+
+def _as_explanation(found: Heatmaps, method: str) -> Explanation:
+    probabilities = softmax(found.logits)
+    return Explanation(found.maps, found.targets, probabilities, found.lows, found.highs, method)
+
+
+def _target(target: Target) -> Target:
+    return target if target in RANKS else class_id(target)
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,108 +1,254 @@
-"""Grad-CAM heatmaps through pytorch-grad-cam, with no gradient below the target layer.
+"""Heatmaps by pytorch-grad-cam's methods: any number of classes from one forward pass.
 
-Source: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
-Localization" (ICCV 2017).
+Activations and gradients of the target layer are taken here, with no gradient below it and no hook
+left behind; what they are weighed by is the library's own code (`hf_lesion.explain.methods`).
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pytorch_grad_cam import GradCAM
-from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
-from transformers import PreTrainedModel, TimmWrapperForImageClassification
+from transformers import PreTrainedModel
 
 from hf_lesion.errors import InputError
-from hf_lesion.models.cnn import LesionCnnForImageClassification
+from hf_lesion.explain.layers import activations_of, target_layer
+from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
+from hf_lesion.explain.views import VIEWS, lay_back, show
 
 COLOUR_MAP = "inferno"
 OPACITY = 0.5
+PREDICTED, RUNNER_UP = "predicted", "runner-up"
+RANKS = {PREDICTED: 0, RUNNER_UP: 1}
+# A map whose range is below this share of what its sums are made of is rounding error: sums of
+# float32 products that cancel are off by about 1e-6 of their terms.
+FLAT = 1e-5
+Target = int | str
 
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """Where a network looked, for one class of each image.
+    """Where a network looked, for one class or several of each image: "…" is B, or B and K.
 
     Attributes:
-        maps: (B, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
-            value, as pytorch-grad-cam does; all zero where no place stands out, be it that none
-            speaks for the class or that all do alike.
-        targets: (B,) the class ids that were explained.
+        maps: (…, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
+            value, as pytorch-grad-cam does; all zero where it is flat.
+        lows: (…) the values that 0 stands for: maps compare only on their raw scale.
+        highs: (…) the values that 1 stands for.
+        targets: (…) the class ids that were explained.
         logits: (B, C) of the same forward pass.
     """
 
     maps: NDArray[np.float32]
+    lows: NDArray[np.float32]
+    highs: NDArray[np.float32]
     targets: NDArray[np.int64]
     logits: NDArray[np.float32]
 
+    @property
+    def raw(self) -> NDArray[np.float32]:
+        """(…, H, W) the maps on their raw scale."""
+        lows, highs = self.lows[..., None, None], self.highs[..., None, None]
+        return lows + self.maps * (highs - lows)
+
 
 def explain(
-    model: PreTrainedModel, pixel_values: torch.Tensor, targets: Sequence[int] | None = None
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    targets: Sequence[Target] | None = None,
+    *,
+    method: str = GRADCAM,
+    layer: str | None = None,
+    fine: bool = False,
 ) -> Heatmaps:
-    """Compute one Grad-CAM heatmap per image in a single forward pass.
+    """Compute one heatmap for each image in a single forward pass.
 
-    The caller holds the model's lock: pytorch-grad-cam keeps its state in hooks, and a prediction
-    in another thread would fire them.
+    The caller holds the model's lock: activations are taken by hooks, and a prediction in another
+    thread would fire them.
 
     Args:
         model: A classifier in evaluation mode.
         pixel_values: (B, 3, H, W) preprocessed images on the model's device.
-        targets: (B,) class ids to explain; None explains the predicted class of each image.
+        targets: (B,) class ids, `PREDICTED` or `RUNNER_UP`; None explains the predicted classes.
+        method: One of `methods.METHODS`.
+        layer: Name of the module to read; None knows it.
+        fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
 
     Raises:
-        InputError: If a class id or their number is wrong, or no target layer is known.
+        InputError: If a class id or their number is wrong, the method is unknown, or no target
+            layer is known or it gives no feature map.
     """
-    check_targets(targets, len(pixel_values), model.config.num_labels)
-    wanted = None if targets is None else [ClassifierOutputTarget(target) for target in targets]
-    layer = target_layer(model)
-    network = _Logits(model)
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        _gradient_from(layer),
-        GradCAM(network, [layer]) as cam,
-    ):
-        maps = cam(pixel_values.detach().clone(), wanted)
-        logits = cam.outputs.detach().cpu().numpy()
-    chosen = np.asarray(logits.argmax(axis=1) if targets is None else targets, dtype=np.int64)
-    return Heatmaps(_unit_range(maps), chosen, logits)
-
-
-def check_targets(targets: Sequence[int] | None, images: int, classes: int) -> None:
-    """Raise InputError unless there is one valid class id per image."""
-    if targets is None:
-        return
-    if len(targets) != images:
-        raise InputError(f"Expected one target per image ({images}), got {len(targets)}.")
-    if wrong := [target for target in targets if not 0 <= target < classes]:
-        raise InputError(f"Expected class ids from 0 to {classes - 1}, got {wrong[0]}.")
-
-
-def target_layer(model: PreTrainedModel) -> nn.Module:
-    """Return the layer whose activations Grad-CAM weighs: the last one with positions.
-
-    For a timm network that is the last entry of its `feature_info`; for our CNN the activation
-    before the last max-pooling.
-
-    Raises:
-        InputError: If the architecture is none of these.
-    """
-    if isinstance(model, LesionCnnForImageClassification):
-        return list(model.features[-1].children())[-2]
-    if isinstance(model, TimmWrapperForImageClassification):
-        features = getattr(model.timm_model, "feature_info", None)
-        if features:
-            return model.timm_model.get_submodule(features[-1]["module"])
-    raise InputError(
-        f"No Grad-CAM target layer is known for {type(model).__name__}. "
-        "Choose cnn or a convolutional timm model (ResNet, DenseNet, EfficientNet, …)."
+    count = len(pixel_values)
+    wanted = [PREDICTED] * count if targets is None else list(targets)
+    if len(wanted) != count:
+        raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
+    columns = [[target] for target in wanted]
+    found = _explain(model, pixel_values, columns, _Way(method, layer, fine))
+    return Heatmaps(
+        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
     )
+
+
+def explain_classes(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    classes: Sequence[Target],
+    *,
+    method: str = GRADCAM,
+    layer: str | None = None,
+    fine: bool = False,
+) -> Heatmaps:
+    """Compute a heatmap for each of K classes of each image in a single forward pass.
+
+    Arguments and errors are those of `explain`, but for `classes`: (K,) class ids, `PREDICTED` or
+    `RUNNER_UP`, the same for all images.
+    """
+    wanted = [list(classes)] * len(pixel_values)
+    return _explain(model, pixel_values, wanted, _Way(method, layer, fine))
+
+
+def check_targets(targets: Sequence[Target], classes: int) -> None:
+    """Raise InputError unless each is a valid class id or a rank."""
+    for target in targets:
+        if target not in RANKS and not (not isinstance(target, str) and 0 <= int(target) < classes):
+            raise InputError(f"Expected class ids from 0 to {classes - 1}, got {target}.")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How to explain: the method, the layer's name, and whether by several views."""
+
+    method: str
+    layer: str | None
+    fine: bool
+
+
+def _explain(
+    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
+) -> Heatmaps:
+    check_method(way.method)
+    for targets in wanted:
+        check_targets(targets, model.config.num_labels)
+    found = _explain_once(model, pixel_values, wanted, way)
+    if not way.fine:
+        return found
+    chosen: list[list[Target]] = found.targets.tolist()
+    parts, is_flat = [found.raw], ~found.maps.any(axis=(-2, -1))
+    for view in VIEWS:
+        seen = _explain_once(model, show(pixel_values, view), chosen, way)
+        parts.append(lay_back(seen.raw, view))
+        is_flat &= ~seen.maps.any(axis=(-2, -1))
+    mean = np.nanmean(np.stack(parts), axis=0)
+    lows, highs = mean.min(axis=(-2, -1)), mean.max(axis=(-2, -1))
+    maps = _to_unit(mean, lows, highs, is_flat)
+    return Heatmaps(maps, lows, highs, found.targets, found.logits)
+
+
+def _explain_once(
+    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
+) -> Heatmaps:
+    with activations_of([target_layer(model, way.layer)]) as found:
+        logits = model(pixel_values=pixel_values).logits
+        answers = logits.detach().float().cpu().numpy()
+        targets = choose_targets(answers, wanted)
+        gradients = None
+        if needs_gradient(way.method):
+            gradients = _gradients(logits, found[0], targets)
+    size = tuple(pixel_values.shape[-2:])
+    return _build(way.method, _to_array(found[0]), gradients, targets, answers, size)
+
+
+def choose_targets(
+    logits: NDArray[np.float32], wanted: Sequence[Sequence[Target]]
+) -> NDArray[np.int64]:
+    """Return (B, K) class ids for class ids and ranks."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    return np.asarray(
+        [
+            [row[RANKS[target]] if target in RANKS else int(target) for target in targets]
+            for row, targets in zip(order, wanted, strict=True)
+        ],
+        dtype=np.int64,
+    ).reshape(len(wanted), -1)
+
+
+def _gradients(
+    logits: torch.Tensor, activation: torch.Tensor, targets: NDArray[np.int64]
+) -> list[NDArray[np.float32]]:
+    """Return K arrays (B, K', h, w): images do not mix, so the sum of their logits will do."""
+    ids = torch.from_numpy(targets).to(logits.device)
+    found = []
+    for column in range(ids.shape[1]):
+        objective = logits.gather(1, ids[:, column : column + 1]).sum()
+        is_last = column == ids.shape[1] - 1
+        gradient = torch.autograd.grad(objective, activation, retain_graph=not is_last)[0]
+        found.append(_to_array(gradient))
+    return found
+
+
+def _to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _build(
+    method: str,
+    activations: NDArray[np.float32],
+    gradients: list[NDArray[np.float32]] | None,
+    targets: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    size: tuple[int, int],
+) -> Heatmaps:
+    if gradients is None:  # one map for all classes
+        parts = [stretch(weigh(method, activations, None), np.abs(activations).sum(axis=1), size)]
+        parts *= targets.shape[1]
+    else:
+        parts = [
+            stretch(
+                weigh(method, activations, gradient),
+                np.einsum("bkhw,bkhw->bhw", np.abs(activations), np.abs(gradient)),
+                size,
+            )
+            for gradient in gradients
+        ]
+    maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+    return Heatmaps(maps, lows, highs, targets, logits)
+
+
+def stretch(
+    raw: NDArray[np.float32], terms: NDArray[np.float32], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return maps in [0, 1] at the image's size, and what 0 and 1 stand for.
+
+    Args:
+        raw: (B, h, w) maps; what is below zero speaks against the class and is cut off.
+        terms: (B, h, w) sums of the absolute values of what was added up: what is rounding error.
+        size: H and W.
+
+    Returns:
+        (B, H, W), (B,) and (B,). A flat map is all zero: no place stands out.
+    """
+    positive = np.maximum(np.nan_to_num(raw), 0)
+    # cv2's bilinear, as pytorch-grad-cam enlarges them.
+    large = np.stack([cv2.resize(one, size[::-1]) for one in positive])
+    lows, highs = large.min(axis=(1, 2)), large.max(axis=(1, 2))
+    is_flat = highs - lows <= FLAT * terms.max(axis=(1, 2))
+    return _to_unit(large, lows, highs, is_flat), lows, highs
+
+
+def _to_unit(
+    raw: NDArray[np.float32],
+    lows: NDArray[np.float32],
+    highs: NDArray[np.float32],
+    is_flat: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return (…, H, W) in [0, 1] between (…) lows and highs; zero where it is flat."""
+    ranges = np.where(is_flat, 1, highs - lows)[..., None, None]
+    maps = np.where(is_flat[..., None, None], 0, (raw - lows[..., None, None]) / ranges)
+    return np.clip(maps, 0, 1).astype(np.float32)
 
 
 def overlay(
@@ -124,34 +270,3 @@ def overlay(
     values = np.clip(np.asarray(resized), 0.0, 1.0)
     colours = matplotlib.colormaps[COLOUR_MAP](values, bytes=True)[..., :3]
     return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)
-
-
-class _Logits(nn.Module):
-    """Gives pytorch-grad-cam the bare tensor that it needs."""
-
-    def __init__(self, model: PreTrainedModel):
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.model(pixel_values=pixel_values).logits
-
-
-@contextlib.contextmanager
-def _gradient_from(layer: nn.Module) -> Iterator[None]:
-    """Let gradients start at this layer's output: nothing below it is back-propagated."""
-
-    def start(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        # The clone is no leaf, so a ReLU that works in place may follow.
-        return output.detach().requires_grad_(True).clone()
-
-    handle = layer.register_forward_hook(start)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _unit_range(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Clean (B, H, W) maps: NaN (a constant map divided by its range) means no evidence."""
-    return np.clip(np.nan_to_num(np.asarray(maps, dtype=np.float32)), 0.0, 1.0)

@@ -1,6 +1,8 @@
+import gc
 import re
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -8,7 +10,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import explain, overlay, target_layer
+from hf_lesion.explain.heatmap import explain, explain_classes, overlay, stretch
+from hf_lesion.explain.layers import target_layer
+from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model
 
 # One of each convolutional family, the smallest that timm has.
@@ -39,11 +44,13 @@ def build(name):
     return model.eval().requires_grad_(False)
 
 
-def library_maps(model, pixel_values, targets):
-    """Grad-CAM as the library does it, back to the input."""
+def library_maps(model, pixel_values, targets, method=GradCAM):
+    """Heatmaps as the library makes them, back to the input."""
     model.requires_grad_(True)
-    with GradCAM(Bare(model), [target_layer(model)]) as cam:
-        return cam(pixel_values.clone(), [ClassifierOutputTarget(target) for target in targets])
+    with method(Bare(model), [target_layer(model)]) as cam:
+        maps = cam(pixel_values.clone(), [ClassifierOutputTarget(target) for target in targets])
+    model.requires_grad_(False)
+    return maps
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -120,14 +127,133 @@ def test_wrong_targets_are_refused(targets, message):
         explain(build("test_resnet"), torch.rand(1, 3, 64, 64), targets)
 
 
-def test_a_model_without_positions_is_refused():
-    class Foreign(torch.nn.Module):
-        pass
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["test_resnet", "cnn"])
+def test_every_method_equals_the_librarys(name, method):
+    model, pixel_values = build(name), torch.rand(1, 3, 64, 64).expand(7, -1, -1, -1)
+    found = explain(model, pixel_values, range(7), method=method)
+    expected = library_maps(model, pixel_values, range(7), METHODS[method])
+    assert np.allclose(found.maps, expected, atol=1e-4)
+    assert found.maps.max(axis=(1, 2)).max() == 1
 
-    with pytest.raises(
-        InputError, match=r"^No Grad-CAM target layer is known for Foreign\. Choose"
-    ):
-        target_layer(Foreign())
+
+def test_several_classes_come_from_one_forward_pass_and_equal_single_ones():
+    model, pixel_values = build("test_resnet"), torch.rand(2, 3, 64, 64)
+    passes = []
+    with model.register_forward_hook(lambda *_: passes.append(1)):
+        found = explain_classes(model, pixel_values, [*range(7), "predicted", "runner-up"])
+    assert len(passes) == 1
+    assert found.maps.shape == (2, 9, 64, 64)
+    for place in range(9):
+        single = explain(model, pixel_values, found.targets[:, place].tolist())
+        assert np.allclose(found.maps[:, place], single.maps, atol=1e-5)
+        assert np.allclose(found.highs[:, place], single.highs, rtol=1e-4)
+
+
+def test_the_runner_up_is_second_to_the_predicted_class():
+    model, pixel_values = build("test_resnet"), torch.rand(3, 3, 64, 64)
+    found = explain(model, pixel_values, ["predicted", "runner-up", 2])
+    order = np.argsort(-found.logits, axis=1)
+    assert found.targets.tolist() == [order[0, 0], order[1, 1], 2]
+
+
+def test_the_raw_scale_is_that_of_the_gradients():
+    """Doubling what the head makes of a class doubles its raw map, and leaves the map as it was."""
+    model, pixel_values = build("test_resnet"), torch.rand(1, 3, 64, 64)
+    before = explain_classes(model, pixel_values, range(7))
+    with torch.no_grad():
+        model.timm_model.fc.weight.mul_(2)
+    after = explain_classes(model, pixel_values, range(7))
+    assert np.allclose(after.highs, 2 * before.highs, rtol=1e-3)
+    assert np.allclose(after.maps, before.maps, atol=1e-4)
+
+
+def test_rounding_error_is_flat_and_a_faint_map_is_not():
+    noise = np.float32(5) + np.random.default_rng(0).random((1, 4, 4), np.float32) * np.float32(
+        1e-6
+    )
+    terms = np.full((1, 4, 4), 5, np.float32)
+    maps, lows, highs = stretch(noise, terms, (16, 16))
+    assert maps.max() == 0
+    assert lows[0] == pytest.approx(5)
+    faint = np.zeros((1, 4, 4), np.float32)
+    faint[0, 1, 2] = 1e-12
+    maps, _, highs = stretch(faint, faint, (16, 16))
+    assert maps.max() == 1
+    assert 0 < highs[0] < 1e-11
+
+
+def test_weights_that_train_get_no_gradient_and_no_graph_is_kept():
+    model = build("test_resnet").requires_grad_(True)
+    explain_classes(model, torch.rand(1, 3, 64, 64), [0, 1])
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_it_works_where_gradients_are_off():
+    model, pixel_values = build("test_resnet"), torch.rand(1, 3, 64, 64)
+    expected = explain(model, pixel_values, [1]).maps
+    with torch.inference_mode():
+        assert np.array_equal(explain(model, pixel_values, [1]).maps, expected)
+        assert not torch.is_grad_enabled()
+    with torch.no_grad():
+        assert np.array_equal(explain(model, pixel_values, [1]).maps, expected)
+        assert not torch.is_grad_enabled()
+
+
+def test_hooks_are_gone_after_an_error():
+    model = build("test_resnet")
+
+    def fail(*_):
+        raise RuntimeError("broken head")
+
+    with model.timm_model.fc.register_forward_hook(fail), pytest.raises(RuntimeError):
+        explain(model, torch.rand(1, 3, 64, 64), [1])
+    assert not any(module._forward_hooks for module in model.modules())
+    assert torch.is_grad_enabled()
+
+
+def test_a_finer_map_is_the_mean_of_views_laid_back():
+    """A network that marks bright places marks them where they are, whatever the view."""
+    model = build("test_resnet")
+    spot = torch.zeros(1, 3, 64, 64)
+    spot[..., 8:16, 36:44] = 1
+    found = explain(model, spot, method="eigencam", fine=True)
+    seen = [explain(model, show(spot, view), method="eigencam") for view in VIEWS]
+    laid = [lay_back(one.raw, view) for one, view in zip(seen, VIEWS, strict=True)]
+    mean = np.nanmean([explain(model, spot, method="eigencam").raw, *laid], axis=0)
+    assert np.allclose(found.raw, mean, atol=1e-5)
+    assert np.allclose(found.lows, mean.min(axis=(1, 2)), atol=1e-5)
+
+
+def test_an_unknown_method_is_refused():
+    message = (
+        "Unknown method 'cam': expected one of gradcam, gradcam++, hirescam, layercam, eigencam."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        explain(build("test_resnet"), torch.rand(1, 3, 64, 64), method="cam")
+
+
+def growth(calls):
+    """Return by how many bytes the process grows over calls of all kinds, after a warm-up."""
+    model, pixel_values = build("test_resnet"), torch.rand(1, 3, 64, 64)
+    process = psutil.Process()
+    for call in range(20 + calls):
+        if call == 20:
+            gc.collect()
+            before = process.memory_info().rss
+        method = list(METHODS)[call % len(METHODS)]
+        explain_classes(model, pixel_values, range(7), method=method)
+    gc.collect()
+    return process.memory_info().rss - before
+
+
+def test_memory_does_not_grow():
+    assert growth(50) < 10e6
+
+
+@pytest.mark.slow
+def test_memory_grows_by_less_than_20_mb_over_a_thousand_calls():
+    assert growth(1000) < 20e6
 
 
 def test_the_overlay_lies_where_the_map_is_high():

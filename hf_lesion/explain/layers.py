@@ -1,0 +1,110 @@
+"""Where in a network a heatmap is read: the layers whose outputs still have positions."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, TimmWrapperForImageClassification
+
+from hf_lesion.errors import InputError
+from hf_lesion.models.cnn import LesionCnnForImageClassification
+
+ADVICE = (
+    "Choose cnn or a convolutional timm model (ResNet, DenseNet, EfficientNet, MobileNet, "
+    "ConvNeXt), or pass layer=, the name of the last module that gives a (B, C, H, W) feature map"
+)
+
+
+def target_layer(model: PreTrainedModel, name: str | None = None) -> nn.Module:
+    """Return the layer whose activations are weighed: the last one with positions.
+
+    For a timm network that is the last entry of its `feature_info`; for our CNN the activation
+    before the last max-pooling.
+
+    Args:
+        model: A classifier.
+        name: Of the module, as in `model.named_modules()`, to overrule this.
+
+    Raises:
+        InputError: If the architecture is none of these, or has no module of this name.
+    """
+    if name is not None:
+        return _module_called(model, name)
+    layers = stage_layers(model)
+    if not layers:
+        raise InputError(
+            f"No Grad-CAM target layer is known for {type(model).__name__}. {ADVICE}, "
+            f"for instance {_suggest(model)!r}."
+        )
+    return layers[-1]
+
+
+def stage_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """Return the last layer of each resolution, finest first; empty for an unknown architecture."""
+    if isinstance(model, LesionCnnForImageClassification):
+        return [list(block.children())[-2] for block in model.features]
+    if isinstance(model, TimmWrapperForImageClassification):
+        known = getattr(model.timm_model, "feature_info", None) or []
+        return [model.timm_model.get_submodule(entry["module"]) for entry in known]
+    return []
+
+
+@contextlib.contextmanager
+def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
+    """Collect what the layers give while the block runs, and let gradients start there.
+
+    Nothing below the first layer is back-propagated, whatever requires a gradient: its graph is
+    never recorded. The hooks are gone when the block ends, whatever ends it.
+
+    Args:
+        layers: In the order of the forward pass.
+
+    Yields:
+        A list that a forward pass fills with one (B, K, H, W) tensor for each layer; logits depend
+        on all of them.
+
+    Raises:
+        InputError: In the forward pass, if an output is no feature map.
+    """
+    found: list[torch.Tensor] = []
+
+    def start(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        _check_map(module, output)
+        torch.set_grad_enabled(True)  # until `no_grad` below ends
+        found.append(output if found else output.detach().requires_grad_(True))
+        # A clone, which is no leaf and nobody else's: a ReLU that works in place may follow.
+        return found[-1].clone()
+
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(start).remove)
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        yield found
+
+
+def _check_map(module: nn.Module, output: object) -> None:
+    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+    if not isinstance(output, torch.Tensor) or output.ndim != 4:
+        raise InputError(
+            f"{type(module).__name__} gives {shape}, which is no feature map (B, C, H, W), so it "
+            f"can't be drawn over an image. {ADVICE}."
+        )
+
+
+def _module_called(model: PreTrainedModel, name: str) -> nn.Module:
+    modules = dict(model.named_modules())
+    if not name or name not in modules:
+        raise InputError(
+            f"{type(model).__name__} has no module {name!r}. Pass layer= a name from "
+            f"named_modules(), for instance {_suggest(model)!r}."
+        )
+    return modules[name]
+
+
+def _suggest(model: nn.Module) -> str:
+    """Return the name of the last convolution, or of the last module if there is none."""
+    names = [name for name, _ in model.named_modules() if name] or [""]
+    convolutions = [n for n, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    return (convolutions or names)[-1]
