@@ -22,7 +22,7 @@ Dermoscopic images of pigmented skin lesions in seven diagnoses, made from HAM10
 ```python
 from datasets import load_dataset
 
-dataset = load_dataset("path/to/this/folder")
+dataset = load_dataset("{name}")
 ```
 
 ## Contents
@@ -62,17 +62,19 @@ OFFICIAL_TEST_TEXT = """
   is null where it is not known. It was never split."""
 
 
-def build_readme(record: Mapping[str, Any]) -> str:
+def build_readme(record: Mapping[str, Any], *, name: str = "path/to/this/folder") -> str:
     """Return the text of README.md.
 
     Args:
         record: What `prepared.json` holds.
+        name: Of the folder or on the Hub, by which `load_dataset` finds it.
 
     Returns:
         YAML front matter with the data files of each split, then Markdown.
     """
     front = yaml.safe_dump(_front_matter(record), sort_keys=False, allow_unicode=True)
     text = TEXT.format(
+        name=name,
         notice=NOTICE,
         table=_table(record),
         origin=_origin(record),

@@ -1,5 +1,6 @@
 """A Hub on loopback, and processes that know no other."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,9 +11,11 @@ import pytest
 from hub.local_hub import LocalHub
 from huggingface_hub import close_session, constants
 
+FORBIDDEN = {"HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTP_PROXY", "http_proxy"}
 
-@pytest.fixture
-def hub():
+
+@contextlib.contextmanager
+def serving():
     with LocalHub() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -20,6 +23,19 @@ def hub():
         server.released.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def hub():
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shared_hub():
+    """One Hub for the tests of a module that build on one another's repositories."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
@@ -39,25 +55,22 @@ def near(hub, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def outside(hub, tmp_path):
-    """Return the environment of a process whose Hub is the local one, with an empty cache."""
-    forbidden = {"HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTP_PROXY", "http_proxy"}
-    return {
-        **{name: value for name, value in os.environ.items() if name not in forbidden},
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": "hf_me",
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HOME": str(tmp_path / "hf_home"),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
+def run(tmp_path):
+    """Return a function that runs a program whose Hub is a local one: its finished process.
 
+    Its cache is empty at first, and its own to the test.
+    """
 
-@pytest.fixture
-def run(outside):
-    """Return a function that runs a program in that environment: its finished process."""
-
-    def run_there(*words, python=sys.executable, timeout=300, **environment):
+    def run_there(hub, *words, python=sys.executable, timeout=400, **environment):
+        own = {
+            "HF_ENDPOINT": hub.url,
+            "HF_TOKEN": "hf_me",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HOME": str(tmp_path / "hf_home"),
+            "NO_PROXY": "127.0.0.1",
+        }
+        kept = {name: value for name, value in os.environ.items() if name not in FORBIDDEN}
         return subprocess.run(
             [str(python), *map(str, words)],
             capture_output=True,
@@ -66,7 +79,7 @@ def run(outside):
             cwd="/",
             stdin=subprocess.DEVNULL,
             timeout=timeout,
-            env={**outside, **environment},
+            env={**kept, **own, **environment},
         )
 
     return run_there

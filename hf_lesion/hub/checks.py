@@ -1,0 +1,202 @@
+"""What must hold before a folder leaves the house; each check names the first offenders."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from hf_lesion.data.checksums import read_checksums
+from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.hub.folder import TRAINING, WEIGHTS
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.manifest import MANIFEST, file_sha256, list_files
+
+Kind = Literal["model", "dataset", "space"]
+CARD = "README.md"
+NON_COMMERCIAL = "cc-by-nc-4.0"
+OPEN = "apache-2.0"
+# Nothing that runs when it is read (pickles), no logs, no checkpoints, and no photographs: charts
+# are PNG.
+SUFFIXES: Mapping[Kind, frozenset[str]] = {
+    "model": frozenset({".json", ".md", ".onnx", ".png", ".py", ".safetensors"}),
+    "dataset": frozenset({".csv", ".json", ".md", ".parquet"}),
+    "space": frozenset(
+        {".css", ".csv", ".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
+    ),
+}
+WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")
+TEXTS = (".csv", ".json", ".md", ".py", ".txt", ".css")
+DATASET_NAME = re.compile(r"ISIC_\d{7}")
+TOKEN = re.compile(r"\bhf_[A-Za-z]{34}\b")
+LARGEST_TEXT = 5_000_000
+TOLERANCE = 1e-3  # a card shows three or four digits
+
+
+def check_files(folder: Path, kind: Kind) -> None:
+    """Check the files of a folder that is to be published, whatever they hold.
+
+    Raises:
+        InputError: If there is a kind of file that is never published, a picture of the dataset or
+            a token.
+    """
+    names = list_files(folder)
+    _check_suffixes(names, kind)
+    _check_tokens(folder, names)
+    if kind != "dataset":
+        _check_pictures(folder, names)
+
+
+def check_model(folder: Path) -> None:
+    """Check that a model's folder loads and answers, and that its report is of its weights.
+
+    Raises:
+        InputError: If not.
+    """
+    classifier = LesionClassifier.from_pretrained(folder, device="cpu")
+    answer = classifier.predict([draw_lesion("nv", seed=0)[0]])
+    if not (abs(answer.sum() - 1) < TOLERANCE and (answer >= 0).all()):
+        raise InputError(f"{folder.name} answers {answer[0].tolist()}: no probabilities.")
+    if (folder / REPORT).is_file():
+        check_measured_weights(folder, read_report(folder))
+
+
+def check_model_card(folder: Path) -> None:
+    """Check that a model's card names the right licence and says what was measured.
+
+    Raises:
+        InputError: If it does not.
+    """
+    record = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    licence = read_licence(folder)
+    drawn = record.get("dataset", {}).get("synthetic") is True
+    if not drawn and licence != NON_COMMERCIAL:
+        raise InputError(
+            f"The card's licence is {licence}; weights trained on HAM10000 are {NON_COMMERCIAL}, "
+            "as the images are. Mend the card's front matter."
+        )
+    report = read_report(folder) if (folder / REPORT).is_file() else {}
+    check_card(read_front_matter(folder), report)
+
+
+def check_measured_weights(folder: Path, report: Mapping[str, Any]) -> None:
+    """Raise InputError if a report was measured on other weights than lie beside it."""
+    own = file_sha256(folder / WEIGHTS)
+    others = [s for s, record in report.items() if record["model"].get("weights_sha256") != own]
+    if others:
+        raise InputError(
+            f"{REPORT} was measured on other weights: {list_offenders(others)}. Score these: "
+            "scripts/score.py."
+        )
+
+
+def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+    """Check that every result in a card's `model-index` is what the report says.
+
+    Args:
+        front: The card's front matter.
+        report: Records by split.
+
+    Raises:
+        InputError: If a value differs, or one of a split or metric that was not measured.
+    """
+    wrong = []
+    for split, metric, value in _results(front):
+        measured = report.get(split, {}).get("metrics", {}).get(metric)
+        if measured is None or abs(float(value) - measured) > TOLERANCE:
+            wrong.append(f"{metric} on {split} is {value}, measured {measured}")
+    if wrong:
+        raise InputError(
+            f"The card is not what {REPORT} says: {list_offenders(wrong, 3)}. Delete {CARD}: it is "
+            "written anew."
+        )
+
+
+def read_front_matter(folder: Path) -> dict[str, Any]:
+    """Return the YAML at the start of a folder's README.md.
+
+    Raises:
+        InputError: If there is none.
+    """
+    file = folder / CARD
+    if not file.is_file():
+        raise InputError(f"{folder} has no {CARD}: what is published has a card.")
+    found = re.match(r"---\n(.*?)\n---\n", file.read_text(encoding="utf-8"), re.DOTALL)
+    try:
+        front = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError as error:
+        raise InputError(f"The front matter of {file} is not YAML: {error}") from error
+    if not isinstance(front, dict):
+        raise InputError(f"{file} has no front matter: YAML between two lines of ---.")
+    return front
+
+
+def read_licence(folder: Path) -> str:
+    """Return the licence that a card names.
+
+    Raises:
+        InputError: If it names none.
+    """
+    licence = read_front_matter(folder).get("license")
+    if not isinstance(licence, str) or not licence:
+        raise InputError(f"The card of {folder.name} names no license in its front matter.")
+    return licence
+
+
+def _results(front: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
+    """Yield split, metric and value of every result in a `model-index`."""
+    for model in front.get("model-index") or []:
+        for result in model["results"]:
+            for metric in result["metrics"]:
+                yield str(result["dataset"].get("split")), str(metric["type"]), metric["value"]
+
+
+def _check_suffixes(names: list[str], kind: Kind) -> None:
+    strange = [
+        name
+        for name in names
+        if Path(name).suffix not in SUFFIXES[kind] and Path(name).name not in WITHOUT_SUFFIX
+    ]
+    if strange:
+        raise InputError(
+            f"{len(strange)} files are of a kind that is not published with a {kind}: "
+            f"{list_offenders(strange)}. Remove them from the folder."
+        )
+
+
+def _check_pictures(folder: Path, names: list[str]) -> None:
+    """Refuse the dataset's images and masks, by their names and by their bytes."""
+    published = set(read_checksums().values())
+    pictures = [name for name in names if _is_picture(folder / name)]
+    taken = [
+        name
+        for name in pictures
+        if DATASET_NAME.search(Path(name).name)
+        or Path(name).suffix != ".png"
+        or file_sha256(folder / name) in published
+    ]
+    if taken:
+        raise InputError(
+            f"{len(taken)} pictures are, or may be, images of HAM10000: {list_offenders(taken)}. "
+            "Its licence lets nobody pass them on with a model or a Space. Remove them."
+        )
+
+
+def _is_picture(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(12)
+    kinds = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    return start.startswith(kinds) or start[8:12] == b"WEBP"
+
+
+def _check_tokens(folder: Path, names: list[str]) -> None:
+    for name in names:
+        file = folder / name
+        if file.suffix in TEXTS and file.stat().st_size <= LARGEST_TEXT:
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if TOKEN.search(text):
+                raise InputError(f"{name} holds an access token of the Hub. Take it out.")

@@ -1,0 +1,107 @@
+"""A model's folder as it is published: weights, preprocessing, records, charts, card, checksums."""
+
+import inspect
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from hf_lesion.errors import InputError
+from hf_lesion.files import write_text
+from hf_lesion.hub.checks import (
+    CARD,
+    NON_COMMERCIAL,
+    OPEN,
+    check_files,
+    check_model,
+    check_model_card,
+)
+from hf_lesion.hub.folder import READABLE, TRAINING, WEIGHTS, hide_home, read_training
+from hf_lesion.labels import NOTICE
+from hf_lesion.manifest import check_manifest, write_manifest
+from hf_lesion.models import cnn
+
+CONFIG = "config.json"
+# What resumes a run is of no use to anyone else.
+PRIVATE_RECORDS = ("run.json", "trainer_state.json")
+# By the start of their names, so that no sheet of the dataset's images goes along.
+CHARTS = (
+    "calibration",
+    "confusion_matrix",
+    "coverage",
+    "curves",
+    "gate",
+    "operating_point",
+    "precision_recall",
+    "reliability",
+    "robustness",
+    "roc",
+    "subgroups",
+)
+ONNX = "onnx/model.onnx"
+MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
+
+
+def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
+    """Write what a user of the model needs into an empty folder, and check it.
+
+    Args:
+        source: A finished run, or what `scripts/pack_model.py` made.
+        folder: Empty.
+        name: The model's name in its card: "owner/name", or the folder's; None writes no card.
+
+    Raises:
+        InputError: If the source is damaged or no finished run, or the result fails a check.
+    """
+    check_manifest(source)
+    read_training(source)
+    for file in _chosen(source):
+        target = folder / file.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        if file.suffix == ".json":
+            write_text(target, hide_home(file.read_text(encoding="utf-8")))
+        else:
+            shutil.copyfile(file, target)
+            # safetensors writes for the owner alone; what is published is for everyone.
+            target.chmod(READABLE)
+    if "auto_map" in json.loads((folder / CONFIG).read_text(encoding="utf-8")):
+        # The code that the weights were checked with, whatever lay beside them.
+        write_text(folder / MODULE, inspect.getsource(cnn))
+    if name is not None:
+        write_card(source, folder, name=name)
+    write_manifest(folder)
+    check_files(folder, "model")
+    check_model(folder)
+    if name is not None:
+        check_model_card(folder)
+
+
+def write_card(source: Path, folder: Path, *, name: str) -> None:
+    """Write the card: the source's own, or one made from its records."""
+    if (source / CARD).is_file():
+        shutil.copyfile(source / CARD, folder / CARD)
+        return
+    record = json.loads((source / TRAINING).read_text(encoding="utf-8"))
+    drawn = record.get("dataset", {}).get("synthetic") is True
+    front = {
+        "license": OPEN if drawn else NON_COMMERCIAL,
+        "library_name": "transformers",
+        "pipeline_tag": "image-classification",
+        "tags": ["dermoscopy", "HAM10000"],
+    }
+    shown = yaml.safe_dump(front, sort_keys=False)
+    write_text(folder / CARD, f"---\n{shown}---\n\n# {name}\n\n{NOTICE}\n")
+
+
+def _chosen(source: Path) -> list[Path]:
+    records = [file for file in source.glob("*.json") if file.name not in PRIVATE_RECORDS]
+    charts = [file for file in source.glob("*.png") if file.name.startswith(CHARTS)]
+    needed = [source / CONFIG, source / WEIGHTS, source / TRAINING]
+    if missing := [file.name for file in needed if not file.is_file()]:
+        raise InputError(
+            f"{source} has no {', '.join(missing)}. Pass the --output_dir of scripts/train.py, "
+            "once that has ended, or what scripts/pack_model.py made of it."
+        )
+    onnx = [source / ONNX] if (source / ONNX).is_file() else []
+    return sorted({*records, *charts, *needed, *onnx})

@@ -1,0 +1,136 @@
+"""Publish a model, the dataset or the web demo on the Hugging Face Hub, in one commit.
+
+    python scripts/publish.py model --model runs/resnet18 --repo_id me/ham10000-resnet18
+    python scripts/publish.py dataset --dataset data/ham10000 --repo_id me/ham10000
+    python scripts/publish.py space --models space/models me/a@1a2b3c4 --repo_id me/skin-lesions
+    python scripts/publish.py space --output build/space       only builds the folder
+    python scripts/publish.py model --model runs/cnn --repo_id me/cnn --dry_run
+
+Builds a clean folder, checks it (it loads, its card says what was measured, no image of the
+dataset, no token), checks the account, shows what will be sent, and sends what has changed. The
+same line twice changes nothing, and goes on where the first one was stopped. A dataset is private
+unless --public is passed.
+"""
+
+import argparse
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hf_lesion.errors import InputError, one_line_errors
+
+SPACE = Path(__file__).resolve().parent.parent / "space"
+RAW = argparse.RawDescriptionHelpFormatter
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RAW)
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="model|dataset|space")
+    model = kinds.add_parser("model", help="a trained model", formatter_class=RAW)
+    model.add_argument(
+        "--model", type=Path, required=True, metavar="DIR", help="a finished run, or a packed one"
+    )
+    dataset = kinds.add_parser("dataset", help="a prepared dataset", formatter_class=RAW)
+    dataset.add_argument(
+        "--dataset", type=Path, required=True, metavar="DIR", help="from scripts/prepare_data.py"
+    )
+    space = kinds.add_parser("space", help="the web demo", formatter_class=RAW)
+    space.add_argument(
+        "--models",
+        nargs="+",
+        default=[str(SPACE / "models")],
+        metavar="DIR|HUB_ID",
+        help="folders go along, Hub ids are pinned to their commit (default: space/models)",
+    )
+    for kind in (model, dataset, space):
+        _add_common(kind)
+    options = parser.parse_args()
+    if options.repo_id is None and options.output is None:
+        raise InputError("Pass --repo_id owner/name to publish, or --output DIR to build only.")
+    return options
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--repo_id", metavar="OWNER/NAME", help="where to publish; without it --output is built")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--private", action="store_true", default=None, help="a new repository is private"
+    )
+    shown.add_argument(
+        "--public", action="store_false", dest="private", help="or public, a dataset too"
+    )
+    add("--revision", metavar="BRANCH", help="branch to write to (default: the main one)")
+    add("--dry_run", action="store_true", help="build, check and show; send nothing")
+    add("--output", type=Path, metavar="DIR", help="keep the folder that is built")
+    add("--overwrite", action="store_true", help="replace --output, or what others put there")
+    add("--timeout", type=float, default=60, metavar="S", help="seconds to wait (default: 60)")
+
+
+@one_line_errors
+def main() -> None:
+    """Build, check, show, and send."""
+    options = parse_arguments()
+    from hf_lesion.evaluation.scoring import quiet_libraries
+    from hf_lesion.hub.publish import check_account, publish_folder
+
+    quiet_libraries()
+    # Before anything is built: a mistyped name or token costs seconds, not minutes.
+    repo_id = options.repo_id and check_account(options.repo_id, timeout=options.timeout)
+    with _built(options, repo_id) as folder:
+        print(f"Built and checked: {_size(folder)}", flush=True)
+        if repo_id is not None:
+            publish_folder(
+                folder,
+                repo_id,
+                options.kind,
+                revision=options.revision,
+                private=options.private,
+                overwrite=options.overwrite,
+                dry_run=options.dry_run,
+            )
+    if options.output is not None:
+        print(f"The folder: {options.output}")
+
+
+@contextlib.contextmanager
+def _built(options: argparse.Namespace, repo_id: str | None) -> Iterator[Path]:
+    """Yield the built folder: --output, or one that is thrown away."""
+    from hf_lesion.files import whole_folder
+
+    if options.output is not None:
+        # Kept whatever becomes of the upload.
+        with whole_folder(options.output, overwrite=options.overwrite) as folder:
+            _build(options, folder, repo_id)
+        yield options.output
+        return
+    with tempfile.TemporaryDirectory(prefix="hf_lesion_publish_") as temporary:
+        _build(options, Path(temporary), repo_id)
+        yield Path(temporary)
+
+
+def _build(options: argparse.Namespace, folder: Path, repo_id: str | None) -> None:
+    if options.kind == "model":
+        from hf_lesion.hub.model_folder import build_model_folder
+
+        build_model_folder(options.model, folder, name=repo_id or options.model.resolve().name)
+    elif options.kind == "dataset":
+        from hf_lesion.hub.dataset_folder import build_dataset_folder
+
+        name = repo_id or options.dataset.resolve().name
+        build_dataset_folder(options.dataset, folder, name=name)
+    else:
+        from hf_lesion.hub.space_folder import build_space_folder
+
+        build_space_folder(SPACE, folder, models=options.models)
+
+
+def _size(folder: Path) -> str:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
+
+
+if __name__ == "__main__":
+    main()
