@@ -15,11 +15,19 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.decision import GATE, Gate, Verdict, judge, read_gate
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import GRADCAM, RANKS, Heatmaps, Target, explain, explain_classes
+from hf_lesion.explain.heatmap import (
+    GRADCAM,
+    RANKS,
+    Heatmaps,
+    Target,
+    explain,
+    explain_classes,
+    find_flat,
+)
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_snapshot
-from hf_lesion.models.taps import head_name, look
 from hf_lesion.models.snapshot import open_snapshot
+from hf_lesion.models.taps import head_name, look
 from hf_lesion.pixels import load_image
 
 RECORD = "training.json"
@@ -49,7 +57,7 @@ class Explanation:
     @property
     def flat(self) -> NDArray[np.bool_]:
         """(…) whether no place stands out: the layer holds no evidence for this class."""
-        return ~self.heatmaps.any(axis=(-2, -1))
+        return find_flat(self.heatmaps)
 
     @property
     def raw(self) -> NDArray[np.float32]:

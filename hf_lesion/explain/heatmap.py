@@ -137,11 +137,11 @@ def _explain(
     if not way.fine:
         return found
     chosen: list[list[Target]] = found.targets.tolist()
-    parts, is_flat = [found.raw], ~found.maps.any(axis=(-2, -1))
+    parts, is_flat = [found.raw], find_flat(found.maps)
     for view in VIEWS:
         seen = _explain_once(model, show(pixel_values, view), chosen, way)
         parts.append(lay_back(seen.raw, view))
-        is_flat &= ~seen.maps.any(axis=(-2, -1))
+        is_flat &= find_flat(seen.maps)
     mean = np.nanmean(np.stack(parts), axis=0)
     lows, highs = mean.min(axis=(-2, -1)), mean.max(axis=(-2, -1))
     maps = _to_unit(mean, lows, highs, is_flat)
@@ -158,8 +158,8 @@ def _explain_once(
         gradients = None
         if needs_gradient(way.method):
             gradients = _gradients(logits, found[0], targets)
-    size = tuple(pixel_values.shape[-2:])
-    return _build(way.method, _to_array(found[0]), gradients, targets, answers, size)
+    height, width = pixel_values.shape[-2:]
+    return _build(way.method, _to_array(found[0]), gradients, targets, answers, (height, width))
 
 
 def choose_targets(
@@ -249,6 +249,11 @@ def _to_unit(
     ranges = np.where(is_flat, 1, highs - lows)[..., None, None]
     maps = np.where(is_flat[..., None, None], 0, (raw - lows[..., None, None]) / ranges)
     return np.clip(maps, 0, 1).astype(np.float32)
+
+
+def find_flat(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return (…) whether (…, H, W) maps in [0, 1] are flat: no place stands out."""
+    return np.asarray(maps.max(axis=(-2, -1)) == 0)
 
 
 def overlay(

@@ -1,0 +1,199 @@
+"""Heatmaps laid out to be drawn: several models side by side, or the cases of a diagnosis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.evaluation.explanations import MaskedSet
+from hf_lesion.explain import shortcuts
+from hf_lesion.explain.agreement import Agreement, compare_all
+from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
+from hf_lesion.explain.heatmap import GRADCAM
+from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+from hf_lesion.pixels import load_image
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+MASK_ENDING = "_segmentation"
+ENERGY = MEASURES.index("energy")
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image to explain; `mask` and `truth` (a code) are None where they are unknown."""
+
+    name: str
+    image: Image.Image
+    mask: Image.Image | None = None
+    truth: str | None = None
+
+
+def read_cases(paths: Sequence[Path], masks: Path | None) -> list[Case]:
+    """Read images, given as files or folders, and the masks that go with them.
+
+    Args:
+        paths: Files, or folders whose images are all taken.
+        masks: Folder of `<name>_segmentation.png` or `<name>.png`; without one, masks are looked
+            for beside the images.
+
+    Raises:
+        InputError: If there is no image, or one can't be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        files += [
+            file
+            for file in inside
+            if file.suffix.lower() in SUFFIXES and not file.stem.endswith(MASK_ENDING)
+        ]
+    if not files:
+        raise InputError(
+            f"There is no image ({', '.join(SUFFIXES)}) in {list_offenders(list(paths))}. "
+            "Pass image files, or a folder of them."
+        )
+    return [Case(file.stem, load_image(file), _find_mask(file, masks)) for file in files]
+
+
+def compare_models(
+    classifiers: Sequence[LesionClassifier],
+    cases: Sequence[Case],
+    *,
+    target: str | None = None,
+    method: str = GRADCAM,
+) -> tuple[list[Row], list[dict[tuple[str, str], Agreement]]]:
+    """Return a row for each image, the original and every model's map, and how far maps agree.
+
+    Args:
+        classifiers: The models.
+        cases: The images.
+        target: The class that is explained; None explains what each model predicts.
+        method: Of `explain.methods.METHODS`.
+    """
+    rows, agreements = [], []
+    for case in cases:
+        cells = [Cell(case.image, caption=_describe(case), mask=case.mask)]
+        maps: dict[str, NDArray[np.float32]] = {}
+        for classifier in classifiers:
+            cell = _explain_case(classifier, case, target, method)
+            cells.append(cell)
+            if cell.heatmap is not None:
+                maps[classifier.name] = cell.heatmap
+        agreement = compare_all(maps)
+        remark, is_apart = describe_agreement(agreement) if agreement else ("", False)
+        rows.append(Row(cells, remark, is_apart))
+        agreements.append(agreement)
+    return rows, agreements
+
+
+def choose_cases(
+    probabilities: NDArray[np.float32], references: NDArray[np.int64], label: int, *, each: int
+) -> dict[str, list[int]]:
+    """Return the rows of a class's most confident right answers and most confident wrong ones.
+
+    Args:
+        probabilities: (N, C).
+        references: (N,) class ids.
+        label: The class.
+        each: How many of either kind, at most.
+    """
+    rows = np.flatnonzero(references == label)
+    answers, confidence = probabilities[rows].argmax(axis=1), probabilities[rows].max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    is_right = answers == label
+    return {
+        side: rows[order[is_right[order] == right]][:each].tolist()
+        for side, right in (("right", True), ("wrong", False))
+    }
+
+
+def draw_class(
+    classifier: LesionClassifier, masked: MaskedSet, chosen: Mapping[str, Sequence[int]]
+) -> list[Row]:
+    """Return rows of cases with their maps: for each image the original, then its heatmap."""
+    rows = []
+    for side, indices in chosen.items():
+        cells: list[Cell] = []
+        for index in indices:
+            case = Case(
+                masked.images.image_ids[index],
+                masked.images.load(index),
+                masked.load_mask(index),
+                CODES[masked.images.references[index]],
+            )
+            cells.append(Cell(case.image, caption=_describe(case)))
+            cells.append(_explain_case(classifier, case, None, GRADCAM, mask=True))
+        if cells:
+            rows.append(Row(cells, f"Confident and {side}", side == "wrong"))
+    return rows
+
+
+def draw_changes(classifiers: Sequence[LesionClassifier], cases: Sequence[Case]) -> list[Row]:
+    """Return a row for each image: as it is, and by every change, with the models' answers.
+
+    Raises:
+        InputError: If an image has no mask.
+    """
+    if without := [case.name for case in cases if case.mask is None]:
+        raise InputError(f"{len(without)} images have no mask: {list_offenders(without)}.")
+    rows = []
+    for seed, case in enumerate(cases):
+        assert case.mask is not None
+        pictures = [case.image]
+        for name in shortcuts.CHANGES:
+            pictures.append(shortcuts.change(case.image, case.mask, name, seed=seed))
+        answers = [classifier.predict(pictures) for classifier in classifiers]
+        cells = [
+            Cell(picture, caption="\n".join(_answers(classifiers, answers, place)))
+            for place, picture in enumerate(pictures)
+        ]
+        rows.append(Row(cells))
+    return rows
+
+
+def _answers(
+    classifiers: Sequence[LesionClassifier], answers: Sequence[NDArray[np.float32]], place: int
+) -> list[str]:
+    lines = []
+    for classifier, own in zip(classifiers, answers, strict=True):
+        label, before = int(own[place].argmax()), int(own[0].argmax())
+        arrow = "" if label == before else "→ "
+        lines.append(f"{classifier.name}: {arrow}{CODES[label]} {own[place, label]:.0%}")
+    return lines
+
+
+def _explain_case(
+    classifier: LesionClassifier, case: Case, target: str | None, method: str, *, mask: bool = True
+) -> Cell:
+    found = classifier.explain([case.image], None if target is None else [target], method)
+    energy = None
+    if case.mask is not None:
+        place = place_masks([case.mask], classifier.preprocess)
+        energy = float(score_maps(found.heatmaps, place)[0, ENERGY])
+    code = CODES[int(found.targets[0])]
+    probability = float(found.probabilities[0, found.targets[0]])
+    return Cell(
+        case.image,
+        found.heatmaps[0],
+        caption_of(code, probability, energy),
+        case.mask if mask else None,
+    )
+
+
+def _describe(case: Case) -> str:
+    return case.name if case.truth is None else f"{case.name}\ntruth: {case.truth}"
+
+
+def _find_mask(file: Path, masks: Path | None) -> Image.Image | None:
+    folder = file.parent if masks is None else masks
+    names = [f"{file.stem}{MASK_ENDING}.png"] + ([] if masks is None else [f"{file.stem}.png"])
+    for name in names:
+        if (folder / name).is_file():
+            return load_image(folder / name).convert("L")
+    return None

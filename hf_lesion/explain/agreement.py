@@ -1,0 +1,61 @@
+"""Do two models look at the same place? Their heatmaps of one image, compared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+TOP_SHARE = 0.2  # of the frame
+# Half of the two top fifths is shared at an IoU of 1/3; fifths that are placed by chance share a
+# fifth, an IoU of 1/9.
+LEAST_IOU = 1 / 3
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two heatmaps of one image are.
+
+    Attributes:
+        pearson: Correlation over the pixels, in [-1, 1]; NaN if a map is flat.
+        iou: Intersection over union of the top fifths, in [0, 1]; NaN if a map is flat.
+    """
+
+    pearson: float
+    iou: float
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether they look at different places: less than half of their top fifths is shared."""
+        return self.iou < LEAST_IOU
+
+
+def compare_maps(first: NDArray[np.float32], second: NDArray[np.float32]) -> Agreement:
+    """Compare two (H, W) heatmaps of one image; the second is resized to the first's size."""
+    if second.shape != first.shape:
+        second = np.asarray(cv2.resize(second, first.shape[::-1]), np.float32)
+    if not np.ptp(first) or not np.ptp(second):
+        return Agreement(float("nan"), float("nan"))
+    pearson = float(np.corrcoef(first.ravel(), second.ravel())[0, 1])
+    tops = [_top(values) for values in (first, second)]
+    shared, either = (tops[0] & tops[1]).sum(), (tops[0] | tops[1]).sum()
+    return Agreement(pearson, float(shared / either))
+
+
+def compare_all(maps: Mapping[str, NDArray[np.float32]]) -> dict[tuple[str, str], Agreement]:
+    """Return the agreement of each pair of models' (H, W) maps of one image."""
+    names = list(maps)
+    return {
+        (first, second): compare_maps(maps[first], maps[second])
+        for place, first in enumerate(names)
+        for second in names[place + 1 :]
+    }
+
+
+def _top(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the `TOP_SHARE` of the pixels with the greatest values; ties go by position."""
+    count = max(1, round(TOP_SHARE * values.size))
+    top = np.zeros(values.size, dtype=bool)
+    top[np.argsort(-values.ravel(), kind="stable")[:count]] = True
+    return top.reshape(values.shape)

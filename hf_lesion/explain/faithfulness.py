@@ -1,0 +1,137 @@
+"""Does a heatmap name what the network relies on? Taking away and giving back the pixels it ranks.
+
+Deletion and insertion curves: Petsiuk et al., "RISE" (BMVC 2018). ROAD: Rong et al., "A consistent
+and efficient evaluation strategy for attribution methods" (ICML 2022). All of them by
+pytorch-grad-cam's own perturbation metrics, on the probability of the explained class.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_grad_cam.metrics.perturbation_confidence import (
+    PerturbationConfidenceMetric,
+    RemoveLeastRelevantFirst,
+    RemoveMostRelevantFirst,
+)
+from pytorch_grad_cam.metrics.road import ROADCombined
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+from torchvision.transforms.functional import gaussian_blur
+
+SHARES = tuple(round(0.1 * step, 1) for step in range(11))  # of the pixels
+ROAD_PERCENTILES = (20, 40, 60, 80)
+BLUR = 1 / 16  # of the side: colours stay, structure goes
+DELETION, INSERTION, ROAD = "deletion", "insertion", "road"
+# Whether more is better: a faithful map makes the probability fall early and rise early.
+IS_HIGHER_BETTER = {DELETION: False, INSERTION: True, ROAD: True}
+
+Imputer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What becomes of the explained class's probability as pixels go and come.
+
+    Attributes:
+        deletion: (N, S) after the `SHARES` most relevant pixels took the image's mean colour.
+        insertion: (N, S) after the `SHARES` most relevant pixels came into the blurred image.
+        road: (N,) how much more is lost with the most relevant pixels than with the least: half
+            of the difference, averaged over `ROAD_PERCENTILES`; NaN if it was not measured.
+    """
+
+    deletion: NDArray[np.float64]
+    insertion: NDArray[np.float64]
+    road: NDArray[np.float64]
+
+    def areas(self) -> NDArray[np.float64]:
+        """Return (N, 3): the areas under both curves, in [0, 1], and ROAD."""
+        deletion, insertion = (
+            np.trapezoid(curve, SHARES, axis=1) for curve in (self.deletion, self.insertion)
+        )
+        return np.stack([deletion, insertion, self.road], axis=1)
+
+
+class Probabilities(nn.Module):
+    """Gives pytorch-grad-cam the bare tensor that it needs: (B, C) probabilities."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return probabilities of (B, 3, H, W) pixel values."""
+        return self.model(pixel_values=pixel_values).logits.softmax(dim=-1)
+
+
+def measure(
+    model: nn.Module,
+    pixel_values: torch.Tensor,
+    maps: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    *,
+    with_road: bool = True,
+    seed: int = 0,
+) -> Faithfulness:
+    """Measure heatmaps of some images against a network.
+
+    Args:
+        model: A classifier in evaluation mode.
+        pixel_values: (N, 3, H, W) preprocessed images.
+        maps: (N, H, W) heatmaps in [0, 1]. Only the order of their pixels counts; equal ones, such
+            as all that were cut off at zero, come in random order.
+        targets: (N,) the explained classes.
+        with_road: Also measure ROAD, which takes most of the time.
+        seed: Of the random order, and of ROAD's noise.
+    """
+    network = Probabilities(model).eval()
+    wanted = [ClassifierOutputTarget(int(target)) for target in targets]
+    ranks = rank_pixels(maps, seed=seed)
+    side = min(pixel_values.shape[-2:])
+
+    def ask(removal: RemoveMostRelevantFirst) -> NDArray[np.float32]:
+        metric = PerturbationConfidenceMetric(removal)
+        return metric(pixel_values, ranks, wanted, network, return_diff=False)
+
+    deletion = [ask(RemoveMostRelevantFirst(100 * (1 - share), to_mean)) for share in SHARES]
+    blur = blurrer(side * BLUR)
+    insertion = [ask(RemoveLeastRelevantFirst(100 * share, blur)) for share in SHARES]
+    road = np.full(len(maps), np.nan)
+    if with_road:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            road = ROADCombined(list(ROAD_PERCENTILES))(pixel_values, ranks, wanted, network)
+    return Faithfulness(
+        np.stack(deletion, axis=1).astype(np.float64),
+        np.stack(insertion, axis=1).astype(np.float64),
+        np.asarray(road, np.float64),
+    )
+
+
+def rank_pixels(maps: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
+    """Return (N, H, W) ranks from 0 to 1 of the pixels of each map; ties in random order."""
+    generator = np.random.default_rng(seed)
+    count = maps[0].size if len(maps) else 1
+    ranks = np.empty((len(maps), count), np.float32)
+    for row, values in zip(ranks, maps.reshape(len(maps), -1), strict=True):
+        order = np.lexsort((generator.random(count), values))
+        row[order] = np.linspace(0, 1, count)
+    return ranks.reshape(maps.shape)
+
+
+def to_mean(image: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Return a (3, H, W) image whose pixels outside of (H, W) `kept` took its mean colour."""
+    return torch.where(kept > 0, image, image.mean(dim=(1, 2), keepdim=True))
+
+
+def blurrer(sigma: float) -> Imputer:
+    """Return a function that blurs the pixels which are not kept, by `sigma` pixels."""
+    size = 2 * round(2 * sigma) + 1
+
+    def blur(image: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+        blurred = gaussian_blur(image, [size, size], [max(sigma, 0.1)] * 2)
+        return torch.where(kept > 0, image, blurred)
+
+    return blur

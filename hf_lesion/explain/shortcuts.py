@@ -1,0 +1,61 @@
+"""What an answer should not depend on, put into an image: does the answer survive?
+
+Rulers, ink, hair and dark corners are known shortcuts in dermoscopy: Winkler et al., "Association
+between surgical skin markings in dermoscopic images and diagnostic performance of a deep learning
+convolutional neural network" (JAMA Dermatology 2019); Bissoto et al., "(De)constructing bias on
+skin lesion datasets" (CVPR workshops 2019), who blacked the lesion out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from hf_lesion.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
+
+Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]
+BLACK = (0, 0, 0)
+HAIRS = 12
+VIGNETTE_RADIUS = 0.75  # of half the diagonal: the darkest that we draw by chance
+
+
+def black_out_lesion(
+    image: Image.Image, mask: Image.Image, _rng: np.random.Generator
+) -> Image.Image:
+    """Return the image with the lesion black: what is left says nothing of it but its outline."""
+    return Image.composite(Image.new("RGB", image.size, BLACK), image, _fit(mask, image))
+
+
+def keep_lesion(image: Image.Image, mask: Image.Image, _rng: np.random.Generator) -> Image.Image:
+    """Return the image with all but the lesion black."""
+    return Image.composite(image, Image.new("RGB", image.size, BLACK), _fit(mask, image))
+
+
+CHANGES: dict[str, Change] = {
+    "lesion blacked out": black_out_lesion,
+    "only the lesion": keep_lesion,
+    "ruler": lambda image, _, rng: draw_ruler(image, rng),
+    "hair": lambda image, _, rng: draw_hair(image, rng, count=HAIRS),
+    "ink": lambda image, _, rng: draw_ink(image, rng),
+    "vignette": lambda image, _, rng: draw_vignette(image, rng, radius=VIGNETTE_RADIUS),
+}
+# Those in which the lesion and what surrounds it stay: a sound model answers the same.
+OVERLAID = ("ruler", "hair", "ink", "vignette")
+WITHOUT_LESION = "lesion blacked out"
+
+
+def change(image: Image.Image, mask: Image.Image, name: str, *, seed: int = 0) -> Image.Image:
+    """Return an image with one of the `CHANGES` made.
+
+    Args:
+        image: RGB, any size.
+        mask: Of the same frame, any size; white = lesion.
+        name: Of `CHANGES`.
+        seed: Of what is drawn; the same seed draws the same.
+    """
+    return CHANGES[name](image.convert("RGB"), mask, np.random.default_rng(seed))
+
+
+def _fit(mask: Image.Image, image: Image.Image) -> Image.Image:
+    fitted = mask.convert("L").resize(image.size, Image.Resampling.NEAREST)
+    return fitted.point(lambda value: 255 * (value > 127))

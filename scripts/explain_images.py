@@ -1,0 +1,239 @@
+r"""Look at where models look, and measure it.
+
+    python scripts/explain_images.py score --model runs/resnet18 --dataset data/ham10000
+    python scripts/explain_images.py compare --models runs/cnn runs/resnet18 --images lesion.jpg \
+        --output figure.png
+    python scripts/explain_images.py sheet --model runs/resnet18 --dataset data/ham10000
+    python scripts/explain_images.py shortcuts --models runs/cnn runs/resnet18 --output figure.png
+
+score: heatmaps against lesion masks, beside controls that never look; what taking their pixels away
+does to the answer; and how often the answer survives rulers, hair, ink, dark corners and a lesion
+that is blacked out. Writes explanations.json and explanations_<split>.png next to the model.
+compare: the original and every model's heatmap side by side on one colour scale, with prediction,
+probability and the share of the heat in the lesion, and how far the models agree on where to look.
+sheet: for each diagnosis the most confident right and wrong cases with their heatmaps. It shows
+images of the dataset: keep it where git ignores it.
+shortcuts: three drawn lesions, changed in every way that `score` counts, and what models answer.
+"""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.explanations import MaskedSet
+    from hf_lesion.inference import LesionClassifier
+
+SHEETS = Path("reports/private/cases")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
+    score = commands.add_parser("score", help="measure heatmaps on a prepared split")
+    sheet = commands.add_parser("sheet", help="cases of each diagnosis with their heatmaps")
+    compare = commands.add_parser("compare", help="models side by side on any images")
+    shortcuts = commands.add_parser("shortcuts", help="drawn lesions with things drawn over them")
+    for command in (score, sheet):
+        add = command.add_argument
+        add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+        add("--dataset", type=Path, required=True, metavar="DIR", help="a prepared dataset")
+        add("--split", default="test", metavar="NAME", help="(default: test)")
+    for command in (compare, shortcuts):
+        command.add_argument(
+            "--models", nargs="+", required=True, metavar="MODEL", help="folders or Hub ids"
+        )
+        command.add_argument(
+            "--output", type=Path, required=True, metavar="FILE", help="a PNG to write"
+        )
+    _add_score(score)
+    add = sheet.add_argument
+    add("--each", type=int, default=4, metavar="N", help="cases of each kind (default: 4)")
+    add("--output", type=Path, default=SHEETS, metavar="DIR", help="(default: %(default)s)")
+    _add_compare(compare)
+    arguments = parser.parse_args()
+    if min(getattr(arguments, name, 1) for name in ("each", "batch_size", "subset")) < 1:
+        raise InputError("--each, --batch_size and --subset are at least 1.")
+    return arguments
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--methods",
+        nargs="+",
+        default=["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"],
+        metavar="NAME",
+        help="heatmaps to score; the first is measured in detail (default: all five)",
+    )
+    add(
+        "--subset",
+        type=int,
+        default=400,
+        metavar="N",
+        help="images, drawn by chance, for all methods but the first and for shortcuts "
+        "(default: 400)",
+    )
+    add(
+        "--faithful",
+        type=int,
+        default=10,
+        metavar="N",
+        help="images of each diagnosis for deletion and insertion; 0 leaves them out (default: 10)",
+    )
+    add(
+        "--road",
+        type=int,
+        default=6,
+        metavar="N",
+        help="of those, images of each diagnosis for ROAD, which takes long (default: 6)",
+    )
+    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
+    add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--images", nargs="+", type=Path, required=True, metavar="PATH", help="files or folders")
+    add("--masks", type=Path, metavar="DIR", help="<name>_segmentation.png of the images")
+    add("--target", metavar="CODE", help="the class to explain (default: what each predicts)")
+    add("--method", default="gradcam", metavar="NAME", help="(default: gradcam)")
+
+
+def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
+    """Return the split that the arguments name, with its masks."""
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation.explanations import read_masked_split
+
+    fingerprint = read_fingerprint(arguments.dataset)
+    return read_masked_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Measure one model's heatmaps; write, draw and print what was found."""
+    from hf_lesion.evaluation import explanation_record, scoring
+    from hf_lesion.evaluation.explanation_run import Effort, measure_model
+    from hf_lesion.explain.figures import write_png
+    from hf_lesion.explain.score_figures import draw_scores
+    from hf_lesion.explain.section import render_section
+    from hf_lesion.inference import LesionClassifier
+
+    scoring.quiet_libraries()
+    output = arguments.output or arguments.model
+    output.mkdir(parents=True, exist_ok=True)
+    if (output / explanation_record.EXPLANATIONS).exists():
+        explanation_record.read_explanations(output)
+    masked = read_masked(arguments)
+    classifier = LesionClassifier.from_pretrained(arguments.model)
+    record = measure_model(
+        classifier,
+        masked,
+        folder=arguments.model,
+        methods=arguments.methods,
+        effort=Effort(arguments.subset, arguments.faithful, arguments.road, arguments.batch_size),
+    )
+    path = explanation_record.write_explanations(output, arguments.split, record)
+    record = explanation_record.read_explanations(path)[arguments.split]
+    title = f"Where {classifier.name} looks: {masked.images.source}, {arguments.split}"
+    picture = output / f"explanations_{arguments.split}.png"
+    write_png(draw_scores(record, title=title), picture)
+    print(render_section(record))
+    print(f"\nWritten: {path} and {picture.name} beside it")
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Draw models side by side."""
+    from hf_lesion.evaluation.cases import compare_models, read_cases
+    from hf_lesion.explain.figures import draw_rows, write_png
+
+    cases = read_cases(arguments.images, arguments.masks)
+    models = load_models(arguments.models)
+    rows, agreements = compare_models(
+        models, cases, target=arguments.target, method=arguments.method
+    )
+    what = "the predicted class" if arguments.target is None else arguments.target
+    names = ["image", *(model.name for model in models)]
+    write_png(draw_rows(rows, title=f"Heat for {what}", names=names), arguments.output)
+    for case, agreement in zip(cases, agreements, strict=True):
+        for (first, second), found in agreement.items():
+            flag = "  look at different places" if found.is_apart else ""
+            print(
+                f"{case.name}: {first} and {second}: Pearson {found.pearson:.2f}, "
+                f"IoU of the top 20% {found.iou:.2f}{flag}"
+            )
+    print(f"Written: {arguments.output}")
+
+
+def sheet(arguments: argparse.Namespace) -> None:
+    """Draw a sheet for each diagnosis."""
+    from hf_lesion.evaluation import scoring
+    from hf_lesion.evaluation.cases import choose_cases, draw_class
+    from hf_lesion.explain.figures import draw_rows, write_png
+    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.labels import CODES, NAMES
+
+    scoring.quiet_libraries()
+    masked = read_masked(arguments)
+    classifier = LesionClassifier.from_pretrained(arguments.model)
+    answers = scoring.predict(classifier, masked.images, batch_size=32)
+    for label, code in enumerate(CODES):
+        chosen = choose_cases(
+            answers.probabilities, masked.images.references, label, each=arguments.each
+        )
+        if not any(chosen.values()):
+            continue
+        rows = draw_class(classifier, masked, chosen)
+        path = arguments.output / f"{classifier.name}_{code}.png"
+        write_png(draw_rows(rows, title=f"{NAMES[code]}: {classifier.name}"), path)
+        print(f"Written: {path}")
+
+
+def shortcuts(arguments: argparse.Namespace) -> None:
+    """Draw three lesions with everything that should not matter, and the models' answers."""
+    from hf_lesion.data.drawing import draw_lesion
+    from hf_lesion.evaluation.cases import Case, draw_changes
+    from hf_lesion.explain.figures import draw_rows, write_png
+    from hf_lesion.explain.shortcuts import CHANGES
+
+    cases = []
+    for code, seed in (("mel", 5), ("nv", 8), ("bcc", 3)):
+        image, mask = draw_lesion(code, seed=seed, size=(240, 180))
+        cases.append(Case(f"drawn {code}", image, mask, code))
+    rows = draw_changes(load_models(arguments.models), cases)
+    title = "Drawn lesions, changed in ways that should not matter (and twice in one that should)"
+    names = ["as drawn", *CHANGES]
+    write_png(draw_rows(rows, title=title, names=names), arguments.output)
+    print(f"Written: {arguments.output}")
+
+
+def load_models(names: list[str]) -> list["LesionClassifier"]:
+    """Return the models that the arguments name."""
+    from hf_lesion.evaluation.scoring import quiet_libraries
+    from hf_lesion.inference import LesionClassifier
+
+    quiet_libraries()
+    return [LesionClassifier.from_pretrained(name) for name in names]
+
+
+COMMANDS: dict[str, Any] = {
+    "score": score,
+    "compare": compare,
+    "sheet": sheet,
+    "shortcuts": shortcuts,
+}
+
+
+@one_line_errors
+def main() -> None:
+    """Do what the command says."""
+    arguments = parse_arguments()
+    COMMANDS[arguments.command](arguments)
+
+
+if __name__ == "__main__":
+    main()

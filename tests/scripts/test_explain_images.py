@@ -1,0 +1,116 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.evaluation.explanation_record import read_explanations
+from hf_lesion.labels import CODES
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "explain_images.py"
+
+
+@pytest.fixture(scope="module")
+def model(tiny_timm_model, tmp_path_factory):
+    return shutil.copytree(tiny_timm_model, tmp_path_factory.mktemp("explained") / "tiny")
+
+
+def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
+    options = ["--subset", 8, "--faithful", 1, "--road", 1, "--methods", "gradcam", "eigencam"]
+    code, out, err = call("score", "--model", model, "--dataset", sample_dataset, *options)
+    assert code == 0, err
+    record = read_explanations(model)["test"]
+    located = record["localisation"]
+    maps = located["maps"]
+    assert list(maps) == ["gradcam", "eigencam", "fine", "gaussian", "random", "untrained"]
+    images = located["images"]
+    for own in maps.values():
+        assert own["right"]["images"] + own["wrong"]["images"] == own["all"]["images"]
+    assert maps["gradcam"]["all"]["images"] == images
+    assert maps["eigencam"]["all"]["images"] == 8
+    in_classes = sum(
+        maps["gradcam"]["classes"][code][side]["images"]
+        for code in CODES
+        for side in ("right", "wrong")
+    )
+    assert in_classes == images
+    value, low, high = maps["gaussian"]["all"]["energy"]
+    assert 0 < low <= value <= high < 1
+    assert set(located["against_gaussian"]) == {"gradcam", "eigencam", "fine"}
+    faithful = record["faithfulness"]
+    assert faithful["images"] == faithful["road_images"]
+    # Nothing taken away and everything put back is the image itself.
+    for own in faithful["maps"].values():
+        assert own["curves"]["deletion"][0] == pytest.approx(
+            own["curves"]["insertion"][-1], abs=0.02
+        )
+    changes = record["shortcuts"]["changes"]
+    assert len(changes) == 6
+    assert sum(changes["hair"]["answers"].values()) == record["shortcuts"]["images"] == 8
+    assert (model / "explanations_test.png").stat().st_size > 10_000
+    assert "the Gaussian" in out
+    assert (model / "explanations.json").stat().st_size < 150_000
+
+
+def test_a_damaged_record_is_found_before_the_work(call, model, sample_dataset, tmp_path):
+    (tmp_path / "explanations.json").write_text("{")
+    code, out, err = call(
+        "score", "--model", model, "--dataset", sample_dataset, "--output", tmp_path
+    )
+    assert (code, out) == (2, "")
+    assert "explanations.json is damaged" in err
+
+
+def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for seed, dx in enumerate(("mel", "nv")):
+        image, mask = draw_lesion(dx, seed=seed, size=(96, 72))
+        image.save(images / f"{dx}.png")
+        if dx == "mel":
+            mask.save(images / f"{dx}_segmentation.png")
+    options = ["--models", tiny_timm_model, tiny_cnn_model, "--images", images]
+    code, out, err = call("compare", *options, "--output", "figure.png")
+    assert code == 0, err
+    assert out.count("Pearson") == 2
+    assert "mel: tiny_resnet and tiny_cnn: Pearson" in out
+    picture = np.asarray(Image.open("figure.png").convert("RGB"))
+    assert picture.shape[1] > 600
+    assert picture.std() > 20
+
+
+def test_no_image_is_one_line(call, tiny_timm_model, tmp_path):
+    options = ["--models", tiny_timm_model, "--images", tmp_path, "--output", "figure.png"]
+    code, out, err = call("compare", *options)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: There is no image (.jpg, .jpeg, .png) in")
+
+
+def test_a_sheet_for_each_diagnosis(call, model, sample_dataset, tmp_path):
+    options = ["--each", 1, "--output", tmp_path / "cases"]
+    code, out, err = call("sheet", "--model", model, "--dataset", sample_dataset, *options)
+    assert code == 0, err
+    files = sorted((tmp_path / "cases").glob("tiny_*.png"))
+    assert len(files) == out.count("Written") > 3
+
+
+def test_drawn_lesions_are_changed(call, tiny_timm_model):
+    code, out, err = call("shortcuts", "--models", tiny_timm_model, "--output", "changes.png")
+    assert (code, err) == (0, "")
+    assert out == "Written: changes.png\n"
+    assert Image.open("changes.png").width > 1200
+
+
+def test_senseless_counts_are_refused(call, model, sample_dataset):
+    code, _, err = call("sheet", "--model", model, "--dataset", sample_dataset, "--each", 0)
+    assert code == 2
+    assert err == "error: --each, --batch_size and --subset are at least 1.\n"
+
+
+def test_the_record_is_json_with_short_lines(model):
+    text = (model / "explanations.json").read_text()
+    assert json.loads(text)["test"]["schema_version"] == 1
+    assert '"energy": [' in text
