@@ -47,7 +47,7 @@ def parse_arguments() -> argparse.Namespace:
     for kind in (model, dataset, space):
         _add_common(kind)
     options = parser.parse_args()
-    if options.repo_id is None and options.output is None:
+    if options.repo_id is None and options.output is None and not options.dry_run:
         raise InputError("Pass --repo_id owner/name to publish, or --output DIR to build only.")
     return options
 
@@ -73,12 +73,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     """Build, check, show, and send."""
     options = parse_arguments()
+    # Before anything is built or torch imported: a mistyped name or token costs seconds.
+    repo_id = _check_account(options)
     from hf_lesion.evaluation.scoring import quiet_libraries
-    from hf_lesion.hub.publish import check_account, publish_folder
+    from hf_lesion.hub.publish import publish_folder, show_files
 
     quiet_libraries()
-    # Before anything is built: a mistyped name or token costs seconds, not minutes.
-    repo_id = options.repo_id and check_account(options.repo_id, timeout=options.timeout)
     with _built(options, repo_id) as folder:
         print(f"Built and checked: {_size(folder)}", flush=True)
         if repo_id is not None:
@@ -91,8 +91,25 @@ def main() -> None:
                 overwrite=options.overwrite,
                 dry_run=options.dry_run,
             )
+        elif options.dry_run:
+            show_files(folder)
     if options.output is not None:
         print(f"The folder: {options.output}")
+
+
+def _check_account(options: argparse.Namespace) -> str | None:
+    """Return the full name of the repository; None to build only, or on a dry run without a Hub."""
+    from hf_lesion.hub.repository import check_account
+
+    if options.repo_id is None:
+        return None
+    try:
+        return check_account(options.repo_id, timeout=options.timeout)
+    except InputError as error:
+        if not options.dry_run:
+            raise
+        print(f"The Hub was not asked: {error}")
+        return None
 
 
 @contextlib.contextmanager

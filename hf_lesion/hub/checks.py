@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -13,11 +13,10 @@ from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.hub.folder import TRAINING, WEIGHTS
+from hf_lesion.hub.repository import CARD, Kind
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import MANIFEST, file_sha256, list_files
 
-Kind = Literal["model", "dataset", "space"]
-CARD = "README.md"
 NON_COMMERCIAL = "cc-by-nc-4.0"
 OPEN = "apache-2.0"
 # Nothing that runs when it is read (pickles), no logs, no checkpoints, and no photographs: charts

@@ -10,7 +10,6 @@ import yaml
 from hf_lesion.errors import InputError
 from hf_lesion.files import write_text
 from hf_lesion.hub.checks import (
-    CARD,
     NON_COMMERCIAL,
     OPEN,
     check_files,
@@ -18,6 +17,7 @@ from hf_lesion.hub.checks import (
     check_model_card,
 )
 from hf_lesion.hub.folder import READABLE, TRAINING, WEIGHTS, hide_home, read_training
+from hf_lesion.hub.repository import CARD
 from hf_lesion.labels import NOTICE
 from hf_lesion.manifest import check_manifest, write_manifest
 from hf_lesion.models import cnn
@@ -29,17 +29,19 @@ PRIVATE_RECORDS = ("run.json", "trainer_state.json")
 CHARTS = (
     "calibration",
     "confusion_matrix",
-    "coverage",
     "curves",
+    "explanations",
     "gate",
     "operating_point",
     "precision_recall",
     "reliability",
+    "risk_coverage",
     "robustness",
     "roc",
     "subgroups",
 )
-ONNX = "onnx/model.onnx"
+# The gate is loaded with the model; the others are for readers and other runtimes.
+OPTIONAL = ("gate.safetensors", "report.md", "onnx/model.onnx")
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
@@ -96,12 +98,13 @@ def write_card(source: Path, folder: Path, *, name: str) -> None:
 
 def _chosen(source: Path) -> list[Path]:
     records = [file for file in source.glob("*.json") if file.name not in PRIVATE_RECORDS]
-    charts = [file for file in source.glob("*.png") if file.name.startswith(CHARTS)]
+    pictures = [*source.glob("*.png"), *source.glob("figures/*.png")]
+    charts = [file for file in pictures if file.name.startswith(CHARTS)]
     needed = [source / CONFIG, source / WEIGHTS, source / TRAINING]
     if missing := [file.name for file in needed if not file.is_file()]:
         raise InputError(
             f"{source} has no {', '.join(missing)}. Pass the --output_dir of scripts/train.py, "
             "once that has ended, or what scripts/pack_model.py made of it."
         )
-    onnx = [source / ONNX] if (source / ONNX).is_file() else []
-    return sorted({*records, *charts, *needed, *onnx})
+    optional = [source / name for name in OPTIONAL if (source / name).is_file()]
+    return sorted({*records, *charts, *needed, *optional})

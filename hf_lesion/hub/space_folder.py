@@ -11,8 +11,9 @@ import yaml
 import hf_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.files import write_text
-from hf_lesion.hub.checks import CARD, NON_COMMERCIAL, check_files, read_front_matter
+from hf_lesion.hub.checks import NON_COMMERCIAL, check_files, read_front_matter
 from hf_lesion.hub.model_folder import build_model_folder
+from hf_lesion.hub.repository import CARD
 from hf_lesion.manifest import write_manifest
 from hf_lesion.models.snapshot import open_snapshot
 

@@ -155,6 +155,9 @@ class LesionTrainingArguments(TrainingArguments):
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
     project: str = field(default="hf_lesion", metadata={"help": "Name of the project in trackio."})
+    push_to_hub: bool = field(
+        default=False, metadata={"help": "Publish the finished model as --hub_model_id owner/name."}
+    )
     # True would hide a loss that is no number behind the one before.
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave as it is."})
     # A torch dataset of ours, not a table: there are no columns to drop.
@@ -179,6 +182,10 @@ class LesionTrainingArguments(TrainingArguments):
                 "Persistent workers would repeat the first epoch's augmentation for ever: "
                 "leave --dataloader_persistent_workers out."
             )
+        # The Trainer itself would upload logs and a pickled training_args.bin: scripts/train.py
+        # publishes at the end instead, from a clean folder.
+        self.publish = self.push_to_hub
+        self.push_to_hub = False
         self._settle_save_steps()
         if not torch.accelerator.is_available():
             # Else processes that were launched together would each train alone, and say nothing.

@@ -1,12 +1,15 @@
 """Models from a Hub over HTTP: whole and checked, or refused; kept for when the Hub is gone."""
 
 import json
+import shutil
 import time
 
 import pytest
 from hub import local_hub
 
+from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
+from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import write_manifest
 from hf_lesion.models.snapshot import open_snapshot
 
@@ -145,3 +148,23 @@ def test_what_cannot_be_had_is_said(near, folder, monkeypatch, token, private, s
 def test_a_private_model_is_fetched_by_its_owner(near, folder):
     near.offer(MODEL, folder, private=True)
     assert same(open_snapshot(MODEL), folder)
+
+
+def test_a_classifier_from_the_hub_knows_its_commit(near, tiny_cnn_model):
+    commit = near.offer("me/cnn", tiny_cnn_model)
+    classifier = LesionClassifier.from_pretrained("me/cnn", revision="main")
+    assert (classifier.name, classifier.revision) == ("me/cnn", commit)
+    image = draw_lesion("nv", seed=0)[0]
+    expected = LesionClassifier.from_pretrained(tiny_cnn_model)
+    assert expected.revision is None
+    assert (classifier.predict([image]) == expected.predict([image])).all()
+
+
+def test_a_classifier_of_other_classes_is_named_by_its_hub_id(near, tiny_cnn_model, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_cnn_model, folder)
+    config = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(config.replace('"mel"', '"melanoma"'))
+    near.offer("me/other", folder)
+    with pytest.raises(InputError, match=r"^me/other has the classes akiec, .*, melanoma, nv"):
+        LesionClassifier.from_pretrained("me/other")

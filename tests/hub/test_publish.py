@@ -8,14 +8,8 @@ from hub.local_hub import answer, hang_up, lose_answer, wait
 from huggingface_hub import constants
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.publish import (
-    check_account,
-    check_target,
-    find_target,
-    plan,
-    publish_folder,
-    upload,
-)
+from hf_lesion.hub.publish import plan, publish_folder, upload
+from hf_lesion.hub.repository import check_account, check_target, find_target
 from hf_lesion.hub.trouble import AGAIN
 from hf_lesion.manifest import write_manifest
 

@@ -114,3 +114,11 @@ def test_an_output_folder_is_asked_for():
 def test_a_misspelt_flag_is_named(tmp_path):
     with pytest.raises(InputError, match=r"^Unknown arguments: --learning_rat 1\. scripts/train"):
         parse("--learning_rat", "1", tmp_path=tmp_path)
+
+
+def test_the_trainer_itself_never_pushes(tmp_path):
+    *_, training = parse("--push_to_hub", "true", tmp_path=tmp_path)
+    assert training.publish
+    assert not training.push_to_hub
+    *_, training = parse(tmp_path=tmp_path)
+    assert not training.publish

@@ -1,0 +1,46 @@
+"""Environments that hold only the packages that a requirements file names, and what those need."""
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+
+def make_environment(folder: Path, requirements: list[str]) -> Path:
+    """Make a virtual environment of links into this one's packages; return its python."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    site = next(folder.glob("lib/python*/site-packages"))
+    for distribution in find_distributions(requirements).values():
+        for entry in {file.parts[0] for file in distribution.files or [] if ".." not in file.parts}:
+            target = Path(str(distribution.locate_file(entry)))
+            if target.exists() and entry != "__pycache__" and not (site / entry).exists():
+                (site / entry).symlink_to(target)
+    return folder / "bin" / "python"
+
+
+def find_distributions(requirements: list[str]) -> dict[str, metadata.Distribution]:
+    """Return the installed packages that these need, by name, theirs and so on."""
+    found, seen = {}, set()
+    waiting = [Requirement(line) for line in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        key = (wanted.name.lower(), frozenset(wanted.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        distribution = metadata.distribution(wanted.name)
+        found[wanted.name.lower()] = distribution
+        extras = ["", *wanted.extras]
+        for line in distribution.requires or []:
+            needed = Requirement(line)
+            if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):
+                waiting.append(needed)
+    return found
+
+
+def read_requirements(file: Path) -> list[str]:
+    """Return the lines of a requirements file that name packages."""
+    lines = [line.partition("#")[0].strip() for line in file.read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith("-")]

@@ -1,0 +1,117 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from hf_lesion.errors import InputError
+from hf_lesion.hub.checks import read_front_matter
+from hf_lesion.hub.model_folder import build_model_folder
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.manifest import check_manifest, file_sha256
+
+
+@pytest.fixture
+def finished(tiny_cnn_model, tmp_path):
+    """A finished run, with all that training, scoring and people leave in its folder."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_cnn_model, folder)
+    record = {"dataset": {"folder": f"{Path.home()}/data", "synthetic": True}}
+    (folder / "training.json").write_text(json.dumps(record))
+    (folder / "run.json").write_text("{}")
+    (folder / "training_args.bin").write_bytes(b"pickled")
+    (folder / "predictions_test.csv").write_text("image_id\nISIC_0024306\n")
+    (folder / "events.out.tfevents.1").write_bytes(b"log")
+    (folder / "checkpoint-3").mkdir()
+    (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"0")
+    (folder / "figures").mkdir()
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").write_bytes(b"onnx")
+    (folder / "gate.json").write_text("{}")
+    for name in ("curves", "figures/roc_test", "figures/ISIC_0024306", "most_confused"):
+        Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def built(tmp_path):
+    folder = tmp_path / "built"
+    folder.mkdir()
+    return folder
+
+
+def names(folder):
+    return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+
+
+def test_what_a_user_needs_goes_along_and_nothing_else(finished, built):
+    build_model_folder(finished, built, name="me/cnn")
+    assert names(built) == [
+        "README.md",
+        "SHA256SUMS",
+        "cnn.py",
+        "config.json",
+        "curves.png",
+        "figures/roc_test.png",
+        "gate.json",
+        "model.safetensors",
+        "onnx/model.onnx",
+        "preprocessor_config.json",
+        "training.json",
+    ]
+    check_manifest(built)
+    assert json.loads((built / "training.json").read_text())["dataset"]["folder"] == "~/data"
+    assert {file.stat().st_mode & 0o044 for file in built.rglob("*.safetensors")} == {0o044}
+    LesionClassifier.from_pretrained(built)
+
+
+def test_building_twice_gives_the_same_bytes(finished, built, tmp_path):
+    build_model_folder(finished, built, name="me/cnn")
+    again = tmp_path / "again"
+    again.mkdir()
+    build_model_folder(finished, again, name="me/cnn")
+    assert [(n, file_sha256(built / n)) for n in names(built)] == [
+        (n, file_sha256(again / n)) for n in names(again)
+    ]
+
+
+def test_the_code_that_travels_is_ours_whatever_lay_there(finished, built):
+    from hf_lesion.models import cnn
+
+    (finished / "cnn.py").write_text("import os\n")
+    build_model_folder(finished, built, name="me/cnn")
+    assert (built / "cnn.py").read_text() == Path(cnn.__file__).read_text()
+
+
+def test_the_cards_licence_is_that_of_the_images_it_was_trained_on(finished, built):
+    build_model_folder(finished, built, name="me/cnn")
+    assert read_front_matter(built)["license"] == "apache-2.0"
+    (finished / "training.json").write_text(json.dumps({"dataset": {"synthetic": False}}))
+    card = "---\nlicense: mit\n---\n"
+    (finished / "README.md").write_text(card)
+    shutil.rmtree(built)
+    built.mkdir()
+    with pytest.raises(InputError, match=r"licence is mit; weights trained on HAM10000 are cc"):
+        build_model_folder(finished, built, name="me/cnn")
+
+
+def test_a_report_of_other_weights_stops_it(finished, built):
+    from hf_lesion.hub import checks
+
+    report = {"test": {"model": {"weights_sha256": "0" * 64}}}
+    with pytest.raises(InputError, match=r"report\.json was measured on other weights: test\."):
+        checks.check_measured_weights(finished, report)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "training.json"])
+def test_an_unfinished_run_is_refused(finished, built, missing):
+    (finished / missing).unlink()
+    with pytest.raises(InputError, match=rf"{missing}"):
+        build_model_folder(finished, built, name="me/cnn")
+
+
+def test_damaged_weights_are_refused(finished, built):
+    (finished / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(InputError, match="could not be loaded"):
+        build_model_folder(finished, built, name="me/cnn")

@@ -1,0 +1,249 @@
+"""The Space's folder: complete, and it starts where nothing but its requirements is installed."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from gradio_client import Client, handle_file
+from hub.borrowed import make_environment, read_requirements
+
+from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.errors import InputError
+from hf_lesion.hub.space_folder import build_space_folder, complete_front_matter
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+from hf_lesion.manifest import check_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = ROOT / "space"
+COMPLETE = {
+    "title",
+    "sdk",
+    "sdk_version",
+    "python_version",
+    "app_file",
+    "models",
+    "license",
+    "suggested_hardware",
+    "short_description",
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_cnn_model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "tiny_cnn"
+    shutil.copytree(tiny_cnn_model, folder)
+    (folder / "training.json").write_text(json.dumps({"dataset": {"synthetic": True}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "space"
+    folder.mkdir()
+    build_space_folder(SPACE, folder, models=[str(model)])
+    return folder
+
+
+def front_matter(folder):
+    return yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+
+
+def test_the_front_matter_is_complete(built):
+    front = front_matter(built)
+    assert set(front) >= COMPLETE
+    assert (front["sdk"], front["app_file"], front["models"]) == ("gradio", "app.py", [])
+    assert front["suggested_hardware"] == "cpu-basic"
+    assert front["license"] == "cc-by-nc-4.0"
+    assert len(front["short_description"]) <= 60  # what the Hub takes
+
+
+def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, model):
+    names = {file.relative_to(built).as_posix() for file in built.rglob("*") if file.is_file()}
+    assert {"app.py", "requirements.txt", "style.css", "LICENSE", "SHA256SUMS"} <= names
+    assert {"hf_lesion/inference.py", "hf_lesion/data/checksums.csv"} <= names
+    assert {"models/tiny_cnn/model.safetensors", "models/tiny_cnn/SHA256SUMS"} <= names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+    check_manifest(built)
+
+
+def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, model, tmp_path):
+    commit = near.offer("me/a", model)
+    folder = tmp_path / "space"
+    folder.mkdir()
+    build_space_folder(SPACE, folder, models=["me/a"])
+    assert (folder / "hub_models.txt").read_text() == f"me/a@{commit}\n"
+    assert not (folder / "models").exists()
+    front = front_matter(folder)
+    assert front["models"] == ["me/a"]
+    assert front["preload_from_hub"] == [f"me/a config.json,model.safetensors {commit}"]
+
+
+def test_two_models_of_one_name_are_refused(model, tmp_path):
+    shutil.copytree(model, tmp_path / "other" / "tiny_cnn")
+    (tmp_path / "space").mkdir()
+    with pytest.raises(InputError, match=r"Two of the models are named tiny_cnn\. Rename"):
+        build_space_folder(
+            SPACE, tmp_path / "space", models=[str(model), str(tmp_path / "other" / "tiny_cnn")]
+        )
+
+
+def test_a_folder_without_a_model_or_an_app_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"has no app\.py\. Run this from a checkout"):
+        build_space_folder(tmp_path, tmp_path, models=[])
+    (tmp_path / "none").mkdir()
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"none holds no model\. Pack one with"):
+        build_space_folder(SPACE, tmp_path / "out", models=[str(tmp_path / "none")])
+
+
+def test_the_licence_of_the_weights_wins():
+    assert complete_front_matter({"license": "apache-2.0"}, [])["license"] == "cc-by-nc-4.0"
+
+
+@contextlib.contextmanager
+def started(python, folder, *words, **environment):
+    """Run a Space's app as a Space does; yield its address and the lines it printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    own = {"GRADIO_SERVER_PORT": str(port), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "HF_HUB_OFFLINE")}
+    process = subprocess.Popen(
+        [str(python), "app.py", *map(str, words)],
+        cwd=folder,
+        env={**kept, **own, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line.strip())
+            if line.startswith("Serving on"):
+                break
+        else:
+            raise AssertionError("\n".join(lines))
+        yield f"http://127.0.0.1:{port}", lines
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+def classify(url, image, **options):
+    client = Client(url, verbose=False)
+    return client.predict(image=handle_file(image), api_name="/classify", **options)
+
+
+@pytest.fixture
+def lesion(tmp_path):
+    file = tmp_path / "lesion.png"
+    draw_lesion("mel", seed=3)[0].save(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def bare_python(built, tmp_path_factory):
+    """An environment of the Space's requirements and the SDK that its front matter pins."""
+    sdk = f"gradio=={front_matter(built)['sdk_version']}"
+    lines = [sdk, *read_requirements(built / "requirements.txt")]
+    python = make_environment(tmp_path_factory.mktemp("bare") / "venv", lines)
+    names = ("hf_lesion", "pytest", "mypy")
+    code = f"import importlib.util as u; print([n for n in {names} if u.find_spec(n)])"
+    done = subprocess.run([python, "-c", code], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    return python
+
+
+@pytest.mark.slow
+def test_a_space_from_the_hub_classifies_with_nothing_but_its_requirements(
+    shared_hub, built, bare_python, model, lesion, tmp_path
+):
+    shared_hub.offer("me/space", built, kind="space")
+    fetch = (
+        "import sys; from huggingface_hub import snapshot_download as fetch\n"
+        "fetch('me/space', repo_type='space', local_dir=sys.argv[1])"
+    )
+    own = {"HF_ENDPOINT": shared_hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+    there = tmp_path / "somewhere" / "else"
+    subprocess.run(
+        [sys.executable, "-c", fetch, there], check=True, cwd="/", env={**os.environ, **own}
+    )
+    check_manifest(there)
+    with started(bare_python, there, HF_HUB_OFFLINE="1") as (url, lines):
+        found = classify(url, lesion)
+    assert any("tiny_cnn" in line for line in lines)
+    expected = LesionClassifier.from_pretrained(model).predict([draw_lesion("mel", seed=3)[0]])[0]
+    assert [found["probabilities"][code] for code in CODES] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_tampered_model_of_a_space_is_left_out(built, bare_python, lesion, tmp_path):
+    there = tmp_path / "space"
+    shutil.copytree(built, there)
+    shutil.copytree(there / "models" / "tiny_cnn", there / "models" / "changed")
+    config = there / "models" / "changed" / "config.json"
+    config.write_text(config.read_text().replace("\n}", ',\n  "note": 1\n}'))
+    with started(bare_python, there, HF_HUB_OFFLINE="1") as (url, _lines):
+        client = Client(url, verbose=False)
+        right = client.predict(image=handle_file(lesion), model="tiny_cnn", api_name="/classify")
+        assert right["label"] in CODES
+        with pytest.raises(Exception, match=r"changed|model"):
+            client.predict(image=handle_file(lesion), model="changed", api_name="/classify")
+
+
+class TestFetching:
+    """What `--models` takes from the Hub."""
+
+    @pytest.fixture(autouse=True)
+    def _path(self, monkeypatch):
+        monkeypatch.syspath_prepend(str(SPACE))
+
+    def test_folders_and_hub_ids_go_together(self, near, model):
+        from fetching import fetch_models
+
+        first = near.offer("me/a", model)
+        folders, names, lines = fetch_models([str(model), "me/a", f"me/a@{first}"])
+        assert folders[0] == model
+        assert folders[1].name == folders[2].name == first
+        assert set(names.values()) <= {"me/a", f"me/a@{first[:7]}"}
+        assert f"me/a: commit {first}" in lines
+
+    def test_what_cannot_be_had_is_left_out_with_a_line(self, near, model):
+        from fetching import fetch_models
+
+        folders, names, lines = fetch_models([str(model), "me/none"])
+        assert (folders, names) == ([model], {})
+        assert re.fullmatch(r"me/none is left out: There is no model me/none on the .*", lines[0])
+
+    def test_the_models_beside_the_app_stand_in_for_a_hub_that_is_gone(self, near):
+        from fetching import MODELS, fetch_models
+
+        near.shutdown()
+        near.server_close()
+        folders, _names, lines = fetch_models(["me/a", "me/b@v1"])
+        assert folders == [MODELS]
+        assert [line.split(":")[0] for line in lines[:2]] == [
+            "me/a is left out",
+            "me/b@v1 is left out",
+        ]
+        assert lines[2].endswith("the models beside the app are served instead.")
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [("me/a", True), ("me/a@v1", True), ("./a", False), ("a", False), ("/x/y", False)],
+    )
+    def test_a_hub_id_is_known_by_its_form(self, source, expected):
+        from fetching import is_hub_id
+
+        assert is_hub_id(source) is expected
