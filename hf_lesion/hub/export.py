@@ -166,6 +166,7 @@ def _write(classifier: LesionClassifier, file: Path) -> None:
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
+            verbose=False,
         )
     model = onnx.load(str(file))
     onnx.helper.set_model_props(model, _metadata(classifier))
