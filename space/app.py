@@ -5,13 +5,15 @@ Launch: python space/app.py --models runs/resnet18 runs/cnn
 
 import argparse
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from hf_lesion.errors import InputError, one_line_errors
+from hf_lesion.errors import InputError, StoppedError, one_line_errors
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -21,28 +23,51 @@ if TYPE_CHECKING:
 # Read by gradio when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-MODELS = Path(__file__).with_name("models")
 HIGHEST_PORT = 65535
+TERMINATED = 128 + signal.SIGTERM
 EXAMPLES = """examples:
   python space/app.py --models runs/resnet18            one model folder
   python space/app.py --models runs                     every model folder in runs/
   python space/app.py --models runs/a runs/b --port 8000
+  python space/app.py --models me/a me/b@1a2b3c4        from the Hub, one of them at a commit
+  python space/app.py --share --auth_file people.txt    a public link, by name and password only
+
+people.txt: one name:password a line. Everything temporary lies in one folder, which goes when the
+page ends; what a killed page left behind goes when the next one starts.
 """
 
 
 @one_line_errors
 def main() -> None:
-    """Load the models, build the page and serve it until Ctrl-C."""
+    """Serve the page at once, load the models behind it, until Ctrl-C or SIGTERM."""
     options = parse_options()
+    signal.signal(signal.SIGTERM, _stop)
     check_port(options.host, options.port)
     # Heavy imports come after parsing, so that --help and a typing error answer at once.
-    from catalogue import load_models
+    from catalogue import read_entries
+    from fetching import default_sources, fetch_models
+    from temporary import own_folder
 
-    models, lines = load_models(options.models)
+    auth = None if options.auth_file is None else read_auth(options.auth_file)
+    folders, names, fetched = fetch_models(options.models or default_sources())
+    for line in fetched:
+        print(line, file=sys.stderr)
+    entries, lines = read_entries(folders, names=names)
     for line in lines:
         print(line, file=sys.stderr)
-    print(f"Models: {', '.join(models)}", flush=True)
-    serve(build_demo(models), options)
+    with own_folder():
+        from page import build_page
+        from shelf import Shelf
+
+        shelf = Shelf(entries)
+        demo = build_page(shelf, max_concurrency=options.max_concurrency)
+        print(f"Models: {', '.join(shelf.names())}", flush=True)
+        serve(demo, options, auth)
+        shelf.start()
+        try:
+            threading.Event().wait()
+        finally:
+            demo.close(verbose=False)
 
 
 def build_demo(models: "Mapping[str, LesionClassifier]") -> "gr.Blocks":
@@ -52,12 +77,15 @@ def build_demo(models: "Mapping[str, LesionClassifier]") -> "gr.Blocks":
         models: At least one classifier, by the name that a visitor chooses it by.
     """
     from page import build_page
+    from shelf import Shelf
 
-    return build_page(models)
+    return build_page(Shelf.of(models))
 
 
-def serve(demo: "gr.Blocks", options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C; without a share link if none can be had."""
+def serve(
+    demo: "gr.Blocks", options: argparse.Namespace, auth: list[tuple[str, str]] | None
+) -> None:
+    """Start to serve the page; without a share link if none can be had."""
     from page import launch_options
 
     if options.share:
@@ -67,19 +95,45 @@ def serve(demo: "gr.Blocks", options: argparse.Namespace) -> None:
             server_name=options.host,
             server_port=options.port,
             share=options.share,
+            auth=auth,
             prevent_thread_lock=True,
             quiet=True,
             **launch_options(),
         )
     except OSError as error:
-        # It was free before the models were loaded.
+        # It was free before gradio was imported.
         raise InputError(
             f"Port {options.port} was taken meanwhile. Pass another --port."
         ) from error
     if options.share and not demo.share_url:
         print("No share link could be made (no network?); serving on this machine only.")
+    if demo.share_url:
+        print(f"Public for a week: {demo.share_url}")
     print(f"Serving on {demo.local_url} (Ctrl-C ends it)", flush=True)
-    demo.block_thread()
+
+
+def read_auth(file: Path) -> list[tuple[str, str]]:
+    """Read who may use the page: one name:password a line; empty lines and # lines are skipped.
+
+    Raises:
+        InputError: If the file can't be read, names no one, or has a line of another form.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} can't be read ({type(error).__name__}).") from error
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, colon, password = line.strip().partition(":")
+        if not (name and colon and password):
+            # Never the line itself: it may hold a password.
+            raise InputError(f"{file}, line {number}: expected name:password.")
+        pairs.append((name, password))
+    if not pairs:
+        raise InputError(f"{file} names no one. Write one name:password a line.")
+    return pairs
 
 
 def check_port(host: str, port: int) -> None:
@@ -101,28 +155,34 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--models",
         nargs="+",
-        type=Path,
-        default=[MODELS],
-        metavar="DIR",
-        help="model folders, or folders of model folders (default: space/models)",
+        metavar="DIR|HUB_ID",
+        help="model folders, folders of them, or models on the Hub, such as owner/name or "
+        "owner/name@commit (default: space/models)",
     )
     # A Space sets these two variables.
-    parser.add_argument(
+    add(
         "--host",
         default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
         help="address to serve on; 0.0.0.0 for the whole network (default: %(default)s)",
     )
-    parser.add_argument(
+    add(
         "--port",
         type=_port,
         default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
         help="port to serve on (default: %(default)s)",
     )
-    parser.add_argument(
-        "--share", action="store_true", help="also make a public gradio.live link for a week"
+    add("--share", action="store_true", help="also make a public gradio.live link for a week")
+    add("--auth_file", type=Path, metavar="FILE", help="ask for a name and password from FILE")
+    add(
+        "--max_concurrency",
+        type=_count,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="requests computed at once, the others wait (default: %(default)s, the cores)",
     )
     return parser.parse_args()
 
@@ -131,6 +191,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"expected a port from 1 to {HIGHEST_PORT}, got {text}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+    return int(text)
+
+
+def _stop(_number: int, _frame: object) -> NoReturn:
+    raise StoppedError("stopped", TERMINATED)
 
 
 if __name__ == "__main__":

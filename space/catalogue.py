@@ -1,29 +1,62 @@
-"""Finds and loads the models of the page, and reads what was measured of each."""
+"""Finds the models of the page, checks them unloaded, and reads what was measured of each."""
 
 import json
 import math
+import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hf_lesion.errors import InputError
-
-if TYPE_CHECKING:
-    from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
 
 MODEL_FILE = "config.json"
+WEIGHTS = "model.safetensors"
 REPORT = "report.json"
+RECORD = "training.json"
 # What was measured on the test split counts more than on the validation split, which chose epochs.
 SPLITS = ("test", "validation")
+# safetensors: 8 bytes with the length of a JSON header, the header, then the numbers.
+HEADER_BYTES = 8
+LONGEST_HEADER = 100_000_000  # what the library itself accepts
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A model's balanced accuracy in [0, 1] and the split that it was measured on."""
+    """A model's balanced accuracy in [0, 1], its interval if known, and the split it comes from."""
 
     balanced_accuracy: float
     split: str
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the page: what can be known of it before it is loaded.
+
+    Attributes:
+        name: By which a visitor chooses it.
+        source: Its folder.
+        report: What `report.json` says of each split; empty if there is none.
+        record: What `training.json` says; empty if there is none.
+    """
+
+    name: str
+    source: Path
+    report: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def measure(self) -> Measure | None:
+        """The measured balanced accuracy, if there is one."""
+        return next((found for s in SPLITS if (found := _measure(self.report, s))), None)
+
+    @property
+    def drawn_only(self) -> bool:
+        """Whether the training record says that the model saw the drawn sample set only."""
+        dataset = self.record.get("dataset")
+        return isinstance(dataset, Mapping) and dataset.get("synthetic") is True
 
 
 def find_models(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -48,70 +81,92 @@ def find_models(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
     return found, lines
 
 
-def load_models(folders: Sequence[Path]) -> tuple[dict[str, "LesionClassifier"], list[str]]:
-    """Load every model that can be loaded.
+def read_entries(
+    folders: Sequence[Path], *, names: Mapping[Path, str] | None = None
+) -> tuple[list[Entry], list[str]]:
+    """Read what there is to know of every model that looks whole, without loading it.
+
+    Args:
+        folders: Model folders, or folders of model folders.
+        names: What those from the Hub are called; the others go by their folders' names.
 
     Returns:
-        The classifiers by a name that tells them apart, best first, and one line for each folder
-        left out.
+        The entries with names that tell them apart, best first, and one line for each folder that
+        is left out.
 
     Raises:
-        InputError: If not one model could be loaded.
+        InputError: If not one is left.
     """
     found, lines = find_models(folders)
-    models: dict[str, LesionClassifier] = {}
+    entries: dict[str, Entry] = {}
     for folder in found:
         try:
-            classifier = _load_model(folder)
-        except Exception as error:  # noqa: BLE001 - whatever one folder holds, the others are served
-            lines.append(f"{folder} is left out: {_one_line(error)}")
+            check_folder(folder)
+        except (InputError, OSError) as error:
+            lines.append(f"{folder} is left out: {one_line(error)}")
             continue
-        models[_unique_name(folder, models)] = classifier
-    if not models:
+        name = (names or {}).get(folder) or _unique_name(folder, entries)
+        entry = read_entry(name, folder)
+        entries[entry.name] = entry
+    if not entries:
         raise InputError(
             " ".join([*lines, "There is no model to show."])
             + " Train one with scripts/train.py, then pass its folder: --models FOLDER."
         )
-    return best_first(models), lines
+    return best_first(list(entries.values())), lines
 
 
-def best_first(models: Mapping[str, "LesionClassifier"]) -> dict[str, "LesionClassifier"]:
+def read_entry(name: str, source: Path) -> Entry:
+    """Read the records beside a model's weights; a damaged one counts as none."""
+    # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
+    return Entry(name, source, _read_record(source / REPORT), _read_record(source / RECORD))
+
+
+def best_first(entries: Sequence[Entry]) -> list[Entry]:
     """Return the models in the order of their measured balanced accuracy, the unmeasured last.
 
     What was measured on the test split comes before what was measured on validation only.
     """
 
-    def rank(name: str) -> tuple[int, float]:
-        measure = read_measure(models[name])
+    def rank(entry: Entry) -> tuple[int, float]:
+        measure = entry.measure
         if measure is None:
             return len(SPLITS), 0.0
         return SPLITS.index(measure.split), -measure.balanced_accuracy
 
-    return {name: models[name] for name in sorted(models, key=rank)}
+    return sorted(entries, key=rank)
 
 
-def read_measure(classifier: "LesionClassifier") -> Measure | None:
-    """Return the balanced accuracy that `report.json` beside the weights holds, if there is one."""
-    # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
-    file = Path(classifier.model.name_or_path) / REPORT
-    if not file.is_file():
-        return None
+def check_folder(folder: Path) -> None:
+    """Raise InputError if a model folder is damaged, half copied or of other classes.
+
+    Quick, for the page is served before anything is loaded: what loading alone finds out is said
+    when the model is loaded.
+    """
     try:
-        report = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        # The page can do without a measurement: the model itself is whole.
-        return None
-    for split in SPLITS:
-        value = _balanced_accuracy(report, split)
-        if value is not None:
-            return Measure(value, split)
-    return None
+        config = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"its {MODEL_FILE} is no JSON. Copy it again.") from error
+    classes = _classes(config)
+    if classes is not None and classes != CODES:
+        raise InputError(
+            f"its classes are {', '.join(map(str, classes))}; expected {', '.join(CODES)}."
+        )
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise InputError(f"it has no {WEIGHTS}. Only safetensors are loaded.")
+    expected, there = _expected_bytes(weights), weights.stat().st_size
+    if expected != there:
+        raise InputError(
+            f"its {WEIGHTS} has {there:,} bytes where its header says {expected:,}: half copied? "
+            "Copy it again."
+        )
 
 
-def knows_only_drawings(classifier: "LesionClassifier") -> bool:
-    """Tell whether the training record says that the model saw the drawn sample set only."""
-    dataset = classifier.record.get("dataset")
-    return isinstance(dataset, Mapping) and dataset.get("synthetic") is True
+def one_line(error: Exception) -> str:
+    """Return an error as one line; what is not ours with its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -119,13 +174,6 @@ def _inside(folder: Path) -> list[Path]:
         return []
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     return [child for child in children if (child / MODEL_FILE).is_file()]
-
-
-def _load_model(folder: Path) -> "LesionClassifier":
-    # Torch and transformers take seconds to import: only once there is something to load.
-    from hf_lesion.inference import LesionClassifier
-
-    return LesionClassifier.from_pretrained(folder)
 
 
 def _unique_name(folder: Path, taken: Mapping[str, object]) -> str:
@@ -138,15 +186,58 @@ def _unique_name(folder: Path, taken: Mapping[str, object]) -> str:
     return name
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
+def _read_record(file: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # The page can do without a record: the model itself is whole.
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-def _balanced_accuracy(report: object, split: str) -> float | None:
-    part = report.get(split) if isinstance(report, Mapping) else None
-    metrics = part.get("metrics") if isinstance(part, Mapping) else None
-    value = metrics.get("balanced_accuracy") if isinstance(metrics, Mapping) else None
-    if isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1:
-        return float(value)
+def _classes(config: object) -> tuple[object, ...] | None:
+    """Return the classes that a config names, in order; None where it names none."""
+    if not isinstance(config, Mapping):
+        raise InputError(f"its {MODEL_FILE} holds no settings. Copy it again.")
+    names = config.get("label_names")  # how timm networks are saved
+    if isinstance(names, list):
+        return tuple(names)
+    numbered = config.get("id2label")
+    if isinstance(numbered, Mapping):
+        return tuple(numbered[key] for key in sorted(numbered, key=lambda key: (len(key), key)))
     return None
+
+
+def _expected_bytes(weights: Path) -> int:
+    """Return how long a safetensors file has to be, by its own header."""
+    with weights.open("rb") as stream:
+        start = stream.read(HEADER_BYTES)
+        length = struct.unpack("<Q", start)[0] if len(start) == HEADER_BYTES else LONGEST_HEADER
+        header = stream.read(length) if length < LONGEST_HEADER else b""
+    try:
+        parts = json.loads(header)
+        ends = [int(part["data_offsets"][1]) for key, part in parts.items() if key[:2] != "__"]
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise InputError(f"its {WEIGHTS} holds no safetensors. Copy it again.") from error
+    return HEADER_BYTES + length + max(ends, default=0)
+
+
+def _measure(report: object, split: str) -> Measure | None:
+    value = dig(report, split, "metrics", "balanced_accuracy")
+    if not _is_share(value):
+        return None
+    bounds = dig(report, split, "intervals", "bounds", "balanced_accuracy")
+    is_interval = isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_share, bounds))
+    interval = (float(bounds[0]), float(bounds[1])) if is_interval else None
+    return Measure(float(value), split, interval)
+
+
+def dig(record: object, *keys: str) -> Any:
+    """Return what lies under these keys, one below the other; None where one is missing."""
+    for key in keys:
+        record = record.get(key) if isinstance(record, Mapping) else None
+    return record
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and 0 <= value <= 1

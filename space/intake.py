@@ -1,23 +1,59 @@
-"""What a visitor hands in: one image, read once and safely, or the reason why it can't be read."""
+"""What a visitor hands in: an image or several, read once and safely, or why one can't be read."""
 
 import base64
 import binascii
 import tempfile
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import gradio as gr
-from gradio.data_classes import ImageData
+from gradio.data_classes import FileData, ImageData, ListFiles
 from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.pixels import load_image
 
 MAX_FILE_BYTES = 10 * 2**20
+# A zip of images may be larger than one image; nothing larger is taken from the network at all.
+MAX_UPLOAD_BYTES = 50 * 2**20
 BASE64_GROWTH = 4 / 3
 UNNAMED = "The image"
+LONGEST_NAME = 80
+CONTROL = dict.fromkeys([*range(32), 127])
+
+# What a file begins with. Only these are handed to the image library: it also knows formats that
+# are programs (EPS) or are hardly ever tested.
+SIGNS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+}
+SIGN_BYTES = 64
+# At byte 4 of the formats that are built of boxes; AVIF is among them, and can be read.
+BOX, BOX_AT = b"ftyp", slice(4, 8)
+BRAND_AT = slice(8, 12)
+AVIF = (b"avif", b"avis")
+WORDS = {
+    b"%PDF": "a PDF",
+    b"%!PS": "a PostScript file",
+    b"PK\x03\x04": "a zip file",
+    b"\x1f\x8b": "a compressed file",
+}
+
+
+@dataclass(frozen=True)
+class Handed:
+    """One file that was handed in: the name that its owner gave it, and where it lies."""
+
+    name: str
+    path: Path
+
 
 Upload = Image.Image | InputError | None
+Uploads = list[Handed] | InputError | None
 
 
 def build_image_input(**options: Any) -> gr.Image:
@@ -35,6 +71,17 @@ def build_image_input(**options: Any) -> gr.Image:
     return image
 
 
+def build_files_input(**options: Any) -> gr.File:
+    """Build a component for several files; the handler gets names and places, or None.
+
+    Args:
+        options: What `gr.File` takes.
+    """
+    files = gr.File(file_count="multiple", **options)
+    files.preprocess = _list_files
+    return files
+
+
 def _read_payload(payload: ImageData | None) -> Upload:
     if payload is None:
         return None
@@ -44,6 +91,15 @@ def _read_payload(payload: ImageData | None) -> Upload:
         return error
 
 
+def _list_files(payload: ListFiles | FileData | None) -> Uploads:
+    if payload is None:
+        return None
+    files = payload.root if isinstance(payload, ListFiles) else [payload]
+    if not all(file.path for file in files):
+        return InputError("Expected image files or a zip of them. Upload them as files.")
+    return [Handed(clean_name(file.orig_name or file.path), Path(file.path)) for file in files]
+
+
 def read_upload(payload: ImageData) -> Image.Image:
     """Read what the browser or an API client sent.
 
@@ -51,19 +107,28 @@ def read_upload(payload: ImageData) -> Image.Image:
         payload: A file that gradio has put into its cache, or a `data:` URL.
 
     Raises:
-        InputError: If it is no image that `load_image` can read. The message names the visitor's
-            file, never a path of this machine.
+        InputError: If it is no image that can be read. The message names the visitor's file, never
+            a path of this machine.
     """
-    name = Path(payload.orig_name).name if payload.orig_name else UNNAMED
+    name = clean_name(payload.orig_name) if payload.orig_name else UNNAMED
     if payload.url and payload.url.startswith("data:"):
         return _read_data_url(payload.url, name)
     if not payload.path:
         raise InputError("Expected an image file, got none. Upload a JPEG or PNG.")
-    return _read_file(Path(payload.path), name)
+    return read_file(Handed(name, Path(payload.path)))
 
 
-def _read_file(file: Path, name: str) -> Image.Image:
+def read_file(handed: Handed) -> Image.Image:
+    """Read one image file, whose bytes are counted before any of them is decoded.
+
+    Raises:
+        InputError: If it is too large, of no kind that is taken, or can't be read.
+    """
+    name, file = handed.name, handed.path
     try:
+        check_size(name, file.stat().st_size)
+        with file.open("rb") as stream:
+            check_kind(name, stream.read(SIGN_BYTES))
         return load_image(file)
     except FileNotFoundError as error:
         raise InputError(
@@ -71,6 +136,60 @@ def _read_file(file: Path, name: str) -> Image.Image:
         ) from error
     except InputError as error:
         raise InputError(str(error).replace(str(file), name)) from error
+    except (OSError, MemoryError) as error:
+        raise InputError(
+            f"{name} can't be read ({type(error).__name__}). Upload it again, or smaller."
+        ) from error
+
+
+def read_bytes(name: str, content: bytes) -> Image.Image:
+    """Read an image from its bytes; errors as `read_file`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "upload"
+        file.write_bytes(content)
+        return read_file(Handed(name, file))
+
+
+def check_size(name: str, size: int) -> None:
+    """Raise InputError if a file is empty or larger than one image may be."""
+    if not size:
+        raise InputError(f"{name} is empty. Upload it again.")
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MB. Make it smaller.")
+
+
+def check_kind(name: str, start: bytes) -> None:
+    """Raise InputError unless a file begins as an image does that is taken here.
+
+    Args:
+        name: What its owner calls it.
+        start: Its first `SIGN_BYTES` bytes.
+    """
+    if any(start.startswith(signs) for signs in SIGNS.values()):
+        return
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return
+    if start[BOX_AT] == BOX:
+        if start[BRAND_AT] in AVIF:
+            return
+        what = "a HEIC photo or a film"
+    else:
+        what = next((word for sign, word in WORDS.items() if start.startswith(sign)), "")
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            what = "an SVG drawing or a web page"
+    said = f"it is {what}" if what else "the file is damaged or not an image"
+    raise InputError(f"{name} can't be read as an image: {said}. Pass a JPEG or PNG.")
+
+
+def clean_name(name: str) -> str:
+    """Return the last part of a file's name, without what no name should have, and not too long.
+
+    It is shown and written to tables, never used as a path.
+    """
+    last = PureWindowsPath(name).name.translate(CONTROL).strip()
+    if len(last) > LONGEST_NAME:
+        last = f"{last[: LONGEST_NAME // 2]}…{last[-LONGEST_NAME // 2 :]}"
+    return last or UNNAMED
 
 
 def _read_data_url(url: str, name: str) -> Image.Image:
@@ -81,7 +200,4 @@ def _read_data_url(url: str, name: str) -> Image.Image:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{name} is not valid base64. Send the image as a file.") from error
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "upload"
-        file.write_bytes(content)
-        return _read_file(file, name)
+    return read_bytes(name, content)

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from html import escape
 
 import numpy as np
+from answers import METHOD, METHODS
 from catalogue import Measure
 from numpy.typing import NDArray
-from PIL import Image
 
-from hf_lesion.explain.heatmap import overlay
 from hf_lesion.labels import CODES, DIAGNOSES, MALIGNANT, NAMES, NOTICE, Diagnosis, diagnosis_of
 
 TITLE = "Skin lesion classifier"
@@ -24,12 +23,24 @@ EMPTY = (
     "Choose a drawn example, or add a dermoscopic image of your own. Here you will then see the "
     "most probable diagnosis, the probabilities of all seven, and a heat map."
 )
+NO_COMPARISON = (
+    "Choose a drawn example here, or an image of your own in the tab Classify: all models answer, "
+    "and you see whether they look at the same places."
+)
+NO_BATCH = (
+    "Add images, or a zip of images, and press Classify all. You get a table, a CSV file in the "
+    "ISIC's format, and the reason for each file that could not be used."
+)
 HEAT_MAP = (
     "The brighter a place, the more it counted for this diagnosis. A heat map shows where the "
     "model looked, not whether it is right."
 )
 SMALLEST_SHOWN = 0.001
 LEGEND_STEPS = 9
+COLOUR_MAP = "inferno"  # as hf_lesion.explain.heatmap, which takes seconds to import
+NOT_OF_A_CLASS = (
+    "EigenCAM shows what stands out in the layer at all: it is the same for every diagnosis."
+)
 
 
 def percent(probability: float) -> str:
@@ -60,6 +71,9 @@ def model_label(name: str, measure: Measure | None, drawn_only: bool) -> str:
     parts = [name]
     if measure is not None:
         value = f"{100 * measure.balanced_accuracy:.1f}%"
+        if measure.interval is not None:
+            low, high = measure.interval
+            value += f" [{100 * low:.1f}, {100 * high:.1f}]"
         parts.append(f"balanced accuracy {value} ({measure.split})")
     if drawn_only:
         parts.append("drawn lesions only")
@@ -68,7 +82,7 @@ def model_label(name: str, measure: Measure | None, drawn_only: bool) -> str:
 
 def empty() -> str:
     """Return what stands in the result's place before there is an image."""
-    return f'<section class="panel empty"><h2>No image yet</h2><p>{escape(EMPTY)}</p></section>'
+    return _empty("No image yet", EMPTY)
 
 
 def problem(text: str) -> str:
@@ -79,17 +93,22 @@ def problem(text: str) -> str:
     )
 
 
-def verdict(label: str, probability: float, model: str) -> str:
-    """Return the most probable diagnosis with its probability and what it means."""
-    diagnosis = diagnosis_of(label)
-    name = escape(diagnosis.name)
+def trouble(text: str) -> str:
+    """Return what stands in the result's place when something other than the image is wrong."""
     return (
-        f'<section class="panel verdict" data-label="{label}" '
-        f'data-model="{escape(model)}"><h2>{name} {_tag(diagnosis)}</h2>'
-        f"<p>Of the seven diagnoses, the model {escape(model)} finds <strong>{name}</strong> the "
-        f"most probable: <strong>{escape(percent(probability))}</strong>.</p>"
-        f'<p class="meaning">{escape(diagnosis.sentence)}</p></section>'
+        '<section class="panel problem" role="alert"><h2>That did not work</h2>'
+        f"<p>{escape(text)}</p></section>"
     )
+
+
+def empty_comparison() -> str:
+    """Return what stands in the comparison's place before there is an image."""
+    return _empty("No image yet", NO_COMPARISON)
+
+
+def empty_batch() -> str:
+    """Return what stands in the table's place before there are files."""
+    return _empty("No files yet", NO_BATCH)
 
 
 def bars(probabilities: NDArray[np.float32]) -> str:
@@ -109,23 +128,34 @@ def bars(probabilities: NDArray[np.float32]) -> str:
     )
 
 
-def explanation(target: str, notice: str) -> str:
+def explanation(target: str, notice: str, method: str = METHOD) -> str:
     """Return what the heatmap of this diagnosis means, or why there is none."""
     if notice:
-        return f'<p class="note warning" role="note" data-target="{target}">{escape(notice)}</p>'
+        return (
+            f'<p class="note warning" role="note" data-target="{escape(target)}">'
+            f"{escape(notice)}</p>"
+        )
+    more = f" {NOT_OF_A_CLASS}" if method == "eigencam" else ""
     return (
-        f'<div class="caption" data-target="{target}"><p><strong>Grad-CAM for '
-        f"{escape(NAMES[target])}.</strong> {escape(HEAT_MAP)}</p>"
-        f'<div class="legend" aria-hidden="true"><span>little</span>'
-        f'<i style="background:linear-gradient(90deg,{_legend_colours()})"></i>'
-        "<span>much</span></div></div>"
+        f'<div class="caption" data-target="{escape(target)}" data-method="{escape(method)}"><p>'
+        f"<strong>{escape(METHODS[method])} for {escape(NAMES[target])}.</strong> "
+        f"{escape(HEAT_MAP + more)}</p>{colour_bar()}</div>"
+    )
+
+
+def colour_bar() -> str:
+    """Return the heatmap's colours from little to much."""
+    return (
+        '<div class="legend" role="img" aria-label="Colours from dark, little, to bright, much">'
+        f'<span>little</span><i style="background:linear-gradient(90deg,{_legend_colours()})"></i>'
+        "<span>much</span></div>"
     )
 
 
 def diagnoses() -> str:
     """Return the seven diagnoses: name, malignant or not, one sentence each."""
     items = "".join(
-        f"<div><dt>{escape(diagnosis.name)} {_tag(diagnosis)}</dt>"
+        f"<div><dt>{escape(diagnosis.name)} {tag(diagnosis)}</dt>"
         f"<dd>{escape(diagnosis.sentence)}</dd></div>"
         for diagnosis in DIAGNOSES
     )
@@ -150,12 +180,16 @@ def examples(pictures: Mapping[str, str]) -> str:
     )
 
 
+def _empty(title: str, text: str) -> str:
+    return f'<section class="panel empty"><h2>{escape(title)}</h2><p>{escape(text)}</p></section>'
+
+
 def _bar(code: str, probability: float) -> str:
     diagnosis = diagnosis_of(code)
     kind = "malignant" if diagnosis.malignant else "benign"
     text = escape(percent(probability))
     width = 100 * probability
-    mark = _tag(diagnosis) if diagnosis.malignant else ""
+    mark = tag(diagnosis) if diagnosis.malignant else ""
     return (
         f'<li class="{kind}" data-code="{code}" data-probability="{probability:.8f}">'
         f'<div class="row"><span class="name">{escape(diagnosis.name)} {mark}</span>'
@@ -166,14 +200,16 @@ def _bar(code: str, probability: float) -> str:
     )
 
 
-def _tag(diagnosis: Diagnosis) -> str:
+def tag(diagnosis: Diagnosis) -> str:
+    """Return whether a diagnosis is malignant, as a small mark."""
     kind = "malignant" if diagnosis.malignant else "benign"
     return f'<span class="tag {kind}">{kind}</span>'
 
 
 def _legend_colours() -> str:
     """Return the heatmap's own colours, from no evidence to most, as CSS."""
-    ramp = np.linspace(0, 1, LEGEND_STEPS, dtype=np.float32)[np.newaxis]
-    strip = overlay(Image.new("RGB", (LEGEND_STEPS, 1)), ramp, opacity=1.0)
-    colours = np.asarray(strip)[0]
+    import matplotlib  # not before the page is served
+
+    ramp = np.linspace(0, 1, LEGEND_STEPS, dtype=np.float32)
+    colours = matplotlib.colormaps[COLOUR_MAP](ramp, bytes=True)[:, :3]
     return ",".join(f"rgb({red},{green},{blue})" for red, green, blue in colours)

@@ -22,13 +22,16 @@ def model_folders(tiny_cnn_model, tiny_timm_model):
 
 @pytest.fixture(scope="session")
 def classifiers(model_folders):
-    from catalogue import load_models
+    from catalogue import read_entries
+    from shelf import Shelf
 
-    models, lines = load_models(model_folders)
+    entries, lines = read_entries(model_folders)
     assert not lines
-    for classifier in models.values():
+    shelf = Shelf(entries)
+    shelf.load()
+    for classifier in shelf.all().values():
         give_evidence(classifier)
-    return models
+    return shelf.all()
 
 
 def give_evidence(classifier):
@@ -49,6 +52,21 @@ def give_evidence(classifier):
 
 
 @pytest.fixture(scope="session")
+def page(classifiers):
+    from handlers import Page
+    from shelf import Shelf
+
+    return Page(Shelf.of(classifiers))
+
+
+@pytest.fixture(scope="session")
+def lesion(tmp_path_factory):
+    file = tmp_path_factory.mktemp("lesion") / "lesion.png"
+    draw_lesion("mel", seed=3)[0].save(file)
+    return file
+
+
+@pytest.fixture(scope="session")
 def page_url(classifiers):
     from app import build_demo
     from page import launch_options
@@ -57,3 +75,10 @@ def page_url(classifiers):
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield url.rstrip("/")
     demo.close()
+
+
+@pytest.fixture(scope="session")
+def client(page_url):
+    from gradio_client import Client
+
+    return Client(page_url, verbose=False)

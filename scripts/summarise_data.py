@@ -1,0 +1,57 @@
+"""Reduce a prepared dataset and its leakage audits to the counts that the web demo shows.
+
+python scripts/summarise_data.py --dataset data/ham10000 --audits reports/leakage*.json
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.errors import InputError, one_line_errors
+
+OUTPUT = Path("space/dataset.json")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
+    add("--audits", type=Path, nargs="*", default=[], help="what scripts/audit_splits.py wrote")
+    add("--output", type=Path, default=OUTPUT, help="file to write (default: %(default)s)")
+    return parser.parse_args()
+
+
+def read_audit(file: Path) -> dict[str, Any]:
+    """Read one record of an audit.
+
+    Raises:
+        InputError: If it is not there or no JSON.
+    """
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} can't be read as JSON ({type(error).__name__}).") from error
+
+
+@one_line_errors
+def main() -> None:
+    """Read, count, write."""
+    arguments = parse_arguments()
+    from hf_lesion.data import exploration
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.summary import summarise
+    from hf_lesion.files import write_json
+
+    fingerprint = read_fingerprint(arguments.dataset)
+    audits = [read_audit(file) for file in arguments.audits]
+    found = summarise(exploration.read_frame(arguments.dataset), audits)
+    write_json(arguments.output, {"fingerprint": fingerprint, **found})
+    print(f"Written: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Many images at once: files and zips in, a table out, and the reason for each that failed.
+
+A zip is never unpacked to disk: one entry at a time is read into memory, at most as large as a
+single upload may be, and its name is a label, never a path.
+"""
+
+import csv
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from intake import MAX_FILE_BYTES, Handed, check_size, clean_name, read_bytes, read_file
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+
+if TYPE_CHECKING:
+    from ensemble import Ensemble
+
+    from hf_lesion.inference import LesionClassifier
+
+MOST_IMAGES = 200
+ZIP_SIGN = b"PK\x03\x04"
+EMPTY_ZIP_SIGN = b"PK\x05\x06"
+# The end of a zip: its sign, 8 bytes, then entries in all (2 bytes) and the length of the list of
+# entries (4 bytes); a comment of up to 65,535 bytes may follow.
+END_SIGN, END_BYTES, LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
+MOST_ENTRIES = 2_000
+LONGEST_LIST = MOST_ENTRIES * 512
+ENCRYPTED = 0x1
+# The ISIC archive's order of columns.
+ISIC_CODES = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    NotImplementedError,
+    struct.error,
+)
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to classify: what it is called, and how its image is read (or why it can't be)."""
+
+    name: str
+    read: Callable[[], Image.Image]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer, or the reason why there is none.
+
+    Attributes:
+        name: Of the image's file.
+        probabilities: (C,) in the order of `CODES`; None if it failed.
+        problem: Why it failed; empty if it did not.
+    """
+
+    name: str
+    probabilities: NDArray[np.float32] | None
+    problem: str = ""
+
+    @property
+    def label(self) -> str:
+        """The code of the most probable diagnosis; empty if it failed."""
+        return "" if self.probabilities is None else CODES[int(self.probabilities.argmax())]
+
+
+def list_items(handed: Sequence[Handed]) -> list[Item]:
+    """List the images among files and inside zips, none of which is decoded yet.
+
+    Raises:
+        InputError: If there are more than `MOST_IMAGES`, or none at all.
+    """
+    items: list[Item] = []
+    for file in handed:
+        items += _items_of(file)
+        if len(items) > MOST_IMAGES:
+            raise InputError(
+                f"More than {MOST_IMAGES} images at once. Upload them in parts, or use "
+                "scripts/predict.py, which takes any number."
+            )
+    if not items:
+        raise InputError("There is no image in what was uploaded. Upload JPEG or PNG files.")
+    return items
+
+
+def classify_items(
+    classifier: "LesionClassifier | Ensemble", items: Sequence[Item]
+) -> Iterator[Row]:
+    """Classify one item after the other; a bad one is a row with a reason, never an end."""
+    for item in items:
+        try:
+            yield Row(item.name, classifier.predict([item.read()])[0])
+        except InputError as error:
+            yield Row(item.name, None, str(error))
+
+
+def format_csv(rows: Sequence[Row]) -> str:
+    """Return the answers as the ISIC's challenges take them: image, MEL, NV, BCC and so on.
+
+    Images that failed are left out. A name that a spreadsheet would take for a formula is quoted.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["image", *(code.upper() for code in ISIC_CODES)])
+    for row in rows:
+        if row.probabilities is not None:
+            values = [f"{row.probabilities[CODES.index(code)]:.8f}" for code in ISIC_CODES]
+            writer.writerow([_as_cell(Path(row.name).stem), *values])
+    return stream.getvalue()
+
+
+def _as_cell(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+
+
+def _items_of(file: Handed) -> list[Item]:
+    try:
+        with file.path.open("rb") as stream:
+            start = stream.read(len(ZIP_SIGN))
+    except OSError:
+        start = b""  # reading the image will say what is wrong
+    if start not in (ZIP_SIGN, EMPTY_ZIP_SIGN):
+        return [Item(file.name, lambda: read_file(file))]
+    try:
+        check_list(file)
+        with zipfile.ZipFile(file.path) as archive:
+            return [_entry_of(file, info) for info in archive.infolist() if _counts(info)]
+    except InputError as error:
+        return [Item(file.name, _failing(error))]
+    except DAMAGE:
+        problem = InputError(f"{file.name} is a damaged zip file. Zip the images again.")
+        return [Item(file.name, _failing(problem))]
+
+
+def check_list(file: Handed) -> None:
+    """Raise InputError if a zip's list of entries is too long to be read at all."""
+    size = file.path.stat().st_size
+    with file.path.open("rb") as stream:
+        stream.seek(max(0, size - END_BYTES - LONGEST_COMMENT))
+        end = stream.read()
+    place = end.rfind(END_SIGN)
+    if place < 0 or len(end) < place + END_BYTES:
+        raise InputError(f"{file.name} is a damaged zip file. Zip the images again.")
+    entries, length = struct.unpack("<HL", end[place + 10 : place + 16])
+    if entries > MOST_ENTRIES or length > LONGEST_LIST:
+        raise InputError(
+            f"{file.name} has more than {MOST_ENTRIES:,} entries. Zip at most {MOST_IMAGES} images."
+        )
+
+
+def _counts(info: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(info.filename)
+    return not (info.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts)
+
+
+def _entry_of(file: Handed, info: zipfile.ZipInfo) -> Item:
+    name = clean_name(info.filename)
+
+    def read() -> Image.Image:
+        if info.flag_bits & ENCRYPTED:
+            raise InputError(f"{name} is protected by a password. Zip it without one.")
+        check_size(name, info.file_size)
+        try:
+            with zipfile.ZipFile(file.path) as archive, archive.open(info) as stream:
+                # Never more than it said, whatever it unpacks to.
+                content = stream.read(MAX_FILE_BYTES + 1)
+        except DAMAGE as error:
+            raise InputError(
+                f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
+            ) from error
+        check_size(name, len(content))
+        return read_bytes(name, content)
+
+    return Item(name, read)
+
+
+def _failing(error: InputError) -> Callable[[], Image.Image]:
+    def read() -> Image.Image:
+        raise error
+
+    return read

@@ -1,0 +1,137 @@
+"""All models' answers to one image side by side, and whether they look at the same places."""
+
+import base64
+import io
+from collections.abc import Mapping
+from html import escape
+from itertools import combinations
+from typing import Any
+
+import answers as said
+from answers import Answer
+from messages import colour_bar, percent
+from PIL import Image
+
+from hf_lesion.labels import CODES, MALIGNANT, NAMES
+
+THUMBNAIL_PIXELS = 320
+QUALITY = 88
+HOW_COMPARED = (
+    "Each map is drawn on the same scale of colours, from the least to the most that the model "
+    "found. Agreement compares where: the correlation of two maps, and how much of their top "
+    "fifths is shared (IoU; fifths placed by chance share 0.11)."
+)
+APART = "They look at different places: less than half of their top fifths is shared."
+TOGETHER = "They look at the same places, or nearly."
+
+
+def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
+    """Return the agreement of each pair of models that have a map."""
+    from hf_lesion.explain.agreement import compare_maps
+
+    maps = {name: answer.heatmap for name, answer in answers.items() if answer.heatmap is not None}
+    return {
+        (first, second): compare_maps(maps[first], maps[second])
+        for first, second in combinations(maps, 2)
+    }
+
+
+def describe(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Return the comparison as the API gives it."""
+    agreement = [
+        {"models": list(pair), "pearson": found.pearson, "iou": found.iou, "apart": found.is_apart}
+        for pair, found in compare(answers).items()
+    ]
+    return {
+        "models": {
+            name: {**said.describe(answer), "target": answer.target, "notice": answer.notice}
+            for name, answer in answers.items()
+        },
+        "agreement": agreement,
+    }
+
+
+def render(answers: Mapping[str, Answer]) -> str:
+    """Return the comparison as HTML: a verdict on it, a card a model, two tables."""
+    return (
+        f'<div class="comparison">{_summary(answers)}'
+        f'<div class="cards">{"".join(_card(name, one) for name, one in answers.items())}</div>'
+        f"{colour_bar()}{_probabilities(answers)}{_agreement(answers)}</div>"
+    )
+
+
+def _summary(answers: Mapping[str, Answer]) -> str:
+    labels = {name: answer.label for name, answer in answers.items()}
+    if len(set(labels.values())) == 1:
+        text = f"All {len(labels)} models say {NAMES[next(iter(labels.values()))]}."
+    else:
+        groups = [
+            f"{NAMES[code]} ({', '.join(name for name, label in labels.items() if label == code)})"
+            for code in dict.fromkeys(labels.values())
+        ]
+        text = f"The models disagree: {'; '.join(groups)}."
+    return f'<section class="panel"><h2>{escape(text)}</h2></section>'
+
+
+def _card(name: str, answer: Answer) -> str:
+    top = float(answer.probabilities.max())
+    kind = "malignant" if answer.label in MALIGNANT else "benign"
+    picture = answer.overlay() or answer.picture
+    alt = (
+        f"Heat map of {name} for {NAMES[answer.target]}"
+        if answer.heatmap is not None
+        else f"The image without a heat map: {answer.notice}"
+    )
+    notice = f'<p class="notice">{escape(answer.notice)}</p>' if answer.notice else ""
+    return (
+        f'<article class="card" data-model="{escape(name)}" data-label="{answer.label}">'
+        f"<h3>{escape(name)}</h3>"
+        f'<img src="{as_url(picture)}" alt="{escape(alt)}">'
+        f'<p><strong>{escape(NAMES[answer.label])}</strong> <span class="tag {kind}">{kind}</span>'
+        f"<br>{escape(percent(top))}, map for {escape(answer.target)}</p>{notice}</article>"
+    )
+
+
+def _probabilities(answers: Mapping[str, Answer]) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in answers)
+    rows = ""
+    for place, code in enumerate(CODES):
+        cells = "".join(
+            f'<td style="--share:{100 * float(answer.probabilities[place]):.0f}%">'
+            f"{escape(percent(float(answer.probabilities[place])))}</td>"
+            for answer in answers.values()
+        )
+        rows += f'<tr><th scope="row">{escape(NAMES[code])}</th>{cells}</tr>'
+    return (
+        '<h3>Probabilities</h3><div class="wide" tabindex="0" role="region" '
+        'aria-label="Probabilities by model, scrolls sideways"><table class="matrix"><thead><tr>'
+        f'<td class="corner">diagnosis</td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _agreement(answers: Mapping[str, Answer]) -> str:
+    found = compare(answers)
+    if not found:
+        return ""
+    rows = "".join(
+        f'<tr class="{"apart" if one.is_apart else ""}"><th scope="row">{escape(first)} and '
+        f"{escape(second)}</th><td>{one.pearson:.2f}</td><td>{one.iou:.2f}</td>"
+        f'<td class="words">{escape(APART if one.is_apart else TOGETHER)}</td></tr>'
+        for (first, second), one in found.items()
+    )
+    return (
+        '<h3>Do the heat maps agree?</h3><div class="wide" tabindex="0" role="region" '
+        'aria-label="Agreement of the heat maps, scrolls sideways"><table class="agreement"><thead>'
+        '<tr><th scope="col">models</th><th scope="col">correlation</th><th scope="col">IoU</th>'
+        f'<th scope="col">in words</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<p class="hint">{escape(HOW_COMPARED)}</p>'
+    )
+
+
+def as_url(picture: Image.Image) -> str:
+    """Return a small JPEG of a picture as a `data:` URL."""
+    small = picture.copy()
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

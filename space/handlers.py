@@ -1,0 +1,301 @@
+"""What happens on the page: every event and API call, as methods that know no component."""
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import batch
+import comparison
+import deletion
+import gradio as gr
+import messages
+import onepage
+import tables
+import verdicts
+from answers import METHOD, OPACITY, Answer, build_answer, by_code
+from gallery import draw_examples
+from intake import Upload, Uploads
+from judgement import Judgement, as_dict, judge, weights_sha256
+from PIL import Image
+from shelf import ENSEMBLE, Shelf
+
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES, NAMES
+
+
+class Page:
+    """The models and example files behind one page, and what happens on its events."""
+
+    def __init__(self, shelf: Shelf):
+        self.shelf = shelf
+        self._folder = tempfile.TemporaryDirectory(prefix="hf_lesion_examples_")
+        self.examples = draw_examples(Path(self._folder.name))
+
+    # The page.
+
+    def show(
+        self,
+        image: Upload,
+        model: str,
+        target: str,
+        method: str = METHOD,
+        opacity: float = OPACITY,
+        *,
+        insists: bool = False,
+    ) -> tuple[Any, ...]:
+        """Answer for the page: verdict, "show anyway", details, bars, heatmap and its caption.
+
+        An image that is none of a kind that the model knows has its answer hidden, unless the
+        visitor insists.
+        """
+        if image is None:
+            return _without_result(messages.empty())
+        if isinstance(image, InputError):
+            return _without_result(messages.problem(str(image)))
+        try:
+            answer, judgement = self._answer(image, model, target, method)
+        except InputError as error:
+            return _without_result(messages.trouble(str(error)))
+        if judgement.is_strange and not insists:
+            return _without_result(verdicts.refusal(judgement), offers=True)
+        return (
+            verdicts.panel(answer, judgement, model),
+            gr.update(visible=False),
+            gr.update(visible=True),
+            messages.bars(answer.probabilities),
+            _slider(answer, opacity),
+            messages.explanation(answer.target, answer.notice, method),
+        )
+
+    def explain_again(
+        self, image: Upload, model: str, target: str, method: str, opacity: float
+    ) -> tuple[Any, str]:
+        """Answer a change of class, method or opacity: heatmap and its caption."""
+        *_rest, slider, caption = self.show(image, model, target, method, opacity, insists=True)
+        return slider, caption
+
+    def show_anyway(
+        self, image: Upload, model: str, target: str, method: str, opacity: float
+    ) -> tuple[Any, ...]:
+        """Answer as `show`, whatever the gate says."""
+        return self.show(image, model, target, method, opacity, insists=True)
+
+    def report(self, image: Upload, model: str, target: str, method: str, opacity: float) -> str:
+        """Return links that hold a report of what is shown."""
+        if not isinstance(image, Image.Image):
+            return ""
+        try:
+            answer, judgement = self._answer(image, model, target, method)
+        except InputError as error:
+            return messages.trouble(str(error))
+        return onepage.links(
+            onepage.Report(
+                answer,
+                verdicts.sentences(answer, judgement, model),
+                verdicts.warnings(judgement),
+                model,
+                self._weights(model),
+                opacity,
+                datetime.now(UTC),
+            )
+        )
+
+    def check(self, image: Upload, model: str, target: str, method: str) -> str:
+        """Return the deletion curve of the heatmap that is shown, beside a random map's."""
+        if not isinstance(image, Image.Image):
+            return ""
+        try:
+            return deletion.render(self.shelf.get(model), image, target, method)
+        except InputError as error:
+            return messages.trouble(str(error))
+
+    def pick(self, event: gr.EventData) -> Path:
+        """Return the drawn example whose button was pressed."""
+        code = event._data.get("dx") if isinstance(event._data, dict) else None
+        if code not in self.examples:
+            raise gr.Error("There is no such example.", print_exception=False)
+        return self.examples[code]
+
+    def compare_models(self, image: Upload, target: str) -> str:
+        """Return all models' answers to one image side by side."""
+        if image is None:
+            return messages.empty_comparison()
+        if isinstance(image, InputError):
+            return messages.problem(str(image))
+        try:
+            answers = {
+                name: build_answer(classifier, image, target)
+                for name, classifier in self.shelf.all().items()
+            }
+        except InputError as error:
+            return messages.trouble(str(error))
+        return comparison.render(answers)
+
+    def classify_batch(
+        self, files: Uploads, model: str, progress: Callable[..., Any] | None = None
+    ) -> str:
+        """Return the table of many images' answers, with a link to it as CSV."""
+        if files is None:
+            return messages.empty_batch()
+        try:
+            if isinstance(files, InputError):
+                raise files
+            items = batch.list_items(files)
+            classifier = self.shelf.get(model)
+        except InputError as error:
+            return messages.trouble(str(error))
+        rows = []
+        for row in batch.classify_items(classifier, items):
+            rows.append(row)
+            if progress is not None:
+                progress((len(rows), len(items)), desc="Classifying", unit="images")
+        return tables.render(rows, model)
+
+    def choose(self, *chosen: str) -> list[Any]:
+        """Return the models that can be chosen now, for each selector: some may have failed."""
+        choices = self.choices()
+        names = [name for _, name in choices]
+        return [
+            gr.update(choices=choices, value=name if name in names else names[0]) for name in chosen
+        ]
+
+    def choices(self) -> list[tuple[str, str]]:
+        """Return each model that can be chosen: what is shown, and its name."""
+        drawn_only = all(entry.drawn_only for entry in self.shelf.entries.values())
+        return [
+            (
+                messages.model_label(
+                    name,
+                    entry.measure if (entry := self.shelf.entries.get(name)) else None,
+                    bool(entry and entry.drawn_only and not drawn_only),
+                ),
+                name,
+            )
+            for name in self.shelf.choices()
+        ]
+
+    # The API: its documentation is read by gradio and shown on the page.
+
+    def classify(self, image: Upload, model: str) -> dict[str, Any]:
+        """Classify a dermoscopic image into the seven diagnoses of HAM10000.
+
+        For research and teaching only: this is not a medical device and gives no medical advice.
+
+        Args:
+            image: The image file, at most 10 MB and 40 million pixels.
+            model: Name of the model, or "ensemble".
+
+        Returns:
+            {"label": code of the most probable diagnosis, "name": its full name,
+            "probabilities": {code: probability in [0, 1]}}, and what is known of such answers:
+            "right_in_test": share of the test's answers of this confidence that were right,
+            "corrected": probabilities corrected for how often training showed each class,
+            "melanoma_flagged": whether the melanoma threshold is reached, "gate": "accepted",
+            "strange" (not dermoscopic), "unsure" or "unjudged"; null where it was not measured
+        """
+        usable = _checked(image)
+        try:
+            probabilities, judged = self.shelf.get(model).judge([usable])
+        except InputError as error:
+            raise _refusal(error) from error
+        entry = self.shelf.entries.get(model)
+        return _as_dict(probabilities[0], judge(entry, probabilities[0], judged[0]))
+
+    def explain(
+        self, image: Upload, model: str, target: str, method: str = METHOD
+    ) -> tuple[Image.Image | None, dict[str, Any]]:
+        """Show where a model looked for one diagnosis, as a heatmap over the image.
+
+        For research and teaching only: this is not a medical device and gives no medical advice.
+
+        Args:
+            image: The image file, at most 10 MB and 40 million pixels.
+            model: Name of the model, or "ensemble".
+            target: Code of the diagnosis to explain, "predicted" or "runner-up".
+            method: gradcam, gradcam++, hirescam, layercam or eigencam.
+
+        Returns:
+            The image with the heatmap over it; null if there is no evidence for the class.
+            What /classify returns, and "target": the code that was explained, "notice": why there
+            is no heatmap.
+        """
+        usable = _checked(image)
+        try:
+            answer, judgement = self._answer(usable, model, target, method)
+        except InputError as error:
+            raise _refusal(error) from error
+        result = _as_dict(answer.probabilities, judgement)
+        return answer.overlay(), {**result, "target": answer.target, "notice": answer.notice}
+
+    def compare(self, image: Upload, target: str) -> dict[str, Any]:
+        """Ask every model about one image, and whether their heatmaps show the same places.
+
+        For research and teaching only: this is not a medical device and gives no medical advice.
+
+        Args:
+            image: The image file, at most 10 MB and 40 million pixels.
+            target: Code of the diagnosis to explain, "predicted" (by each) or "runner-up".
+
+        Returns:
+            {"models": {name: what /classify returns}, "agreement": [{"models": [name, name],
+            "pearson", "iou": of the maps' top fifths, "apart": whether they look elsewhere}]}
+        """
+        usable = _checked(image)
+        try:
+            answers = {
+                name: build_answer(classifier, usable, target)
+                for name, classifier in self.shelf.all().items()
+            }
+        except InputError as error:
+            raise _refusal(error) from error
+        return comparison.describe(answers)
+
+    def _answer(
+        self, image: Image.Image, model: str, target: str, method: str
+    ) -> tuple[Answer, Judgement]:
+        classifier = self.shelf.get(model)
+        answer = build_answer(classifier, image, target, method=method)
+        (verdict,) = classifier.judge([image])[1]
+        return answer, judge(self.shelf.entries.get(model), answer.probabilities, verdict)
+
+    def _weights(self, model: str) -> dict[str, str]:
+        names = self.shelf.names() if model == ENSEMBLE else [model]
+        entries = [self.shelf.entries[name] for name in names if name in self.shelf.entries]
+        return {entry.name: weights_sha256(entry) or "unknown" for entry in entries}
+
+
+def _as_dict(probabilities: Any, judgement: Judgement) -> dict[str, Any]:
+    label = CODES[int(probabilities.argmax())]
+    return {
+        "label": label,
+        "name": NAMES[label],
+        "probabilities": by_code(probabilities),
+        **as_dict(judgement),
+    }
+
+
+def _checked(image: Upload) -> Image.Image:
+    if image is None:
+        raise gr.Error("Expected an image, got none.", print_exception=False)
+    if isinstance(image, InputError):
+        raise _refusal(image)
+    return image
+
+
+def _refusal(error: InputError) -> gr.Error:
+    # The browser shows this text as HTML.
+    return gr.Error(escape(str(error), quote=False), print_exception=False)
+
+
+def _slider(answer: Answer, opacity: float) -> Any:
+    overlay = answer.overlay(opacity)
+    if overlay is None:
+        return gr.update(visible=False, value=None)
+    return gr.update(visible=True, value=(answer.picture, overlay))
+
+
+def _without_result(panel: str, *, offers: bool = False) -> tuple[Any, ...]:
+    return panel, gr.update(visible=offers), gr.update(visible=False), "", None, ""

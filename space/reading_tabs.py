@@ -1,0 +1,206 @@
+"""Tabs to read: the data and the models; pictures first, every number in words too."""
+
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from catalogue import Entry, dig
+from charts import (
+    SERIES,
+    Point,
+    box_rows,
+    count_bars,
+    figure,
+    interval_rows,
+    matrix,
+    share_bars,
+)
+
+from hf_lesion.labels import CODES, MALIGNANT, NAMES
+
+SUMMARY = Path(__file__).with_name("dataset.json")
+OLDEST = 90  # years: the right end of the ages' scale
+SCHEMES = {
+    None: "split by lesion, as here",
+    "image-level": "split by image",
+    "copied-rows": "rows copied, then split",
+}
+TITLES = {
+    "sex": "Sex",
+    "dx_type": "How the diagnosis was made",
+    "localization": "Where on the body",
+    "dataset": "Where the images come from",
+}
+HOW_CERTAIN = (
+    "“histo”: under the microscope; “follow_up”: it did not change; “consensus”: experts agreed; "
+    "“confocal”: seen by confocal microscopy. The benign ones are the less certain ones."
+)
+SOURCES = (
+    "Source and diagnosis go together: a network can win by telling the camera instead of the "
+    "lesion."
+)
+CHANCE = 1 / len(CODES)
+
+
+def read_summary(file: Path = SUMMARY) -> Mapping[str, Any]:
+    """Read what `scripts/summarise_data.py` wrote; empty if there is nothing."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def data(summary: Mapping[str, Any]) -> str:
+    """Return the data tab.
+
+    Args:
+        summary: As from `read_summary`.
+    """
+    if not summary:
+        return '<p class="note">The summary of the data is not in this folder.</p>'
+    notice, tables = summary["notice"], summary["tables"]
+    names = {code: NAMES[code] for code in CODES}
+    kinds = {NAMES[code]: "malignant" for code in MALIGNANT}
+    classes = {names[code]: count for code, count in summary["classes"].items()}
+    ages = {names[code]: values for code, values in summary["age"].items()}
+    lead = (
+        f"HAM10000: {summary['images']:,} dermoscopic images of {summary['lesions']:,} lesions, "
+        "from a clinic in Austria and a practice in Australia (Tschandl, Rosendahl, Kittler, 2018)."
+    )
+    parts = [
+        figure("Images of each diagnosis", count_bars(classes, kinds=kinds), notice["classes"]),
+        _leakage(summary),
+        figure("Age", box_rows(ages, highest=OLDEST, unit="years"), notice["age"]),
+        *(
+            figure(TITLES[column], _shares(tables[column]), caption)
+            for column, caption in (
+                ("sex", notice["sex"]),
+                ("dx_type", HOW_CERTAIN),
+                ("localization", "The eight most frequent places; the rest together."),
+                ("dataset", SOURCES),
+            )
+        ),
+    ]
+    return (
+        f'<p class="lede">{escape(lead)} No image of it is shown here: what you see are counts.</p>'
+        f'<div class="charts">{"".join(parts)}</div>'
+    )
+
+
+def _leakage(summary: Mapping[str, Any]) -> str:
+    audits = summary.get("leakage") or []
+    bars = "".join(
+        f'<li class="{"malignant" if audit["leaks"] else "benign"}"><div class="row">'
+        f'<span class="name">{escape(SCHEMES.get(audit["scheme"], str(audit["scheme"])))}</span>'
+        f'<span class="value">{100 * audit["share"]:.1f}%</span></div>'
+        '<div class="track" aria-hidden="true">'
+        f'<div class="fill" style="width:{100 * audit["share"]:.2f}%"></div></div></li>'
+        for audit in audits
+    )
+    several = sum(int(n) * count for n, count in summary["images_per_lesion"].items() if int(n) > 1)
+    return figure(
+        "Test images whose lesion was in training",
+        f'<ul class="bars">{bars}</ul>',
+        f"{several:,} of the {summary['images']:,} images share their lesion with another one. "
+        "Split by image, the same mole is learnt and tested, and the test measures memory. Here no "
+        "lesion is on two sides. Where a split is drawn at random: the mean of "
+        f"{max((audit['draws'] for audit in audits), default=1)} draws.",
+    )
+
+
+def _shares(table: Mapping[str, Mapping[str, int]]) -> str:
+    totals: dict[str, int] = {}
+    for row in table.values():
+        for column, count in row.items():
+            totals[column] = totals.get(column, 0) + count
+    order = sorted(totals, key=lambda column: -totals[column])
+    if len(order) <= len(SERIES):
+        return share_bars({NAMES[code]: row for code, row in table.items()}, order)
+    shown, rest = order[: len(SERIES) - 1], order[len(SERIES) - 1 :]
+    rows = {
+        NAMES[code]: {
+            **{column: row.get(column, 0) for column in shown},
+            "other": sum(row.get(column, 0) for column in rest),
+        }
+        for code, row in table.items()
+    }
+    return share_bars(rows, [*shown, "other"])
+
+
+def models(entries: Sequence[Entry]) -> str:
+    """Return the models tab: what was measured of each, from the records beside the weights."""
+    points = [
+        Point(
+            f"{entry.name} ({entry.measure.split})" if entry.measure else entry.name,
+            entry.measure.balanced_accuracy if entry.measure else None,
+            entry.measure.interval if entry.measure else None,
+        )
+        for entry in entries
+    ]
+    overview = figure(
+        "Balanced accuracy",
+        interval_rows(points, mark=CHANCE),
+        "The mean of the seven sensitivities: a program that always says the same has 0.143 (the "
+        "line). Brackets and bars: 95% intervals, by bootstrap over lesions.",
+    )
+    return f'<div class="charts">{overview}</div>' + "".join(map(_model, entries))
+
+
+def _model(entry: Entry) -> str:
+    if entry.measure is None:
+        return (
+            f'<h2 class="model">{escape(entry.name)}</h2>'
+            '<p class="note">Nothing was measured: there is no report.json beside the weights.</p>'
+        )
+    part = entry.report[entry.measure.split]
+    parts = [_sensitivities(part), _confusion(part)]
+    facts = _facts(entry, part)
+    return (
+        f'<h2 class="model">{escape(entry.name)}</h2><p class="lede">{escape(facts)}</p>'
+        f'<div class="charts">{"".join(parts)}</div>'
+    )
+
+
+def _facts(entry: Entry, part: Mapping[str, Any]) -> str:
+    network = dig(entry.record, "model", "model")
+    weights = entry.record.get("parameters")
+    size = dig(part, "preprocessing", "width")
+    sha = dig(part, "model", "weights_sha256")
+    facts = [
+        f"{network}" if network else "",
+        f"{weights / 1e6:.1f} million weights" if isinstance(weights, int) else "",
+        f"{size} px" if size else "",
+        f"measured on {part.get('images', 0):,} images of {part.get('lesions') or '?'} lesions",
+        f"weights {sha[:12]}…" if isinstance(sha, str) else "",
+    ]
+    return ", ".join(fact for fact in facts if fact) + "."
+
+
+def _sensitivities(part: Mapping[str, Any]) -> str:
+    points = []
+    for code in CODES:
+        value = dig(part, "metrics", f"sensitivity_{code}")
+        bounds = dig(part, "intervals", "bounds", f"sensitivity_{code}")
+        count = dig(part, "class_counts", code)
+        name = f"{NAMES[code]} ({count:,})" if isinstance(count, int) else NAMES[code]
+        interval = (bounds[0], bounds[1]) if isinstance(bounds, list) else None
+        points.append(Point(name, value, interval))
+    return figure(
+        "How many of each are found",
+        interval_rows(points),
+        "Sensitivity: the share of the images of a diagnosis that the model calls by its name. In "
+        "round brackets: how many there are. The wide intervals are those of rare diagnoses.",
+    )
+
+
+def _confusion(part: Mapping[str, Any]) -> str:
+    counts = part.get("confusion_matrix")
+    if not isinstance(counts, list):
+        return ""
+    return figure(
+        "What is taken for what",
+        matrix(counts, CODES, corner="true ↓ said →"),
+        "Each row is one true diagnosis; the darker a cell, the larger its share of the row.",
+    )

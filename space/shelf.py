@@ -1,0 +1,144 @@
+"""The models behind the page: loaded one after another while the page is served already."""
+
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from catalogue import Entry, best_first, one_line, read_entry
+
+from hf_lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from ensemble import Ensemble
+
+    from hf_lesion.inference import LesionClassifier
+
+ENSEMBLE = "ensemble"
+LONGEST_WAIT = 60.0  # seconds that a question waits for its model
+WARM_UP_PIXELS = (64, 48)
+
+Say = Callable[[str], None]
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def load_entry(entry: Entry) -> "LesionClassifier":
+    """Load one model and let it answer once: the first answer of a network takes longest."""
+    # Torch and transformers take seconds to import: only once there is something to load.
+    import transformers
+    from PIL import Image
+
+    from hf_lesion.inference import LesionClassifier
+
+    transformers.logging.disable_progress_bar()
+    classifier = LesionClassifier.from_pretrained(entry.source)
+    classifier.predict([Image.new("RGB", WARM_UP_PIXELS)])
+    return classifier
+
+
+class Shelf:
+    """The models of one page, by name; whoever asks for one waits until it is loaded.
+
+    Attributes:
+        entries: What is known of each model, best first.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        *,
+        load: Callable[[Entry], "LesionClassifier"] = load_entry,
+        say: Say = _to_stderr,
+    ):
+        self.entries = {entry.name: entry for entry in entries}
+        self._load = load
+        self._say = say
+        self._loaded: dict[str, Future[LesionClassifier]] = {
+            name: Future() for name in self.entries
+        }
+
+    @classmethod
+    def of(cls, models: Mapping[str, "LesionClassifier"]) -> "Shelf":
+        """Return a shelf of models that are loaded already."""
+        entries = []
+        for name, classifier in models.items():
+            found = read_entry(name, Path(classifier.model.name_or_path))
+            entries.append(Entry(name, found.source, found.report, classifier.record))
+        shelf = cls(best_first(entries))
+        for name, classifier in models.items():
+            shelf._loaded[name].set_result(classifier)
+        return shelf
+
+    def start(self) -> threading.Thread:
+        """Load the models, best first, in a thread of their own."""
+        thread = threading.Thread(target=self.load, name="models", daemon=True)
+        thread.start()
+        return thread
+
+    def load(self) -> None:
+        """Load every model; say which can't be, and why."""
+        for name, future in self._loaded.items():
+            entry = self.entries[name]
+            try:
+                future.set_result(self._load(entry))
+            except Exception as error:  # noqa: BLE001 - whatever one holds, the others are served
+                self._say(f"{entry.source} is left out: {one_line(error)}")
+                future.set_exception(error)
+        if not self.names():
+            self._say("error: not one of the models could be loaded.")
+
+    def names(self) -> list[str]:
+        """Return the models that are loaded or may still be, best first."""
+        return [name for name, future in self._loaded.items() if not _failed(future)]
+
+    def choices(self) -> list[str]:
+        """Return what a visitor can choose: the models, and the ensemble if there are several."""
+        names = self.names()
+        return [*names, ENSEMBLE] if len(names) > 1 and ENSEMBLE not in names else names
+
+    def get(self, name: str) -> "LesionClassifier | Ensemble":
+        """Return a model, or the ensemble of all; waits while it is being loaded.
+
+        Raises:
+            InputError: If there is no such model, it can't be used, or takes too long to load.
+        """
+        if name in self._loaded:
+            return self._wait(name)
+        if name in self.choices():
+            from ensemble import Ensemble
+
+            return Ensemble(self.all())
+        raise InputError(f"There is no model {name!r} here; there are {', '.join(self.choices())}.")
+
+    def all(self) -> "dict[str, LesionClassifier]":
+        """Return every model that can be used; waits until all are loaded."""
+        found = {}
+        for name in list(self._loaded):
+            try:
+                found[name] = self._wait(name)
+            except InputError:
+                if not _failed(self._loaded[name]):
+                    raise
+        return found
+
+    def _wait(self, name: str) -> "LesionClassifier":
+        try:
+            return self._loaded[name].result(timeout=LONGEST_WAIT)
+        except NotYet as error:
+            raise InputError(
+                f"The model {name} is still being loaded. Try again in a few seconds."
+            ) from error
+        except Exception as error:
+            raise InputError(
+                f"The model {name} can't be used: its files are damaged. Choose another one."
+            ) from error
+
+
+def _failed(future: "Future[LesionClassifier]") -> bool:
+    return future.done() and future.exception() is not None

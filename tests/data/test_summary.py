@@ -1,0 +1,78 @@
+"""The counts that a page shows: those of the dataset, and no image or patient among them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_lesion.data.exploration import read_frame
+from hf_lesion.data.summary import summarise
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN = {
+    "scheme": None,
+    "leaks": False,
+    "test_rows_seen": {"rows": 10, "seen": 0, "share": 0.0},
+    "fingerprint": "f",
+}
+DRAWN = {
+    "scheme": {"name": "image-level", "average": {"draws": 20, "share": {"mean": 0.4}}},
+    "leaks": True,
+    "test_rows_seen": {"rows": 10, "seen": 5, "share": 0.5},
+    "fingerprint": "f",
+}
+
+
+@pytest.fixture(scope="module")
+def frame(sample_dataset):
+    return read_frame(sample_dataset)
+
+
+def test_counts_are_those_of_the_frame(frame):
+    found = summarise(frame, [])
+    assert found["images"] == len(frame)
+    assert found["classes"] == {code: int((frame["dx"] == code).sum()) for code in CODES}
+    assert sum(found["splits"].values()) == len(frame)
+    assert sum(int(n) * count for n, count in found["images_per_lesion"].items()) == len(frame)
+    for table in found["tables"].values():
+        assert sum(sum(row.values()) for row in table.values()) == len(frame)
+    for code, quantiles in found["age"].items():
+        assert quantiles == sorted(quantiles)
+        assert quantiles[2] == frame.loc[frame["dx"] == code, "age"].median()
+
+
+def test_no_name_of_an_image_or_lesion_is_in_it(frame):
+    text = json.dumps(summarise(frame, [OWN]))
+    assert not [name for name in [*frame["image_id"], *frame["lesion_id"]] if f'"{name}"' in text]
+
+
+def test_a_random_split_counts_by_the_mean_of_its_draws(frame):
+    own, drawn = summarise(frame, [OWN, DRAWN])["leakage"]
+    assert (own["scheme"], own["share"], own["draws"]) == (None, 0.0, 1)
+    assert (drawn["scheme"], drawn["share"], drawn["draws"]) == ("image-level", 0.4, 20)
+
+
+@pytest.mark.parametrize("audit", [{}, {**OWN, "test_rows_seen": None}, {**OWN, "scheme": "x"}])
+def test_what_is_no_audit_is_refused(frame, audit):
+    with pytest.raises(InputError, match=r"Expected a record that scripts.audit_splits.py wrote"):
+        summarise(frame, [audit])
+
+
+def test_the_script_writes_what_the_page_reads(sample_dataset, tmp_path):
+    (tmp_path / "leakage.json").write_text(json.dumps(OWN))
+    command = [sys.executable, ROOT / "scripts" / "summarise_data.py", "--dataset", sample_dataset]
+    options = ["--audits", tmp_path / "leakage.json", "--output", tmp_path / "out.json"]
+    subprocess.run([str(part) for part in (*command, *options)], check=True, capture_output=True)
+    assert json.loads((tmp_path / "out.json").read_text())["images"] > 0
+
+
+def test_the_summary_that_ships_is_of_all_of_ham10000():
+    found = json.loads((ROOT / "space" / "dataset.json").read_text())
+    assert (found["images"], found["lesions"]) == (10015, 7470)
+    assert [audit["scheme"] for audit in found["leakage"]] == [None, "image-level", "copied-rows"]
+    assert found["leakage"][0]["share"] == 0
+    assert "ISIC_" not in json.dumps(found)

@@ -1,0 +1,169 @@
+"""Many images at once: zips that bite, files that are none, and the table of the ISIC."""
+
+import csv
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_lesion.labels import CODES
+from hf_lesion.pixels import load_image
+
+
+def hand(path, name=None):
+    from intake import Handed
+
+    return Handed(name or path.name, path)
+
+
+def problems(classifier, *paths):
+    from batch import classify_items, list_items
+
+    rows = list(classify_items(classifier, list_items([hand(path) for path in paths])))
+    return {row.name: row.problem for row in rows}
+
+
+@pytest.fixture
+def pack(tmp_path):
+    def pack(entries, name="images.zip", **options):
+        with zipfile.ZipFile(tmp_path / name, "w", **options) as archive:
+            for entry, content in entries.items():
+                archive.writestr(entry, content)
+        return tmp_path / name
+
+    return pack
+
+
+@pytest.fixture
+def tiny(classifiers):
+    return classifiers["tiny_cnn"]
+
+
+def test_files_and_zips_give_the_probabilities_of_predict(page, tiny, lesion, pack):
+    zipped = pack({"a/b/second.png": lesion.read_bytes(), "__MACOSX/a/._x.png": b"", "c/": b""})
+    shown = page.classify_batch([hand(lesion), hand(zipped)], "tiny_cnn")
+    assert "2 of 2 images classified by tiny_cnn." in shown
+    expected = tiny.predict([load_image(lesion)])[0]
+    content = link(shown)
+    rows = list(csv.DictReader(io.StringIO(content)))
+    assert content.splitlines()[0] == "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
+    assert [row["image"] for row in rows] == ["lesion", "second"]
+    for row in rows:
+        values = [float(row[code.upper()]) for code in CODES]
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def link(shown):
+    import base64
+    import re
+
+    return base64.b64decode(re.search(r"base64,([^\"]+)", shown)[1]).decode()
+
+
+def test_one_bad_file_does_not_end_the_others(page, lesion, tmp_path):
+    (tmp_path / "words.jpg").write_text("words")
+    shown = page.classify_batch([hand(tmp_path / "words.jpg"), hand(lesion)], "tiny_cnn")
+    assert "1 of 2 images classified" in shown
+    assert "words.jpg can&#x27;t be read as an image: the file is damaged" in shown
+
+
+def test_names_in_a_zip_are_labels_and_never_paths(tiny, lesion, pack, tmp_path):
+    content = lesion.read_bytes()
+    zipped = pack({"../../etc/passwd.png": content, "/abs.png": content, "c:\\x\\y.png": content})
+    before = sorted(tmp_path.rglob("*"))
+    assert problems(tiny, zipped) == {"passwd.png": "", "abs.png": "", "y.png": ""}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tiny, pack):
+    bomb = pack({"big.png": bytes(300 * 2**20)}, compression=zipfile.ZIP_DEFLATED)
+    assert bomb.stat().st_size < 2**20
+    assert problems(tiny, bomb) == {"big.png": "big.png is larger than 10 MB. Make it smaller."}
+
+
+def test_a_zip_that_lies_about_sizes_is_not_believed(tiny, pack):
+    bomb = pack({"big.png": bytes(50 * 2**20)}, compression=zipfile.ZIP_DEFLATED)
+    content = bomb.read_bytes().replace(struct.pack("<L", 50 * 2**20), struct.pack("<L", 1000))
+    bomb.write_bytes(content)
+    assert "big.png can't be" in problems(tiny, bomb)["big.png"]
+
+
+def test_a_zip_in_a_zip_is_named_and_not_opened(tiny, lesion, pack):
+    inner = pack({"x.png": lesion.read_bytes()}, name="inner.zip").read_bytes()
+    found = problems(tiny, pack({"inner.zip": inner}))
+    assert found == {
+        "inner.zip": "inner.zip can't be read as an image: it is a zip file. Pass a JPEG or PNG."
+    }
+
+
+def test_a_zip_with_a_password_is_named(tiny, lesion, pack):
+    zipped = pack({"x.png": lesion.read_bytes()})
+    content = bytearray(zipped.read_bytes())
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(sign) + at] |= 1
+    zipped.write_bytes(content)
+    assert problems(tiny, zipped) == {
+        "x.png": "x.png is protected by a password. Zip it without one."
+    }
+
+
+@pytest.mark.parametrize("cut", [10, 40, -30])
+def test_a_damaged_zip_is_named(tiny, lesion, pack, cut):
+    zipped = pack({"x.png": lesion.read_bytes()})
+    zipped.write_bytes(zipped.read_bytes()[:cut])
+    assert "is a damaged zip file. Zip the images again." in problems(tiny, zipped)["images.zip"]
+
+
+def test_a_damaged_entry_is_named(tiny, lesion, pack):
+    zipped = pack({"x.png": lesion.read_bytes()})
+    content = bytearray(zipped.read_bytes())
+    content[len(content) // 2] ^= 255
+    zipped.write_bytes(content)
+    assert "x.png can't be unpacked from images.zip (BadZipFile)" in problems(tiny, zipped)["x.png"]
+
+
+def test_too_many_entries_are_refused_unread(tiny, pack):
+    many = pack({f"{number}.png": b"" for number in range(2001)})
+    found = problems(tiny, many)
+    assert found == {
+        "images.zip": "images.zip has more than 2,000 entries. Zip at most 200 images."
+    }
+
+
+def test_too_many_images_are_refused(page, pack):
+    many = pack({f"{number}.png": b"x" for number in range(201)})
+    assert "More than 200 images at once." in page.classify_batch([hand(many)], "tiny_cnn")
+
+
+def test_a_zip_without_images_is_said(page, pack):
+    assert "There is no image in what" in page.classify_batch([hand(pack({}))], "tiny_cnn")
+
+
+def test_no_files_are_asked_for(page):
+    assert "No files yet" in page.classify_batch(None, "tiny_cnn")
+
+
+@pytest.mark.parametrize(
+    "name", ["=cmd|' /C calc'!A0.png", "@x.png", "<script>alert(1)</script>.png"]
+)
+def test_no_name_is_a_formula_or_a_script(page, lesion, name):
+    shown = page.classify_batch([hand(lesion, name)], "tiny_cnn")
+    assert "<script" not in shown
+    cell = next(csv.DictReader(io.StringIO(link(shown))))["image"]
+    assert cell[0] not in "=@"
+
+
+def test_progress_is_told(page, lesion):
+    told = []
+    page.classify_batch([hand(lesion)] * 3, "tiny_cnn", lambda done, **_: told.append(done))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_the_ensemble_classifies_a_batch(page, classifiers, lesion):
+    shown = page.classify_batch([hand(lesion)], "ensemble")
+    values = np.mean([one.predict([Image.open(lesion)])[0] for one in classifiers.values()], axis=0)
+    row = next(csv.DictReader(io.StringIO(link(shown))))
+    assert float(row["MEL"]) == pytest.approx(values[CODES.index("mel")], abs=1e-5)

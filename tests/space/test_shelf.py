@@ -1,0 +1,100 @@
+"""Models that are loaded behind the page: waited for, left out, or averaged."""
+
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_lesion.errors import InputError
+
+WAIT = 20
+
+
+@pytest.fixture
+def entries(model_folders):
+    from catalogue import read_entries
+
+    return read_entries(model_folders)[0]
+
+
+def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
+    from shelf import Shelf
+
+    may_load = threading.Event()
+
+    def load(entry):
+        may_load.wait(WAIT)
+        return classifiers[entry.name]
+
+    shelf = Shelf(entries, load=load)
+    shelf.start()
+    found = []
+    asking = threading.Thread(target=lambda: found.append(shelf.get("tiny_cnn")))
+    asking.start()
+    asking.join(0.1)
+    assert asking.is_alive()
+    may_load.set()
+    asking.join(WAIT)
+    assert found == [classifiers["tiny_cnn"]]
+
+
+def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(entries, classifiers):
+    from shelf import Shelf
+
+    lines = []
+
+    def load(entry):
+        if entry.name == "tiny_cnn":
+            raise RuntimeError("two\nlines")
+        return classifiers[entry.name]
+
+    shelf = Shelf(entries, load=load, say=lines.append)
+    shelf.load()
+    assert lines == [f"{shelf.entries['tiny_cnn'].source} is left out: RuntimeError: two lines"]
+    assert shelf.choices() == ["tiny_resnet"]
+    assert list(shelf.all()) == ["tiny_resnet"]
+    with pytest.raises(InputError, match="The model tiny_cnn can't be used"):
+        shelf.get("tiny_cnn")
+
+
+def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
+    import shelf as module
+
+    monkeypatch.setattr(module, "LONGEST_WAIT", 0.01)
+    with pytest.raises(InputError, match=r"is still being loaded\. Try again in a few seconds\."):
+        module.Shelf(entries).get("tiny_cnn")
+
+
+def test_a_model_that_is_not_there_is_named(classifiers):
+    from shelf import Shelf
+
+    with pytest.raises(InputError, match=r"There is no model '\.\./x' here; there are tiny_cnn, "):
+        Shelf.of(classifiers).get("../x")
+
+
+def test_one_model_alone_is_no_ensemble(classifiers):
+    from shelf import Shelf
+
+    assert Shelf.of({"tiny_cnn": classifiers["tiny_cnn"]}).choices() == ["tiny_cnn"]
+
+
+def test_the_ensemble_averages_answers_and_maps(classifiers, lesion):
+    from shelf import Shelf
+
+    image = Image.open(lesion)
+    found = Shelf.of(classifiers).get("ensemble").explain([image], ["predicted"])
+    parts = [one.explain_classes([image]) for one in classifiers.values()]
+    mean = np.mean([part.probabilities[0] for part in parts], axis=0)
+    np.testing.assert_allclose(found.probabilities[0], mean, atol=1e-6)
+    assert found.targets[0] == mean.argmax()
+    maps = np.mean([part.heatmaps[0, mean.argmax()] for part in parts], axis=0)
+    np.testing.assert_allclose(found.heatmaps[0], maps / maps.max(), atol=1e-5)
+
+
+def test_the_names_of_methods_are_those_of_the_library():
+    from answers import METHODS
+
+    from hf_lesion.explain.methods import METHOD_NAMES
+
+    assert METHODS == METHOD_NAMES
