@@ -1,0 +1,51 @@
+"""What a gate refuses, as a picture: real images beside every kind of stranger."""
+
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WIDTH, ROW, FRAME = 8.6, 0.3, 1.8  # inches
+REAL, STRANGE = "#b3402a", "#1f6f8b"
+AIMS = (0.05, 0.95)  # at most of real images, at least of the others
+
+
+def draw_gate(record: dict[str, Any]) -> Figure:
+    """Draw the share that is refused, of real images and of each kind of stranger.
+
+    Args:
+        record: As `scripts/fit_gate.py` writes it.
+    """
+    rows = [(name, found, STRANGE) for name, found in reversed(record["strange"].items())]
+    rows += [(name, found, REAL) for name, found in reversed(_list_real(record["real"]).items())]
+    figure = Figure(figsize=(WIDTH, FRAME + ROW * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    places = range(len(rows))
+    shares = [found["refused"] for _, found, _ in rows]
+    axes.barh(places, shares, color=[colour for *_, colour in rows], height=0.62)
+    for place, share in zip(places, shares, strict=True):
+        axes.annotate(
+            f"{share:.1%}", (share, place), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=8.5,
+        )  # fmt: skip
+    for aim in AIMS:
+        axes.axvline(aim, color="0.35", linestyle=":", linewidth=1)
+    labels = [f"{name} ({found['images']:,})" for name, found, _ in rows]
+    axes.set_yticks(places, labels, fontsize=9)
+    axes.set_xlim(0, 1.08)
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.set_xlabel("refused as no dermoscopy; dotted: the aims for real images and for the others")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
+    title = f"{record['model']['name']}: the gate on real images (red) and on other pictures"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    return figure
+
+
+def _list_real(real: dict[str, Any]) -> dict[str, Any]:
+    rows = {}
+    for name, found in real.items():
+        rows[name] = found
+        rows |= {f"{name}: {kind}": found[kind] for kind in ("sharp", "soft") if kind in found}
+    return rows

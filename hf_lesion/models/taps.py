@@ -1,0 +1,138 @@
+"""What a network sees of an image on its way to the answer: colours, and its layers' maps, pooled.
+
+Read off during the one forward pass that gives the logits. A gate judges by it whether an image is
+of the kind that the network was made for: the early layers, which every image passes, tell more of
+that than the last one, which keeps only what tells the diagnoses apart.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedModel, TimmWrapperForImageClassification
+
+from hf_lesion.models.cnn import LesionCnnForImageClassification
+from hf_lesion.models.head import find_head
+
+COLOURS = "colours"
+GRIDS = (8, 16, 32)  # cells a side, on which edges are measured: coarse, so blind to sharpness
+GRID = 16
+QUANTILES = (0.02, 0.1, 0.5, 0.9, 0.98)
+TINY = 1e-3
+
+
+def tap_points(model: PreTrainedModel) -> tuple[str, ...]:
+    """Return the names of the layers that can be read off, from the first to the penultimate.
+
+    For a timm network those of its `feature_info`, for our CNN its blocks; then the last linear
+    layer, whose input is meant.
+    """
+    names: list[str] = []
+    if isinstance(model, LesionCnnForImageClassification):
+        names = [f"features.{index}" for index in range(len(model.features))]
+    elif isinstance(model, TimmWrapperForImageClassification):
+        stages = getattr(model.timm_model, "feature_info", None) or []
+        names = [f"timm_model.{stage['module']}" for stage in stages]
+    return (*names, head_name(model))
+
+
+def head_name(model: PreTrainedModel) -> str:
+    """Return the name of the last linear layer, whose input the penultimate features are.
+
+    Raises:
+        InputError: If there is none.
+    """
+    head = find_head(model, model.config.num_labels)
+    return next(name for name, layer in model.named_modules() if layer is head)
+
+
+def look(
+    model: PreTrainedModel, pixel_values: torch.Tensor, names: Sequence[str] = ()
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Run a model once; return its (B, C) logits and what it saw, by name.
+
+    Args:
+        model: A classifier.
+        pixel_values: (B, 3, S, S) from its own preprocessing.
+        names: `COLOURS`, or of its submodules.
+
+    Returns:
+        Both in float32 on the CPU; each (B, D) with a D of its own.
+    """
+    layers = [name for name in names if name != COLOURS]
+    with torch.inference_mode(), tapped(model, layers) as seen:
+        logits = model(pixel_values=pixel_values).logits
+        if COLOURS in names:
+            seen[COLOURS] = describe_colours(pixel_values.float())
+    return logits.float().cpu(), {name: seen[name].cpu() for name in names}
+
+
+@contextlib.contextmanager
+def tapped(model: PreTrainedModel, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect what layers give while the block runs: (B, 2C) means and deviations of their maps.
+
+    Of a linear layer what goes into it is taken: (B, D) penultimate features.
+
+    Args:
+        model: A classifier.
+        names: Of its submodules.
+    """
+    seen: dict[str, torch.Tensor] = {}
+    hooks = []
+    for name in names:
+        layer = model.get_submodule(name)
+
+        def keep(_: nn.Module, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
+            is_linear = isinstance(_, nn.Linear)
+            seen[name] = inputs[0].detach().float() if is_linear else pool(output.detach().float())
+
+        hooks.append(layer.register_forward_hook(keep))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def pool(maps: torch.Tensor) -> torch.Tensor:
+    """Return (B, 2C) means and standard deviations over the positions of (B, C, H, W) maps."""
+    flat = maps.flatten(2)
+    return torch.cat([flat.mean(2), flat.std(2, correction=0)], dim=1)
+
+
+def describe_colours(pixel_values: torch.Tensor) -> torch.Tensor:
+    """Return (B, 65) colours, their spread and coarse edges of (B, 3, S, S) pixel values.
+
+    All of it on a grid of 8 to 32 cells a side, where a sharp image looks like a soft one.
+    """
+    cells = functional.adaptive_avg_pool2d(pixel_values, GRID)
+    flat = cells.flatten(2)
+    centred = flat - flat.mean(2, keepdim=True)
+    spread = centred.square().mean(2).clamp_min(TINY**2).sqrt()
+    pairs = torch.stack([centred[:, a] * centred[:, b] for a, b in ((0, 1), (0, 2), (1, 2))], 1)
+    products = torch.stack([spread[:, a] * spread[:, b] for a, b in ((0, 1), (0, 2), (1, 2))], 1)
+    chroma = torch.stack([flat[:, 0] - flat[:, 1], flat[:, 1] - flat[:, 2]], dim=1)
+    parts = [flat.mean(2), spread.log(), _quantiles(flat, QUANTILES), pairs.mean(2) / products]
+    parts += [chroma.mean(2), chroma.std(2), _quantiles(chroma, (QUANTILES[0], QUANTILES[-1]))]
+    parts += [_edges(functional.adaptive_avg_pool2d(pixel_values, side)) for side in GRIDS]
+    border = torch.cat([cells[:, :, 0], cells[:, :, -1], cells[..., 0], cells[..., -1]], dim=2)
+    third = slice(GRID // 3, GRID - GRID // 3)
+    middle = cells[:, :, third, third].mean((2, 3))
+    return torch.cat([*parts, middle - border.mean(2), border.std(2)], dim=1)
+
+
+def _quantiles(values: torch.Tensor, levels: Sequence[float]) -> torch.Tensor:
+    """Return (B, Q * C) quantiles of (B, C, N) values."""
+    found = torch.quantile(values, torch.tensor(levels, device=values.device), dim=2)
+    return found.permute(1, 0, 2).flatten(1)
+
+
+def _edges(grid: torch.Tensor) -> torch.Tensor:
+    """Return (B, 9): mean step across and down, and how uneven steps are, of each channel."""
+    across = (grid[..., 1:] - grid[..., :-1]).abs().flatten(2)
+    down = (grid[..., 1:, :] - grid[..., :-1, :]).abs().flatten(2)
+    both = torch.cat([across, down], dim=2)
+    uneven = both.square().mean(2).sqrt() / (both.mean(2) + TINY)
+    return torch.cat([(across.mean(2) + TINY).log(), (down.mean(2) + TINY).log(), uneven], dim=1)

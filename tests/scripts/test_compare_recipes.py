@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_lesion.evaluation.recipes import END, START
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare_recipes.py"
+
+
+@pytest.fixture
+def run(call, sample_dataset, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Title\n{START}\n{END}\n")
+
+    def run(*arguments):
+        return call(
+            "--output", tmp_path / "cells", "--json", tmp_path / "recipes.json", "--readme", readme,
+            "--seeds", 1, *arguments,
+        )  # fmt: skip
+
+    return run
+
+
+def test_cells_are_trained_once_and_rendered(run, sample_dataset, tmp_path):
+    line = ("--dataset", sample_dataset, "--only", "leak", "--max_steps", 1, "--image_size", 32)
+    code, _, err = run(*line)
+    assert code == 0, err
+    cells = tmp_path / "cells"
+    names = sorted(file.name for file in cells.glob("*.json"))
+    assert names == ["leak-resnet-with-0.json", "leak-resnet-without-0.json"]
+    with_leak, without = (json.loads((cells / name).read_text()) for name in names)
+    assert (with_leak["share_seen"], without["share_seen"]) == (1, 0)
+    assert with_leak["train_images"] == without["train_images"]
+    results = json.loads((tmp_path / "recipes.json").read_text())
+    assert results["leak"]["difference"]["accuracy"]["seeds"]
+    assert results["balance"]["cnn"]["original"] is None
+    assert "not run yet" in (tmp_path / "README.md").read_text()
+    assert (cells / "recipes.png").is_file()
+    times = [(cells / name).stat().st_mtime_ns for name in names]
+    assert run(*line)[0] == 0
+    assert [(cells / name).stat().st_mtime_ns for name in names] == times
+    assert run("--render")[0] == 0
+    code, _, err = run(*line[:-1], 48)
+    assert code == 2
+    assert "is of other data or settings" in err
+
+
+def test_nothing_finished_is_one_line(run):
+    code, out, err = run("--render")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: No cell in ")
+    assert run()[2].startswith("error: Pass --dataset DIR, or --render")
