@@ -15,6 +15,7 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.decision import GATE, Gate, Verdict, judge, read_gate
 from hf_lesion.errors import InputError
+from hf_lesion.explain.explanation import Explanation
 from hf_lesion.explain.heatmap import (
     GRADCAM,
     RANKS,
@@ -22,7 +23,7 @@ from hf_lesion.explain.heatmap import (
     Target,
     explain,
     explain_classes,
-    find_flat,
+    explain_methods,
 )
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_snapshot
@@ -31,39 +32,6 @@ from hf_lesion.models.taps import head_name, look
 from hf_lesion.pixels import load_image
 
 RECORD = "training.json"
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Heatmaps and the probabilities of the same forward pass; "…" is N, or N and K classes.
-
-    Attributes:
-        heatmaps: (…, H, W) float32 in [0, 1] over the whole frame of each image, each stretched to
-            its own range; all zero where it is flat.
-        targets: (…) the class ids that were explained.
-        probabilities: (N, C) float32.
-        lows: (…) what 0 stands for, in the method's own units.
-        highs: (…) what 1 stands for.
-        method: Of `explain.methods.METHODS`.
-    """
-
-    heatmaps: NDArray[np.float32]
-    targets: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    lows: NDArray[np.float32]
-    highs: NDArray[np.float32]
-    method: str = GRADCAM
-
-    @property
-    def flat(self) -> NDArray[np.bool_]:
-        """(…) whether no place stands out: the layer holds no evidence for this class."""
-        return find_flat(self.heatmaps)
-
-    @property
-    def raw(self) -> NDArray[np.float32]:
-        """(…, H, W) the maps on their raw scale, where those of one model compare."""
-        lows, highs = self.lows[..., None, None], self.highs[..., None, None]
-        return lows + self.heatmaps * (highs - lows)
 
 
 class LesionClassifier:
@@ -250,6 +218,23 @@ class LesionClassifier:
                 self.model, pixel_values, ids, method=method, layer=layer, fine=fine
             )
         return _as_explanation(found, method)
+
+    def explain_methods(
+        self, images: Sequence[Image.Image], methods: Sequence[str]
+    ) -> dict[str, Explanation]:
+        """Return the predicted classes' heatmaps by several methods, from one forward pass.
+
+        Args:
+            images: At least one, of any size and mode.
+            methods: As `method` of `explain`.
+
+        Raises:
+            InputError: As `explain`.
+        """
+        pixel_values = self.preprocess(images).to(self.model.device)
+        with self._lock:
+            found = explain_methods(self.model, pixel_values, methods)
+        return {method: _as_explanation(own, method) for method, own in found.items()}
 
     def _no_explanation(self, shape: tuple[int, ...], method: str) -> Explanation:
         nothing = np.empty(shape, np.float32)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hf_lesion.inference import LesionClassifier
 
 SHEETS = Path("reports/private/cases")
+PARTS = ("localisation", "shortcuts", "faithfulness")  # those of hf_lesion, which imports slowly
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,9 +40,9 @@ def parse_arguments() -> argparse.Namespace:
     sheet = commands.add_parser("sheet", help="cases of each diagnosis with their heatmaps")
     compare = commands.add_parser("compare", help="models side by side on any images")
     shortcuts = commands.add_parser("shortcuts", help="drawn lesions with things drawn over them")
-    for command in (score, sheet):
+    for command, count in ((score, "+"), (sheet, None)):
         add = command.add_argument
-        add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
+        add("--model", type=Path, nargs=count, required=True, metavar="DIR", help="trained model")
         add("--dataset", type=Path, required=True, metavar="DIR", help="a prepared dataset")
         add("--split", default="test", metavar="NAME", help="(default: test)")
     for command in (compare, shortcuts):
@@ -76,15 +77,14 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=400,
         metavar="N",
-        help="images, drawn by chance, for all methods but the first and for shortcuts "
-        "(default: 400)",
+        help="images, drawn by chance, for the finer map and for shortcuts (default: 400)",
     )
     add(
         "--faithful",
         type=int,
         default=10,
         metavar="N",
-        help="images of each diagnosis for deletion and insertion; 0 leaves them out (default: 10)",
+        help="images of each diagnosis for deletion and insertion (default: 10)",
     )
     add(
         "--road",
@@ -94,7 +94,20 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         help="of those, images of each diagnosis for ROAD, which takes long (default: 6)",
     )
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
-    add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
+    add(
+        "--parts",
+        nargs="+",
+        default=PARTS,
+        choices=PARTS,
+        metavar="PART",
+        help=f"what to measure, of {', '.join(PARTS)} (default: all); other parts stay",
+    )
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: the model's folder); of several models, a folder for each",
+    )
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
@@ -115,35 +128,58 @@ def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
 
 
 def score(arguments: argparse.Namespace) -> None:
-    """Measure one model's heatmaps; write, draw and print what was found."""
+    """Measure the heatmaps of models, one after the other."""
     from hf_lesion.evaluation import explanation_record, scoring
-    from hf_lesion.evaluation.explanation_run import Effort, measure_model
+
+    scoring.quiet_libraries()
+    folders = {model: output_of(arguments, model) for model in arguments.model}
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / explanation_record.EXPLANATIONS).exists():
+            explanation_record.read_explanations(folder)
+    masked = read_masked(arguments)
+    for model, folder in folders.items():
+        score_model(arguments, masked, model, folder)
+
+
+def score_model(
+    arguments: argparse.Namespace, masked: "MaskedSet", model: Path, output: Path
+) -> None:
+    """Measure one model's heatmaps; write each part when it is there, draw and print."""
+    from hf_lesion.evaluation.explanation_record import read_explanations, write_explanations
+    from hf_lesion.evaluation.explanation_run import Effort, describe_run, measure_model
     from hf_lesion.explain.figures import write_png
     from hf_lesion.explain.score_figures import draw_scores
     from hf_lesion.explain.section import render_section
     from hf_lesion.inference import LesionClassifier
 
-    scoring.quiet_libraries()
-    output = arguments.output or arguments.model
-    output.mkdir(parents=True, exist_ok=True)
-    if (output / explanation_record.EXPLANATIONS).exists():
-        explanation_record.read_explanations(output)
-    masked = read_masked(arguments)
-    classifier = LesionClassifier.from_pretrained(arguments.model)
-    record = measure_model(
+    classifier = LesionClassifier.from_pretrained(model)
+    split = arguments.split
+    path = write_explanations(output, split, describe_run(classifier, masked, model))
+    for part, found in measure_model(
         classifier,
         masked,
-        folder=arguments.model,
         methods=arguments.methods,
         effort=Effort(arguments.subset, arguments.faithful, arguments.road, arguments.batch_size),
-    )
-    path = explanation_record.write_explanations(output, arguments.split, record)
-    record = explanation_record.read_explanations(path)[arguments.split]
-    title = f"Where {classifier.name} looks: {masked.images.source}, {arguments.split}"
-    picture = output / f"explanations_{arguments.split}.png"
-    write_png(draw_scores(record, title=title), picture)
+        parts=arguments.parts,
+    ):
+        write_explanations(output, split, {part: found})
+    record = read_explanations(path)[split]
     print(render_section(record))
-    print(f"\nWritten: {path} and {picture.name} beside it")
+    written = str(path)
+    if "localisation" in record:
+        title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
+        write_png(draw_scores(record, title=title), output / f"explanations_{split}.png")
+        written = f"{path} and explanations_{split}.png beside it"
+    print(f"\nWritten: {written}")
+
+
+def output_of(arguments: argparse.Namespace, model: Path) -> Path:
+    """Return where to write what is found about a model."""
+    if arguments.output is None:
+        return model
+    several = len(arguments.model) > 1
+    return arguments.output / model.resolve().name if several else arguments.output
 
 
 def compare(arguments: argparse.Namespace) -> None:

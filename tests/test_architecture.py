@@ -20,7 +20,7 @@ ALLOWED = {
     "data": {"labels", "overlays"},
     "models": {"labels"},
     "explain": {"labels", "overlays", "models"},
-    "inference": {"labels", "models", "explain.heatmap", "decision"},
+    "inference": {"labels", "models", "explain.explanation", "explain.heatmap", "decision"},
     "evaluation": {
         "labels",
         "overlays",

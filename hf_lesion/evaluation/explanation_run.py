@@ -1,6 +1,6 @@
-"""Everything that is measured about one model's heatmaps, in one go."""
+"""Everything that is measured about one model's heatmaps, part by part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,17 @@ from hf_lesion.explain.controls import CONTROL_NAMES
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.provenance import provenance
 
+LOCALISATION, SHORTCUTS, FAITHFULNESS = "localisation", "shortcuts", "faithfulness"
+PARTS = (LOCALISATION, SHORTCUTS, FAITHFULNESS)
+
 
 @dataclass(frozen=True)
 class Effort:
     """How many images what takes long is measured on.
 
     Attributes:
-        subset: For all methods but the first, and for shortcuts; drawn by chance.
-        faithful: Of each diagnosis, for deletion and insertion; 0 leaves them out.
+        subset: For the finer map and for shortcuts; drawn by chance.
+        faithful: Of each diagnosis, for deletion and insertion.
         road: Of those, of each diagnosis, for ROAD.
         batch_size: In memory at once.
     """
@@ -46,32 +49,42 @@ def measure_model(
     classifier: LesionClassifier,
     masked: MaskedSet,
     *,
-    folder: Path,
     methods: Sequence[str],
     effort: Effort,
-) -> dict[str, Any]:
-    """Return one split's entry of `explanations.json`.
+    parts: Sequence[str] = PARTS,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield parts of one split's entry of `explanations.json`, each when it is measured.
 
     Args:
         classifier: The model.
         masked: The split.
-        folder: Where its weights lie.
-        methods: Of `explain.methods.METHODS`; the first is measured on all images and for each
-            class, and so are the controls.
-        effort: On how many images the rest is measured.
+        methods: Of `explain.methods.METHODS`; the first is also measured for each class, as the
+            controls are, and for its faithfulness.
+        effort: On how many images what takes long is measured.
+        parts: Of `PARTS`.
+    """
+    mappers = build_mappers(classifier, masked.images, methods[0])
+    if LOCALISATION in parts:
+        yield LOCALISATION, _measure_localisation(classifier, masked, methods, mappers, effort)
+    if SHORTCUTS in parts:
+        some = _choose_some(masked, effort)
+        answers = answer_changed(classifier, masked, some, batch_size=effort.batch_size)
+        lesions = _take(masked.images.lesion_ids, some)
+        yield SHORTCUTS, describe_shortcuts(answers, masked.images.references[some], lesions)
+    if FAITHFULNESS in parts:
+        yield FAITHFULNESS, _measure_faithfulness(classifier, masked, mappers, effort)
+
+
+def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) -> dict[str, Any]:
+    """Return what is explained, of which weights, on which images.
+
+    Args:
+        classifier: The model.
+        masked: The split.
+        folder: Where the model's weights lie.
     """
     images = masked.images
-    every = list(range(len(images.image_ids)))
-    mappers = build_mappers(classifier, images, methods)
-    leading = {name: mappers[name] for name in (methods[0], *CONTROL_NAMES)}
-    others = {name: mapper for name, mapper in mappers.items() if name not in leading}
-    probabilities, scores = score_localisation(
-        classifier, masked, leading, every, batch_size=effort.batch_size
-    )
-    some = sorted(np.random.default_rng(0).permutation(every)[: effort.subset].tolist())
-    _, more = score_localisation(classifier, masked, others, some, batch_size=effort.batch_size)
-    scores = {**scores, **{name: _spread(own, some, len(every)) for name, own in more.items()}}
-    found: dict[str, Any] = {
+    return {
         "data": {
             "source": images.source,
             "split": images.name,
@@ -81,24 +94,42 @@ def measure_model(
         "preprocessing": dict(zip(("height", "width"), classifier.image_size, strict=True)),
         "explained": "predicted class",
         "intervals": record.describe_interval(images.lesion_ids),
-        "localisation": record.describe_localisation(
-            {name: scores[name] for name in mappers},
-            images.references,
-            probabilities,
-            images.lesion_ids,
-            in_detail=tuple(leading),
-            rows_of=dict.fromkeys(others, some),
-        ),
+        "provenance": provenance(),
     }
-    if effort.faithful:
-        few = {name: mappers[name] for name in (methods[0], FINE, *CONTROL_NAMES)}
-        found["faithfulness"] = _measure_faithfulness(classifier, masked, few, effort)
-    answers = answer_changed(classifier, masked, some, batch_size=effort.batch_size)
-    found["shortcuts"] = describe_shortcuts(
-        answers, images.references[some], _take(images.lesion_ids, some)
+
+
+def _measure_localisation(
+    classifier: LesionClassifier,
+    masked: MaskedSet,
+    methods: Sequence[str],
+    mappers: Mapping[str, Mapper],
+    effort: Effort,
+) -> dict[str, Any]:
+    images = masked.images
+    every, some = list(range(len(images.image_ids))), _choose_some(masked, effort)
+    controls = {name: mappers[name] for name in CONTROL_NAMES}
+    size = effort.batch_size
+    probabilities, scores = score_localisation(
+        classifier, masked, every, methods=methods, mappers=controls, batch_size=size
     )
-    found["provenance"] = provenance()
-    return found
+    finer = {FINE: mappers[FINE]}
+    _, fine = score_localisation(
+        classifier, masked, some, methods=(), mappers=finer, batch_size=size
+    )
+    scores[FINE] = _spread(fine[FINE], some, len(every))
+    return record.describe_localisation(
+        {name: scores[name] for name in (*methods, FINE, *CONTROL_NAMES)},
+        images.references,
+        probabilities,
+        images.lesion_ids,
+        in_detail=(methods[0], *CONTROL_NAMES),
+        rows_of={FINE: some},
+    )
+
+
+def _choose_some(masked: MaskedSet, effort: Effort) -> list[int]:
+    drawn = np.random.default_rng(0).permutation(len(masked.images.image_ids))
+    return sorted(drawn[: effort.subset].tolist())
 
 
 def _measure_faithfulness(

@@ -76,14 +76,14 @@ def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> l
 
 
 def build_mappers(
-    classifier: LesionClassifier, images: EvaluationSet, methods: Sequence[str]
+    classifier: LesionClassifier, images: EvaluationSet, method: str
 ) -> dict[str, Mapper]:
-    """Return the methods, the finer map and the three controls as functions of images.
+    """Return one method, its finer map and the three controls as functions of images.
 
     Args:
         classifier: The model to explain.
         images: Some of them set an untrained copy's batch norms.
-        methods: Of `explain.methods.METHODS`.
+        method: Of `explain.methods.METHODS`.
     """
     size = classifier.image_size
     gaussian = controls.gaussian_map(size)
@@ -95,40 +95,47 @@ def build_mappers(
         name=controls.UNTRAINED,
     )
     return {
-        **{method: _mapper(classifier, method) for method in methods},
-        FINE: _mapper(classifier, methods[0], fine=True),
+        method: _mapper(classifier, method),
+        FINE: _mapper(classifier, method, fine=True),
         controls.GAUSSIAN: lambda shown, *_: np.repeat(gaussian[None], len(shown), axis=0),
         controls.RANDOM: lambda _, __, rows: controls.random_maps(list(rows), size),
-        controls.UNTRAINED: _mapper(untrained, methods[0]),
+        controls.UNTRAINED: _mapper(untrained, method),
     }
 
 
 def score_localisation(
     classifier: LesionClassifier,
     masked: MaskedSet,
-    mappers: Mapping[str, Mapper],
     rows: Sequence[int],
     *,
+    methods: Sequence[str],
+    mappers: Mapping[str, Mapper],
     batch_size: int = 32,
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
-    """Score the maps of each mapper for the predicted class of each image.
+    """Score maps of the predicted class of each image.
 
     Args:
         classifier: Predicts the classes, and says how masks are laid.
         masked: The images and masks.
-        mappers: As from `build_mappers`.
         rows: Which N images.
+        methods: Of `explain.methods.METHODS`, all from one forward pass.
+        mappers: As from `build_mappers`: what else is scored.
         batch_size: How many are in memory.
 
     Returns:
-        (N, C) probabilities, and for each mapper (N, M) scores in the order of `MEASURES`.
+        (N, C) probabilities, and for each method and mapper (N, M) scores in the order of
+        `MEASURES`.
     """
     answers = [np.empty((0, len(CODES)), np.float32)]
-    scores = {name: [np.empty((0, len(MEASURES)))] for name in mappers}
+    scores = {name: [np.empty((0, len(MEASURES)))] for name in (*methods, *mappers)}
     for part in masked.batches(rows, batch_size, "Localising"):
         shown = [masked.images.load(row) for row in part]
         places = place_masks([masked.load_mask(row) for row in part], classifier.preprocess)
-        answers.append(classifier.predict(shown, batch_size=batch_size))
+        explained = classifier.explain_methods(shown, methods) if methods else {}
+        for name, own in explained.items():
+            scores[name].append(score_maps(own.heatmaps, places))
+        known = next((own.probabilities for own in explained.values()), None)
+        answers.append(classifier.predict(shown) if known is None else known)
         targets = answers[-1].argmax(axis=1)
         for name, mapper in mappers.items():
             scores[name].append(score_maps(mapper(shown, targets, part), places))

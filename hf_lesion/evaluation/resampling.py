@@ -6,6 +6,7 @@ thousand of them are one matrix product.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -88,12 +89,18 @@ def draw_weights(
     names = np.arange(images) if lesion_ids is None else np.asarray(lesion_ids)
     lesions = np.unique(names, return_inverse=True)[1]
     count = int(lesions.max(initial=-1)) + 1
+    return _draw_counts(count, resamples if count > 1 else 0, seed)[:, lesions].astype(np.float64)
+
+
+@lru_cache(maxsize=64)  # many maps are measured on the same images; a megabyte each
+def _draw_counts(lesions: int, resamples: int, seed: int) -> NDArray[np.uint16]:
+    """Return (R, L): how often each lesion is drawn."""
     generator = np.random.default_rng(seed)
     drawn = [
-        np.bincount(generator.integers(count, size=count), minlength=count)
-        for _ in range(resamples if count > 1 else 0)
+        np.bincount(generator.integers(lesions, size=lesions), minlength=lesions)
+        for _ in range(resamples)
     ]
-    return np.asarray(drawn, dtype=np.float64).reshape(len(drawn), count)[:, lesions]
+    return np.asarray(drawn, dtype=np.uint16).reshape(resamples, lesions)
 
 
 def _statistics(

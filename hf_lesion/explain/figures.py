@@ -23,7 +23,8 @@ from hf_lesion.files import whole_file
 from hf_lesion.labels import CODES
 
 CELL = 2.1  # inches
-TEXT_ROOM = 0.62  # inches below each picture
+LINE = 0.145  # inches a line of text below a picture
+PAIRS_A_LINE = 3
 HEAD = 0.75  # inches
 THUMBNAIL = 240  # pixels: what a cell shows
 OUTLINE = "#56B4E9"
@@ -73,7 +74,8 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
     """
     columns = max(len(row.cells) for row in rows)
     width = columns * CELL + 0.9
-    row_height = CELL * _aspect(rows) + TEXT_ROOM + (0.3 if any(r.remark for r in rows) else 0)
+    lines = max(row.remark.count("\n") + bool(row.remark) for row in rows)
+    row_height = CELL * _aspect(rows) + _caption_room(rows) + lines * LINE
     height = HEAD + len(rows) * row_height
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
@@ -94,8 +96,9 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
         if row.remark:
             figure.text(
                 0.03 * CELL / width,
-                (top - row_height + 0.16) / height,
+                (top - row_height + 0.1 + lines * LINE) / height,
                 row.remark,
+                va="top",
                 fontsize=8,
                 color=WARNING if row.is_warning else "0.25",
                 fontweight="bold" if row.is_warning else "normal",
@@ -109,14 +112,15 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
 
 def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str, bool]:
     """Return a remark on how far models agree on where to look, and whether some do not."""
-    parts = [
-        f"{first}–{second}: r {_number(one.pearson)}, top 20% IoU {_number(one.iou)}"
-        f"{' (APART)' if one.is_apart else ''}"
+    pairs = [
+        f"{first}–{second} r {_number(one.pearson)}, IoU {_number(one.iou)}"
+        f"{' (apart)' if one.is_apart else ''}"
         for (first, second), one in found.items()
     ]
     is_apart = any(one.is_apart for one in found.values())
-    text = textwrap.fill(";  ".join(parts), 118)
-    return (f"These models look at different places. {text}" if is_apart else text), is_apart
+    lines = [";  ".join(pairs[at : at + PAIRS_A_LINE]) for at in range(0, len(pairs), PAIRS_A_LINE)]
+    said = ["Some of these models look at different places:"] if is_apart else []
+    return "\n".join([*said, *lines]), is_apart
 
 
 def write_png(figure: Figure, path: Path) -> None:
@@ -128,6 +132,11 @@ def write_png(figure: Figure, path: Path) -> None:
 def _aspect(rows: Sequence[Row]) -> float:
     width, height = rows[0].cells[0].image.size
     return min(1.3, height / width)
+
+
+def _caption_room(rows: Sequence[Row]) -> float:
+    lines = max(cell.caption.count("\n") + 1 for row in rows for cell in row.cells)
+    return 0.3 + lines * LINE
 
 
 def _draw_cell(axes: Axes, cell: Cell) -> None:

@@ -7,7 +7,6 @@ left behind; what they are weighed by is the library's own code (`hf_lesion.expl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import matplotlib
 import numpy as np
 import torch
@@ -18,15 +17,13 @@ from transformers import PreTrainedModel
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
 from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
+from hf_lesion.explain.scaling import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
 
 COLOUR_MAP = "inferno"
 OPACITY = 0.5
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 RANKS = {PREDICTED: 0, RUNNER_UP: 1}
-# A map whose range is below this share of what its sums are made of is rounding error: sums of
-# float32 products that cancel are off by about 1e-6 of their terms.
-FLAT = 1e-5
 Target = int | str
 
 
@@ -87,10 +84,7 @@ def explain(
     if len(wanted) != count:
         raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
     columns = [[target] for target in wanted]
-    found = _explain(model, pixel_values, columns, _Way(method, layer, fine))
-    return Heatmaps(
-        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
-    )
+    return _first_class(_explain(model, pixel_values, columns, _Way(method, layer, fine)))
 
 
 def explain_classes(
@@ -111,6 +105,21 @@ def explain_classes(
     return _explain(model, pixel_values, wanted, _Way(method, layer, fine))
 
 
+def explain_methods(
+    model: PreTrainedModel, pixel_values: torch.Tensor, methods: Sequence[str]
+) -> dict[str, Heatmaps]:
+    """Compute the heatmap of each image's predicted class by several methods in one forward pass.
+
+    Arguments and errors are those of `explain`.
+    """
+    for method in methods:
+        check_method(method)
+    way = _Way(GRADCAM, None, fine=False)
+    taken = _take(model, pixel_values, [[PREDICTED]] * len(pixel_values), way)
+    found = {method: _build(method, taken) for method in methods}
+    return {method: _first_class(own) for method, own in found.items()}
+
+
 def check_targets(targets: Sequence[Target], classes: int) -> None:
     """Raise InputError unless each is a valid class id or a rank."""
     for target in targets:
@@ -125,6 +134,23 @@ class _Way:
     method: str
     layer: str | None
     fine: bool
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What one forward pass and K backward passes gave; gradients are None if not needed."""
+
+    activations: NDArray[np.float32]
+    gradients: list[NDArray[np.float32]] | None
+    targets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+def _first_class(found: Heatmaps) -> Heatmaps:
+    return Heatmaps(
+        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
+    )
 
 
 def _explain(
@@ -144,13 +170,19 @@ def _explain(
         is_flat &= find_flat(seen.maps)
     mean = np.nanmean(np.stack(parts), axis=0)
     lows, highs = mean.min(axis=(-2, -1)), mean.max(axis=(-2, -1))
-    maps = _to_unit(mean, lows, highs, is_flat)
+    maps = to_unit(mean, lows, highs, is_flat)
     return Heatmaps(maps, lows, highs, found.targets, found.logits)
 
 
 def _explain_once(
     model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
 ) -> Heatmaps:
+    return _build(way.method, _take(model, pixel_values, wanted, way))
+
+
+def _take(
+    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
+) -> _Taken:
     with activations_of([target_layer(model, way.layer)]) as found:
         logits = model(pixel_values=pixel_values).logits
         answers = logits.detach().float().cpu().numpy()
@@ -159,7 +191,7 @@ def _explain_once(
         if needs_gradient(way.method):
             gradients = _gradients(logits, found[0], targets)
     height, width = pixel_values.shape[-2:]
-    return _build(way.method, _to_array(found[0]), gradients, targets, answers, (height, width))
+    return _Taken(_to_array(found[0]), gradients, targets, answers, (height, width))
 
 
 def choose_targets(
@@ -194,17 +226,11 @@ def _to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
-def _build(
-    method: str,
-    activations: NDArray[np.float32],
-    gradients: list[NDArray[np.float32]] | None,
-    targets: NDArray[np.int64],
-    logits: NDArray[np.float32],
-    size: tuple[int, int],
-) -> Heatmaps:
-    if gradients is None:  # one map for all classes
+def _build(method: str, taken: _Taken) -> Heatmaps:
+    activations, size = taken.activations, taken.size
+    if taken.gradients is None or not needs_gradient(method):  # one map for all classes
         parts = [stretch(weigh(method, activations, None), np.abs(activations).sum(axis=1), size)]
-        parts *= targets.shape[1]
+        parts *= taken.targets.shape[1]
     else:
         parts = [
             stretch(
@@ -212,48 +238,10 @@ def _build(
                 np.einsum("bkhw,bkhw->bhw", np.abs(activations), np.abs(gradient)),
                 size,
             )
-            for gradient in gradients
+            for gradient in taken.gradients
         ]
     maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
-    return Heatmaps(maps, lows, highs, targets, logits)
-
-
-def stretch(
-    raw: NDArray[np.float32], terms: NDArray[np.float32], size: tuple[int, int]
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return maps in [0, 1] at the image's size, and what 0 and 1 stand for.
-
-    Args:
-        raw: (B, h, w) maps; what is below zero speaks against the class and is cut off.
-        terms: (B, h, w) sums of the absolute values of what was added up: what is rounding error.
-        size: H and W.
-
-    Returns:
-        (B, H, W), (B,) and (B,). A flat map is all zero: no place stands out.
-    """
-    positive = np.maximum(np.nan_to_num(raw), 0)
-    # cv2's bilinear, as pytorch-grad-cam enlarges them.
-    large = np.stack([cv2.resize(one, size[::-1]) for one in positive])
-    lows, highs = large.min(axis=(1, 2)), large.max(axis=(1, 2))
-    is_flat = highs - lows <= FLAT * terms.max(axis=(1, 2))
-    return _to_unit(large, lows, highs, is_flat), lows, highs
-
-
-def _to_unit(
-    raw: NDArray[np.float32],
-    lows: NDArray[np.float32],
-    highs: NDArray[np.float32],
-    is_flat: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    """Return (…, H, W) in [0, 1] between (…) lows and highs; zero where it is flat."""
-    ranges = np.where(is_flat, 1, highs - lows)[..., None, None]
-    maps = np.where(is_flat[..., None, None], 0, (raw - lows[..., None, None]) / ranges)
-    return np.clip(maps, 0, 1).astype(np.float32)
-
-
-def find_flat(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return (…) whether (…, H, W) maps in [0, 1] are flat: no place stands out."""
-    return np.asarray(maps.max(axis=(-2, -1)) == 0)
+    return Heatmaps(maps, lows, highs, taken.targets, taken.logits)
 
 
 def overlay(

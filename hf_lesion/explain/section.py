@@ -33,12 +33,14 @@ def render_section(record: Mapping[str, Any]) -> str:
         record: One split's entry of `explanations.json`.
     """
     parts = [
-        "Where the model looks, measured: heatmaps of the predicted class against the lesion "
-        f"masks of {record['localisation']['images']:,} images. Heatmaps show which regions moved "
-        "the answer. They are no evidence for a diagnosis.",
-        render_localisation(record["localisation"]),
-        " ".join(verdicts(record["localisation"], LOCATED)),
+        "Heatmaps show which regions moved the answer. They are no evidence for a diagnosis. Here "
+        "they are those of the predicted class."
     ]
+    if "localisation" in record:
+        parts += [
+            render_localisation(record["localisation"]),
+            " ".join(verdicts(record["localisation"], LOCATED)),
+        ]
     if "faithfulness" in record:
         parts += [
             render_faithfulness(record["faithfulness"]),
@@ -64,10 +66,11 @@ def render_localisation(found: Mapping[str, Any]) -> str:
         for kind, own in found["maps"].items()
     ]
     note = (
-        "Energy: share of the heat that lies inside the lesion. Pointing game: how often the "
-        "hottest point does. Inside/outside: median ratio of the mean heat (Chanda et al. 2024). "
-        "IoU: of the mask with where the map reaches half of its maximum. In brackets: 95% "
-        "intervals, bootstrap over lesions. Right and wrong: the model's predictions."
+        f"Against the lesion masks of {found['images']:,} images. Energy: share of the heat that "
+        "lies inside the lesion. Pointing game: how often the hottest point does. Inside/outside: "
+        "median ratio of the mean heat (Chanda et al. 2024). IoU: of the mask with where the map "
+        "reaches half of its maximum. In brackets: 95% intervals, bootstrap over lesions. Right "
+        "and wrong: the model's predictions."
     )
     return f"{_table(header, rows)}\n\n{note}"
 

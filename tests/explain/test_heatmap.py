@@ -10,9 +10,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import explain, explain_classes, overlay, stretch
+from hf_lesion.explain.heatmap import explain, explain_classes, explain_methods, overlay
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.scaling import stretch
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model
 
@@ -148,6 +149,18 @@ def test_several_classes_come_from_one_forward_pass_and_equal_single_ones():
         single = explain(model, pixel_values, found.targets[:, place].tolist())
         assert np.allclose(found.maps[:, place], single.maps, atol=1e-5)
         assert np.allclose(found.highs[:, place], single.highs, rtol=1e-4)
+
+
+def test_several_methods_come_from_one_forward_pass_and_equal_single_ones():
+    model, pixel_values = build("test_resnet"), torch.rand(2, 3, 64, 64)
+    passes = []
+    with model.register_forward_hook(lambda *_: passes.append(1)):
+        found = explain_methods(model, pixel_values, list(METHODS))
+    assert len(passes) == 1
+    for method in METHODS:
+        single = explain(model, pixel_values, method=method)
+        assert np.allclose(found[method].maps, single.maps, atol=1e-5)
+        assert np.array_equal(found[method].targets, single.targets)
 
 
 def test_the_runner_up_is_second_to_the_predicted_class():

@@ -30,7 +30,8 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
     for own in maps.values():
         assert own["right"]["images"] + own["wrong"]["images"] == own["all"]["images"]
     assert maps["gradcam"]["all"]["images"] == images
-    assert maps["eigencam"]["all"]["images"] == 8
+    assert maps["eigencam"]["all"]["images"] == images
+    assert maps["fine"]["all"]["images"] == 8
     in_classes = sum(
         maps["gradcam"]["classes"][code][side]["images"]
         for code in CODES
@@ -53,6 +54,22 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
     assert (model / "explanations_test.png").stat().st_size > 10_000
     assert "the Gaussian" in out
     assert (model / "explanations.json").stat().st_size < 150_000
+
+
+def test_parts_are_measured_one_by_one_and_of_several_models(
+    call, model, tiny_cnn_model, sample_dataset, tmp_path
+):
+    options = ["--parts", "shortcuts", "--subset", 4, "--output", tmp_path / "found"]
+    code, out, err = call(
+        "score", "--model", model, tiny_cnn_model, "--dataset", sample_dataset, *options
+    )
+    assert code == 0, err
+    for name in (model.name, tiny_cnn_model.name):
+        record = read_explanations(tmp_path / "found" / name)["test"]
+        assert record["model"]["name"] == name
+        assert "localisation" not in record
+        assert record["shortcuts"]["images"] == 4
+    assert out.count("Written:") == 2
 
 
 def test_a_damaged_record_is_found_before_the_work(call, model, sample_dataset, tmp_path):

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_lesion.explain.agreement import Agreement
+from hf_lesion.explain.figures import (
+    Cell,
+    Row,
+    caption_of,
+    describe_agreement,
+    draw_rows,
+    write_png,
+)
+from hf_lesion.explain.score_figures import draw_scores
+from hf_lesion.labels import CODES
+
+
+def heat(value):
+    return np.full((8, 8), value, np.float32)
+
+
+def test_cells_have_one_colour_scale_and_captions():
+    image = Image.new("RGB", (40, 30), "grey")
+    mask = Image.new("L", (40, 30))
+    mask.paste(255, (10, 10, 20, 20))
+    hot = np.eye(8, dtype=np.float32)
+    row = Row([Cell(image, caption="a"), Cell(image, hot, "mel 90%", mask)], "apart", True)
+    figure = draw_rows([row, row], title="title", names=["image", "cnn"])
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts.count("mel 90%") == 2
+    assert [axes.get_title() for axes in figure.axes][:2] == ["image", "cnn"]
+    assert "apart" in [text.get_text() for text in figure.texts]
+    (scale,) = [axes for axes in figure.axes if axes.get_ylabel().startswith("heat")]
+    assert scale.get_ylim() == (0, 1)
+
+
+def test_a_flat_map_is_said_to_be_one_and_not_coloured(tmp_path):
+    image = Image.new("RGB", (40, 30), "grey")
+    figure = draw_rows([Row([Cell(image, heat(0))])], title="")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert "no evidence for this\nclass in the last layer" in texts
+    write_png(figure, tmp_path / "figure.png")
+    assert Image.open(tmp_path / "figure.png").width > 200
+
+
+@pytest.mark.parametrize(
+    ("energy", "text"),
+    [(0.456, "mel 80%\n46% of heat in lesion"), (None, "mel 80%"), (float("nan"), "mel 80%")],
+)
+def test_captions(energy, text):
+    assert caption_of("mel", 0.8, energy) == text
+    assert caption_of(CODES.index("mel"), 0.8, energy) == text
+
+
+def test_models_that_look_elsewhere_are_flagged():
+    alike, apart = Agreement(0.9, 0.6), Agreement(-0.1, 0.05)
+    assert describe_agreement({("a", "b"): alike}) == ("a–b r 0.90, IoU 0.60", False)
+    text, is_apart = describe_agreement({("a", "b"): alike, ("a", "c"): apart})
+    assert is_apart
+    first, second = text.split("\n")
+    assert first == "Some of these models look at different places:"
+    assert second == "a–b r 0.90, IoU 0.60;  a–c r -0.10, IoU 0.05 (apart)"
+    assert "r –" in describe_agreement({("a", "b"): Agreement(np.nan, np.nan)})[0]
+
+
+def test_scores_are_drawn_from_a_record_with_gaps(tmp_path):
+    own = {name: [0.5, 0.4, 0.6] for name in ("energy", "pointing", "iou_0.5")}
+    nothing = {"energy": [None, None, None]}
+    classes = {code: {"right": own, "wrong": nothing} for code in CODES}
+    located = {
+        "gradcam": {"all": own, "classes": classes},
+        "gaussian": {"all": own, "classes": classes},
+    }
+    curves = {"curves": {"deletion": [1, 0.2], "insertion": [0.1, 1]}}
+    record = {
+        "localisation": {"maps": located},
+        "faithfulness": {"shares": [0, 1], "maps": {"gradcam": curves, "gaussian": curves}},
+    }
+    figure = draw_scores(record, title="title")
+    assert len(figure.axes) == 6
+    write_png(figure, tmp_path / "scores.png")
+    without = draw_scores({"localisation": {"maps": located}}, title="title")
+    assert len(without.axes) == 4
