@@ -3,12 +3,18 @@
     python scripts/benchmark.py data                      # drawn images
     python scripts/benchmark.py data --dataset data/ham10000 --json data.json
     python scripts/benchmark.py train --dataset data/ham10000 --model resnet18
+    python scripts/benchmark.py explain --model resnet18 space/models/resnet
+    python scripts/benchmark.py serve                     # the web demo with the models that ship
 
 data: images per second on one core, from Parquet to batch, at 600x450 and 200x150 pixels: our
 training and evaluation transforms against the PIL pipeline of transformers' own example.
 train: images per second in training, same network, size, batch and data: ours against a bare loop
 on tensors in memory (the limit), transformers' example and timm; then what memory format, fused
 optimizer, workers and threads each add to ours.
+explain: a prediction with Grad-CAM, of one class and of all seven, in forward passes: ours against
+one forward pass (the limit) and pytorch-grad-cam as its README uses it.
+serve: the web demo over HTTP: how soon it serves, many clients at once (each answer compared with
+that of a quiet page), p50 and p95 against a bare forward pass, its memory, a queue that is full.
 """
 
 import argparse
@@ -55,10 +61,13 @@ def parse_arguments() -> argparse.Namespace:
         metavar="N",
         help="images in a run, and two batches of warm-up (default: 512)",
     )
-    for command, rounds in ((data, 7), (train, 3)):
+    explain = add_explain(commands)
+    add_serve(commands)
+    for command in (data, train):
         command.add_argument(
             "--dataset", type=Path, metavar="DIR", help="take its images (default: drawn ones)"
         )
+    for command, rounds in ((data, 7), (train, 3), (explain, 9)):
         command.add_argument(
             "--rounds", type=int, default=rounds, metavar="N", help=f"of each (default: {rounds})"
         )
@@ -67,6 +76,77 @@ def parse_arguments() -> argparse.Namespace:
     if arguments.rounds < 1 or arguments.images < 1:
         raise InputError("--rounds and --images are at least 1.")
     return arguments
+
+
+def add_explain(commands: Any) -> argparse.ArgumentParser:
+    """Add the command `explain` with its own options."""
+    command: argparse.ArgumentParser = commands.add_parser("explain", help="Grad-CAM")
+    command.add_argument(
+        "--model",
+        nargs="+",
+        default=["resnet18", "resnet50", "densenet121"],
+        metavar="NAME",
+        help="cnn, timm architectures or folders (default: resnet18 resnet50 densenet121)",
+    )
+    command.add_argument(
+        "--image_size",
+        type=int,
+        default=224,
+        metavar="S",
+        help="pixels of an architecture; a folder has its own (default: 224)",
+    )
+    command.add_argument(
+        "--images", type=int, default=5, metavar="N", help="requests in a run (default: 5)"
+    )
+    return command
+
+
+def add_serve(commands: Any) -> argparse.ArgumentParser:
+    """Add the command `serve` with its own options."""
+    command: argparse.ArgumentParser = commands.add_parser("serve", help="the web demo under load")
+    add = command.add_argument
+    add(
+        "--models",
+        nargs="+",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="model folders (default: those of space/models)",
+    )
+    add("--clients", type=int, default=50, metavar="N", help="at once (default: 50)")
+    add("--images", type=int, default=500, metavar="N", help="requests in all (default: 500)")
+    add(
+        "--lasting",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="more requests while memory is watched (default: 2000)",
+    )
+    add("--port", type=int, default=7869, help="to serve on (default: 7869)")
+    add("--json", type=Path, metavar="FILE", help="also write the numbers")
+    command.set_defaults(rounds=1)
+    return command
+
+
+def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `hf_lesion.benchmark.serve.measure` finds."""
+    import transformers
+
+    from hf_lesion.benchmark import serve
+
+    transformers.logging.disable_progress_bar()
+    space = Path(__file__).resolve().parent.parent / "space"
+    shipped = sorted(file.parent for file in (space / "models").glob("*/config.json"))
+    found = serve.measure(
+        space / "app.py",
+        arguments.models or shipped,
+        port=arguments.port,
+        clients=arguments.clients,
+        count=arguments.images,
+        lasting=arguments.lasting,
+    )
+    print(serve.format_measures(found, arguments.clients))
+    return found
 
 
 def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -134,7 +214,33 @@ def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-MEASURES = {"data": measure_data, "train": measure_train}
+def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return a summary for each model, and how far its maps are from the library's."""
+    import transformers
+
+    from hf_lesion.benchmark import explain, timing
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    found = {}
+    for name in arguments.model:
+        model, pixel_values = explain.load(name, arguments.image_size)
+        title = f"{name}, {pixel_values.shape[-1]} px"
+        ways = explain.candidates(model, pixel_values, calls=arguments.images)
+        seconds = timing.take_turns(ways, rounds=arguments.rounds, title=title)
+        summary = timing.summarise(seconds, items=arguments.images)
+        difference = explain.greatest_difference(model, pixel_values)
+        print(explain.format_times(title, summary, difference), end="\n\n")
+        found[title] = {"ways": summary, "greatest_difference": difference}
+    return found
+
+
+MEASURES = {
+    "data": measure_data,
+    "train": measure_train,
+    "explain": measure_explain,
+    "serve": measure_serve,
+}
 
 
 @one_line_errors
