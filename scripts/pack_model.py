@@ -1,17 +1,28 @@
-"""Pack a finished run into a small folder to ship: weights in half precision, and its record.
+"""Pack a finished run into a small folder to ship: half-precision weights, calibrated, its record.
 
-    python scripts/pack_model.py --run runs/resnet18 --output space/models/resnet
-    python scripts/score.py --model space/models/resnet --dataset data/ham10000 --split validation
-    python scripts/score.py --model space/models/resnet --dataset data/ham10000 --split test
+    python scripts/pack_model.py --run runs/resnet18 --dataset data/ham10000 --output models/resnet
+    python scripts/score.py --model models/resnet --dataset data/ham10000 --split validation
+    python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
 
-The folder loads by pipeline("image-classification") and computes in full precision. It has no
-scores yet: score the packed weights, which differ from the run's in the fourth digit.
+With --dataset, a temperature is fitted on its validation split and folded into the last layer, so
+that pipeline("image-classification") is calibrated; calibration.json says what that did, and
+operating_points.json holds the thresholds for --malignant_sensitivity and --melanoma_sensitivity.
+The folder computes in full precision. It has no scores yet: score the packed weights.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hf_lesion.errors import one_line_errors
+from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hf_lesion.models.calibration import Calibration
+
+POINTS = {"malignant": "mel, bcc or akiec", "melanoma": "mel"}
+TARGET_SENSITIVITY = 0.9  # as evaluation.operating_point's, without its imports
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -23,7 +34,60 @@ def parse_arguments() -> argparse.Namespace:
     add("--run", type=Path, required=True, metavar="DIR", help="--output_dir of scripts/train.py")
     add("--output", type=Path, required=True, metavar="DIR", help="the folder to make")
     add("--overwrite", action="store_true", help="replace the folder if it is there already")
-    return parser.parse_args()
+    add(
+        "--dataset",
+        type=Path,
+        metavar="DIR",
+        help="dataset from scripts/prepare_data.py: calibrate on one of its splits",
+    )
+    add(
+        "--split",
+        default="validation",
+        metavar="NAME",
+        help="the split to calibrate on, never the one to be judged by (default: validation)",
+    )
+    for name, what in POINTS.items():
+        add(
+            f"--{name}_sensitivity",
+            type=float,
+            default=TARGET_SENSITIVITY,
+            metavar="SHARE",
+            help=f"share of {what} that the {name} threshold should find (default: "
+            f"{TARGET_SENSITIVITY})",
+        )
+    arguments = parser.parse_args()
+    for name in POINTS:
+        value = getattr(arguments, f"{name}_sensitivity")
+        if not 0 < value <= 1:
+            raise InputError(f"--{name}_sensitivity is {value}; pass a share, such as 0.9.")
+    return arguments
+
+
+def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
+    """Return what calibrates a packed folder; None without --dataset."""
+    if arguments.dataset is None:
+        return None
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation.fitting import calibrate_folder
+    from hf_lesion.evaluation.scoring import read_split
+
+    fingerprint = read_fingerprint(arguments.dataset)
+    images = read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in POINTS}
+    return lambda folder: print(
+        describe_calibration(calibrate_folder(folder, images, sensitivities=sensitivities))
+    )
+
+
+def describe_calibration(found: "Calibration") -> str:
+    """Return what calibration did, on images that each fit did not see."""
+    lines = [f"Temperature {found.temperature:.3f}; cross-validated on {found.fitted_on['split']}:"]
+    for name, values in found.cross_validated.items():
+        lines.append(
+            f"  {name:<13} ECE {values['ece']:.4f} (by chance {values['chance_ece']:.4f}), "
+            f"class-wise {values['classwise_ece']:.4f} ({values['chance_classwise_ece']:.4f})"
+        )
+    return "\n".join(lines)
 
 
 @one_line_errors
@@ -34,7 +98,12 @@ def main() -> None:
     from hf_lesion.hub.folder import pack_model
 
     quiet_libraries()
-    size = pack_model(arguments.run, arguments.output, overwrite=arguments.overwrite)
+    size = pack_model(
+        arguments.run,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        finish=calibrate(arguments),
+    )
     print(f"Packed: {arguments.output}, {size / 1e6:.1f} MB")
 
 

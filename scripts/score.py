@@ -1,10 +1,10 @@
-"""Score a model on labelled images: metrics, confusion matrix and predictions, kept as files.
+"""Score a model on labelled images: a report with intervals, figures and every prediction.
 
     python scripts/score.py --model runs/resnet50 --dataset data/ham10000 --split test
     python scripts/score.py --model runs/resnet50 --images ISIC2018_test --ground_truth truth.csv
 
-Writes report.json (one entry for each split; those of other splits stay),
-confusion_matrix_<split>.png and predictions_<split>.csv next to the model, or to --output.
+Writes next to the model, or to --output: report.json (one entry for each split; those of other
+splits stay) and from it report.md, report.html and figures/; predictions_<split>.csv.
 """
 
 import argparse
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODEL_FILES = ("config.json", "model.safetensors")
 DEFAULT_SPLIT = "test"
+PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}  # as evaluation.operating_point's
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,6 +70,15 @@ def parse_arguments() -> argparse.Namespace:
         help="average the answers to N of the 8 ways to lay an image down (default: 1; takes N "
         "times as long)",
     )
+    for name, share in PREVALENCES.items():
+        parser.add_argument(
+            f"--{name}_prevalence",
+            type=float,
+            default=share,
+            metavar="SHARE",
+            help=f"share of the people you have in mind who have it ({name}), for PPV and misses "
+            f"per 1,000 (default: {share}, of no clinic in particular)",
+        )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)"
     )
@@ -86,6 +96,10 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         raise InputError("Pass either --dataset, or both --images and --ground_truth.")
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
+    for name in PREVALENCES:
+        value = getattr(arguments, f"{name}_prevalence")
+        if not 0 < value < 1:
+            raise InputError(f"--{name}_prevalence is {value}; pass a share, such as 0.02.")
     if arguments.split is None:
         is_folder = arguments.ground_truth is not None
         arguments.split = arguments.ground_truth.stem if is_folder else DEFAULT_SPLIT
@@ -148,12 +162,11 @@ def main() -> None:
     """Read, predict, record, print."""
     arguments = parse_arguments()
     check_output(arguments.output)
-    import numpy as np
-
-    from hf_lesion.evaluation import figures, predictions, record, report, scoring
+    from hf_lesion.evaluation import fitting, page, predictions, record, report, scoring
     from hf_lesion.inference import LesionClassifier
 
     scoring.quiet_libraries()
+    calibration, points = fitting.read_fits(arguments.model)
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
@@ -172,16 +185,21 @@ def main() -> None:
         size=classifier.image_size,
         views=arguments.views,
         groups=evaluation_set.groups,
-    )
-    figure = figures.draw_confusion(
-        np.asarray(found["confusion_matrix"]), title=report.format_title(found)
+        fitted=record.Fitted(
+            calibration,
+            points,
+            {name: getattr(arguments, f"{name}_prevalence") for name in PREVALENCES},
+        ),
     )
     output, split = arguments.output, arguments.split
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)
-    figures.write_figure(figure, output / f"confusion_matrix_{split}.png")
     path = report.write_record(output, split, found)
+    page.write_pages(output, report.read_report(path))
     print(report.format_table(found))
-    print(f"\nWritten: {path}, confusion_matrix_{split}.png and predictions_{split}.csv beside it")
+    print(
+        f"\nWritten: {path}; beside it {page.MARKDOWN}, {page.PAGE}, {page.FIGURES}/ and "
+        f"predictions_{split}.csv"
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from hf_lesion.labels import CODES
 
 # The ISIC's one-hot ground truth names the same seven classes in capitals.
 ISIC_COLUMNS = {code.upper(): code for code in CODES}
-# What HAM10000's own metadata and the ISIC's later tables add: known, and not needed here. The
+# What HAM10000's own metadata and the ISIC's later tables add, for the subgroups. The
 # weights that older ISIC tables carry are refused, since ignoring them would change the score.
 EXTRA_COLUMNS = frozenset({"lesion_id", "dx_type", "age", "sex", "localization", "dataset"})
 
@@ -33,7 +33,7 @@ def parse_ground_truth(stream: TextIO, *, source: str) -> pd.DataFrame:
         source: Its name, for messages.
 
     Returns:
-        Columns image_id, dx (one of `CODES`) and, where given, lesion_id, all text.
+        Columns image_id, dx (one of `CODES`) and those of `EXTRA_COLUMNS` that are there, all text.
 
     Raises:
         InputError: If a column is missing or unknown, a row has no or no single diagnosis, or an
@@ -51,7 +51,9 @@ def parse_ground_truth(stream: TextIO, *, source: str) -> pd.DataFrame:
     if "lesion_id" in table:
         truth["lesion_id"] = table["lesion_id"]
     _check_truth(truth, source)
-    return truth
+    # Unlike the others, what describes a patient may be missing.
+    described = [name for name in table if name in EXTRA_COLUMNS - {"lesion_id"}]
+    return truth.join(table[described])
 
 
 def _check_header(table: pd.DataFrame, diagnosis: Sequence[str], source: str) -> None:

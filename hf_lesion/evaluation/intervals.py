@@ -4,7 +4,7 @@ Images of one lesion are alike, so whole lesions are drawn, with replacement, an
 (Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +14,7 @@ from hf_lesion.labels import CODES
 
 LEVEL = 0.95
 RESAMPLES = 1000
+CHUNK = 100  # resamples in memory at once
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
 
@@ -48,13 +49,13 @@ def bootstrap_intervals(
         InputError: If probabilities or references are malformed.
     """
     scores, ids = metrics.check_scores(probabilities, references)
-    lesions = _number_lesions(lesion_ids, len(ids))
+    lesions = number_lesions(lesion_ids, len(ids))
     cells = ids * len(CODES) + metrics.predicted_classes(scores, ids)
     confusions = _resample(cells, lesions, resamples=resamples, seed=seed)
     return {
-        "accuracy": _interval(metrics.accuracy(confusions)),
-        "balanced_accuracy": _interval(metrics.balanced_accuracy(confusions)),
-        "macro_f1": _interval(metrics.macro_f1(confusions)),
+        "accuracy": percentile_interval(metrics.accuracy(confusions)),
+        "balanced_accuracy": percentile_interval(metrics.balanced_accuracy(confusions)),
+        "macro_f1": percentile_interval(metrics.macro_f1(confusions)),
         **_class_intervals("sensitivity", metrics.sensitivity(confusions)),
         **_class_intervals("specificity", metrics.specificity(confusions)),
     }
@@ -91,7 +92,7 @@ def paired_differences(
     """
     scores, ids = metrics.check_scores(first, references)
     others, _ = metrics.check_scores(second, references)
-    lesions = _number_lesions(lesion_ids, len(ids))
+    lesions = number_lesions(lesion_ids, len(ids))
     count = int(lesions.max()) + 1
     whole = np.arange(len(ids))
     found: dict[str, list[float]] = {name: [] for name in PAIRED}
@@ -102,7 +103,7 @@ def paired_differences(
         for name, difference in _differences(scores, others, ids, rows).items():
             found[name].append(difference)
     return {
-        name: (difference, *_interval(np.asarray(found[name])))
+        name: (difference, *percentile_interval(np.asarray(found[name])))
         for name, difference in _differences(scores, others, ids, whole).items()
     }
 
@@ -128,7 +129,7 @@ def bootstrap_statistic(
     Returns:
         (lower, upper); NaN if there is but one lesion, or no resample in which it is defined.
     """
-    lesions = _number_lesions(lesion_ids, images)
+    lesions = number_lesions(lesion_ids, images)
     count = int(lesions.max()) + 1
     if count < 2:
         return float("nan"), float("nan")
@@ -138,7 +139,7 @@ def bootstrap_statistic(
     for _ in range(resamples):
         drawn = np.bincount(generator.integers(count, size=count), minlength=count)
         values.append(statistic(np.repeat(rows, drawn[lesions])))
-    return _interval(np.asarray(values))
+    return percentile_interval(np.asarray(values))
 
 
 def _differences(
@@ -162,7 +163,36 @@ def _measure(scores: NDArray[np.float64], ids: NDArray[np.int64]) -> dict[str, f
     }
 
 
-def _number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:
+def draw_weights(
+    lesions: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Iterator[NDArray[np.float64]]:
+    """Yield (at most CHUNK, N) how often each image counts in each resample of lesions.
+
+    Nothing is yielded for a single lesion, which tells nothing of others.
+
+    Args:
+        lesions: (N,) each image's lesion, numbered from 0.
+        resamples: How often to draw.
+        seed: The same seed draws the same resamples, whatever is measured on them.
+    """
+    generator = np.random.default_rng(seed)
+    count = int(lesions.max()) + 1
+    if count < 2:
+        return
+    for start in range(0, resamples, CHUNK):
+        drawn = [
+            np.bincount(generator.integers(count, size=count), minlength=count)
+            for _ in range(min(CHUNK, resamples - start))
+        ]
+        yield np.asarray(drawn, dtype=np.float64)[:, lesions]
+
+
+def number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:
+    """Return (N,) each image's lesion as a number from 0; each its own where they are unknown.
+
+    Raises:
+        ValueError: If there is not one lesion for each image.
+    """
     if lesion_ids is None:
         return np.arange(images)
     if len(lesion_ids) != images:
@@ -183,22 +213,23 @@ def _resample(
         resamples: How often to draw.
         seed: Of the generator.
     """
-    generator = np.random.default_rng(seed)
-    count, classes = int(lesions.max()) + 1, len(CODES)
-    confusions = np.zeros((resamples, classes**2), dtype=np.int64)
-    if count < 2:
-        return confusions.reshape(resamples, classes, classes)
-    for index in range(resamples):
-        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-        confusions[index] = np.bincount(cells, weights=drawn[lesions], minlength=classes**2)
-    return confusions.reshape(resamples, classes, classes)
+    classes = len(CODES)
+    of_cell = np.zeros((len(cells), classes**2), dtype=np.float64)
+    of_cell[np.arange(len(cells)), cells] = 1
+    parts = [weights @ of_cell for weights in draw_weights(lesions, resamples=resamples, seed=seed)]
+    if not parts:
+        return np.zeros((resamples, classes, classes), dtype=np.int64)
+    return np.concatenate(parts).astype(np.int64).reshape(-1, classes, classes)
 
 
 def _class_intervals(name: str, values: NDArray[np.float64]) -> dict[str, tuple[float, float]]:
-    return {f"{name}_{code}": _interval(values[:, index]) for index, code in enumerate(CODES)}
+    return {
+        f"{name}_{code}": percentile_interval(values[:, index]) for index, code in enumerate(CODES)
+    }
 
 
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
+def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the (lower, upper) percentiles of level `LEVEL` of (R,) values; NaN is left out."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return float("nan"), float("nan")

@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from hf_lesion.evaluation import intervals, metrics
-from hf_lesion.evaluation.predictions import Predictions, take
+from hf_lesion.evaluation import calibration, intervals, metrics, ranking, selective, subgroups
+from hf_lesion.evaluation.operating_point import PREVALENCES, measure_point
+from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report import SCHEMA_VERSION
 from hf_lesion.labels import CODES
+from hf_lesion.models.calibration import Calibration
+from hf_lesion.operating_points import OperatingPoints
 from hf_lesion.provenance import provenance
 
 WEIGHTS = "model.safetensors"
@@ -18,6 +20,21 @@ SEED = 0
 
 
 Groups = Mapping[str, Sequence[str | None]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted on validation and lies beside the weights; nothing of it is fitted here.
+
+    Attributes:
+        calibration: Temperature and class biases.
+        points: Thresholds.
+        prevalences: Name of a point → the share of positives that the reader has in mind.
+    """
+
+    calibration: Calibration | None = None
+    points: OperatingPoints | None = None
+    prevalences: Mapping[str, float] = field(default_factory=lambda: dict(PREVALENCES))
 
 
 def build_record(
@@ -28,6 +45,7 @@ def build_record(
     size: tuple[int, int],
     groups: Groups | None = None,
     views: int = 1,
+    fitted: Fitted | None = None,
 ) -> dict[str, Any]:
     """Return everything that is known about one model on one evaluation set.
 
@@ -38,15 +56,31 @@ def build_record(
         size: Height and width in pixels to which preprocessing brings an image.
         views: How many views of each image were averaged.
         groups: Columns of N values each; every value's images are also measured by themselves.
+        fitted: What lies beside the weights.
 
     Returns:
-        What `report.ENTRIES` lists, and schema_version; an undefined metric is NaN.
+        What `report.ENTRIES` and `report.LATER_ENTRIES` list, and schema_version; an undefined
+        metric is NaN.
     """
+    known = fitted or Fitted()
+    points = known.points.points if known.points else {}
     return {
         "schema_version": SCHEMA_VERSION,
         "classes": list(CODES),
         **_measure(predictions),
-        "subgroups": _measure_groups(predictions, groups or {}),
+        "questions": {
+            name: ranking.measure_question(predictions, name, seed=SEED) for name in ranking.POINTS
+        },
+        "operating_points": {
+            name: measure_point(point, predictions, prevalence=known.prevalences[name], seed=SEED)
+            for name, point in points.items()
+        },
+        "calibration": _calibrate(predictions, known.calibration),
+        "risk_coverage": selective.measure_risk(predictions, seed=SEED),
+        "subgroups": subgroups.measure_groups(
+            predictions, groups or {}, point=points.get("malignant"), seed=SEED
+        ),
+        "curves": ranking.drawn_curves(predictions),
         "data": data,
         "model": model,
         "preprocessing": {"height": size[0], "width": size[1], "views": views},
@@ -78,20 +112,32 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def _measure_groups(predictions: Predictions, groups: Groups) -> dict[str, Any]:
-    """Return column → value → what `_measure` says of its images; unknown values are left out."""
-    found: dict[str, Any] = {}
-    for column, values in groups.items():
-        known = sorted({value for value in values if value is not None})
-        rows = {value: np.flatnonzero([v == value for v in values]) for value in known}
-        found[column] = {value: _measure(take(predictions, rows[value])) for value in known}
-    return found
+def _calibrate(predictions: Predictions, found: Calibration | None) -> dict[str, Any]:
+    """Return the calibration of the answers, and of what they were or become where that is known.
+
+    All from one set of probabilities: the softmax of T times their logarithm is what the weights
+    gave before a temperature of T was folded in.
+    """
+    answers, references = predictions.probabilities, predictions.references
+    measured: dict[str, Any] = {"answers": calibration.measure_calibration(answers, references)}
+    if found is not None:
+        measured |= {"fitted_on": found.fitted_on, "cross_validated": found.cross_validated}
+        measured["shown"] = calibration.measure_calibration(found.shown(answers), references)
+        if found.temperature != 1:
+            before = found.without_temperature(answers)
+            measured["uncalibrated"] = calibration.measure_calibration(before, references)
+    return {
+        "bins": calibration.BINS,
+        "simulations": calibration.SIMULATIONS,
+        "temperature": None if found is None else found.temperature,
+        **measured,
+    }
 
 
 def _build_intervals(predictions: Predictions) -> dict[str, Any]:
     bounds = intervals.bootstrap_intervals(
         predictions.probabilities, predictions.references, predictions.lesion_ids, seed=SEED
-    )
+    ) | ranking.class_intervals(predictions, seed=SEED)
     return {
         "level": intervals.LEVEL,
         "method": "percentile bootstrap",

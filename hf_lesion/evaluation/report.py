@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import textwrap
 from pathlib import Path
 from typing import Any, TextIO
@@ -9,7 +10,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import write_json
+from hf_lesion.files import without_nan, write_text
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 REPORT = "report.json"
@@ -31,6 +32,8 @@ ENTRIES: dict[str, type | tuple[type, ...]] = {
     "preprocessing": dict,
     "provenance": dict,
 }
+# What records have had since the evaluation grew; those of earlier ones are read without.
+LATER_ENTRIES = ("questions", "operating_points", "calibration", "risk_coverage", "curves")
 
 
 def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
@@ -42,7 +45,8 @@ def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
     path = folder / REPORT
     report = read_report(path) if path.exists() else {}
     report[split] = record
-    write_json(path, report)
+    text = json.dumps(without_nan(report), indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, _join_lists(text) + "\n")
     return path
 
 
@@ -81,9 +85,7 @@ def parse_report(stream: TextIO, *, source: str = REPORT) -> dict[str, Any]:
         raise InputError(f"{source} should hold one record for each split. {FIX}")
     for split, record in report.items():
         _check_record(record, f"{source}, split {split!r},")
-        parts = [part for group in record.get("subgroups", {}).values() for part in group.values()]
-        for measured in (record, *parts):
-            _restore_nan(measured)
+        _restore_nan(record)
     return report
 
 
@@ -138,6 +140,16 @@ def format_metric(record: dict[str, Any], name: str) -> str:
     return f"{value} [{_format_value(bounds[0])}, {_format_value(bounds[1])}]"
 
 
+def _join_lists(text: str) -> str:
+    """Return indented JSON with each list of plain values in one line: a curve would fill pages."""
+    # No string has a raw line break, so a bracket at the end of a line opens a list.
+    return re.sub(
+        r"\[\n([^\[\]{}]*?)\n\s*\]",
+        lambda found: "[" + re.sub(r",\n\s*", ", ", found[1].strip()) + "]",
+        text,
+    )
+
+
 def _check_record(record: Any, where: str) -> None:
     version = record.get("schema_version") if isinstance(record, dict) else None
     if version != SCHEMA_VERSION:
@@ -173,12 +185,17 @@ def _check_counts(record: dict[str, Any], where: str) -> None:
         )
 
 
-def _restore_nan(measured: dict[str, Any]) -> None:
-    found = measured["metrics"]
-    measured["metrics"] = {name: _to_nan(value) for name, value in found.items()}
-    bounds = measured["intervals"].get("bounds", {})
-    for name, pair in bounds.items():
-        bounds[name] = [_to_nan(value) for value in pair]
+def _restore_nan(part: Any) -> None:
+    """Make NaN of every null among the metrics and bounds of a record and of its parts."""
+    if not isinstance(part, dict):
+        return
+    for name, entry in part.items():
+        if name == "metrics" and isinstance(entry, dict):
+            part[name] = {key: _to_nan(value) for key, value in entry.items()}
+        elif name == "bounds" and isinstance(entry, dict):
+            part[name] = {key: [_to_nan(v) for v in pair] for key, pair in entry.items()}
+        else:
+            _restore_nan(entry)
 
 
 def _to_nan(value: float | None) -> float:

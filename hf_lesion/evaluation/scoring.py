@@ -19,15 +19,13 @@ from tqdm import tqdm
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
+from hf_lesion.evaluation.subgroups import COLUMNS, name_values
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.pixels import lay_down, load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 REQUIRED_COLUMNS = ("image", "label", "image_id")
-# Columns whose values are also measured apart: the source of an image ("dataset", as the metadata
-# calls it), and whether it is a sharper copy.
-GROUP_COLUMNS = ("dataset", "copy")
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,9 @@ def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
         source=folder.resolve().name,
         fingerprint=fingerprint,
         load=lambda index: _decode(stored[index]["image"], image_ids[index]),
-        groups={name: tuple(columns[name]) for name in GROUP_COLUMNS if name in columns.features},
+        groups={
+            name: name_values(name, columns[name]) for name in COLUMNS if name in columns.features
+        },
     )
 
 
@@ -112,6 +112,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
+        groups={name: name_values(name, truth[name].tolist()) for name in COLUMNS if name in truth},
     )
 
 

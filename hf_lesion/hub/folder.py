@@ -1,6 +1,7 @@
 """A finished run made into a folder to ship: weights, preprocessing, its record, nothing else."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from hf_lesion.errors import InputError
@@ -13,7 +14,13 @@ WEIGHTS = "model.safetensors"
 READABLE = 0o644
 
 
-def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
+def pack_model(
+    run: Path,
+    output: Path,
+    *,
+    overwrite: bool = False,
+    finish: Callable[[Path], object] | None = None,
+) -> int:
     """Write what a user of the model needs, weights in half precision, and return its bytes.
 
     Checkpoints, optimiser states and logs stay behind, and so do scores: those of the run were
@@ -23,6 +30,7 @@ def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
         run: Folder that `scripts/train.py` finished.
         output: The folder to make.
         overwrite: Replace a folder that is there already.
+        finish: What is still to be done to the folder before it gets its name: calibration.
 
     Raises:
         InputError: If the run is not finished, or `output` is there already.
@@ -32,6 +40,8 @@ def pack_model(run: Path, output: Path, *, overwrite: bool = False) -> int:
     with whole_folder(output, overwrite=overwrite) as partial:
         save_compact(model, processor, partial)
         write_text(partial / TRAINING, hide_home(record))
+        if finish is not None:
+            finish(partial)
         # safetensors writes for the owner alone; what ships is for everyone.
         (partial / WEIGHTS).chmod(READABLE)
     return folder_bytes(output)

@@ -1,12 +1,19 @@
 """Saving a model small enough to ship: half-precision weights on disk, full precision in use."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 from transformers import BaseImageProcessor, PreTrainedModel
 
 
-def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: Path) -> None:
+def save_compact(
+    model: PreTrainedModel,
+    processor: BaseImageProcessor,
+    folder: Path,
+    *,
+    whole: Collection[str] = (),
+) -> None:
     """Save a float32 model with its large tensors in half precision.
 
     `config.json` keeps `"dtype": "float32"`, so that `pipeline()` and `from_pretrained` compute in
@@ -18,6 +25,7 @@ def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: 
         model: A classifier in float32.
         processor: Its image processor, saved beside it.
         folder: Where they go.
+        whole: Names of tensors that stay in full precision.
 
     Raises:
         ValueError: If the model is not in float32: its config would say so.
@@ -25,7 +33,7 @@ def save_compact(model: PreTrainedModel, processor: BaseImageProcessor, folder: 
     if model.dtype != torch.float32:
         raise ValueError(f"Expected a float32 model, got {model.dtype}.")
     state = {
-        name: tensor.half().contiguous() if _can_be_halved(tensor) else tensor
+        name: tensor.half().contiguous() if name not in whole and _can_be_halved(tensor) else tensor
         for name, tensor in model.state_dict().items()
     }
     model.save_pretrained(folder, state_dict=state)

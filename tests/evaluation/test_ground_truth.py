@@ -32,7 +32,7 @@ def test_the_isics_one_hot_columns_become_codes_whatever_their_order():
     }
 
 
-def test_lesion_ids_are_kept_and_the_columns_of_ham10000_are_known():
+def test_lesion_ids_and_the_columns_of_ham10000_are_kept():
     truth = parse(
         "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
         "HAM_0,ISIC_1,bkl,histo,80.0,male,scalp,vidir_modern\n"
@@ -42,6 +42,11 @@ def test_lesion_ids_are_kept_and_the_columns_of_ham10000_are_known():
         "image_id": ["ISIC_1", "007"],
         "dx": ["bkl", "nv"],
         "lesion_id": ["HAM_0", "0012"],
+        "dx_type": ["histo", "histo"],
+        "age": ["80.0", ""],
+        "sex": ["male", "NA"],
+        "localization": ["scalp", "scalp"],
+        "dataset": ["vidir_modern", "vidir_modern"],
     }
     one_hot = parse(f"{ONE_HOT},lesion_id\nISIC_1,0,1,0,0,0,0,0,L1\n")
     assert one_hot.to_dict("list") == {"image_id": ["ISIC_1"], "dx": ["nv"], "lesion_id": ["L1"]}

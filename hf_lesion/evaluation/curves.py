@@ -1,0 +1,145 @@
+"""What a threshold on a score trades: ROC and precision-recall curves, and numbers read off them.
+
+All functions take weights for whole batches of bootstrap resamples at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Counts from the highest score down, one column for each of G different scores.
+
+    Attributes:
+        thresholds: (G,) scores, falling.
+        hits: (..., G) weight of the positives that score at least the threshold.
+        alarms: (..., G) weight of the negatives that do.
+    """
+
+    thresholds: Floats
+    hits: Floats
+    alarms: Floats
+
+    @property
+    def sensitivity(self) -> Floats:
+        """(..., G) share of the positives at or above each threshold; NaN without positives."""
+        return _share(self.hits, self.hits[..., -1:])
+
+    @property
+    def specificity(self) -> Floats:
+        """(..., G) share of the negatives below each threshold; NaN without negatives."""
+        return 1 - _share(self.alarms, self.alarms[..., -1:])
+
+    @property
+    def precision(self) -> Floats:
+        """(..., G) share of positives among what scores at least the threshold."""
+        return _share(self.hits, self.hits + self.alarms)
+
+
+def build_curve(
+    scores: ArrayLike, is_positive: NDArray[np.bool_], weights: NDArray[Any] | None = None
+) -> Curve:
+    """Return the curve of a score against a yes-or-no truth.
+
+    Args:
+        scores: (N,) values, higher for yes.
+        is_positive: (N,) the truth.
+        weights: (..., N) how often each image counts; None counts each once.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(-values, kind="stable")
+    ordered = values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    counts = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
+    counts, truth = counts[..., order], is_positive[order]
+    hits, alarms = (
+        np.add.reduceat(counts * chosen, starts, axis=-1).cumsum(axis=-1)
+        for chosen in (truth, ~truth)
+    )
+    return Curve(ordered[starts], hits, alarms)
+
+
+def auroc(curve: Curve) -> Floats:
+    """Return (...) the area under the ROC curve, ties as chance; NaN without both kinds."""
+    rises, steps = _steps(curve.sensitivity), _steps(1 - curve.specificity)
+    return (steps * (curve.sensitivity - rises / 2)).sum(axis=-1)
+
+
+def average_precision(curve: Curve) -> Floats:
+    """Return (...) the area under the precision-recall curve, as a step function.
+
+    NaN without positives.
+    """
+    precision = np.nan_to_num(curve.precision)  # undefined where nothing was drawn yet: no step
+    return (_steps(curve.sensitivity) * precision).sum(axis=-1)
+
+
+def sensitivity_at(curve: Curve, specificity: float) -> Floats:
+    """Return (...) the highest sensitivity of a threshold with at least this specificity.
+
+    0 where even the highest score flags too many of the negatives; NaN without both kinds.
+    """
+    return _best(curve.sensitivity, curve.specificity, specificity, start=0.0)
+
+
+def specificity_at(curve: Curve, sensitivity: float) -> Floats:
+    """Return (...) the highest specificity of a threshold with at least this sensitivity."""
+    return _best(curve.specificity, curve.sensitivity, sensitivity, start=0.0)
+
+
+def thin_curve(x: Floats, y: Floats, points: int) -> dict[str, list[float]]:
+    """Return at most `points` points of a monotonous line, evenly along it, to four digits.
+
+    Args:
+        x: (G,) values.
+        y: (G,) values.
+        points: How many to keep; the first and last are always there.
+    """
+    if np.isnan(x).any() or np.isnan(y).any():
+        return {"x": [], "y": []}
+    path = np.r_[0.0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
+    chosen = np.unique(np.searchsorted(path, np.linspace(0, path[-1], points)))
+    chosen = np.unique(np.r_[0, chosen.clip(0, len(x) - 1), len(x) - 1])
+    return {"x": x[chosen].round(DIGITS).tolist(), "y": y[chosen].round(DIGITS).tolist()}
+
+
+def roc_points(curve: Curve, points: int) -> dict[str, list[float]]:
+    """Return the ROC curve for drawing: x is 1 - specificity, y sensitivity; empty if undefined."""
+    return thin_curve(np.r_[0.0, 1 - curve.specificity], np.r_[0.0, curve.sensitivity], points)
+
+
+def precision_recall_points(curve: Curve, points: int) -> dict[str, list[float]]:
+    """Return the precision-recall curve for drawing: x is recall, y precision."""
+    return thin_curve(curve.sensitivity, curve.precision, points)
+
+
+def _steps(values: Floats) -> Floats:
+    return np.diff(values, axis=-1, prepend=0.0)
+
+
+def _best(wanted: Floats, given: Floats, least: float, *, start: float) -> Floats:
+    # Rates are ratios of counts: a hair of tolerance keeps 9 of 10 at "at least 0.9".
+    allowed = np.where(given >= least - 1e-12, wanted, start)
+    best = allowed.max(axis=-1)
+    undefined = np.isnan(wanted).any(axis=-1) | np.isnan(given).any(axis=-1)
+    return np.where(undefined, np.nan, best)
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    whole = np.broadcast_to(whole, part.shape)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def mean_of_defined(values: Sequence[Floats]) -> Floats:
+    """Return the mean over classes of (...) values, leaving out those that are NaN."""
+    stacked = np.stack(values)
+    defined = ~np.isnan(stacked)
+    return _share(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0).astype(float))

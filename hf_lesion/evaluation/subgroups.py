@@ -1,0 +1,141 @@
+"""Subgroups: who the model serves worse, as far as the metadata tells.
+
+Columns are those of HAM10000's metadata. Nothing in it says what colour the skin is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_lesion.evaluation import intervals, metrics, ranking
+from hf_lesion.evaluation.curves import auroc
+from hf_lesion.evaluation.operating_point import measure_point
+from hf_lesion.evaluation.predictions import Predictions, take
+from hf_lesion.labels import CODES
+from hf_lesion.operating_points import OperatingPoint
+
+SKIN_TONE = (
+    "Skin tone is not recorded in HAM10000, so how the model does on darker or lighter skin cannot "
+    "be measured from it."
+)
+FEWEST = 30  # images below which a number is no more than an anecdote
+UNKNOWN = "unknown"
+AGE = "age"
+# Column → how a reader knows it. "dataset" is the source of an image, as the metadata calls it.
+COLUMNS = {
+    "sex": "sex",
+    AGE: "age",
+    "localization": "localization",
+    "dx_type": "dx_type",
+    "dataset": "source",
+    "copy": "copy",
+}
+AGE_EDGES = (30, 45, 60, 75)
+SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
+DIGITS = 5
+
+Groups = Mapping[str, Sequence[str | None]]
+
+
+def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
+    """Return the group of each value of a column: an age's band, a word itself.
+
+    Args:
+        column: A key of `COLUMNS`.
+        values: N values; None, NaN and "" are unknown.
+    """
+    return tuple(_age_band(value) if column == AGE else _word(value) for value in values)
+
+
+def measure_groups(
+    predictions: Predictions,
+    groups: Groups,
+    *,
+    point: OperatingPoint | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Return the scores of every value of every column, with intervals.
+
+    Balanced accuracy is over the diagnoses that a group has: groups with other diagnoses are not to
+    be compared by it.
+
+    Args:
+        predictions: N answers beside the truth.
+        groups: Columns of N values; None belongs to no group.
+        point: The malignancy threshold, if the model has one.
+        seed: Of the bootstrap.
+
+    Returns:
+        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
+        `warning` (text where there are fewer than `FEWEST` images, else None).
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for column, values in groups.items():
+        known = sorted({value for value in values if value is not None}, key=_rank)
+        rows = {value: np.flatnonzero([v == value for v in values]) for value in known}
+        found[column] = {
+            value: _measure(take(predictions, rows[value]), point, seed) for value in known
+        }
+    return found
+
+
+def _measure(predictions: Predictions, point: OperatingPoint | None, seed: int) -> dict[str, Any]:
+    probabilities, references = predictions.probabilities, predictions.references
+    confusion = metrics.confusion_matrix(
+        references, metrics.predicted_classes(probabilities, references)
+    )
+    every = metrics.compute_metrics(probabilities, references)
+    bounds = intervals.bootstrap_intervals(
+        probabilities, references, predictions.lesion_ids, seed=seed
+    )
+    shown = {name: every[name] for name in SHOWN}
+    shown_bounds = {name: list(bounds[name]) for name in SHOWN}
+    question = ranking.measure_question(predictions, "malignant", {"auroc": auroc}, seed=seed)
+    shown["malignant_auroc"] = question["metrics"]["auroc"]
+    shown_bounds["malignant_auroc"] = question["intervals"]["bounds"]["auroc"]
+    if point is not None:
+        measured = measure_point(point, predictions, prevalence=0.5, seed=seed)
+        for name in ("sensitivity", "specificity"):
+            shown[f"malignant_{name}"] = measured["metrics"][name]
+            shown_bounds[f"malignant_{name}"] = measured["intervals"]["bounds"][name]
+    images, lesions = len(references), predictions.lesion_ids
+    return {
+        "images": images,
+        "lesions": None if lesions is None else len(set(lesions)),
+        "class_counts": dict(zip(CODES, confusion.sum(axis=1).tolist(), strict=True)),
+        "metrics": {name: round(value, DIGITS) for name, value in shown.items()},
+        "intervals": {
+            "bounds": {
+                name: [round(value, DIGITS) for value in pair]
+                for name, pair in shown_bounds.items()
+            }
+        },
+        "warning": f"fewer than {FEWEST} images" if images < FEWEST else None,
+    }
+
+
+def _age_band(value: Any) -> str:
+    try:
+        age = float(value)
+    except (TypeError, ValueError):
+        return UNKNOWN
+    if not np.isfinite(age):
+        return UNKNOWN
+    place = int(np.searchsorted(AGE_EDGES, age, side="right"))
+    if place == 0:
+        return f"under {AGE_EDGES[0]}"
+    if place == len(AGE_EDGES):
+        return f"{AGE_EDGES[-1]} and over"
+    return f"{AGE_EDGES[place - 1]} to {AGE_EDGES[place] - 1}"
+
+
+def _word(value: Any) -> str | None:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return None
+    return str(value).strip() or None
+
+
+def _rank(value: str) -> tuple[int, str]:
+    """Sort by the alphabet, but ages from young to old and the unknown last."""
+    return (2 if value == UNKNOWN else 0 if value.startswith("under ") else 1, value)

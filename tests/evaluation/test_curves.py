@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from hf_lesion.evaluation import curves
+
+
+def draw(images=400, seed=0, ties=False):
+    generator = np.random.default_rng(seed)
+    truth = generator.random(images) < 0.3
+    scores = generator.normal(size=images) + truth
+    return (scores.round(1) if ties else scores), truth
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_scikit_learn_agrees(ties):
+    scores, truth = draw(ties=ties)
+    curve = curves.build_curve(scores, truth)
+    expected = sklearn.metrics.roc_auc_score(truth, scores)
+    assert curves.auroc(curve) == pytest.approx(expected, abs=1e-12)
+    expected = sklearn.metrics.average_precision_score(truth, scores)
+    assert curves.average_precision(curve) == pytest.approx(expected, abs=1e-12)
+    alarms, hits, _ = sklearn.metrics.roc_curve(truth, scores, drop_intermediate=False)
+    assert curve.sensitivity == pytest.approx(hits[1:], abs=1e-12)
+    assert curve.specificity == pytest.approx(1 - alarms[1:], abs=1e-12)
+    for least in (0.9, 0.95):
+        expected = hits[1 - alarms >= least - 1e-12].max()
+        assert curves.sensitivity_at(curve, least) == pytest.approx(expected, abs=1e-12)
+        expected = (1 - alarms)[hits >= least - 1e-12].max()
+        assert curves.specificity_at(curve, least) == pytest.approx(expected, abs=1e-12)
+
+
+def test_weights_count_as_repeated_images():
+    scores, truth = draw(60, ties=True)
+    weights = np.random.default_rng(1).integers(0, 4, size=(5, 60))
+    found = curves.build_curve(scores, truth, weights)
+    for row, counts in enumerate(weights):
+        again = curves.build_curve(np.repeat(scores, counts), np.repeat(truth, counts))
+        for statistic in (curves.auroc, curves.average_precision):
+            assert statistic(found)[row] == pytest.approx(float(statistic(again)), abs=1e-12)
+        for at in (curves.sensitivity_at, curves.specificity_at):
+            assert at(found, 0.9)[row] == pytest.approx(float(at(again, 0.9)), abs=1e-12)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_one_kind_alone_gives_nan(positive):
+    curve = curves.build_curve([0.1, 0.2], np.array([positive, positive]))
+    assert np.isnan(curves.auroc(curve))
+    assert np.isnan(curves.sensitivity_at(curve, 0.9))
+    assert np.isnan(curves.specificity_at(curve, 0.95))
+    assert np.isnan(curves.average_precision(curve)) == (not positive)
+    assert curves.roc_points(curve, 10) == {"x": [], "y": []}
+
+
+def test_nine_of_ten_is_at_least_nine_tenths():
+    truth = np.arange(20) < 10
+    scores = np.r_[np.arange(10, 0, -1), np.full(10, 1.5)]
+    curve = curves.build_curve(scores, truth)
+    assert curves.sensitivity_at(curve, 1.0) == pytest.approx(0.9)
+    assert curves.specificity_at(curve, 0.9) == 1
+
+
+def test_where_the_first_score_already_flags_too_many_nothing_is_found():
+    curve = curves.build_curve([1.0, 1.0], np.array([True, False]))
+    assert curves.sensitivity_at(curve, 0.95) == 0
+
+
+def test_a_thinned_curve_keeps_its_ends_and_its_area():
+    scores, truth = draw(4000)
+    curve = curves.build_curve(scores, truth)
+    points = curves.roc_points(curve, 60)
+    assert len(points["x"]) <= 60
+    assert (points["x"][0], points["y"][0], points["x"][-1], points["y"][-1]) == (0, 0, 1, 1)
+    area = np.trapezoid(points["y"], points["x"])
+    assert area == pytest.approx(float(curves.auroc(curve)), abs=0.005)

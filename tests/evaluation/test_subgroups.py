@@ -1,0 +1,87 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from hf_lesion.evaluation import metrics
+from hf_lesion.evaluation.operating_point import fit_point
+from hf_lesion.evaluation.predictions import Predictions, take
+from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST, SKIN_TONE, measure_groups, name_values
+from hf_lesion.labels import MALIGNANT
+
+
+def draw(images=140):
+    generator = np.random.default_rng(0)
+    references = np.arange(images) % 7
+    logits = generator.normal(size=(images, 7)) + np.eye(7)[references]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    lesions = tuple(str(index // 2) for index in range(images))
+    return Predictions(tuple(map(str, range(images))), references, probabilities, lesions)
+
+
+def test_ages_fall_into_bands_and_unknown_ones_are_a_group():
+    ages = [0.0, 29.0, 30.0, "45.0", 59, 60, 74, 75, 85.0, math.nan, None, ""]
+    assert name_values("age", ages) == (
+        *["under 30"] * 2,
+        "30 to 44",
+        *["45 to 59"] * 2,
+        *["60 to 74"] * 2,
+        *["75 and over"] * 2,
+        *["unknown"] * 3,
+    )
+    assert name_values("sex", ["male", "unknown", None, " ", math.nan]) == (
+        "male",
+        "unknown",
+        None,
+        None,
+        None,
+    )
+
+
+def test_each_group_is_measured_as_if_it_were_alone():
+    answers = draw()
+    point = fit_point(answers, "malignant", target=0.8)
+    groups = {"sex": tuple("female" if index < 60 else "male" for index in range(140))}
+    found = measure_groups(answers, groups, point=point)
+    assert list(found["sex"]) == ["female", "male"]
+    alone = take(answers, np.arange(60))
+    part = found["sex"]["female"]
+    every = metrics.compute_metrics(alone.probabilities, alone.references)
+    for name in ("accuracy", "balanced_accuracy", "sensitivity_mel"):
+        assert part["metrics"][name] == pytest.approx(every[name], abs=1e-5)
+    truth = np.isin(alone.references, [0, 1, 4])
+    assert MALIGNANT == ("akiec", "bcc", "mel")
+    score = alone.probabilities[:, [0, 1, 4]].sum(axis=1)
+    expected = roc_auc_score(truth, score)
+    assert part["metrics"]["malignant_auroc"] == pytest.approx(expected, abs=1e-5)
+    flags = score >= point.threshold
+    assert part["metrics"]["malignant_sensitivity"] == pytest.approx(flags[truth].mean(), abs=1e-5)
+    assert part["metrics"]["malignant_specificity"] == pytest.approx(
+        1 - flags[~truth].mean(), abs=1e-5
+    )
+    for name, value in part["metrics"].items():
+        low, high = part["intervals"]["bounds"][name]
+        assert low <= value <= high, name
+    assert (part["images"], part["lesions"], part["class_counts"]["mel"]) == (60, 30, 8)
+
+
+def test_small_groups_are_warned_of_and_images_without_a_value_belong_to_none():
+    kinds = ("a",) * FEWEST + ("b",) * (FEWEST - 1) + (None,) * (140 - 2 * FEWEST + 1)
+    found = measure_groups(draw(), {"copy": kinds})["copy"]
+    assert {name: part["warning"] for name, part in found.items()} == {
+        "a": None,
+        "b": "fewer than 30 images",
+    }
+    assert "malignant_sensitivity" not in found["a"]["metrics"]
+
+
+def test_ages_stand_from_young_to_old():
+    ages = name_values("age", [80, 50, None, 20, 65, 35] * 20 + [20] * 20)
+    found = measure_groups(draw(), {"age": ages})["age"]
+    assert list(found) == ["under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over", "unknown"]
+
+
+def test_skin_tone_is_said_to_be_unknown():
+    assert "cannot be measured" in SKIN_TONE
+    assert not any("skin" in name or "tone" in name for name in COLUMNS)
