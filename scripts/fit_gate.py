@@ -90,39 +90,42 @@ def see_strangers(
     looker: Looker, photos: "dict[str, list[Image.Image]]", *, drawn: int, first_seed: int
 ) -> "dict[str, Seen]":
     """Return what the model makes of photos, as they are and retaken, and of drawn pictures."""
+    from functools import partial
+
     from hf_lesion.data.strangers import KINDS, draw_stranger
-    from hf_lesion.evaluation.distortions import retake
 
     found = {}
     for name, images in photos.items():
-        found[name] = looker.see(name, len(images), images.__getitem__)
-        found[f"{name}, retaken"] = looker.see(
-            name, len(images), lambda index, images=images: retake(images[index], seed=index)
-        )
+        found |= see_twice(looker, name, len(images), images.__getitem__)
     for kind in KINDS:
-        found[f"drawn: {kind}"] = looker.see(
-            kind,
-            drawn,
-            lambda index, kind=kind: retake(
-                draw_stranger(kind, seed=first_seed + index), seed=index
-            ),
-        )
+        load = partial(_draw, draw_stranger, kind, first_seed)
+        found[f"drawn: {kind}"] = looker.see(kind, drawn, partial(_retake, load))
     return found
 
 
-def see_split(
-    looker: Looker, images: "EvaluationSet", name: str, *, retaken: bool = True
+def see_twice(
+    looker: Looker, name: str, count: int, load: "Callable[[int], Image.Image]"
 ) -> "dict[str, Seen]":
-    """Return what the model makes of a split, as it is and retaken."""
+    """Return what the model makes of images, as they are and retaken."""
+    from functools import partial
+
+    again = f"{name}, retaken"
+    return {
+        name: looker.see(name, count, load),
+        again: looker.see(again, count, partial(_retake, load)),
+    }
+
+
+def _retake(load: "Callable[[int], Image.Image]", index: int) -> "Image.Image":
     from hf_lesion.evaluation.distortions import retake
 
-    count = len(images.image_ids)
-    found = {name: looker.see(name, count, images.load)}
-    if retaken:
-        found[f"{name}, retaken"] = looker.see(
-            name, count, lambda index: retake(images.load(index), seed=index)
-        )
-    return found
+    return retake(load(index), seed=index)
+
+
+def _draw(
+    draw: "Callable[..., Image.Image]", kind: str, first_seed: int, index: int
+) -> "Image.Image":
+    return draw(kind, seed=first_seed + index)
 
 
 def measure_real(gate: Any, seen: "Seen", images: "EvaluationSet") -> dict[str, Any]:
@@ -163,7 +166,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     photos = list_photos(arguments.photos) if arguments.photos else []
     halves = [{PHOTOS: photos[half::2]} if photos else {} for half in (0, 1)]
 
-    seen = see_split(looker, validation, "validation")
+    seen = see_twice(looker, "validation", len(validation.image_ids), validation.load)
     count = len(seen["validation"].probabilities)
     lesions = (validation.lesion_ids or validation.image_ids)[:count]
     versions = [each.blocks for each in seen.values()]
@@ -174,14 +177,12 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     unsure = fitting.fit_unsure(seen["validation"].probabilities, validation.references[:count])
     gate = replace(gates[chosen], unsure_below=unsure)
 
-    real = {
-        name: measure_real(gate, each, test)
-        for name, each in see_split(looker, test, "test").items()
-    }
+    tested = see_twice(looker, "test", len(test.image_ids), test.load)
+    real = {name: measure_real(gate, each, test) for name, each in tested.items()}
     if arguments.soft_dataset:
         soft = scoring.read_split(arguments.soft_dataset, "test", fingerprint="")
-        alike = see_split(looker, soft, "test, all soft", retaken=False)
-        real |= {name: measure_real(gate, each, soft) for name, each in alike.items()}
+        alike = looker.see("test, all soft", len(soft.image_ids), soft.load)
+        real["test, all soft"] = measure_real(gate, alike, soft)
     others = halves[1] | {folder.name: list_photos(folder) for folder in arguments.more}
     found = see_strangers(looker, others, drawn=DRAWN_FOR_TEST, first_seed=FIRST_TEST_SEED)
     record = {

@@ -166,12 +166,14 @@ def _fit(features: NDArray[np.float32], inputs: tuple[str, ...]) -> Gate:
     kept = spread.flip(0)[:DIRECTIONS] > LEAST_SPREAD**2 * spread[-1]
     axes, spread = axes.flip(1)[:, :DIRECTIONS][:, kept], spread.flip(0)[:DIRECTIONS][kept]
     directions = axes / spread.sqrt()
-    shape = [each.float() for each in (mean, scale, directions)]
-    points = project(torch.from_numpy(features), *shape)
+    mean, scale, directions = mean.float(), scale.float(), directions.float()
+    points = project(torch.from_numpy(features), mean, scale, directions)
     detector = Mahalanobis(None).fit_features(points, torch.zeros(len(points), dtype=torch.long))
     return Gate(
-        inputs,
-        *shape,
+        inputs=inputs,
+        mean=mean,
+        scale=scale,
+        directions=directions,
         centre=detector.mu,
         # The library sums over the images; a mean keeps the distances' size free of their number.
         precision=detector.precision * len(points),

@@ -35,6 +35,7 @@ def draw_results(results: dict[str, Any]) -> Figure:
             _draw_row(axes, len(rows) - 1 - place, cell[name], LEAKY if leaks else HONEST)
         axes.set_title(name.replace("_", " "), fontsize=10)
         axes.set_xlim(0, 1)
+        axes.set_xticks([0.0, 0.2, 0.4, 0.6, 0.8])
         axes.grid(axis="x", color="0.92")
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
