@@ -21,12 +21,13 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
     add("--audits", type=Path, nargs="*", default=[], help="what scripts/audit_splits.py wrote")
+    add("--recipes", type=Path, help="what scripts/compare_recipes.py wrote, if it was run")
     add("--output", type=Path, default=OUTPUT, help="file to write (default: %(default)s)")
     return parser.parse_args()
 
 
-def read_audit(file: Path) -> dict[str, Any]:
-    """Read one record of an audit.
+def read_record(file: Path) -> dict[str, Any]:
+    """Read one record.
 
     Raises:
         InputError: If it is not there or no JSON.
@@ -47,8 +48,9 @@ def main() -> None:
     from hf_lesion.files import write_json
 
     fingerprint = read_fingerprint(arguments.dataset)
-    audits = [read_audit(file) for file in arguments.audits]
-    found = summarise(exploration.read_frame(arguments.dataset), audits)
+    audits = [read_record(file) for file in arguments.audits]
+    recipes = read_record(arguments.recipes) if arguments.recipes else None
+    found = summarise(exploration.read_frame(arguments.dataset), audits, recipes)
     write_json(arguments.output, {"fingerprint": fingerprint, **found})
     print(f"Written: {arguments.output}")
 

@@ -15,6 +15,7 @@ MODEL_FILE = "config.json"
 WEIGHTS = "model.safetensors"
 REPORT = "report.json"
 RECORD = "training.json"
+EXPLANATIONS = "explanations.json"
 # What was measured on the test split counts more than on the validation split, which chose epochs.
 SPLITS = ("test", "validation")
 # safetensors: 8 bytes with the length of a JSON header, the header, then the numbers.
@@ -40,12 +41,14 @@ class Entry:
         source: Its folder.
         report: What `report.json` says of each split; empty if there is none.
         record: What `training.json` says; empty if there is none.
+        explanations: What `explanations.json` says of each split; empty if there is none.
     """
 
     name: str
     source: Path
     report: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
+    explanations: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def measure(self) -> Measure | None:
@@ -119,7 +122,8 @@ def read_entries(
 def read_entry(name: str, source: Path) -> Entry:
     """Read the records beside a model's weights; a damaged one counts as none."""
     # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
-    return Entry(name, source, _read_record(source / REPORT), _read_record(source / RECORD))
+    files = (REPORT, RECORD, EXPLANATIONS)
+    return Entry(name, source, *(_read_record(source / file) for file in files))
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:

@@ -3,11 +3,10 @@
 Every chart has its numbers in words or figures beside the drawing, so none is needed to read them.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-
-import numpy as np
 
 SIDE = 240  # of a square plot, in pixels
 PAD = 34  # around it, for numbers and names
@@ -15,6 +14,7 @@ TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Classes of style.css whose colours colour-blind readers can tell apart, by order.
 SERIES = ("one", "two", "three", "four", "five", "six", "seven", "rest")
 LEAST_LABEL = 0.08  # a narrower part of a bar holds no number
+Numbers = Sequence[float | None] | Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def matrix(counts: Sequence[Sequence[int]], names: Sequence[str], *, corner: str
 
 
 def curves(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    lines: Mapping[str, tuple[Numbers, Numbers]],
     *,
     across: str,
     up: str,
@@ -215,10 +215,9 @@ def curves(
     )
 
 
-def _line(x: Sequence[float], y: Sequence[float], style: str) -> str:
-    points = [
-        (_x(a), _y(b)) for a, b in zip(x, y, strict=True) if np.isfinite(a) and np.isfinite(b)
-    ]
+def _line(x: Numbers, y: Numbers, style: str) -> str:
+    pairs = [(a, b) for a, b in zip(x, y, strict=True) if a is not None and b is not None]
+    points = [(_x(a), _y(b)) for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     path = "L".join(f"{a:.1f},{b:.1f}" for a, b in points)
     dots = "".join(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3"/>' for a, b in points)
     return f'<g class="{style}"><path d="M{path}"/>{dots if len(points) <= 20 else ""}</g>'

@@ -134,7 +134,7 @@ def _build_outputs(
                     value=PREDICTED,
                     label="Class to explain",
                     filterable=False,
-                    min_width=140,
+                    min_width=200,
                     elem_id="target",
                 )
                 method = gr.Dropdown(
@@ -142,7 +142,7 @@ def _build_outputs(
                     value=METHOD,
                     label="Method",
                     filterable=False,
-                    min_width=120,
+                    min_width=140,
                     elem_id="method",
                 )
             opacity = gr.Slider(

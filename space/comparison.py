@@ -19,10 +19,10 @@ QUALITY = 88
 HOW_COMPARED = (
     "Each map is drawn on the same scale of colours, from the least to the most that the model "
     "found. Agreement compares where: the correlation of two maps, and how much of their top "
-    "fifths is shared (IoU; fifths placed by chance share 0.11)."
+    "fifths is shared (IoU; fifths placed by chance share 0.11). They look at different places "
+    "where less than half of their top fifths is shared."
 )
-APART = "They look at different places: less than half of their top fifths is shared."
-TOGETHER = "They look at the same places, or nearly."
+APART, TOGETHER = "different places", "the same places, or nearly"
 
 
 def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
@@ -123,7 +123,8 @@ def _agreement(answers: Mapping[str, Answer]) -> str:
         '<h3>Do the heat maps agree?</h3><div class="wide" tabindex="0" role="region" '
         'aria-label="Agreement of the heat maps, scrolls sideways"><table class="agreement"><thead>'
         '<tr><th scope="col">models</th><th scope="col">correlation</th><th scope="col">IoU</th>'
-        f'<th scope="col">in words</th></tr></thead><tbody>{rows}</tbody></table></div>'
+        '<th scope="col" class="words">they look at</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         f'<p class="hint">{escape(HOW_COMPARED)}</p>'
     )
 

@@ -80,7 +80,7 @@ class Ensemble:
         highs = maps.max(axis=(1, 2))
         lows = np.zeros_like(highs)
         scale = np.where(highs > 0, highs, 1)[:, None, None]
-        return Explanation(maps / scale, ids, mean, lows, highs, method)
+        return Explanation((maps / scale).astype(np.float32), ids, mean, lows, highs, method)
 
 
 def _choose(

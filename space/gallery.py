@@ -1,9 +1,11 @@
 """Example images: one drawn lesion per diagnosis, so that nothing here shows a patient."""
 
 import base64
+import io
+from functools import cache
 from pathlib import Path
 
-from hf_lesion.data.sample import draw_lesion
+from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
 
 SIZE = (320, 240)
@@ -22,11 +24,18 @@ def draw_examples(folder: Path) -> dict[str, Path]:
         The file of each code, in the order of `CODES`.
     """
     files = {}
-    for code, seed in SEEDS.items():
-        image, _mask = draw_lesion(code, seed=seed, size=SIZE)
+    for code in SEEDS:
         files[code] = folder / f"drawn_{code}.jpg"
-        image.save(files[code], quality=JPEG_QUALITY)
+        files[code].write_bytes(_draw(code))
     return files
+
+
+@cache
+def _draw(code: str) -> bytes:
+    image, _mask = draw_lesion(code, seed=SEEDS[code], size=SIZE)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=JPEG_QUALITY)
+    return stream.getvalue()
 
 
 def embed(file: Path) -> str:

@@ -131,7 +131,8 @@ def render_png(report: Report) -> bytes:
     answer = report.answer
     figure = Figure(figsize=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
-    top, middle, bottom, end = figure.subfigures(4, 1, height_ratios=[2.6, 4.2, 3.4, 0.8])
+    heights = [2.6, 4.2, 3.4, 0.8]
+    top, middle, bottom, end = figure.subfigures(4, 1, squeeze=False, height_ratios=heights)[:, 0]
     top.text(0.04, 0.92, NAMES[answer.label], fontsize=18, weight="bold", va="top", color=INK)
     texts = [NOTICE, *report.warnings, *report.verdict]
     top.text(0.04, 0.72, "\n".join(map(_wrap, texts)), fontsize=9.5, va="top", color=INK)

@@ -6,9 +6,10 @@ import about
 import batch_tab
 import classify_tab
 import compare_tab
+import data_tab
 import gradio as gr
 import messages
-import reading_tabs
+import models_tab
 from handlers import Page
 from intake import MAX_UPLOAD_BYTES
 from shelf import Shelf
@@ -48,9 +49,9 @@ def build_page(
             with gr.Tab("Batch", id="batch"):
                 batch_model = batch_tab.build(page)
             with gr.Tab("Data", id="data") as data:
-                _build_reading(data, lambda: reading_tabs.data(reading_tabs.read_summary()))
+                _build_reading(data, lambda: data_tab.data(data_tab.read_summary()))
             with gr.Tab("Models", id="models") as models:
-                _build_reading(models, lambda: reading_tabs.models(_usable(shelf)))
+                _build_reading(models, lambda: models_tab.models(_usable(shelf)))
             with gr.Tab("About", id="about"):
                 gr.HTML(about.render())
         gr.HTML(messages.footer())

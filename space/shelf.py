@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ def load_entry(entry: Entry) -> "LesionClassifier":
     from hf_lesion.inference import LesionClassifier
 
     transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
     classifier = LesionClassifier.from_pretrained(entry.source)
     classifier.predict([Image.new("RGB", WARM_UP_PIXELS)])
     return classifier
@@ -69,7 +71,7 @@ class Shelf:
         entries = []
         for name, classifier in models.items():
             found = read_entry(name, Path(classifier.model.name_or_path))
-            entries.append(Entry(name, found.source, found.report, classifier.record))
+            entries.append(replace(found, record=classifier.record))
         shelf = cls(best_first(entries))
         for name, classifier in models.items():
             shelf._loaded[name].set_result(classifier)

@@ -57,8 +57,9 @@ def _answers(rows: Sequence[Row]) -> str:
     body = "".join(_answer(row) for row in rows)
     return (
         '<div class="wide" tabindex="0" role="region" aria-label="Answers, scrolls sideways">'
-        '<table class="answers"><thead><tr><th scope="col">file</th><th scope="col">most probable'
-        '</th><th scope="col">probability</th><th scope="col">malignant together</th></tr></thead>'
+        '<table class="answers"><thead><tr><th scope="col">file</th>'
+        '<th scope="col" class="words">most probable</th><th scope="col">probability</th>'
+        '<th scope="col">malignant together</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

@@ -95,4 +95,4 @@ def _melanoma(judgement: Judgement) -> str:
 
 
 def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in VOWELS else 'a'} {name}"
+    return f"{'an' if name[0] in VOWELS else 'a'} {name[0].lower()}{name[1:]}"

@@ -10,10 +10,21 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 TABLES = ("sex", "localization", "dx_type", "dataset")
+# What `scripts/compare_recipes.py` compares, two and two.
+ARMS = {
+    ("leak", "without"): "no other image of the tested lesions in training",
+    ("leak", "with"): "other images of the tested lesions in training",
+    ("protocols", "honest"): "split by lesion, then rows copied",
+    ("protocols", "copied"): "rows copied, then split by row",
+}
 QUARTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def summarise(frame: pd.DataFrame, audits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarise(
+    frame: pd.DataFrame,
+    audits: Sequence[Mapping[str, Any]],
+    recipes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return counts, age quantiles, tables, what to notice, and what each way to split leaks.
 
     No image, no image's name and no single patient is in it.
@@ -22,6 +33,7 @@ def summarise(frame: pd.DataFrame, audits: Sequence[Mapping[str, Any]]) -> dict[
         frame: As from `exploration.read_frame`.
         audits: Records that `scripts/audit_splits.py` wrote, of the splits as they are and of
             others.
+        recipes: What `scripts/compare_recipes.py` wrote: what the leak is worth.
     """
     tables = {column: exploration.tabulate(frame, column) for column in TABLES}
     return {
@@ -41,7 +53,25 @@ def summarise(frame: pd.DataFrame, audits: Sequence[Mapping[str, Any]]) -> dict[
             "sex": observations.say_sex(frame),
         },
         "leakage": [_summarise_audit(audit) for audit in audits],
+        "price": _summarise_price(recipes or {}),
     }
+
+
+def _summarise_price(recipes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the arms that were run, each with its balanced accuracy and interval."""
+    rows = []
+    for (part, arm), name in ARMS.items():
+        found = (recipes.get(part) or {}).get(arm)
+        if found:
+            measured = found["balanced_accuracy"]
+            rows.append(
+                {
+                    "name": name,
+                    "balanced_accuracy": measured["mean"],
+                    "interval": measured["interval"],
+                }
+            )
+    return rows
 
 
 def _quantiles(frame: pd.DataFrame) -> dict[str, list[float]]:

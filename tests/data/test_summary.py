@@ -76,3 +76,11 @@ def test_the_summary_that_ships_is_of_all_of_ham10000():
     assert [audit["scheme"] for audit in found["leakage"]] == [None, "image-level", "copied-rows"]
     assert found["leakage"][0]["share"] == 0
     assert "ISIC_" not in json.dumps(found)
+
+
+def test_the_price_of_the_leak_is_told_for_what_was_run(frame):
+    arm = {"balanced_accuracy": {"mean": 0.4, "interval": [0.3, 0.5]}}
+    recipes = {"leak": {"without": arm, "with": None}, "protocols": None}
+    (row,) = summarise(frame, [], recipes)["price"]
+    assert (row["balanced_accuracy"], row["interval"]) == (0.4, [0.3, 0.5])
+    assert summarise(frame, [])["price"] == []

@@ -204,7 +204,8 @@ def open_tab(tab, name):
         button.click()
         return
     tab.locator("#tabs .overflow-menu > button").click()
-    tab.locator("#tabs .overflow-dropdown button", has_text=name).click()
+    menu = tab.locator("#tabs .overflow-dropdown")
+    menu.get_by_role("button", name=name, exact=True).click()
 
 
 def serious(tab):

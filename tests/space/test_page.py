@@ -132,14 +132,14 @@ def test_drawn_only_models_are_announced_together_or_one_by_one(classifiers, pag
 
     from app import build_demo
 
-    def texts(models):
-        return str([block.get_config() for block in build_demo(models).blocks.values()])
-
     drawn = {name: copy.copy(classifier) for name, classifier in classifiers.items()}
     for classifier in drawn.values():
         classifier.record = {"dataset": {"synthetic": True}}
-    assert "These models know only drawn lesions:" in texts(drawn)
+    texts = str([block.get_config() for block in build_demo(drawn).blocks.values()])
+    assert "These models know only drawn lesions:" in texts
+    assert "drawn lesions only" not in str(page_of(**drawn).choices())
     drawn["tiny_cnn"].record = {}
-    assert "These models know only drawn lesions:" not in texts(drawn)
-    assert "tiny_resnet · drawn lesions only" in texts(drawn)
-    assert "drawn lesions only" not in httpx.get(f"{page_url}/config").text
+    assert ("tiny_resnet · drawn lesions only", "tiny_resnet") in page_of(**drawn).choices()
+    config = httpx.get(f"{page_url}/config").text
+    assert "drawn lesions only" not in config
+    assert "These models know only drawn lesions" not in config

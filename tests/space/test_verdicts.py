@@ -54,10 +54,10 @@ def test_everything_that_is_known_is_said(answer):
     point = MelanomaPoint(True, 0.02, 0.9, 0.75, "test")
     found = sentences(answer, Judgement(Confidence(0.91, 100, "test"), corrected, point), "m")
     assert found == (
-        "Looks most like a Melanocytic nevus: probability 82.0%, by the model m.",
+        "Looks most like a melanocytic nevus: probability 82.0%, by the model m.",
         "In our test, answers this confident were right 91% of the time (100 images).",
         "Training shows rare diagnoses more often than they are. Corrected for that, the "
-        "calibrated probability of this one is 35.0%, and the likeliest is a Melanoma with 60.0%.",
+        "calibrated probability of this one is 35.0%, and the likeliest is a melanoma with 60.0%.",
         "Melanoma: this image reaches the threshold of 2.0%. In our test it was reached by 90% of "
         "the melanomas, and by 25% of the others.",
     )

@@ -1,22 +1,12 @@
-"""Tabs to read: the data and the models; pictures first, every number in words too."""
+"""The tab on the data: what is in it, and what a careless split of it leaks; pictures first."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from catalogue import Entry, dig
-from charts import (
-    SERIES,
-    Point,
-    box_rows,
-    count_bars,
-    figure,
-    interval_rows,
-    matrix,
-    share_bars,
-)
+from charts import SERIES, Point, box_rows, count_bars, figure, interval_rows, share_bars
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
@@ -41,7 +31,6 @@ SOURCES = (
     "Source and diagnosis go together: a network can win by telling the camera instead of the "
     "lesion."
 )
-CHANCE = 1 / len(CODES)
 
 
 def read_summary(file: Path = SUMMARY) -> Mapping[str, Any]:
@@ -72,13 +61,14 @@ def data(summary: Mapping[str, Any]) -> str:
     parts = [
         figure("Images of each diagnosis", count_bars(classes, kinds=kinds), notice["classes"]),
         _leakage(summary),
+        _price(summary),
         figure("Age", box_rows(ages, highest=OLDEST, unit="years"), notice["age"]),
         *(
             figure(TITLES[column], _shares(tables[column]), caption)
             for column, caption in (
                 ("sex", notice["sex"]),
                 ("dx_type", HOW_CERTAIN),
-                ("localization", "The eight most frequent places; the rest together."),
+                ("localization", "The seven most frequent places; the rest together."),
                 ("dataset", SOURCES),
             )
         ),
@@ -110,6 +100,21 @@ def _leakage(summary: Mapping[str, Any]) -> str:
     )
 
 
+def _price(summary: Mapping[str, Any]) -> str:
+    """Return what the leak adds to a test's result; empty while that is not measured."""
+    rows = summary.get("price") or []
+    if not rows:
+        return ""
+    points = [Point(row["name"], row["balanced_accuracy"], tuple(row["interval"])) for row in rows]
+    return figure(
+        "What the leak is worth",
+        interval_rows(points),
+        "Balanced accuracy of the same recipe: with other images of the tested lesions in training "
+        "or without, and with the student project's way to split. Nothing was learnt better, only "
+        "remembered.",
+    )
+
+
 def _shares(table: Mapping[str, Mapping[str, int]]) -> str:
     totals: dict[str, int] = {}
     for row in table.values():
@@ -127,80 +132,3 @@ def _shares(table: Mapping[str, Mapping[str, int]]) -> str:
         for code, row in table.items()
     }
     return share_bars(rows, [*shown, "other"])
-
-
-def models(entries: Sequence[Entry]) -> str:
-    """Return the models tab: what was measured of each, from the records beside the weights."""
-    points = [
-        Point(
-            f"{entry.name} ({entry.measure.split})" if entry.measure else entry.name,
-            entry.measure.balanced_accuracy if entry.measure else None,
-            entry.measure.interval if entry.measure else None,
-        )
-        for entry in entries
-    ]
-    overview = figure(
-        "Balanced accuracy",
-        interval_rows(points, mark=CHANCE),
-        "The mean of the seven sensitivities: a program that always says the same has 0.143 (the "
-        "line). Brackets and bars: 95% intervals, by bootstrap over lesions.",
-    )
-    return f'<div class="charts">{overview}</div>' + "".join(map(_model, entries))
-
-
-def _model(entry: Entry) -> str:
-    if entry.measure is None:
-        return (
-            f'<h2 class="model">{escape(entry.name)}</h2>'
-            '<p class="note">Nothing was measured: there is no report.json beside the weights.</p>'
-        )
-    part = entry.report[entry.measure.split]
-    parts = [_sensitivities(part), _confusion(part)]
-    facts = _facts(entry, part)
-    return (
-        f'<h2 class="model">{escape(entry.name)}</h2><p class="lede">{escape(facts)}</p>'
-        f'<div class="charts">{"".join(parts)}</div>'
-    )
-
-
-def _facts(entry: Entry, part: Mapping[str, Any]) -> str:
-    network = dig(entry.record, "model", "model")
-    weights = entry.record.get("parameters")
-    size = dig(part, "preprocessing", "width")
-    sha = dig(part, "model", "weights_sha256")
-    facts = [
-        f"{network}" if network else "",
-        f"{weights / 1e6:.1f} million weights" if isinstance(weights, int) else "",
-        f"{size} px" if size else "",
-        f"measured on {part.get('images', 0):,} images of {part.get('lesions') or '?'} lesions",
-        f"weights {sha[:12]}…" if isinstance(sha, str) else "",
-    ]
-    return ", ".join(fact for fact in facts if fact) + "."
-
-
-def _sensitivities(part: Mapping[str, Any]) -> str:
-    points = []
-    for code in CODES:
-        value = dig(part, "metrics", f"sensitivity_{code}")
-        bounds = dig(part, "intervals", "bounds", f"sensitivity_{code}")
-        count = dig(part, "class_counts", code)
-        name = f"{NAMES[code]} ({count:,})" if isinstance(count, int) else NAMES[code]
-        interval = (bounds[0], bounds[1]) if isinstance(bounds, list) else None
-        points.append(Point(name, value, interval))
-    return figure(
-        "How many of each are found",
-        interval_rows(points),
-        "Sensitivity: the share of the images of a diagnosis that the model calls by its name. In "
-        "round brackets: how many there are. The wide intervals are those of rare diagnoses.",
-    )
-
-
-def _confusion(part: Mapping[str, Any]) -> str:
-    counts = part.get("confusion_matrix")
-    if not isinstance(counts, list):
-        return ""
-    return figure(
-        "What is taken for what",
-        matrix(counts, CODES, corner="true ↓ said →"),
-        "Each row is one true diagnosis; the darker a cell, the larger its share of the row.",
-    )
