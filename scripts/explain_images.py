@@ -58,8 +58,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", type=Path, default=SHEETS, metavar="DIR", help="(default: %(default)s)")
     _add_compare(compare)
     arguments = parser.parse_args()
-    if min(getattr(arguments, name, 1) for name in ("each", "batch_size", "subset")) < 1:
-        raise InputError("--each, --batch_size and --subset are at least 1.")
+    counts = ("each", "batch_size", "subset", "faithful")
+    if min(getattr(arguments, name, 1) for name in counts) < 1:
+        raise InputError(f"{', '.join(f'--{name}' for name in counts)} are at least 1.")
+    if arguments.command == "score" and arguments.images is not None and arguments.images < 1:
+        raise InputError("--images is at least 1.")
     return arguments
 
 
@@ -72,6 +75,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="heatmaps to score; the first is measured in detail (default: all five)",
     )
+    add("--images", type=int, metavar="N", help="only so many, drawn by chance (default: all)")
     add(
         "--subset",
         type=int,
@@ -91,7 +95,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=6,
         metavar="N",
-        help="of those, images of each diagnosis for ROAD, which takes long (default: 6)",
+        help="of those, images of each diagnosis for ROAD, which takes long; 0 leaves it out "
+        "(default: 6)",
     )
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
     add(
@@ -130,6 +135,7 @@ def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
 def score(arguments: argparse.Namespace) -> None:
     """Measure the heatmaps of models, one after the other."""
     from hf_lesion.evaluation import explanation_record, scoring
+    from hf_lesion.evaluation.explanations import take_some
 
     scoring.quiet_libraries()
     folders = {model: output_of(arguments, model) for model in arguments.model}
@@ -137,7 +143,7 @@ def score(arguments: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / explanation_record.EXPLANATIONS).exists():
             explanation_record.read_explanations(folder)
-    masked = read_masked(arguments)
+    masked = take_some(read_masked(arguments), arguments.images)
     for model, folder in folders.items():
         score_model(arguments, masked, model, folder)
 

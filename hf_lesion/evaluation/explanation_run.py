@@ -65,14 +65,17 @@ def measure_model(
     """
     mappers = build_mappers(classifier, masked.images, methods[0])
     if LOCALISATION in parts:
-        yield LOCALISATION, _measure_localisation(classifier, masked, methods, mappers, effort)
+        found = _measure_localisation(classifier, masked, methods, mappers, effort)
+        yield LOCALISATION, {**found, "provenance": provenance()}
     if SHORTCUTS in parts:
         some = _choose_some(masked, effort)
         answers = answer_changed(classifier, masked, some, batch_size=effort.batch_size)
         lesions = _take(masked.images.lesion_ids, some)
-        yield SHORTCUTS, describe_shortcuts(answers, masked.images.references[some], lesions)
+        found = describe_shortcuts(answers, masked.images.references[some], lesions)
+        yield SHORTCUTS, {**found, "provenance": provenance()}
     if FAITHFULNESS in parts:
-        yield FAITHFULNESS, _measure_faithfulness(classifier, masked, mappers, effort)
+        found = _measure_faithfulness(classifier, masked, mappers, effort)
+        yield FAITHFULNESS, {**found, "provenance": provenance()}
 
 
 def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) -> dict[str, Any]:
@@ -94,7 +97,6 @@ def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) 
         "preprocessing": dict(zip(("height", "width"), classifier.image_size, strict=True)),
         "explained": "predicted class",
         "intervals": record.describe_interval(images.lesion_ids),
-        "provenance": provenance(),
     }
 
 

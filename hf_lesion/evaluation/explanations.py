@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.scoring import EvaluationSet, load_split, read_split
+from hf_lesion.evaluation.scoring import EvaluationSet, load_split, read_split, take_images
 from hf_lesion.explain import controls, faithfulness
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
 from hf_lesion.inference import LesionClassifier
@@ -63,6 +63,16 @@ def read_masked_split(folder: Path, split: str, *, fingerprint: str) -> MaskedSe
         return mask.convert("L")
 
     return MaskedSet(images, load)
+
+
+def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedSet:
+    """Return so many images, drawn by chance, in their order; None or more than there are: all."""
+    total = len(masked.images.image_ids)
+    if count is None or count >= total:
+        return masked
+    rows = sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+    images = take_images(masked.images, rows)
+    return MaskedSet(images, lambda index: masked.load_mask(rows[index]))
 
 
 def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:

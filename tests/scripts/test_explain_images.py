@@ -19,7 +19,7 @@ def model(tiny_timm_model, tmp_path_factory):
 
 
 def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
-    options = ["--subset", 8, "--faithful", 1, "--road", 1, "--methods", "gradcam", "eigencam"]
+    options = ["--subset", 8, "--faithful", 1, "--road", 0, "--methods", "gradcam", "eigencam"]
     code, out, err = call("score", "--model", model, "--dataset", sample_dataset, *options)
     assert code == 0, err
     record = read_explanations(model)["test"]
@@ -42,7 +42,8 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
     assert 0 < low <= value <= high < 1
     assert set(located["against_gaussian"]) == {"gradcam", "eigencam", "fine"}
     faithful = record["faithfulness"]
-    assert faithful["images"] == faithful["road_images"]
+    assert faithful["images"] > faithful["road_images"] == 0
+    assert faithful["maps"]["gradcam"]["road"] == [None, None, None]
     # Nothing taken away and everything put back is the image itself.
     for own in faithful["maps"].values():
         assert own["curves"]["deletion"][0] == pytest.approx(
@@ -59,7 +60,7 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
 def test_parts_are_measured_one_by_one_and_of_several_models(
     call, model, tiny_cnn_model, sample_dataset, tmp_path
 ):
-    options = ["--parts", "shortcuts", "--subset", 4, "--output", tmp_path / "found"]
+    options = ["--parts", "shortcuts", "--images", 4, "--output", tmp_path / "found"]
     code, out, err = call(
         "score", "--model", model, tiny_cnn_model, "--dataset", sample_dataset, *options
     )
@@ -124,7 +125,7 @@ def test_drawn_lesions_are_changed(call, tiny_timm_model):
 def test_senseless_counts_are_refused(call, model, sample_dataset):
     code, _, err = call("sheet", "--model", model, "--dataset", sample_dataset, "--each", 0)
     assert code == 2
-    assert err == "error: --each, --batch_size and --subset are at least 1.\n"
+    assert err == "error: --each, --batch_size, --subset, --faithful are at least 1.\n"
 
 
 def test_the_record_is_json_with_short_lines(model):
