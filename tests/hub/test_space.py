@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from gradio_client import Client, handle_file
-from hub.borrowed import make_environment, read_requirements
+from hub.borrowed import find_distributions, find_imports, make_environment, read_requirements
 
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
@@ -73,6 +74,20 @@ def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, model):
     assert {"models/tiny_cnn/model.safetensors", "models/tiny_cnn/SHA256SUMS"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     check_manifest(built)
+
+
+def test_the_requirements_name_what_the_app_imports(built):
+    imported = find_imports(built / "app.py", [built])
+    assert {"gradio", "torch", "transformers"} <= set(imported)
+    sdk = f"gradio=={front_matter(built)['sdk_version']}"
+    named = find_distributions([sdk, *read_requirements(built / "requirements.txt")])
+    owners = metadata.packages_distributions()
+    strange = {
+        package: file.name
+        for package, file in imported.items()
+        if not {owner.lower() for owner in owners.get(package, [])} & set(named)
+    }
+    assert not strange
 
 
 def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, model, tmp_path):
