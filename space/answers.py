@@ -99,7 +99,7 @@ def build_answer(
         return Answer(probabilities, code, picture, None, f"No heat map: {error}", method)
     code = CODES[int(explanation.targets[0])]
     probabilities, heatmap = explanation.probabilities[0], explanation.heatmaps[0]
-    if not heatmap.any():
+    if explanation.flat[0]:
         notice = (
             f"No evidence for {NAMES[code]} in the last layer: no place in the image stands out "
             "for this class, so there is nothing to colour."
