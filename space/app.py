@@ -62,8 +62,11 @@ def main() -> None:
         shelf = Shelf(entries)
         demo = build_page(shelf, max_concurrency=options.max_concurrency)
         print(f"Models: {', '.join(shelf.names())}", flush=True)
+        if options.share:
+            shelf.start()  # asking for the tunnel may take longer than loading
         serve(demo, options, auth)
-        shelf.start()
+        if not options.share:
+            shelf.start()  # once the page is served: both at once would slow it down
         try:
             threading.Event().wait()
         finally:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hf_lesion.inference import LesionClassifier
 
 ENSEMBLE = "ensemble"
-LONGEST_WAIT = 60.0  # seconds that a question waits for its model
+LONGEST_WAIT = 120.0  # seconds that a question waits for its model
 WARM_UP_PIXELS = (64, 48)
 
 Say = Callable[[str], None]

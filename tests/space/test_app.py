@@ -113,7 +113,13 @@ def test_the_page_is_served_before_its_models_and_asks_for_a_password(tmp_path, 
     people.write_text("ada:lovelace\n")
     start = time.perf_counter()
     command = [sys.executable, SPACE / "app.py", "--port", str(port), "--auth_file", str(people)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         try:
             while True:
                 try:

@@ -39,6 +39,11 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def listen_to_ctrl_c():
+    """Undo what a shell does to whatever it starts in the background: it ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def hold(place):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(SPACE)],
@@ -46,6 +51,7 @@ def hold(place):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     return process, Path(process.stdout.readline().strip())
 
