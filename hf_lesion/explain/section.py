@@ -40,11 +40,13 @@ def render_section(record: Mapping[str, Any]) -> str:
         parts += [
             render_localisation(record["localisation"]),
             " ".join(verdicts(record["localisation"], LOCATED)),
+            render_gain(record["localisation"], LOCATED),
         ]
     if "faithfulness" in record:
         parts += [
             render_faithfulness(record["faithfulness"]),
             " ".join(verdicts(record["faithfulness"], FAITHFUL)),
+            render_gain(record["faithfulness"], FAITHFUL),
         ]
     if "shortcuts" in record:
         parts += [render_shortcuts(record["shortcuts"])]
@@ -124,6 +126,22 @@ def verdicts(found: Mapping[str, Any], measures: Mapping[str, str]) -> list[str]
         else:
             sentences.append(f"{name} beats the Gaussian in {_list(beaten)}.")
     return sentences
+
+
+def render_gain(found: Mapping[str, Any], measures: Mapping[str, str]) -> str:
+    """Return in a sentence what averaging over views changes; empty if it was not measured."""
+    gains = found.get("fine_against")
+    if not gains:
+        return ""
+    changes = [f"{name} {_change(gains[measure])}" for measure, name in measures.items()]
+    return f"What the mean of 9 views adds to Grad-CAM, on the same images: {_list(changes)}."
+
+
+def _change(difference: Sequence[float | None]) -> str:
+    value, low, high = difference
+    if value is None or low is None or high is None:
+        return "unknown"
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def _is_better(measure: str, difference: Sequence[float | None]) -> bool:

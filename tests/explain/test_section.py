@@ -45,6 +45,15 @@ def test_what_is_beaten_and_what_is_not_are_both_named():
     assert "does not beat" in unknown
 
 
+def test_the_gain_of_the_finer_map_is_told():
+    gains = {"energy": [0.01, -0.01, 0.03], "pointing": [None, None, None]}
+    text = section.render_gain(
+        {"fine_against": gains}, {"energy": "energy inside", "pointing": "pointing game"}
+    )
+    assert text.endswith(": energy inside +0.010 [-0.010, +0.030] and pointing game unknown.")
+    assert section.render_gain({}, section.FAITHFUL) == ""
+
+
 def test_less_is_better_in_deletion():
     found = {
         "against_gaussian": {"gradcam": {key: [-0.1, -0.2, -0.05] for key in section.FAITHFUL}}
