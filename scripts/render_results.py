@@ -1,7 +1,9 @@
-"""Write the table of results into README.md and model_card.md, from the reports beside the models.
+"""Write the tables of results into README.md and every model's card, from the records beside them.
 
-python scripts/render_results.py            # rewrite the tables
-python scripts/render_results.py --check    # exit 1 if they are not what the reports say
+python scripts/render_results.py            # rewrite README.md, model_card.md and the cards
+python scripts/render_results.py --check    # exit 1 if one is not what the records say
+
+model_card.md is the card of the model with the best balanced accuracy on test.
 """
 
 import argparse
@@ -30,11 +32,18 @@ def parse_arguments() -> argparse.Namespace:
         "--files",
         type=Path,
         nargs="+",
-        default=[ROOT / "README.md", ROOT / "model_card.md"],
+        default=[ROOT / "README.md"],
         metavar="FILE",
-        help="Markdown with the two markers (default: README.md model_card.md)",
+        help="Markdown with the two markers (default: README.md)",
     )
-    add("--check", action="store_true", help="change nothing; exit 1 if a table is out of date")
+    add(
+        "--card",
+        type=Path,
+        default=ROOT / "model_card.md",
+        metavar="FILE",
+        help="where the best model's card goes as well (default: model_card.md)",
+    )
+    add("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
     return parser.parse_args()
 
 
@@ -43,24 +52,29 @@ def main() -> None:
     """Render, compare, write."""
     arguments = parse_arguments()
     from hf_lesion.files import write_text
-    from hf_lesion.hub import results
+    from hf_lesion.hub import card, results
 
     shipped = results.read_shipped(arguments.models)
     block = results.render_block(shipped)
-    stale = []
+    wanted = {model.folder / card.CARD: card.render_card(model) for model in shipped}
+    wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
     for file in arguments.files:
         if not file.is_file():
             raise InputError(f"There is no {file}. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
-        new = results.put_between_markers(text, block, source=str(file))
-        if new != text:
-            stale.append(file)
-        if not arguments.check:
-            write_text(file, new)
+        wanted[file] = results.put_between_markers(text, block, source=str(file))
+    stale = [file for file, text in wanted.items() if read_text(file) != text]
     if arguments.check and stale:
         print(f"Out of date: {', '.join(map(str, stale))}. Run scripts/render_results.py.")
         sys.exit(1)
+    for file in stale:
+        write_text(file, wanted[file])
     print(block)
+
+
+def read_text(file: Path) -> str | None:
+    """Return a file's text; None where there is none."""
+    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 if __name__ == "__main__":

@@ -1,14 +1,91 @@
 """Model folders with records as they ship, for the tests of what is rendered from them."""
 
+import copy
+import functools
 import json
 
 import numpy as np
 
+from hf_lesion.evaluation.operating_point import fit_point
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.record import build_record
+from hf_lesion.evaluation.record import Fitted, build_record
 from hf_lesion.evaluation.report import write_record
+from hf_lesion.models.calibration import Calibration
+from hf_lesion.operating_points import POINTS, OperatingPoints
 
 COUNT = 140
+
+
+def answer(right):
+    """Answers that are right about a share of 140 images, and their groups."""
+    generator = np.random.default_rng(0)
+    references = np.arange(COUNT) % 7
+    answers = np.where(generator.random(COUNT) < right, references, (references + 1) % 7)
+    probabilities = generator.dirichlet(np.ones(7), COUNT) * 0.3
+    probabilities[np.arange(COUNT), answers] += 0.7
+    predictions = Predictions(
+        image_ids=tuple(map(str, range(COUNT))),
+        references=references,
+        probabilities=probabilities,
+        lesion_ids=tuple(str(index // 2) for index in range(COUNT)),
+    )
+    groups = {
+        "sex": tuple("female" if index < 120 else "male" for index in range(COUNT)),
+        "copy": tuple("sharp" if index % 3 else "soft" for index in range(COUNT)),
+    }
+    return predictions, groups
+
+
+def fit(predictions, temperature=1.25):
+    """What would have been fitted on validation."""
+    fitted_on = {"source": "ham10000", "split": "validation", "fingerprint": "f" * 64}
+    summary = {"balanced_accuracy": 0.5, "ece": 0.05}
+    kinds = dict.fromkeys(("uncalibrated", "temperature", "shown"), summary)
+    biases = (0.0, 0.0, 0.0, 0.0, -0.5, 1.0, 0.0)
+    found = Calibration(temperature, 1.0, biases, "a" * 64, fitted_on, kinds)
+    points = {name: fit_point(predictions, name) for name in POINTS}
+    return Fitted(found, OperatingPoints(points, "a" * 64, fitted_on))
+
+
+@functools.cache
+def _records(name, right):
+    predictions, groups = answer(right)
+    return {
+        split: build_record(
+            predictions,
+            data={"source": "ham10000", "split": split, "fingerprint": "f" * 64},
+            model={"name": name, "weights_sha256": "a" * 64},
+            size=(128, 128),
+            groups=groups,
+            fitted=fit(predictions),
+        )
+        for split in ("test", "validation")
+    }
+
+
+def records(name="a", right=0.5):
+    """Return the records of a model on both splits, built once."""
+    return copy.deepcopy(_records(name, right))
+
+
+TRAINING = {
+    "parameters": 1_234_567,
+    "model": {"model": "resnet18", "image_size": 128, "pretrained": False},
+    "recipe": {"dataset": "data/ham10000", "augmentation": "strong", "teacher": "runs/teacher2"},
+    "dataset": {
+        "folder": "data/ham10000",
+        "fingerprint": "0123456789abcdef",
+        "images": {"train": 7026, "validation": 1494, "test": 1495},
+    },
+    "epochs": 3.0,
+    "steps": 660,
+    "effective_batch_size": 32,
+    "device": "cpu",
+    "seed": 42,
+    "hours_of_last_leg": 0.305,
+    "legs": [{}, {}],
+    "provenance": {"machine": {"platform": "Linux", "python": "3.11.7"}},
+}
 
 
 def write_model(models, name, *, right, copies=True):
@@ -17,28 +94,8 @@ def write_model(models, name, *, right, copies=True):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"0" * 1_500_000)
-    (folder / "training.json").write_text(
-        json.dumps({"parameters": 1_234_567, "model": {"model": "resnet18"}})
-    )
-    generator = np.random.default_rng(0)
-    references = np.arange(COUNT) % 7
-    answers = np.where(generator.random(COUNT) < right, references, (references + 1) % 7)
-    probabilities = np.full((COUNT, 7), 0.05)
-    probabilities[np.arange(COUNT), answers] = 0.7
-    predictions = Predictions(
-        image_ids=tuple(map(str, range(COUNT))),
-        references=references,
-        probabilities=probabilities,
-        lesion_ids=tuple(str(index // 2) for index in range(COUNT)),
-    )
-    for split in ("test", "validation"):
-        record = build_record(
-            predictions,
-            data={"source": "ham10000", "split": split},
-            model={"name": name},
-            size=(128, 128),
-            groups={"copy": tuple("sharp" if index % 3 else "soft" for index in range(COUNT))},
-        )
+    (folder / "training.json").write_text(json.dumps(TRAINING))
+    for split, record in records(name, right).items():
         write_record(folder, split, record)
     if copies:
         found = {"auroc": 0.75, "interval": [0.7, 0.8]}

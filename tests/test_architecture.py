@@ -40,6 +40,9 @@ ALLOWED = {
         "inference",
         "evaluation.report",
         "evaluation.tables",
+        "evaluation.subgroups",
+        "evaluation.robustness",
+        "explain.section",
     },
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))

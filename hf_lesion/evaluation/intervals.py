@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_lesion.evaluation import metrics
+from hf_lesion.evaluation import curves, metrics
 from hf_lesion.labels import CODES
 
 LEVEL = 0.95
@@ -93,18 +93,17 @@ def paired_differences(
     scores, ids = metrics.check_scores(first, references)
     others, _ = metrics.check_scores(second, references)
     lesions = number_lesions(lesion_ids, len(ids))
-    count = int(lesions.max()) + 1
-    whole = np.arange(len(ids))
-    found: dict[str, list[float]] = {name: [] for name in PAIRED}
-    generator = np.random.default_rng(seed)
-    for _ in range(resamples if count > 1 else 0):
-        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
-        rows = np.repeat(whole, drawn[lesions])
-        for name, difference in _differences(scores, others, ids, rows).items():
-            found[name].append(difference)
+    whole = _differences(scores, others, ids, np.ones((1, len(ids))))
+    drawn = [
+        _differences(scores, others, ids, weights)
+        for weights in draw_weights(lesions, resamples=resamples, seed=seed)
+    ]
+    found = {
+        name: np.concatenate([part[name] for part in drawn] or [np.empty(0)]) for name in PAIRED
+    }
     return {
-        name: (difference, *percentile_interval(np.asarray(found[name])))
-        for name, difference in _differences(scores, others, ids, whole).items()
+        name: (float(whole[name][0]), *percentile_interval(np.asarray(found[name])))
+        for name in PAIRED
     }
 
 
@@ -146,21 +145,36 @@ def _differences(
     first: NDArray[np.float64],
     second: NDArray[np.float64],
     ids: NDArray[np.int64],
-    rows: NDArray[np.int64],
-) -> dict[str, float]:
-    before, after = (_measure(scores[rows], ids[rows]) for scores in (first, second))
+    weights: NDArray[np.float64],
+) -> dict[str, NDArray[np.float64]]:
+    before, after = (_measure(scores, ids, weights) for scores in (first, second))
     return {name: after[name] - before[name] for name in PAIRED}
 
 
-def _measure(scores: NDArray[np.float64], ids: NDArray[np.int64]) -> dict[str, float]:
-    confusion = metrics.confusion_matrix(ids, metrics.predicted_classes(scores, ids))
-    areas = metrics.auroc(scores, ids)
+def _measure(
+    scores: NDArray[np.float64], ids: NDArray[np.int64], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return (R,) values of each of `PAIRED`, with (R, N) weights of the images."""
+    cells = ids * len(CODES) + metrics.predicted_classes(scores, ids)
+    confusions = _count_cells(cells, weights)
+    areas = [
+        curves.auroc(curves.build_curve(column, ids == index, weights))
+        for index, column in enumerate(scores.T)
+    ]
     return {
-        "accuracy": float(metrics.accuracy(confusion)),
-        "balanced_accuracy": float(metrics.balanced_accuracy(confusion)),
-        "macro_f1": float(metrics.macro_f1(confusion)),
-        "macro_auroc": float(areas[~np.isnan(areas)].mean()),
+        "accuracy": metrics.accuracy(confusions),
+        "balanced_accuracy": metrics.balanced_accuracy(confusions),
+        "macro_f1": metrics.macro_f1(confusions),
+        "macro_auroc": curves.mean_of_defined(areas),
     }
+
+
+def _count_cells(cells: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return (R, C, C) confusion matrices of (N,) cells with (R, N) weights."""
+    of_cell = np.zeros((len(cells), len(CODES) ** 2))
+    of_cell[np.arange(len(cells)), cells] = 1
+    counts = (weights @ of_cell).astype(np.int64)
+    return counts.reshape(-1, len(CODES), len(CODES))
 
 
 def draw_weights(
@@ -213,13 +227,12 @@ def _resample(
         resamples: How often to draw.
         seed: Of the generator.
     """
+    parts = [
+        _count_cells(cells, weights)
+        for weights in draw_weights(lesions, resamples=resamples, seed=seed)
+    ]
     classes = len(CODES)
-    of_cell = np.zeros((len(cells), classes**2), dtype=np.float64)
-    of_cell[np.arange(len(cells)), cells] = 1
-    parts = [weights @ of_cell for weights in draw_weights(lesions, resamples=resamples, seed=seed)]
-    if not parts:
-        return np.zeros((resamples, classes, classes), dtype=np.int64)
-    return np.concatenate(parts).astype(np.int64).reshape(-1, classes, classes)
+    return np.concatenate(parts) if parts else np.zeros((resamples, classes, classes), np.int64)
 
 
 def _class_intervals(name: str, values: NDArray[np.float64]) -> dict[str, tuple[float, float]]:

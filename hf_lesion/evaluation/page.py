@@ -1,7 +1,7 @@
 """The report for readers: report.md, report.html and figures, all from `report.json`."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from hf_lesion.labels import CODES, NOTICE
 
 MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
 TEMPLATES = "templates"
+LAST_FIGURE = "risk_coverage"  # of those that every record has
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Section:
     calculator: tuple[dict[str, Any], ...] = ()
 
 
-def write_pages(folder: Path, report: Mapping[str, dict[str, Any]]) -> list[Path]:
+def write_pages(
+    folder: Path, report: Mapping[str, dict[str, Any]], *, fresh: Collection[str] | None = None
+) -> list[Path]:
     """Write report.md, report.html and the figures of every split of a report.
 
     Records of earlier versions, which lack what the page shows, are left out.
@@ -49,13 +52,16 @@ def write_pages(folder: Path, report: Mapping[str, dict[str, Any]]) -> list[Path
     Args:
         folder: Where `report.json` is.
         report: Split → record, as from `read_report`.
+        fresh: Splits whose figures are drawn even if they are there; None: all.
 
     Returns:
         The two pages.
     """
     whole = {split: record for split, record in report.items() if "curves" in record}
     for split, record in whole.items():
-        _write_figures(folder / FIGURES, split, record)
+        drawn = (folder / FIGURES / f"{LAST_FIGURE}_{split}.png").is_file()
+        if fresh is None or split in fresh or not drawn:
+            _write_figures(folder / FIGURES, split, record)
     splits = [
         {"name": split, "title": format_title(record), "sections": build_sections(split, record)}
         for split, record in whole.items()
@@ -107,31 +113,6 @@ def say_fitted(record: dict[str, Any]) -> str:
     )
 
 
-def say_calibration(record: dict[str, Any]) -> str:
-    """Return how the probabilities were calibrated, and why two kinds of them are shown."""
-    temperature = record["calibration"]["temperature"]
-    if temperature is None:
-        return (
-            "Nothing was fitted for these weights: their probabilities are as training left them."
-        )
-    folded = (
-        "No temperature was folded into these weights: their answers are as training left them."
-        if temperature == 1
-        else f"A temperature of {temperature:.3f}, fitted on validation, is folded into the last "
-        "layer; it changes no answer."
-    )
-    found = record["calibration"]["cross_validated"]
-    fitted_on = record["calibration"]["fitted_on"]["split"]
-    before, after = (found[name]["balanced_accuracy"] for name in ("temperature", "shown"))
-    return (
-        f"{folded} Training that shows rare classes more often than they are makes their "
-        "probabilities too high for every image alike. What is shown as a chance is corrected for "
-        "that, by a bias for each class from validation; the answer, the thresholds and all other "
-        "scores are not: as a decision the corrected probabilities would take balanced accuracy "
-        f"from {before:.3f} to {after:.3f} (cross-validated on {fitted_on})."
-    )
-
-
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
     warning = (
@@ -166,7 +147,7 @@ def _curves(split: str, record: dict[str, Any]) -> Section:
 
 
 def _calibration(split: str, record: dict[str, Any]) -> Section:
-    paragraphs = (say_calibration(record), say_fitted(record))
+    paragraphs = (tables.say_calibration(record), say_fitted(record))
     return Section(
         "calibration",
         "Calibration",
@@ -254,7 +235,10 @@ def _picture(name: str, split: str, alt: str) -> Picture:
 
 def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
     title = format_title(record)
-    drawn: dict[str, Figure] = {
+    drawn: dict[str, Figure] = {}
+    if tables.list_groups(record):
+        drawn["subgroups"] = curve_figures.draw_subgroups(record, title=f"Subgroups. {title}")
+    drawn |= {
         "confusion_matrix": figures.draw_confusion(
             np.asarray(record["confusion_matrix"]), title=title
         ),
@@ -265,8 +249,6 @@ def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
         "reliability": curve_figures.draw_reliability(record, title=f"Calibration. {title}"),
         "risk_coverage": curve_figures.draw_risk(record, title=f"Risk and coverage. {title}"),
     }
-    if tables.list_groups(record):
-        drawn["subgroups"] = curve_figures.draw_subgroups(record, title=f"Subgroups. {title}")
     for name, figure in drawn.items():
         figures.write_figure(figure, folder / f"{name}_{split}.png")
 

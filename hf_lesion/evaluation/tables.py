@@ -150,6 +150,31 @@ def calibration(record: dict[str, Any]) -> Table:
     return Table(("probabilities", "ECE", "class-wise ECE", "Brier", "log loss"), tuple(rows), note)
 
 
+def say_calibration(record: dict[str, Any]) -> str:
+    """Return how the probabilities were calibrated, and why two kinds of them are shown."""
+    temperature = record["calibration"]["temperature"]
+    if temperature is None:
+        return (
+            "Nothing was fitted for these weights: their probabilities are as training left them."
+        )
+    folded = (
+        "No temperature was folded into these weights: their answers are as training left them."
+        if temperature == 1
+        else f"A temperature of {temperature:.3f}, fitted on validation, is folded into the last "
+        "layer; it changes no answer."
+    )
+    found = record["calibration"]["cross_validated"]
+    fitted_on = record["calibration"]["fitted_on"]["split"]
+    before, after = (found[name]["balanced_accuracy"] for name in ("temperature", "shown"))
+    return (
+        f"{folded} Training that shows rare classes more often than they are makes their "
+        "probabilities too high for every image alike. What is shown as a chance is corrected for "
+        "that, by a bias for each class from validation; the answer, the thresholds and all other "
+        "scores are not: as a decision the corrected probabilities would take balanced accuracy "
+        f"from {before:.3f} to {after:.3f} (cross-validated on {fitted_on})."
+    )
+
+
 def class_calibration(record: dict[str, Any]) -> Table:
     """Return each class's own calibration error beside its chance value."""
     kinds = [kind for kind in ANSWERS if kind in record["calibration"]]

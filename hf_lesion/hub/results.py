@@ -29,6 +29,16 @@ HEADER = (
     "macro AUROC",
     "melanoma sensitivity",
 )
+FITS_HEADER = (
+    "model",
+    "ECE of the answers",
+    "ECE, corrected",
+    "class-wise, corrected",
+    "malignant: sensitivity",
+    "specificity",
+    "melanoma: sensitivity",
+    "specificity",
+)
 COPIES_HEADER = (
     "model",
     "validation",
@@ -49,6 +59,8 @@ class Shipped:
     """A model folder with its records."""
 
     name: str
+    folder: Path
+    config: dict[str, Any]
     training: dict[str, Any]
     report: dict[str, Any]
     copies: dict[str, Any] | None
@@ -64,13 +76,13 @@ def read_shipped(models: Path) -> list[Shipped]:
     folders = sorted(file.parent for file in models.glob(f"*/{CONFIG}"))
     if not folders:
         raise InputError(f"There is no model in {models}. Pack one with scripts/pack_model.py.")
-    shipped = [_read_folder(folder) for folder in folders]
+    shipped = [read_folder(folder) for folder in folders]
     return sorted(shipped, key=lambda model: -model.report[TEST]["metrics"]["balanced_accuracy"])
 
 
 def render_block(shipped: Sequence[Shipped]) -> str:
     """Return everything that stands between the markers."""
-    tables = [render_table(shipped), render_copies(shipped)]
+    tables = [render_table(shipped), render_fits(shipped), render_copies(shipped)]
     return "\n\n".join(table for table in tables if table)
 
 
@@ -86,6 +98,38 @@ def render_table(shipped: Sequence[Shipped]) -> str:
         f"bootstrap over {found['unit']}s."
     )
     return "\n".join([*rows, "", sentence])
+
+
+def render_fits(shipped: Sequence[Shipped]) -> str:
+    """Return the table of calibration and operating points on test, as Markdown.
+
+    Empty if no model has them.
+    """
+    rows = [_fits(model) for model in shipped if model.report[TEST].get("operating_points")]
+    if not rows:
+        return ""
+    sentence = (
+        "On test. ECE over 15 bins, in parentheses what a perfectly calibrated model would show by "
+        "chance on as many images. Corrected: for how often training showed each class; that is "
+        "what is to be read as a chance. Thresholds were fixed on validation; their reports "
+        "and cards have PPV and misses per 1,000 for a prevalence that you set."
+    )
+    return "\n".join([_join(FITS_HEADER), _join(["---"] * len(FITS_HEADER)), *rows, "", sentence])
+
+
+def _fits(model: Shipped) -> str:
+    test = model.report[TEST]
+    errors = [
+        f"{part['metrics'][name]:.3f} ({part['chance'][name]['mean']:.3f})"
+        for kind, name in (("answers", "ece"), ("shown", "ece"), ("shown", "classwise_ece"))
+        for part in [test["calibration"][kind]]
+    ]
+    points = [
+        format_metric(test["operating_points"][question], rate)
+        for question in ("malignant", "melanoma")
+        for rate in ("sensitivity", "specificity")
+    ]
+    return _join([f"`{model.name}`", *errors, *points])
 
 
 def render_copies(shipped: Sequence[Shipped]) -> str:
@@ -127,7 +171,12 @@ def put_between_markers(text: str, block: str, *, source: str) -> str:
     return pattern.sub(lambda _: f"{START}\n{block}\n{END}", text)
 
 
-def _read_folder(folder: Path) -> Shipped:
+def read_folder(folder: Path) -> Shipped:
+    """Return one model's folder with its records.
+
+    Raises:
+        InputError: If a record of its test or validation scores is missing.
+    """
     report = read_report(folder)
     missing = [split for split in (TEST, VALIDATION) if split not in report]
     if missing:
@@ -137,6 +186,8 @@ def _read_folder(folder: Path) -> Shipped:
     file = folder / COPIES
     return Shipped(
         name=folder.name,
+        folder=folder,
+        config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
         training=json.loads((folder / TRAINING).read_text(encoding="utf-8")),
         report=report,
         copies=json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None,

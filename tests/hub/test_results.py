@@ -35,7 +35,33 @@ def test_without_copies_that_table_is_left_out(tmp_path):
     write_model(tmp_path, "a", right=0.5, copies=False)
     shipped = results.read_shipped(tmp_path)
     assert results.render_copies(shipped) == ""
-    assert results.render_block(shipped) == results.render_table(shipped)
+    assert results.render_block(shipped) == "\n\n".join(
+        [results.render_table(shipped), results.render_fits(shipped)]
+    )
+
+
+def test_calibration_and_thresholds_are_the_reports(tmp_path):
+    write_model(tmp_path, "a", right=0.5)
+    shipped = results.read_shipped(tmp_path)
+    test = json.loads((tmp_path / "a" / "report.json").read_text())["test"]
+    row = results.render_fits(shipped).splitlines()[2]
+    error, chance = (
+        test["calibration"]["answers"]["metrics"]["ece"],
+        test["calibration"]["answers"]["chance"]["ece"]["mean"],
+    )
+    assert row.startswith(f"| `a` | {error:.3f} ({chance:.3f}) |")
+    point = test["operating_points"]["melanoma"]
+    low, high = point["intervals"]["bounds"]["specificity"]
+    assert row.endswith(f"| {point['metrics']['specificity']:.3f} [{low:.3f}, {high:.3f}] |")
+
+
+def test_models_without_thresholds_have_no_such_table(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    report = json.loads((folder / "report.json").read_text())
+    for record in report.values():
+        record["operating_points"] = {}
+    (folder / "report.json").write_text(json.dumps(report))
+    assert results.render_fits(results.read_shipped(tmp_path)) == ""
 
 
 def test_a_model_that_was_not_scored_is_named(tmp_path):

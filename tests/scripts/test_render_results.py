@@ -14,23 +14,29 @@ def models(tmp_path):
     return tmp_path / "models"
 
 
-def test_a_table_is_written_and_then_up_to_date(call, models, tmp_path):
-    file = tmp_path / "README.md"
+def test_everything_is_written_and_then_up_to_date(call, models, tmp_path):
+    file, card = tmp_path / "README.md", tmp_path / "card.md"
     file.write_text(f"# Title\n{START}\n{END}\n")
-    assert call("--models", models, "--files", file, "--check")[0] == 1
+    arguments = ("--models", models, "--files", file, "--card", card)
+    code, out, _ = call(*arguments, "--check")
+    assert code == 1
+    assert out.startswith(f"Out of date: {models / 'a' / 'README.md'}, {card}, {file}. Run")
     assert file.read_text() == f"# Title\n{START}\n{END}\n"
-    code, out, err = call("--models", models, "--files", file)
+    code, out, err = call(*arguments)
     assert code == 0, err
     block = render_block(read_shipped(models))
     assert out == f"{block}\n"
     assert file.read_text() == f"# Title\n{START}\n{block}\n{END}\n"
-    assert call("--models", models, "--files", file, "--check")[0] == 0
+    assert card.read_text() == (models / "a" / "README.md").read_text()
+    assert call(*arguments, "--check")[0] == 0
+    card.write_text(card.read_text().replace("0.", "1.", 1))
+    assert call(*arguments, "--check")[0] == 1
 
 
 def test_a_file_without_markers_is_refused(call, models, tmp_path):
     file = tmp_path / "README.md"
     file.write_text("# Title\n")
-    code, _, err = call("--models", models, "--files", file)
+    code, _, err = call("--models", models, "--files", file, "--card", tmp_path / "card.md")
     assert code == 2
     assert err.startswith(f"error: {file} needs one line <!-- results")
     assert file.read_text() == "# Title\n"

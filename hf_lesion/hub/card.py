@@ -1,0 +1,289 @@
+"""A model's card: every number out of the records beside its weights, in the Hub's form.
+
+Mitchell et al., "Model cards for model reporting", FAT* 2019.
+"""
+
+import importlib.resources
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+import hf_lesion.evaluation.tables as tables
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric
+from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
+from hf_lesion.evaluation.robustness import render_table
+from hf_lesion.evaluation.subgroups import SKIN_TONE
+from hf_lesion.explain.section import render_section
+from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
+from hf_lesion.labels import CODES, NAMES, NOTICE
+
+CARD = "README.md"
+TEMPLATE = "templates/card.md.jinja"
+DIGITS = 4
+# Of the test split, in the order of the card's front matter.
+FRONT_METRICS = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "macro_average_precision",
+    "sensitivity_mel",
+)
+ANCESTRY = {
+    "tf_efficientnet_lite0": " It started from timm's ImageNet weights of tf_efficientnet_lite0 "
+    "(Apache-2.0)."
+}
+LIMITS = """\
+- HAM10000 comes from two clinics, in Austria and Australia. Source and diagnosis are confounded
+  (one source is 94% nevi), so part of what tells diagnoses apart may be the source.
+- {skin_tone}
+- Rare diagnoses have few lesions: read their scores with their intervals.
+- Diagnoses were confirmed in unequal ways, melanomas by histopathology and many nevi by follow-up
+  alone: see `dx_type` above.
+- Heat maps show which regions moved an answer. They are no evidence for a diagnosis."""
+
+
+def render_card(model: Shipped) -> str:
+    """Return the card of one model as Markdown with YAML front matter.
+
+    Args:
+        model: Its records, as from `results.read_shipped`.
+
+    Raises:
+        InputError: If a split was scored before reports had what a card needs.
+    """
+    test = model.report[TEST]
+    for split in (TEST, VALIDATION):
+        if missing := [name for name in LATER_ENTRIES if name not in model.report[split]]:
+            raise InputError(
+                f"The report of {model.name} has no {', '.join(missing)} for {split}: it is of an "
+                "earlier version. Run scripts/score.py again."
+            )
+    template = importlib.resources.files("hf_lesion.hub").joinpath(TEMPLATE)
+    size = test["preprocessing"]
+    card = ModelCard.from_template(
+        _front(model),
+        template_str=template.read_text(encoding="utf-8"),
+        name=model.name,
+        notice=NOTICE,
+        diagnoses=", ".join(f"{NAMES[code].lower()} (`{code}`)" for code in CODES),
+        network=_say_network(model),
+        balanced=format_metric(test, "balanced_accuracy"),
+        measured_on=_say_set(test),
+        own_code="auto_map" in model.config,
+        size=f"{size['height']}×{size['width']}",
+        data=_say_data(model),
+        procedure=_say_procedure(model),
+        splits=[_split(split, model.report[split]) for split in (TEST, VALIDATION)],
+        calibration=_calibration(test),
+        points=_points(test),
+        subgroups=_subgroups(test),
+        optional=[
+            {"title": title, "text": text}
+            for title, build in SECTIONS.items()
+            if (text := build(model))
+        ],
+        limits=LIMITS.format(skin_tone=SKIN_TONE),
+        ancestry=ANCESTRY.get(model.training["model"]["model"], ""),
+    )
+    return str(card).rstrip("\n") + "\n"
+
+
+def _front(model: Shipped) -> ModelCardData:
+    test = model.report[TEST]
+    results = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type="ham10000",
+            dataset_name=f"HAM10000, split by lesion ({test['data']['source']})",
+            dataset_split=TEST,
+            metric_type=name,
+            metric_name=tables.label_of(name),
+            metric_value=round(test["metrics"][name], DIGITS),
+        )
+        for name in FRONT_METRICS
+        if not math.isnan(test["metrics"][name])
+    ]
+    return ModelCardData(
+        license="cc-by-nc-4.0",
+        library_name="transformers",
+        pipeline_tag="image-classification",
+        tags=["dermoscopy", "HAM10000", "medical", "calibration"],
+        metrics=["accuracy"],
+        model_name=model.name,
+        eval_results=results,
+    )
+
+
+def _say_network(model: Shipped) -> str:
+    return (
+        f"{model.training['model']['model']}, {model.training['parameters'] / 1e6:.1f} million "
+        f"parameters, {model.weight_bytes / 1e6:.1f} MB"
+    )
+
+
+def _say_set(record: dict[str, Any]) -> str:
+    counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
+    of = "" if record["lesions"] is None else f" of {record['lesions']:,} lesions"
+    return f"{record['images']:,} images{of}: {counts}."
+
+
+def _say_data(model: Shipped) -> str:
+    images = model.training["dataset"]["images"]
+    counts = ", ".join(f"{count:,} in {split}" for split, count in images.items())
+    return (
+        "HAM10000 (Tschandl et al. 2018): dermoscopic images from two clinics, in Austria and "
+        f"Australia, split by lesion so that no lesion is in two splits: {counts}. The model was "
+        "trained on the first and chosen on validation; nothing was fitted or chosen on test. "
+        f"Preparation `{Path(model.training['dataset']['folder']).name}`, fingerprint "
+        f"`{model.training['dataset']['fingerprint'][:12]}`."
+    )
+
+
+def _say_procedure(model: Shipped) -> str:
+    training = model.training
+    recipe = {**training["model"], **training["recipe"]}
+    shown = {
+        key: value
+        for key, value in recipe.items()
+        if value not in (None, False, 0, 0.0) and key not in ("dataset", "checkpoint_minutes")
+    }
+    settings = ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
+    hours = training.get("hours_of_last_leg")
+    took = "" if hours is None else f", {hours:.1f} hours"
+    legs = len(training.get("legs", []))
+    of_last = f" in the last of {legs} runs" if legs > 1 else ""
+    machine = training["provenance"]["machine"]
+    return (
+        f"{training['epochs']:g} epochs ({training['steps']:,} steps of "
+        f"{training['effective_batch_size']}) on {training['device']}{took}{of_last}; "
+        f"{machine['platform']}, Python {machine['python']}. Seed {training['seed']}. Settings: "
+        f"{settings}. All of them, versions and the loss: `training.json`."
+    )
+
+
+def _base(value: Any) -> Any:
+    """Return a path's last part: where a teacher lay on somebody's disk tells nobody anything."""
+    return Path(value).name if isinstance(value, str) and "/" in value else value
+
+
+def _split(split: str, record: dict[str, Any]) -> dict[str, str]:
+    return {
+        "title": f"On {split}",
+        "sentence": _say_set(record)
+        + ("" if split == TEST else " Models, thresholds and corrections were chosen on it."),
+        "headlines": tables.headlines(record).markdown(),
+        "classes": tables.classes(record).markdown(),
+        "questions": tables.questions(record).markdown(),
+    }
+
+
+def _calibration(record: dict[str, Any]) -> str:
+    return (
+        f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
+        f"\n\nEach class's own error:\n\n{tables.class_calibration(record).markdown()}"
+    )
+
+
+def _points(record: dict[str, Any]) -> str:
+    table = tables.operating_points(record)
+    if table is None:
+        return "None are stored with this model."
+    return (
+        "Thresholds on a sum of the model's probabilities, fixed on validation for the sensitivity "
+        "in the third column (`operating_points.json`), and what they do on test. PPV and the "
+        "counts for 1,000 people hold for the prevalence in the table, which is no clinic's: "
+        "`scripts/score.py` takes yours (`--malignant_prevalence`, `--melanoma_prevalence`).\n\n"
+        + table.markdown()
+    )
+
+
+def _subgroups(record: dict[str, Any]) -> str:
+    table = tables.subgroups(record)
+    if table is None:
+        return SKIN_TONE
+    return (
+        f"On test. {SKIN_TONE} Balanced accuracy is over the diagnoses that a group has: "
+        f"only groups with the same ones compare by it.\n\n{table.markdown()}"
+    )
+
+
+def _robustness(model: Shipped) -> str:
+    """Return what `robustness.json` says; empty where it is absent."""
+    found = _read(model, ROBUSTNESS)
+    if found is None:
+        return ""
+    data = found["data"]
+    return (
+        f"The same {found['images']:,} images ({data.get('source')}, {data.get('split')}), changed "
+        "as cameras and people change them; the worst case in bold. In the last row an image "
+        f"counts only if it is answered rightly under every one of these.\n\n{render_table(found)}"
+    )
+
+
+def _gate(model: Shipped) -> str:
+    """Return what `gate.json` says; empty where it is absent."""
+    found = _read(model, "gate.json")
+    if found is None:
+        return ""
+    refused = [
+        (f"dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
+        for name, part in _parts_of(found["real"])
+    ]
+    refused += [
+        (f"not dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
+        for name, part in found["strange"].items()
+    ]
+    test = found["real"]["test"]
+    unsure = (
+        f"The model calls itself unsure of {test['unsure']:.1%} of the test images; of right "
+        f"answers {test['right_unsure']:.1%} carry that note. "
+    )
+    table = tables.Table(("pictures", "count", "refused"), tuple(refused))
+    return (
+        'A gate beside the weights (`gate.safetensors`) says "this does not look like a '
+        f'dermoscopic image" or "the model is unsure". {unsure}Refused as not dermoscopic; of '
+        f"dermoscopic images that is the false-alarm rate:\n\n{table.markdown()}"
+    )
+
+
+def _parts_of(real: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return every set of real images, each followed by its sharp and its soft ones."""
+    rows = []
+    for name, found in real.items():
+        rows.append((name, found))
+        rows += [(f"{name}, {kind}", found[kind]) for kind in ("sharp", "soft") if kind in found]
+    return rows
+
+
+def _explanations(model: Shipped) -> str:
+    """Return what `explanations.json` says of heat maps; empty where it is absent."""
+    found = _read(model, "explanations.json")
+    if found is None:
+        return ""
+    record = found.get(TEST) or found.get(VALIDATION)
+    return "" if record is None or "localisation" not in record else render_section(record)
+
+
+def _copies(model: Shipped) -> str:
+    """Return what `copies.json` says of sharp and soft images; empty where it is absent."""
+    return render_copies([model])
+
+
+def _read(model: Shipped, name: str) -> Any:
+    file = model.folder / name
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+
+# Each gives "" where the record is absent.
+SECTIONS: dict[str, Callable[[Shipped], str]] = {
+    "Robustness": _robustness,
+    "Abstention": _gate,
+    "Where it looks": _explanations,
+    "Sharp and soft images": _copies,
+}

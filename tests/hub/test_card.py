@@ -1,0 +1,142 @@
+import json
+import re
+
+import pytest
+import yaml
+from shipped import write_model
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.report import format_metric
+from hf_lesion.hub.card import FRONT_METRICS, render_card
+from hf_lesion.hub.checks import check_card
+from hf_lesion.hub.results import read_shipped
+from hf_lesion.labels import CODES, NAMES, NOTICE
+
+HEADINGS = (
+    "Intended use, and what it is not for",
+    "How to use",
+    "Data",
+    "Procedure",
+    "Results",
+    "Calibration",
+    "Operating points",
+    "Subgroups",
+    "Limits",
+    "Citation",
+    "Licence",
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_model(tmp_path, "a", right=0.5, copies=False)
+
+
+def card_of(folder):
+    return render_card(read_shipped(folder.parent)[0])
+
+
+def test_the_front_matter_is_the_hubs_and_holds_the_measured_values(folder):
+    card = card_of(folder)
+    start, front, _ = card.split("---\n", 2)
+    assert start == ""
+    front = yaml.safe_load(front)
+    assert front["license"] == "cc-by-nc-4.0"
+    assert front["library_name"] == "transformers"
+    assert front["pipeline_tag"] == "image-classification"
+    report = json.loads((folder / "report.json").read_text())
+    metrics = front["model-index"][0]["results"][0]["metrics"]
+    assert [metric["type"] for metric in metrics] == list(FRONT_METRICS)
+    for metric in metrics:
+        assert metric["value"] == round(report["test"]["metrics"][metric["type"]], 4)
+    check_card(front, report)  # what publishing asks of a card
+
+
+def test_everything_a_card_needs_is_there(folder):
+    card = card_of(folder)
+    headings = [line[3:] for line in card.splitlines() if line.startswith("## ")]
+    assert headings == list(HEADINGS)
+    assert NOTICE in card
+    for code in CODES:
+        assert f"{NAMES[code].lower()} (`{code}`)" in card
+    record = read_shipped(folder.parent)[0].report["test"]
+    for name in ("balanced_accuracy", "macro_auroc", "sensitivity_mel", "auroc_df"):
+        assert format_metric(record, name) in card
+    for text in (
+        "Skin tone is not recorded",
+        "A temperature of 1.250",
+        "7,026 in train",
+        "0.3 hours in the last of 2 runs",
+        "teacher teacher2",
+        "doi:10.7910/DVN/DBW86T",
+    ):
+        assert text in card
+    assert "None" not in card
+    assert not re.search(r"\bnan\b", card)
+
+
+def test_sections_of_other_records_appear_with_them(folder):
+    gate = {
+        "real": {
+            "test": {
+                "images": 10,
+                "refused": 0.04,
+                "unsure": 0.2,
+                "right_unsure": 0.1,
+                "sharp": {"images": 6, "refused": 0.0},
+                "soft": {"images": 4, "refused": 0.1},
+            }
+        },
+        "strange": {"everyday photos": {"images": 60, "refused": 0.975}},
+    }
+    (folder / "gate.json").write_text(json.dumps(gate))
+    card = card_of(folder)
+    assert "## Abstention" in card
+    assert "| not dermoscopic: everyday photos | 60 | 97.5% |" in card
+    assert "| dermoscopic: test, soft | 4 | 10.0% |" in card
+    scores = {"metrics": {}, "intervals": {}, "images": 140}
+    for name in ("accuracy", "balanced_accuracy", "sensitivity_mel"):
+        scores["metrics"][name], scores["intervals"][name] = 0.4, [0.3, 0.5]
+    changed = {**scores, "label": "blurred", "difference": [-0.1, -0.2, 0.0], "agreement": 0.75}
+    robustness = {
+        "images": 140,
+        "unchanged": scores,
+        "distortions": {"blur": changed},
+        "worst": "blur",
+        "always_right": scores,
+        "data": {"source": "ham10000", "split": "test"},
+    }
+    (folder / "robustness.json").write_text(json.dumps(robustness))
+    card = card_of(folder)
+    assert "## Robustness" in card
+    assert "**blurred**" in card
+
+
+def test_our_own_network_says_what_it_needs(folder):
+    assert "import hf_lesion" not in card_of(folder)
+    (folder / "config.json").write_text(json.dumps({"auto_map": {}}))
+    assert "import hf_lesion  # brings the network's code" in card_of(folder)
+
+
+def test_without_points_and_calibration_the_card_says_so(folder):
+    report = json.loads((folder / "report.json").read_text())
+    for record in report.values():
+        record["operating_points"] = {}
+        record["calibration"] = {
+            **{key: record["calibration"][key] for key in ("bins", "simulations", "answers")},
+            "temperature": None,
+        }
+    (folder / "report.json").write_text(json.dumps(report))
+    card = card_of(folder)
+    assert "None are stored with this model." in card
+    assert "Nothing was fitted for these weights" in card
+
+
+def test_a_report_of_an_earlier_version_is_refused(folder):
+    report = json.loads((folder / "report.json").read_text())
+    del report["validation"]["curves"]
+    (folder / "report.json").write_text(json.dumps(report))
+    with pytest.raises(
+        InputError, match=r"^The report of a has no curves for validation: .* Run scripts/score"
+    ):
+        card_of(folder)
