@@ -8,7 +8,7 @@ Three questions, each answered over several seeds on small networks at 64 px:
     balance     the student project's experiment: original or balanced data for three networks
 
 What is finished is kept: the same line goes on where it was stopped, and --only and --seeds choose
-what is trained. --render alone writes the results so far into --json, --figure and the README.
+what is trained. --render alone writes the results so far into --json, --figure and --readme.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--render", action="store_true", help="train nothing; write what is finished")
     add("--json", type=Path, default=ROOT / "reports" / "recipes.json", help="the results")
     add("--figure", type=Path, help="default: recipes.png beside the finished cells")
-    add("--readme", type=Path, default=ROOT / "README.md", help="Markdown with the two markers")
+    add("--readme", type=Path, metavar="FILE", help="Markdown with the two markers, to render into")
     arguments = parser.parse_args()
     if arguments.dataset is None and not arguments.render:
         raise InputError("Pass --dataset DIR, or --render to write what is finished.")
@@ -194,6 +194,10 @@ def main() -> None:
     from hf_lesion.evaluation.recipes_figures import draw_results
     from hf_lesion.files import write_json, write_text
 
+    if arguments.readme:
+        # Before hours of training, not after.
+        text = arguments.readme.read_text(encoding="utf-8")
+        recipes.put_between_markers(text, "", source=str(arguments.readme))
     if not arguments.render:
         train_missing(arguments)
     results = recipes.build_results(read_finished(arguments.output), seeds_wanted=arguments.seeds)
@@ -202,10 +206,11 @@ def main() -> None:
     figure = arguments.figure or arguments.output / "recipes.png"
     write_figure(draw_results(results), figure)
     block = recipes.render_section(results)
-    text = arguments.readme.read_text(encoding="utf-8")
-    new = recipes.put_between_markers(text, block, source=str(arguments.readme))
-    write_text(arguments.readme, new)
-    print(f"{block}\n\nWritten: {arguments.json}, {figure}, {arguments.readme}")
+    if arguments.readme:
+        text = arguments.readme.read_text(encoding="utf-8")
+        new = recipes.put_between_markers(text, block, source=str(arguments.readme))
+        write_text(arguments.readme, new)
+    print(f"{block}\n\nWritten: {arguments.json}, {figure}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RECORD, FIGURE = "gate.json", "gate.png"
 DRAWN_FOR_CHOICE, DRAWN_FOR_TEST = 40, 100  # of each kind
 FIRST_TEST_SEED = 10_000
-PHOTOS = "photos"
+PHOTOS = "half of the photos"
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_ood.detector import Mahalanobis
+from sklearn.isotonic import IsotonicRegression
 from sklearn.model_selection import GroupKFold
 
 from hf_lesion.decision import ACCEPTED, STRANGE, UNSURE, Gate, project
@@ -21,13 +22,13 @@ Blocks = Mapping[str, NDArray[np.float32]]
 REFUSED_SHARE = 0.035
 FOLDS = 5
 DIRECTIONS = 64
+IMAGES_PER_DIRECTION = 10
 REFERENCES = 1000
 SMALLEST = 1e-6
 LEAST_SPREAD = 1e-2  # of the largest whitened direction: below it is rounding
 SEED = 0
-# The answers below the threshold of "unsure" were wrong at least so often.
-UNSURE_ERROR = 0.5
-FEWEST_UNSURE = 20
+# An answer that is right less often than this is called unsure.
+RIGHT_AT_LEAST = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def choose_gate(
 
 
 def fit_unsure(probabilities: NDArray[np.floating], references: NDArray[np.int64]) -> float:
-    """Return the confidence below which answers were wrong at least as often as right.
+    """Return the confidence below which answers were more often wrong than right.
+
+    How often an answer of some confidence is right is fitted by isotonic regression.
 
     Args:
         probabilities: (N, C) of validation images.
@@ -120,11 +123,12 @@ def fit_unsure(probabilities: NDArray[np.floating], references: NDArray[np.int64
         In [0, 1]; 0 if even the least confident answers were mostly right.
     """
     sure = probabilities.max(axis=1)
-    order = np.argsort(sure)
-    wrong = np.cumsum(probabilities.argmax(axis=1)[order] != references[order])
-    count = np.arange(1, len(order) + 1)
-    bad = np.flatnonzero((wrong / count >= UNSURE_ERROR) & (count >= FEWEST_UNSURE))
-    return float(sure[order][bad[-1]]) if len(bad) else 0.0
+    right = (probabilities.argmax(axis=1) == references).astype(np.float64)
+    expected = IsotonicRegression(y_min=0, y_max=1).fit_transform(sure, right)
+    good = expected > RIGHT_AT_LEAST
+    if good.all():
+        return 0.0
+    return float(sure[good].min()) if good.any() else 1.0
 
 
 def describe_verdicts(
@@ -163,8 +167,11 @@ def _fit(features: NDArray[np.float32], inputs: tuple[str, ...]) -> Gate:
     scale = 1 / values.std(0).clamp_min(SMALLEST)
     deviation = (values - mean) * scale
     spread, axes = torch.linalg.eigh(deviation.T @ deviation / len(deviation))
-    kept = spread.flip(0)[:DIRECTIONS] > LEAST_SPREAD**2 * spread[-1]
-    axes, spread = axes.flip(1)[:, :DIRECTIONS][:, kept], spread.flip(0)[:DIRECTIONS][kept]
+    # Few images can't tell many directions: what they leave out is then all the more.
+    most = max(1, min(DIRECTIONS, len(features) // IMAGES_PER_DIRECTION))
+    axes, spread = axes.flip(1)[:, :most], spread.flip(0)[:most]
+    kept = spread > LEAST_SPREAD**2 * spread[0]
+    axes, spread = axes[:, kept], spread[kept]
     directions = axes / spread.sqrt()
     mean, scale, directions = mean.float(), scale.float(), directions.float()
     points = project(torch.from_numpy(features), mean, scale, directions)

@@ -1,8 +1,15 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from hf_lesion.decision import GATE, read_gate
 from hf_lesion.evaluation import gate as fitting
 from hf_lesion.evaluation.gate_figures import draw_gate
+from hf_lesion.evaluation.record import weights_sha256
+
+MODELS = Path(__file__).resolve().parents[2] / "space" / "models"
 
 COUNT, WIDTH = 600, 20
 MIX = np.random.default_rng(5).normal(size=(WIDTH, WIDTH))
@@ -65,17 +72,15 @@ def test_the_candidate_with_the_best_worst_kind_is_chosen(gate, lesions):
     assert shares["seeing"]["a"] > 0.95 > 0.2 > shares["blind"]["a"]
 
 
-def test_unsure_is_where_answers_are_as_often_wrong_as_right():
+def test_unsure_is_where_answers_are_more_often_wrong_than_right():
     generator = np.random.default_rng(0)
-    sure = np.linspace(0.4, 0.99, 2000)
+    sure = generator.permutation(np.linspace(0.51, 0.99, 2000))
     probabilities = np.stack([sure, 1 - sure], axis=1)
-    probabilities[sure < 0.5] = probabilities[sure < 0.5][:, ::-1]
-    right = generator.random(2000) < np.where(sure < 0.6, 0.3, 0.9)
-    references = np.where(right, probabilities.argmax(axis=1), 1 - probabilities.argmax(axis=1))
-    below = fitting.fit_unsure(probabilities, references)
-    low = probabilities.max(axis=1) < below
-    assert right[low].mean() == pytest.approx(0.5, abs=0.02)
-    assert fitting.fit_unsure(probabilities, probabilities.argmax(axis=1)) == 0
+    right = generator.random(2000) < np.where(sure < 0.7, 0.3, 0.9)
+    below = fitting.fit_unsure(probabilities, np.where(right, 0, 1))
+    assert below == pytest.approx(0.7, abs=0.02)
+    assert fitting.fit_unsure(probabilities, np.zeros(2000, int)) == 0
+    assert fitting.fit_unsure(probabilities, np.ones(2000, int)) == 1
 
 
 def test_verdicts_are_counted_and_rates_kept(gate):
@@ -116,3 +121,12 @@ def test_the_figure_has_a_bar_for_every_kind():
     labels = [tick.get_text() for tick in axes.get_yticklabels()]
     assert labels == ["photos (60)", "test: soft (10)", "test: sharp (10)", "test (10)"]
     assert [bar.get_width() for bar in axes.patches] == [0.98, 0.04, 0.04, 0.04]
+
+
+@pytest.mark.parametrize("file", sorted(MODELS.glob("*/gate.json")), ids=lambda f: f.parent.name)
+def test_a_shipped_gate_is_of_the_weights_beside_it_and_says_what_was_measured(file):
+    record, gate = json.loads(file.read_text()), read_gate(file.parent / GATE)
+    assert record["model"]["weights_sha256"] == weights_sha256(file.parent)
+    assert gate.inputs == tuple(record["inputs"])
+    assert gate.rates["strange"] == record["real"]["test"]["refused"]
+    assert gate.refused_below == record["refused_below"]

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.recipes_figures import draw_results
 
 COUNT = 70
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def build_run(right, seed=0, ids=None):
@@ -104,3 +106,13 @@ def test_markers_are_needed():
     assert new == f"a\n{recipes.START}\nnew\n{recipes.END}\nb\n"
     with pytest.raises(InputError, match=r"^README\.md needs one line <!-- recipes"):
         recipes.put_between_markers("none", "new", source="README.md")
+
+
+def test_the_readme_shows_the_results_that_are_kept_and_no_others():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    kept = ROOT / "reports" / "recipes.json"
+    if not kept.is_file():
+        assert recipes.START not in readme
+        return
+    block = recipes.render_section(json.loads(kept.read_text(encoding="utf-8")))
+    assert recipes.put_between_markers(readme, block, source="README.md") == readme

@@ -40,10 +40,16 @@ def test_cells_are_trained_once_and_rendered(run, sample_dataset, tmp_path):
     times = [(cells / name).stat().st_mtime_ns for name in names]
     assert run(*line)[0] == 0
     assert [(cells / name).stat().st_mtime_ns for name in names] == times
-    assert run("--render")[0] == 0
     code, _, err = run(*line[:-1], 48)
     assert code == 2
     assert "is of other data or settings" in err
+
+
+def test_a_readme_without_markers_is_refused_before_anything_is_trained(run, tmp_path):
+    (tmp_path / "README.md").write_text("# Title")
+    code, _, err = run("--dataset", tmp_path / "nowhere")
+    assert code == 2
+    assert "needs one line <!-- recipes" in err
 
 
 def test_nothing_finished_is_one_line(run):
