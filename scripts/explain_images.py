@@ -247,7 +247,7 @@ def shortcuts(arguments: argparse.Namespace) -> None:
         image, mask = draw_lesion(code, seed=seed, size=(240, 180))
         cases.append(Case(f"drawn {code}", image, mask, code))
     rows = draw_changes(load_models(arguments.models), cases)
-    title = "Drawn lesions, changed in ways that should not matter (and twice in one that should)"
+    title = "Three drawn lesions, each changed in six ways; arrows mark answers that changed"
     names = ["as drawn", *CHANGES]
     write_png(draw_rows(rows, title=title, names=names), arguments.output)
     print(f"Written: {arguments.output}")

@@ -93,7 +93,7 @@ def compare_models(
 
 
 def choose_cases(
-    probabilities: NDArray[np.float32], references: NDArray[np.int64], label: int, *, each: int
+    probabilities: NDArray[np.floating], references: NDArray[np.int64], label: int, *, each: int
 ) -> dict[str, list[int]]:
     """Return the rows of a class's most confident right answers and most confident wrong ones.
 

@@ -63,7 +63,9 @@ def measure_model(
         effort: On how many images what takes long is measured.
         parts: Of `PARTS`.
     """
-    mappers = build_mappers(classifier, masked.images, methods[0])
+    mappers: dict[str, Mapper] = {}
+    if {LOCALISATION, FAITHFULNESS} & set(parts):
+        mappers = build_mappers(classifier, masked.images, methods[0])
     if LOCALISATION in parts:
         found = _measure_localisation(classifier, masked, methods, mappers, effort)
         yield LOCALISATION, {**found, "provenance": provenance()}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.explanations import MaskedSet
-from hf_lesion.evaluation.intervals import bootstrap_statistic
+from hf_lesion.evaluation.intervals import bootstrap_intervals
 from hf_lesion.evaluation.resampling import estimate
 from hf_lesion.explain.shortcuts import CHANGES, change
 from hf_lesion.inference import LesionClassifier
@@ -77,11 +77,6 @@ def _balanced_accuracy(
     lesion_ids: Sequence[str] | None,
 ) -> list[float]:
     predicted = metrics.predicted_classes(probabilities, references)
-
-    def measure(rows: NDArray[np.int64]) -> float:
-        confusion = metrics.confusion_matrix(references[rows], predicted[rows])
-        return float(metrics.balanced_accuracy(confusion))
-
-    value = measure(np.arange(len(references)))
-    bounds = bootstrap_statistic(measure, len(references), lesion_ids)
+    value = float(metrics.balanced_accuracy(metrics.confusion_matrix(references, predicted)))
+    bounds = bootstrap_intervals(probabilities, references, lesion_ids)["balanced_accuracy"]
     return [round(number, 4) for number in (value, *bounds)]
