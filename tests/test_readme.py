@@ -1,8 +1,7 @@
 import re
 from pathlib import Path
 
-import pytest
-
+from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import put_between_markers, read_shipped, render_block
 from hf_lesion.labels import DIAGNOSES, NOTICE
 
@@ -27,11 +26,17 @@ def test_the_two_commands_and_the_notice_are_in_the_first_screen():
     assert "not a medical device" in NOTICE
 
 
-@pytest.mark.parametrize("name", ["README.md", "model_card.md"])
-def test_the_results_are_those_of_the_reports(name):
-    text = (ROOT / name).read_text(encoding="utf-8")
+def test_the_results_are_those_of_the_reports():
     block = render_block(read_shipped(ROOT / "space" / "models"))
-    assert put_between_markers(text, block, source=name) == text
+    assert put_between_markers(README, block, source="README.md") == README
+
+
+def test_every_card_is_that_of_its_records_to_the_digit():
+    shipped = read_shipped(ROOT / "space" / "models")
+    for model in shipped:
+        assert (model.folder / "README.md").read_text(encoding="utf-8") == render_card(model)
+    best = (ROOT / "model_card.md").read_text(encoding="utf-8")
+    assert best == render_card(shipped[0])
 
 
 def test_every_file_that_is_named_exists():
