@@ -1,5 +1,6 @@
 """A model's folder as it is published: weights, preprocessing, records, charts, card, checksums."""
 
+import dataclasses
 import inspect
 import json
 import shutil
@@ -8,7 +9,9 @@ from pathlib import Path
 import yaml
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import write_text
+from hf_lesion.hub.card import render_card
 from hf_lesion.hub.checks import (
     NON_COMMERCIAL,
     OPEN,
@@ -18,6 +21,7 @@ from hf_lesion.hub.checks import (
 )
 from hf_lesion.hub.folder import READABLE, TRAINING, WEIGHTS, hide_home, read_training
 from hf_lesion.hub.repository import CARD
+from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.labels import NOTICE
 from hf_lesion.manifest import check_manifest, write_manifest
 from hf_lesion.models import cnn
@@ -40,6 +44,8 @@ CHARTS = (
     "roc",
     "subgroups",
 )
+# Where nobody has written a card by hand.
+RENDERED = "Written by scripts/render_results.py"
 # The gate is loaded with the model; the others are for readers and other runtimes.
 OPTIONAL = ("gate.safetensors", "report.md", "onnx/model.onnx")
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
@@ -80,11 +86,24 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
 
 
 def write_card(source: Path, folder: Path, *, name: str) -> None:
-    """Write the card: the source's own, or one made from its records."""
-    if (source / CARD).is_file():
+    """Write the card: the source's own if somebody wrote it, or one made from the records.
+
+    What was not scored on test and validation gets a card without results.
+    """
+    if (source / CARD).is_file() and RENDERED not in (source / CARD).read_text(encoding="utf-8"):
         shutil.copyfile(source / CARD, folder / CARD)
-        return
-    record = json.loads((source / TRAINING).read_text(encoding="utf-8"))
+    elif _is_scored(folder):
+        write_text(folder / CARD, render_card(dataclasses.replace(read_folder(folder), name=name)))
+    else:
+        write_text(folder / CARD, _plain_card(folder, name))
+
+
+def _is_scored(folder: Path) -> bool:
+    return (folder / REPORT).is_file() and {TEST, VALIDATION} <= set(read_report(folder))
+
+
+def _plain_card(folder: Path, name: str) -> str:
+    record = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
     drawn = record.get("dataset", {}).get("synthetic") is True
     front = {
         "license": OPEN if drawn else NON_COMMERCIAL,
@@ -92,8 +111,12 @@ def write_card(source: Path, folder: Path, *, name: str) -> None:
         "pipeline_tag": "image-classification",
         "tags": ["dermoscopy", "HAM10000"],
     }
-    shown = yaml.safe_dump(front, sort_keys=False)
-    write_text(folder / CARD, f"---\n{shown}---\n\n# {name}\n\n{NOTICE}\n")
+    learned = "drawn lesions only" if drawn else "HAM10000"
+    return (
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {name}\n\n{NOTICE}\n\n"
+        f"Trained on {learned}; its settings are in `{TRAINING}`. It has not been scored on the "
+        "test and validation splits yet: nothing is known of how good it is.\n"
+    )
 
 
 def _chosen(source: Path) -> list[Path]:
