@@ -93,7 +93,8 @@ def _usable(shelf: Shelf) -> list[Any]:
 def _build_reading(tab: gr.Tab, content: Any) -> None:
     """Fill a tab to read when it is opened first: the page itself stays light."""
     shown = gr.HTML("", elem_classes="reading")
-    tab.select(content, None, shown, api_visibility="private", queue=False)
+    options = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    tab.select(content, None, shown, **options)
 
 
 def _build_api(page: Page, controls: classify_tab.Controls, compare_target: gr.Dropdown) -> None:
