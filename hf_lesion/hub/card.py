@@ -71,7 +71,7 @@ def render_card(model: Shipped) -> str:
         template_str=template.read_text(encoding="utf-8"),
         name=model.name,
         notice=NOTICE,
-        diagnoses=", ".join(f"{NAMES[code].lower()} (`{code}`)" for code in CODES),
+        diagnoses=", ".join(f"{_lower(NAMES[code])} (`{code}`)" for code in CODES),
         network=_say_network(model),
         balanced=format_metric(test, "balanced_accuracy"),
         measured_on=_say_set(test),
@@ -125,6 +125,10 @@ def _say_network(model: Shipped) -> str:
         f"{model.training['model']['model']}, {model.training['parameters'] / 1e6:.1f} million "
         f"parameters, {model.weight_bytes / 1e6:.1f} MB"
     )
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]
 
 
 def _say_set(record: dict[str, Any]) -> str:

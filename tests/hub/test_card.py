@@ -58,7 +58,7 @@ def test_everything_a_card_needs_is_there(folder):
     assert headings == list(HEADINGS)
     assert NOTICE in card
     for code in CODES:
-        assert f"{NAMES[code].lower()} (`{code}`)" in card
+        assert f"{NAMES[code][1:]} (`{code}`)" in card
     record = read_shipped(folder.parent)[0].report["test"]
     for name in ("balanced_accuracy", "macro_auroc", "sensitivity_mel", "auroc_df"):
         assert format_metric(record, name) in card
