@@ -25,6 +25,8 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[test]"
+	# The ISIC's own scorer. Without its dependencies: one, for unzipping, needs a C compiler.
+	$(BIN)/pip install --no-deps isic-challenge-scoring==5.6.0
 	touch $@
 
 demo: $(VENV)/.installed

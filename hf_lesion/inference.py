@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from hf_lesion.explain.heatmap import (
 )
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import load_snapshot
+from hf_lesion.models.calibration import Calibration, read_calibration
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.models.taps import head_name, look
 from hf_lesion.pixels import load_image
@@ -43,6 +43,7 @@ class LesionClassifier:
         record: What `training.json` beside the weights says; empty if there is none.
         revision: The commit on the Hub that was loaded; None for a folder.
         gate: What tells strange images and unsure answers; None if the model came without one.
+        calibration: What corrects probabilities that are shown as chances; None likewise.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class LesionClassifier:
         record: dict[str, Any] | None = None,
         revision: str | None = None,
         gate: Gate | None = None,
+        calibration: Calibration | None = None,
     ):
         # Frozen weights: an explanation then leaves no gradients behind.
         self.model = model.eval().requires_grad_(False)
@@ -61,8 +63,7 @@ class LesionClassifier:
         self.name = name
         self.codes = CODES
         self.record = record or {}
-        self.revision = revision
-        self.gate = gate
+        self.revision, self.gate, self.calibration = revision, gate, calibration
         self._lock = threading.Lock()
 
     @classmethod
@@ -95,6 +96,7 @@ class LesionClassifier:
             name=snapshot.name,
             record=read_record(snapshot.folder),
             revision=snapshot.revision,
+            calibration=read_calibration(snapshot.folder),
         )
 
     @property
@@ -121,6 +123,10 @@ class LesionClassifier:
     ) -> NDArray[np.float32]:
         """Return (N, C) probabilities of images of any size and mode; rows sum to 1."""
         return softmax(self.logits(images, batch_size=batch_size))
+
+    def shown(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return (N, C) what to show as chances for (N, C) answers: see `models.calibration`."""
+        return self.calibration.shown(probabilities) if self.calibration else probabilities
 
     def features(
         self, images: Sequence[Image.Image], *, batch_size: int = 32

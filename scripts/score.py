@@ -80,6 +80,13 @@ def parse_arguments() -> argparse.Namespace:
             f"per 1,000 (default: {share}, of no clinic in particular)",
         )
     parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="CSV",
+        help="instead of running the model: what an earlier run wrote as predictions_<split>.csv, "
+        "for the same images; to see another prevalence in seconds",
+    )
+    parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)"
     )
     arguments = parser.parse_args()
@@ -170,9 +177,12 @@ def main() -> None:
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
-    answers = scoring.predict(
-        classifier, evaluation_set, batch_size=arguments.batch_size, views=arguments.views
-    )
+    if arguments.predictions is not None:
+        answers = predictions.read_predictions(arguments.predictions, evaluation_set)
+    else:
+        answers = scoring.predict(
+            classifier, evaluation_set, batch_size=arguments.batch_size, views=arguments.views
+        )
     found = record.build_record(
         answers,
         data={
@@ -194,7 +204,7 @@ def main() -> None:
     output, split = arguments.output, arguments.split
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)
     path = report.write_record(output, split, found)
-    page.write_pages(output, report.read_report(path))
+    page.write_pages(output, report.read_report(path), fresh={split})
     print(report.format_table(found))
     print(
         f"\nWritten: {path}; beside it {page.MARKDOWN}, {page.PAGE}, {page.FIGURES}/ and "

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_lesion.errors import InputError
 from hf_lesion.files import whole_file
 from hf_lesion.labels import CODES, LABEL2ID
 
@@ -53,6 +54,39 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         table["lesion_id"] = list(predictions.lesion_ids)
     with whole_file(path) as partial:
         table.to_csv(partial, index=False)
+
+
+class Labelled(Protocol):
+    """Images with their truth, as `scoring.EvaluationSet`."""
+
+    @property
+    def image_ids(self) -> tuple[str, ...]:
+        """N names."""
+
+    @property
+    def references(self) -> NDArray[np.int64]:
+        """(N,) class ids."""
+
+
+def read_predictions(path: Path, images: Labelled) -> Predictions:
+    """Read what `write_predictions` wrote for these images.
+
+    Raises:
+        InputError: If there is no such file, it can't be read, or it is of other images.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no {path}. scripts/score.py writes predictions_<split>.csv.")
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            found = parse_predictions(stream)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path} holds no predictions: {error}. Run scripts/score.py.") from error
+    if found.image_ids != images.image_ids or (found.references != images.references).any():
+        raise InputError(
+            f"{path} is of {len(found.image_ids):,} images that are not the "
+            f"{len(images.image_ids):,} to be scored. Leave it out to run the model."
+        )
+    return found
 
 
 def parse_predictions(stream: TextIO) -> Predictions:

@@ -1,7 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.predictions import (
+    Predictions,
+    parse_predictions,
+    read_predictions,
+    write_predictions,
+)
 from hf_lesion.labels import CODES
 
 
@@ -32,3 +40,21 @@ def test_the_columns(tmp_path):
     write_predictions(tmp_path / "predictions.csv", draw(1, ("L1",)))
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
     assert header == ",".join(["image_id", "reference", *CODES, "lesion_id"])
+
+
+def test_predictions_of_other_images_or_none_are_refused(tmp_path):
+    found = Predictions(("a", "b"), np.array([4, 5]), np.full((2, 7), 1 / 7), ("L", "M"))
+    file = tmp_path / "predictions_test.csv"
+    with pytest.raises(InputError, match=r"^There is no .*predictions_test\.csv\."):
+        read_predictions(file, found)
+    write_predictions(file, found)
+    assert read_predictions(file, found).image_ids == ("a", "b")
+    for other in (
+        replace(found, image_ids=("a", "c")),
+        replace(found, references=np.array([4, 4])),
+    ):
+        with pytest.raises(InputError, match="is of 2 images that are not the 2 to be scored"):
+            read_predictions(file, other)
+    file.write_text("image_id\na\n")
+    with pytest.raises(InputError, match="holds no predictions: "):
+        read_predictions(file, found)

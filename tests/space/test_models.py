@@ -15,7 +15,7 @@ from hf_lesion.labels import CODES
 
 MODELS = Path(__file__).resolve().parents[2] / "space" / "models"
 NAMES = ("cnn", "densenet", "efficientnet", "resnet")
-LARGEST = 45e6
+LARGEST = 60e6
 TRAIN_IMAGES = 7026
 
 
