@@ -73,13 +73,17 @@ def fit_gate(versions: Sequence[Blocks], groups: Sequence[str], inputs: tuple[st
     stacked = [stack(blocks, inputs) for blocks in versions]
     held_out = [np.empty(len(groups)) for _ in stacked]
     folds = GroupKFold(min(FOLDS, len(set(groups))), shuffle=True, random_state=SEED)
+    # Few images can't tell many directions. As many in every fold as in the end, or distances of
+    # the two would not compare.
+    fitted = sum(map(len, stacked)) * (FOLDS - 1) // FOLDS
+    most = max(1, min(DIRECTIONS, fitted // IMAGES_PER_DIRECTION))
     for train, rest in folds.split(stacked[0], groups=list(groups)):
-        part = _fit(np.concatenate([each[train] for each in stacked]), inputs)
+        part = _fit(np.concatenate([each[train] for each in stacked]), inputs, most)
         for distances, each in zip(held_out, stacked, strict=True):
             distances[rest] = part.distances(each[rest])
     every = np.sort(np.concatenate(held_out))
     places = np.linspace(0, len(every) - 1, min(REFERENCES, len(every))).round().astype(int)
-    gate = _fit(np.concatenate(stacked), inputs)
+    gate = _fit(np.concatenate(stacked), inputs, most)
     return replace(gate, reference=torch.from_numpy(every[places].astype(np.float32)))
 
 
@@ -160,15 +164,13 @@ def with_rates(gate: Gate, measured: Mapping[str, Any]) -> Gate:
     return replace(gate, rates={kind: rate for kind, rate in rates.items() if rate == rate})
 
 
-def _fit(features: NDArray[np.float32], inputs: tuple[str, ...]) -> Gate:
-    """Fit mean, whitened directions and distance; the reference is empty."""
+def _fit(features: NDArray[np.float32], inputs: tuple[str, ...], most: int) -> Gate:
+    """Fit mean, at most so many whitened directions, and distance; the reference is empty."""
     values = torch.from_numpy(features).double()
     mean = values.mean(0)
     scale = 1 / values.std(0).clamp_min(SMALLEST)
     deviation = (values - mean) * scale
     spread, axes = torch.linalg.eigh(deviation.T @ deviation / len(deviation))
-    # Few images can't tell many directions: what they leave out is then all the more.
-    most = max(1, min(DIRECTIONS, len(features) // IMAGES_PER_DIRECTION))
     axes, spread = axes.flip(1)[:, :most], spread.flip(0)[:most]
     kept = spread > LEAST_SPREAD**2 * spread[0]
     axes, spread = axes[:, kept], spread[kept]
