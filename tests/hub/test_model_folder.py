@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from shipped import write_model
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.checks import read_front_matter
-from hf_lesion.hub.model_folder import build_model_folder
+from hf_lesion.hub.checks import check_model_card, read_front_matter
+from hf_lesion.hub.model_folder import build_model_folder, write_card
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import check_manifest, file_sha256
 
@@ -115,3 +116,24 @@ def test_damaged_weights_are_refused(finished, built):
     (finished / "model.safetensors").write_bytes(b"half")
     with pytest.raises(InputError, match="could not be loaded"):
         build_model_folder(finished, built, name="me/cnn")
+
+
+def test_a_scored_model_gets_its_results_and_its_name_on_the_hub_into_the_card(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5, copies=False)
+    write_card(folder, folder, name="me/cnn")
+    front = read_front_matter(folder)
+    assert front["model-index"][0]["name"] == "me/cnn"
+    assert 'model="me/cnn"' in (folder / "README.md").read_text()
+    check_model_card(folder)
+    # What was rendered under another name is rendered anew; what somebody wrote is kept.
+    write_card(folder, folder, name="me/other")
+    assert read_front_matter(folder)["model-index"][0]["name"] == "me/other"
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\nMine.\n")
+    write_card(folder, tmp_path, name="me/cnn")
+    assert (tmp_path / "README.md").read_text().endswith("Mine.\n")
+
+
+def test_a_model_that_was_not_scored_says_so(finished, built):
+    build_model_folder(finished, built, name="me/cnn")
+    assert "has not been scored" in (built / "README.md").read_text()
+    assert "model-index" not in read_front_matter(built)
