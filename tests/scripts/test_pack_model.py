@@ -2,6 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
+from hf_lesion.evaluation.fitting import read_fits
 from hf_lesion.inference import LesionClassifier
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "pack_model.py"
@@ -20,6 +21,25 @@ def test_a_run_becomes_a_folder_that_loads(call, tiny_cnn_model, tmp_path):
     assert err == (
         f"error: {packed} is there already. Pass --overwrite to replace it, or another --output.\n"
     )
+
+
+def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_dataset, tmp_path):
+    run, packed = tmp_path / "run", tmp_path / "packed"
+    shutil.copytree(tiny_timm_model, run)
+    (run / "training.json").write_text(json.dumps({"steps": 3}))
+    data = ("--dataset", sample_dataset, "--split", "train")
+    code, out, err = call("--run", run, "--output", packed, *data, "--melanoma_sensitivity", 0.8)
+    assert code == 0, err
+    found, points = read_fits(packed)
+    assert out.startswith(f"Temperature {found.temperature:.3f}; cross-validated on train:")
+    assert points.points["melanoma"].target_sensitivity == 0.8
+    assert points.points["malignant"].target_sensitivity == 0.9
+    assert found.fitted_on["split"] == "train"
+    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".partial")]
+    code, _, err = call(
+        "--run", run, "--output", tmp_path / "no", *data, "--melanoma_sensitivity", 0
+    )
+    assert (code, err) == (2, "error: --melanoma_sensitivity is 0.0; pass a share, such as 0.9.\n")
 
 
 def test_what_is_no_run_is_refused_in_one_line(call, tmp_path):

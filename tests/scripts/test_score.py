@@ -19,9 +19,18 @@ from hf_lesion.evaluation.predictions import parse_predictions
 from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.report import format_table, read_report
 from hf_lesion.labels import CODES, NAMES
+from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "score.py"
+FIGURES = (
+    "confusion_matrix",
+    "precision_recall",
+    "reliability",
+    "risk_coverage",
+    "roc",
+    "subgroups",
+)
 
 
 def run(*arguments, cwd=ROOT):
@@ -72,7 +81,13 @@ def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
     assert record["images"] == prepared["images"]["test"]
     assert record["lesions"] == prepared["lesions"]["test"]
     assert record["class_counts"] == prepared["counts"]["test"]
-    assert (model / "confusion_matrix_test.png").read_bytes().startswith(b"\x89PNG")
+    figures = {path.name for path in (model / "figures").iterdir()}
+    assert figures == {f"{name}_test.png" for name in FIGURES}
+    for name in figures:
+        assert (model / "figures" / name).read_bytes().startswith(b"\x89PNG")
+    assert set(record["subgroups"]) >= {"sex", "age", "localization", "dx_type", "dataset"}
+    assert record["calibration"]["temperature"] is None
+    assert record["operating_points"] == {}
 
 
 def test_the_predictions_give_the_report_again(scored):
@@ -83,6 +98,43 @@ def test_the_predictions_give_the_report_again(scored):
     found = metrics.compute_metrics(predictions.probabilities, predictions.references)
     assert str(found) == str(record["metrics"])
     assert len(set(predictions.lesion_ids)) == record["lesions"]
+
+
+def test_another_prevalence_needs_no_second_run(scored, call, sample_dataset, tmp_path):
+    """The same answers give the same scores; thresholds beside the weights are measured."""
+    model, _ = scored
+    copied = shutil.copytree(model, tmp_path / "tiny")
+    point = OperatingPoint(("mel",), 0.5, 0.9, 84, 12, 0.9, 0.5)
+    points = OperatingPoints({"melanoma": point}, weights_sha256(copied), {})
+    write_operating_points(copied, points)
+    answers = ("--predictions", model / "predictions_test.csv", "--melanoma_prevalence", 0.25)
+    code, _, err = call("--model", copied, "--dataset", sample_dataset, *answers)
+    assert code == 0, err
+    before, after = (read_report(folder)["test"] for folder in (model, copied))
+    assert str(after["metrics"]) == str(before["metrics"])
+    assert str(after["calibration"]["answers"]) == str(before["calibration"]["answers"])
+    found = after["operating_points"]["melanoma"]
+    assert found["prevalence"] == 0.25
+    missed = 1 - found["metrics"]["sensitivity"]
+    assert found["metrics"]["misses_per_1000"] == pytest.approx(250 * missed)
+    code, _, err = call(
+        "--model", copied, "--dataset", sample_dataset, "--split", "train", *answers
+    )
+    assert code == 2
+    assert err.startswith(f"error: {model / 'predictions_test.csv'} is of ")
+
+
+def test_thresholds_of_other_weights_and_shares_that_are_none_are_refused(
+    refusal, tiny_timm_model, sample_dataset, tmp_path
+):
+    model = shutil.copytree(tiny_timm_model, tmp_path / "model")
+    arguments = ("--model", model, "--dataset", sample_dataset)
+    assert refusal(*arguments, "--melanoma_prevalence", "2") == (
+        "error: --melanoma_prevalence is 2.0; pass a share, such as 0.02."
+    )
+    point = OperatingPoint(("mel",), 0.5, 0.9, 84, 12, 0.9, 0.5)
+    write_operating_points(model, OperatingPoints({"melanoma": point}, "b" * 64, {}))
+    assert "was fitted on other weights than those beside it" in refusal(*arguments)
 
 
 def test_the_predictions_are_those_of_the_pipeline(scored, sample_dataset):
@@ -119,9 +171,11 @@ def test_another_set_is_added_beside_the_first(scored, sample_folder, tmp_path):
     assert report["outside"]["images"] == 9
     assert report["outside"]["lesions"] is None
     assert report["outside"]["data"]["source"] == "outside.csv"
-    assert {"confusion_matrix_outside.png", "predictions_outside.csv"} <= {
-        path.name for path in model.iterdir()
-    }
+    assert (model / "predictions_outside.csv").is_file()
+    assert (model / "figures" / "roc_outside.png").is_file()
+    page = (model / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 2 * len(FIGURES) - 1  # no subgroups outside
+    assert "cannot be measured" in page
     assert not list(model.glob(".partial-*"))
 
 
@@ -136,10 +190,14 @@ def test_the_output_may_lie_elsewhere_under_another_name(
     code, _, err = call(*arguments, "--split", "few", "--output", output)
     assert code == 0, err
     assert sorted(path.name for path in output.iterdir()) == [
-        "confusion_matrix_few.png",
+        "figures",
         "predictions_few.csv",
+        "report.html",
         "report.json",
+        "report.md",
     ]
+    # The metadata's own columns give the subgroups of a folder too.
+    assert "sex" in read_report(output)["few"]["subgroups"]
     assert list(read_report(output)) == ["few"]
     assert sorted(tiny_cnn_model.iterdir()) == before
 
