@@ -103,6 +103,11 @@ def search(
     """
     if arguments.world_size > 1:
         raise InputError("A search runs in one process: start it with `python scripts/search.py`.")
+    if arguments.publish:
+        raise InputError(
+            "A search keeps no weights to publish: leave --push_to_hub out, and pass it to "
+            "scripts/train.py with the best recipe."
+        )
     check_space(space, model_arguments, recipe, arguments)
     if recipe.backbone_lr_factor != 1:
         raise InputError(

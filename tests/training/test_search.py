@@ -106,5 +106,8 @@ def test_what_a_search_cannot_honour_is_refused(tmp_path, sample_dataset):
     arguments = parse(tmp_path, sample_dataset, "--backbone_lr_factor", "0.1")
     with pytest.raises(InputError, match=r"leave it out of the recipe that is searched\.$"):
         search(*arguments, SPACE, 2)
+    arguments = parse(tmp_path, sample_dataset, "--push_to_hub", "true")
+    with pytest.raises(InputError, match=r"^A search keeps no weights to publish: "):
+        search(*arguments, SPACE, 2)
     with pytest.raises(InputError, match=r"^Expected --trials of 1 or above, got 0\.$"):
         SearchArguments(space="x", trials=0)
