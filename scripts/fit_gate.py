@@ -94,7 +94,7 @@ def see_strangers(
 
     from hf_lesion.data.strangers import KINDS, draw_stranger
 
-    found = {}
+    found: dict[str, Seen] = {}
     for name, images in photos.items():
         found |= see_twice(looker, name, len(images), images.__getitem__)
     for kind in KINDS:
