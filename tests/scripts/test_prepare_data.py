@@ -2,6 +2,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import functools
 import os
 import re
 import resource
@@ -269,7 +270,9 @@ def stopped_midway(sample_folder, sample_dataset, tmp_path):
     os.mkfifo(blocker)  # reading it waits until somebody writes
     output = tmp_path / "prepared" / "ham"
     command = [sys.executable, SCRIPT, "--source", raw, "--output", output]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A shell lets what it starts in the background ignore Ctrl-C: undo that.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     writer = open_with_reader(blocker, process)
     assert list(output.parent.glob(".partial-ham-*/data/test-00000-of-00001.parquet"))
     yield process, raw, output, blocker, whole, writer
