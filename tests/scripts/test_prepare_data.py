@@ -1,8 +1,8 @@
+import functools
 import hashlib
 import importlib.util
 import io
 import json
-import functools
 import os
 import re
 import resource
