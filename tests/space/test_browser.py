@@ -168,6 +168,7 @@ def test_the_notice_is_in_sight_at_once_and_the_diagnoses_can_be_read(tab):
     assert tab.inner_text("#notice") == NOTICE
     assert tab.locator("#notice").bounding_box()["y"] < DESKTOP["height"] / 2
     tab.locator("#diagnoses button").click()
+    tab.wait_for_selector("#diagnoses dt")  # the accordion fills once it is opened
     assert tab.locator("#diagnoses dt").count() == len(CODES)
     assert tab.locator("#diagnoses .tag.malignant").count() == 3
     assert tab.locator("#diagnoses dt").first.is_visible()
