@@ -62,13 +62,16 @@ def list_images(arguments: argparse.Namespace) -> "Images":
 def main() -> None:
     """Predict this process's share; the first process joins all of them."""
     arguments = parse_arguments()
+    import torch
     from accelerate import PartialState
 
     from hf_lesion.evaluation import bulk, scoring
     from hf_lesion.inference import LesionClassifier
 
     scoring.quiet_libraries()
-    state = PartialState()
+    # Without cpu=True, processes launched on a machine without a GPU never hear of each other: each
+    # would predict everything.
+    state = PartialState(cpu=not torch.accelerator.is_available())
     images = list_images(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model, device=state.device)
     parts = arguments.output.with_name(arguments.output.name + bulk.PARTS_SUFFIX)
