@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"errors", "files", "manifest", "pixels", "provenance"}
+BASE = {"errors", "files", "manifest", "markdown", "pixels", "provenance"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "manifest": {"errors", "files"},
+    "markdown": {"errors"},
     "pixels": {"errors"},
     "provenance": set(),
     "labels": set(),
@@ -63,6 +64,8 @@ def imported(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             names.add(node.module)
+            if node.module == "hf_lesion":
+                names |= {f"hf_lesion.{alias.name}" for alias in node.names}
     return {name.removeprefix("hf_lesion.") for name in names if name.startswith("hf_lesion.")}
 
 

@@ -1,14 +1,15 @@
 """Training runs side by side: in which settings they differ, and what that did on validation."""
 
+import functools
 import io
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions
@@ -19,6 +20,7 @@ PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
 START = "<!-- tried: rendered by scripts/compare_runs.py -->"
 END = "<!-- /tried -->"
+put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 # Where a run lies and how it was watched changes nothing of what it learns.
 TRAINER_SETTINGS = (
     "learning_rate",
@@ -91,18 +93,6 @@ def render_comparisons(comparisons: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(_render(comparison) for comparison in comparisons)
 
 
-def put_between_markers(text: str, block: str, *, source: str) -> str:
-    """Return a Markdown text with what stands between the two markers replaced.
-
-    Raises:
-        InputError: If it does not have both markers, once, in this order.
-    """
-    pattern = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise InputError(f"{source} needs one line {START} and below it one {END}.")
-    return pattern.sub(lambda _: f"{START}\n{block}\n{END}", text)
-
-
 def _read_run(folder: Path) -> dict[str, Any]:
     file, table = folder / TRAINING, folder / PREDICTIONS.format(split=SPLIT)
     for needed in (file, table):
@@ -165,7 +155,7 @@ def _describe(run: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
 
 def _render(comparison: dict[str, Any]) -> str:
     runs = sorted(comparison["runs"], key=lambda run: -run["metrics"]["balanced_accuracy"])
-    rows = [_join(HEADER), _join(["---"] * len(HEADER)), *(_join(_cells(run)) for run in runs)]
+    rows = markdown.table_lines(HEADER, map(_cells, runs))
     settings = comparison["settings"]
     shown = ", ".join(
         f"{key} {settings[key]}"
@@ -194,7 +184,3 @@ def _cells(run: dict[str, Any]) -> list[str]:
 def _format_difference(found: Sequence[float]) -> str:
     difference, low, high = found
     return f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def _join(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -1,18 +1,19 @@
 """What a way of splitting is worth: recipes compared over several seeds, as record and as table."""
 
-import re
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_lesion.errors import InputError
+from hf_lesion import markdown
 from hf_lesion.evaluation import intervals, metrics
 from hf_lesion.evaluation.predictions import Predictions
 
 START = "<!-- recipes: rendered by scripts/compare_recipes.py -->"
 END = "<!-- /recipes -->"
+put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 MEASURES = ("accuracy", "balanced_accuracy")
 SEED = 0
 POINTS = 100
@@ -136,18 +137,6 @@ def render_section(results: dict[str, Any]) -> str:
         _render_method(results),
     ]
     return "\n\n".join(parts)
-
-
-def put_between_markers(text: str, block: str, *, source: str) -> str:
-    """Return a Markdown text with what stands between the two markers replaced.
-
-    Raises:
-        InputError: If it does not have both markers, once, in this order.
-    """
-    pattern = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise InputError(f"{source} needs one line {START} and below it one {END}.")
-    return pattern.sub(lambda _: f"{START}\n{block}\n{END}", text)
 
 
 def _build_leak(

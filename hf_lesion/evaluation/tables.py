@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hf_lesion import markdown
 from hf_lesion.evaluation.report import format_metric, headline_names
 from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
@@ -46,7 +47,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as Markdown, with its note as a paragraph."""
-        lines = [_join(self.header), _join(["---"] * len(self.header)), *map(_join, self.rows)]
+        lines = markdown.table_lines(self.header, self.rows)
         return "\n".join([*lines, "", self.note] if self.note else lines)
 
 
@@ -256,7 +257,3 @@ def _rate(value: float, bounds: Sequence[float], name: str) -> str:
     if math.isnan(bounds[0]):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
-
-
-def _join(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

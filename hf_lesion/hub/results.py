@@ -1,13 +1,14 @@
 """The table of results: read from the reports beside the models, written between two markers."""
 
+import functools
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import format_metric, read_report
 from hf_lesion.hub.folder import TRAINING
@@ -19,6 +20,7 @@ COPIES = "copies.json"
 TEST, VALIDATION = "test", "validation"
 START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
 END = "<!-- /results -->"
+put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 MEGABYTE = 1e6
 HEADER = (
     "model",
@@ -88,7 +90,7 @@ def render_block(shipped: Sequence[Shipped]) -> str:
 
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the table of results, and in a sentence what it was measured on, as Markdown."""
-    rows = [_join(HEADER), _join(["---"] * len(HEADER)), *(_join(_cells(m)) for m in shipped)]
+    rows = markdown.table_lines(HEADER, map(_cells, shipped))
     test = shipped[0].report[TEST]
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
@@ -114,10 +116,10 @@ def render_fits(shipped: Sequence[Shipped]) -> str:
         "what is to be read as a chance. Thresholds were fixed on validation; their reports "
         "and cards have PPV and misses per 1,000 for a prevalence that you set."
     )
-    return "\n".join([_join(FITS_HEADER), _join(["---"] * len(FITS_HEADER)), *rows, "", sentence])
+    return "\n".join([*markdown.table_lines(FITS_HEADER, rows), "", sentence])
 
 
-def _fits(model: Shipped) -> str:
+def _fits(model: Shipped) -> list[str]:
     test = model.report[TEST]
     errors = [
         f"{part['metrics'][name]:.3f} ({part['chance'][name]['mean']:.3f})"
@@ -129,7 +131,7 @@ def _fits(model: Shipped) -> str:
         for question in ("malignant", "melanoma")
         for rate in ("sensitivity", "specificity")
     ]
-    return _join([f"`{model.name}`", *errors, *points])
+    return [f"`{model.name}`", *errors, *points]
 
 
 def render_copies(shipped: Sequence[Shipped]) -> str:
@@ -137,14 +139,14 @@ def render_copies(shipped: Sequence[Shipped]) -> str:
     known = [(model, model.copies) for model in shipped if model.copies is not None]
     if not known:
         return ""
-    rows = [_join(COPIES_HEADER), _join(["---"] * len(COPIES_HEADER))]
+    rows = []
     for model, found in known:
         validation = model.report[VALIDATION]
         parts = validation["subgroups"]["copy"]
         measured = [validation, parts["sharp"], parts["soft"]]
         scores = [format_metric(part, "balanced_accuracy") for part in measured]
         area = _format_area(found, "features")
-        rows.append(_join([f"`{model.name}`", *scores, area, *_format_pairs(found["pairs"])]))
+        rows.append([f"`{model.name}`", *scores, area, *_format_pairs(found["pairs"])])
     baselines = " and ".join(
         f"{what} with {_format_area(known[0][1], name)}" for name, what in BASELINES.items()
     )
@@ -156,19 +158,7 @@ def render_copies(shipped: Sequence[Shipped]) -> str:
         "version: how often the same, and by how much the probability of a nevus is higher for "
         "the sharp one, on average."
     )
-    return "\n".join([*rows, "", sentence])
-
-
-def put_between_markers(text: str, block: str, *, source: str) -> str:
-    """Return a Markdown text with what stands between the two markers replaced.
-
-    Raises:
-        InputError: If it does not have both markers, once, in this order.
-    """
-    pattern = re.compile(f"{re.escape(START)}\n.*?{re.escape(END)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise InputError(f"{source} needs one line {START} and below it one {END}.")
-    return pattern.sub(lambda _: f"{START}\n{block}\n{END}", text)
+    return "\n".join([*markdown.table_lines(COPIES_HEADER, rows), "", sentence])
 
 
 def read_folder(folder: Path) -> Shipped:
@@ -222,7 +212,3 @@ def _format_area(record: dict[str, Any], name: str) -> str:
     low, high = found["interval"]
     bounds = "" if low is None or math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
     return f"{found['auroc']:.3f}{bounds}"
-
-
-def _join(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
