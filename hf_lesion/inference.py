@@ -146,7 +146,8 @@ class LesionClassifier:
         logits, seen = self.look(
             images, () if self.gate is None else self.gate.inputs, batch_size=batch_size
         )
-        return softmax(logits), judge(self.gate, softmax(logits), seen)
+        probabilities = softmax(logits)
+        return probabilities, judge(self.gate, probabilities, seen)
 
     def look(
         self, images: Sequence[Image.Image], names: Sequence[str] = (), *, batch_size: int = 32

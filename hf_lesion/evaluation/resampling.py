@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-LEVEL = 0.95
-RESAMPLES = 1000
+from hf_lesion.evaluation import intervals
+from hf_lesion.evaluation.intervals import LEVEL, RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ def draw_weights(
     images: int, lesion_ids: Sequence[str] | None, *, resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Return (R, N): how often each image is in each resample; R is 0 for a single lesion."""
-    names = np.arange(images) if lesion_ids is None else np.asarray(lesion_ids)
-    lesions = np.unique(names, return_inverse=True)[1]
+    lesions = intervals.number_lesions(lesion_ids, images)
     count = int(lesions.max(initial=-1)) + 1
     return _draw_counts(count, resamples if count > 1 else 0, seed)[:, lesions].astype(np.float64)
 
@@ -95,12 +94,10 @@ def draw_weights(
 @lru_cache(maxsize=64)  # many maps are measured on the same images; a megabyte each
 def _draw_counts(lesions: int, resamples: int, seed: int) -> NDArray[np.uint16]:
     """Return (R, L): how often each lesion is drawn."""
-    generator = np.random.default_rng(seed)
-    drawn = [
-        np.bincount(generator.integers(lesions, size=lesions), minlength=lesions)
-        for _ in range(resamples)
-    ]
-    return np.asarray(drawn, dtype=np.uint16).reshape(resamples, lesions)
+    if not resamples:
+        return np.empty((0, lesions), dtype=np.uint16)
+    drawn = intervals.draw_weights(np.arange(lesions), resamples=resamples, seed=seed)
+    return np.concatenate([counts.astype(np.uint16) for counts in drawn])
 
 
 def _statistics(
