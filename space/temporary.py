@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 PREFIX = "hf_lesion_page_"
 LOCK = "lock"
-# Gradio reads this when it is first imported.
+# Gradio reads this with every upload.
 GRADIO_FOLDER = "GRADIO_TEMP_DIR"
 
 
@@ -27,12 +27,17 @@ def own_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = FileLock(folder / LOCK)
     lock.acquire()
-    before = tempfile.tempdir
+    before, told = tempfile.tempdir, os.environ.get(GRADIO_FOLDER)
     tempfile.tempdir = os.environ[GRADIO_FOLDER] = str(folder)
     try:
         yield folder
     finally:
         tempfile.tempdir = before
+        # Another page in this process would look for its uploads in a folder that is gone.
+        if told is None:
+            del os.environ[GRADIO_FOLDER]
+        else:
+            os.environ[GRADIO_FOLDER] = told
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -107,3 +107,14 @@ def test_gradio_is_told_where_to_put_its_files(place):
         assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
         assert Path(tempfile.mkdtemp()).parent == folder
     assert tempfile.gettempdir() == str(place)
+
+
+@pytest.mark.parametrize("told", [None, "/somewhere/else"])
+def test_what_gradio_was_told_before_holds_again(place, monkeypatch, told):
+    from temporary import own_folder
+
+    if told is not None:
+        monkeypatch.setenv("GRADIO_TEMP_DIR", told)
+    with own_folder() as folder:
+        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
+    assert os.environ.get("GRADIO_TEMP_DIR") == told
