@@ -89,7 +89,7 @@ def render_card(model: Shipped) -> str:
             if (text := build(model))
         ],
         limits=LIMITS.format(skin_tone=SKIN_TONE),
-        ancestry=ANCESTRY.get(model.training["model"]["model"], ""),
+        ancestry=ANCESTRY.get(model.architecture, ""),
     )
     return str(card).rstrip("\n") + "\n"
 
@@ -122,7 +122,7 @@ def _front(model: Shipped) -> ModelCardData:
 
 def _say_network(model: Shipped) -> str:
     return (
-        f"{model.training['model']['model']}, {model.training['parameters'] / 1e6:.1f} million "
+        f"{model.architecture}, {model.training['parameters'] / 1e6:.1f} million "
         f"parameters, {model.weight_bytes / 1e6:.1f} MB"
     )
 
@@ -151,13 +151,6 @@ def _say_data(model: Shipped) -> str:
 
 def _say_procedure(model: Shipped) -> str:
     training = model.training
-    recipe = {**training["model"], **training["recipe"]}
-    shown = {
-        key: value
-        for key, value in recipe.items()
-        if value not in (None, False, 0, 0.0) and key not in ("dataset", "checkpoint_minutes")
-    }
-    settings = ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
     hours = training.get("hours_of_last_leg")
     took = "" if hours is None else f", {hours:.1f} hours"
     legs = len(training.get("legs", []))
@@ -167,7 +160,28 @@ def _say_procedure(model: Shipped) -> str:
         f"{training['epochs']:g} epochs ({training['steps']:,} steps of "
         f"{training['effective_batch_size']}) on {training['device']}{took}{of_last}; "
         f"{machine['platform']}, Python {machine['python']}. Seed {training['seed']}. Settings: "
-        f"{settings}. All of them, versions and the loss: `training.json`."
+        f"{_say_settings(training)}. {_say_lineage(training)}All of them, versions and the loss: "
+        "`training.json`."
+    )
+
+
+def _say_settings(training: dict[str, Any]) -> str:
+    shown = {
+        key: value
+        for key, value in {**training["model"], **training["recipe"]}.items()
+        if value not in (None, False, 0, 0.0) and key not in ("dataset", "checkpoint_minutes")
+    }
+    return ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
+
+
+def _say_lineage(training: dict[str, Any]) -> str:
+    """Return a sentence for the run it started from and one for its teacher's, where known."""
+    said = {"started_from": "Before that", "taught_by": "The teacher"}
+    return "".join(
+        f"{word}: {before['epochs']:g} epochs on `{before['dataset']['fingerprint'][:12]}`, seed "
+        f"{before['seed']}; {_say_settings(before)}. "
+        for key, word in said.items()
+        if (before := training.get(key))
     )
 
 

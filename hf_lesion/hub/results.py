@@ -68,6 +68,11 @@ class Shipped:
     copies: dict[str, Any] | None
     weight_bytes: int
 
+    @property
+    def architecture(self) -> str:
+        """Its network by name; a run that started from a folder names the folder as its model."""
+        return self.training.get("architecture") or self.training["model"]["model"]
+
 
 def read_shipped(models: Path) -> list[Shipped]:
     """Return the models in the subfolders of a folder, best balanced accuracy first.
@@ -190,7 +195,7 @@ def _cells(model: Shipped) -> list[str]:
     parameters = model.training["parameters"] / 1e6
     return [
         f"`{model.name}`",
-        f"{model.training['model']['model']}, {test['preprocessing']['height']} px",
+        f"{model.architecture}, {test['preprocessing']['height']} px",
         f"{parameters:.1f} million, {model.weight_bytes / MEGABYTE:.1f} MB",
         format_metric(test, "balanced_accuracy"),
         format_metric(test, "accuracy"),

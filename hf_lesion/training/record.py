@@ -18,6 +18,20 @@ from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments
 RUN = "run.json"
 RECORD = "training.json"
 ALWAYS_SHOWN = ("learning_rate", "per_device_train_batch_size", "num_train_epochs")
+# What is repeated of the runs that a run builds on.
+LINEAGE = (
+    "architecture",
+    "model",
+    "recipe",
+    "seed",
+    "dataset",
+    "epochs",
+    "steps",
+    "best_metric",
+    "provenance",
+    "started_from",
+    "taught_by",
+)
 # Neither changes what is learned.
 FREE = ("checkpoint_minutes", "dataset")
 # Of the Trainer's settings, those under which a resumed run would be another one. The length of the
@@ -93,7 +107,9 @@ def describe_run(
 ) -> dict[str, Any]:
     """Return the record of a run: what was done, on what, by which versions, how it went."""
     state = trainer.state
+    config = trainer.model.config
     return {
+        "architecture": getattr(config, "architecture", None) or config.model_type,
         "model": vars(model_arguments),
         "recipe": vars(recipe),
         "trainer": _readable(trainer.args),
@@ -116,7 +132,22 @@ def describe_run(
         "best_metric": {"name": trainer.args.metric_for_best_model, "value": state.best_metric},
         "history": state.log_history,
         "provenance": provenance(),
+        "started_from": read_lineage(model_arguments.model),
+        "taught_by": read_lineage(recipe.teacher),
     }
+
+
+def read_lineage(source: str | None) -> dict[str, Any] | None:
+    """Return what the record of another run says of its origin.
+
+    Args:
+        source: The folder whose weights were started from or whose answers were learned. None, an
+            architecture's name and a folder without a record give None.
+    """
+    if source is None or not (Path(source) / RECORD).is_file():
+        return None
+    record = read_record(Path(source))
+    return {key: record[key] for key in LINEAGE if key in record}
 
 
 def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:

@@ -140,3 +140,19 @@ def test_a_report_of_an_earlier_version_is_refused(folder):
         InputError, match=r"^The report of a has no curves for validation: .* Run scripts/score"
     ):
         card_of(folder)
+
+
+def test_what_a_run_built_on_is_told(folder):
+    assert "Before that" not in card_of(folder)
+    file = folder / "training.json"
+    record = json.loads(file.read_text())
+    before = {**record, "seed": 7, "epochs": 3.0}
+    before["model"] = {"model": "resnet18", "image_size": 64}
+    before["recipe"] = {"imbalance": "oversample"}
+    changed = {**record, "model": {"model": "runs/small"}, "architecture": "resnet18"}
+    file.write_text(json.dumps({**changed, "started_from": before}))
+    card = card_of(folder)
+    stamp = record["dataset"]["fingerprint"][:12]
+    assert f"Before that: 3 epochs on `{stamp}`, seed 7; model resnet18, image_size 64" in card
+    assert "imbalance oversample" in card
+    assert re.search(r"\. resnet18, [\d.]+ million", card)

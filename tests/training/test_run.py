@@ -264,6 +264,18 @@ def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
     alone = run(tmp_path / "alone", sample_dataset, "--max_steps", "2")
     assert differing(weights_of(taught.output_dir), weights_of(alone.output_dir))
     assert taught.record["recipe"]["teacher"] == str(finished.output_dir)
+    assert taught.record["started_from"] is None
+    assert taught.record["taught_by"]["epochs"] == 2
+
+
+def test_the_record_tells_what_a_run_started_from(finished, sample_dataset, tmp_path):
+    on = run(tmp_path / "on", sample_dataset, "--max_steps", "1", model=str(finished.output_dir))
+    record = on.record
+    assert record["architecture"] == finished.record["architecture"]
+    before = record["started_from"]
+    assert before["model"] == finished.record["model"]
+    assert before["dataset"]["fingerprint"] == record["dataset"]["fingerprint"]
+    assert "history" not in before
 
 
 def test_the_bar_counts_images_and_tensorboard_gets_the_scores(sample_dataset, tmp_path):
