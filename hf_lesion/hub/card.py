@@ -19,6 +19,7 @@ from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.explain.section import render_section
+from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
@@ -78,7 +79,7 @@ def render_card(model: Shipped) -> str:
         own_code="auto_map" in model.config,
         size=f"{size['height']}×{size['width']}",
         data=_say_data(model),
-        procedure=_say_procedure(model),
+        procedure=say_procedure(model.training),
         splits=[_split(split, model.report[split]) for split in (TEST, VALIDATION)],
         calibration=_calibration(test),
         points=_points(test),
@@ -147,47 +148,6 @@ def _say_data(model: Shipped) -> str:
         f"Preparation `{Path(model.training['dataset']['folder']).name}`, fingerprint "
         f"`{model.training['dataset']['fingerprint'][:12]}`."
     )
-
-
-def _say_procedure(model: Shipped) -> str:
-    training = model.training
-    hours = training.get("hours_of_last_leg")
-    took = "" if hours is None else f", {hours:.1f} hours"
-    legs = len(training.get("legs", []))
-    of_last = f" in the last of {legs} runs" if legs > 1 else ""
-    machine = training["provenance"]["machine"]
-    return (
-        f"{training['epochs']:g} epochs ({training['steps']:,} steps of "
-        f"{training['effective_batch_size']}) on {training['device']}{took}{of_last}; "
-        f"{machine['platform']}, Python {machine['python']}. Seed {training['seed']}. Settings: "
-        f"{_say_settings(training)}. {_say_lineage(training)}All of them, versions and the loss: "
-        "`training.json`."
-    )
-
-
-def _say_settings(training: dict[str, Any]) -> str:
-    shown = {
-        key: value
-        for key, value in {**training["model"], **training["recipe"]}.items()
-        if value not in (None, False, 0, 0.0) and key not in ("dataset", "checkpoint_minutes")
-    }
-    return ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
-
-
-def _say_lineage(training: dict[str, Any]) -> str:
-    """Return a sentence for the run it started from and one for its teacher's, where known."""
-    said = {"started_from": "Before that", "taught_by": "The teacher"}
-    return "".join(
-        f"{word}: {before['epochs']:g} epochs on `{before['dataset']['fingerprint'][:12]}`, seed "
-        f"{before['seed']}; {_say_settings(before)}. "
-        for key, word in said.items()
-        if (before := training.get(key))
-    )
-
-
-def _base(value: Any) -> Any:
-    """Return a path's last part: where a teacher lay on somebody's disk tells nobody anything."""
-    return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
 def _split(split: str, record: dict[str, Any]) -> dict[str, str]:
