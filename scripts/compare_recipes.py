@@ -2,11 +2,13 @@
 
     python scripts/compare_recipes.py --dataset data/ham10000 --output runs/recipes
 
-Three questions, each answered over several seeds on small networks at 64 px:
+Three questions, each answered over several seeds at 64 px:
     leak        the same recipe and test images, with and without the tested lesions' other images
     protocols   the student project's protocol (rows copied, then split by row) and the honest one
     balance     the student project's experiment: original or balanced data for three networks
 
+The third trains small networks from random weights; --network efficientnet --init_weights FILE
+answers the first two with our EfficientNet-Lite0 from ImageNet weights (timm's, as safetensors).
 What is finished is kept: the same line goes on where it was stopped, and --only and --seeds choose
 what is trained. --render alone writes the results so far into --json, --figure and --readme.
 """
@@ -32,14 +34,15 @@ NETWORKS = {
     "resnet": "sample_resnet.yaml",
     "densenet": "sample_densenet.yaml",
 }
-LEAK_NETWORK = "resnet"
+PRETRAINED = "efficientnet"
+CONFIGS_BY_NETWORK = {**NETWORKS, PRETRAINED: "tf_efficientnet_lite0.yaml"}
 IMAGE_SIZE = 64
 EPOCHS = 8.0
 SEEDS = 3
 QUESTIONS = ("leak", "protocols", "balance")
 DATA = {"original": "none", "balanced": "oversample"}
 # Every image once an epoch, in the student project's augmentation.
-COMMON = {"augmentation": "student", "imbalance": "none"}
+COMMON = {"augmentation": "student", "imbalance": "none", "label_smoothing": 0.0}
 
 
 class Cell(NamedTuple):
@@ -66,6 +69,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--dataset", type=Path, metavar="DIR", help="what prepare_data.py wrote")
     add("--output", type=Path, default=Path("runs/recipes"), help="finished cells lie here")
     add("--only", nargs="+", choices=QUESTIONS, default=QUESTIONS, help="default: all")
+    add("--network", choices=sorted(CONFIGS_BY_NETWORK), default="resnet", help="of the first two")
+    add("--init_weights", type=Path, metavar="FILE", help=f"of --network {PRETRAINED}")
     add("--seeds", type=int, default=SEEDS, metavar="N", help="default: %(default)s")
     add("--epochs", type=float, default=EPOCHS, metavar="N", help="default: %(default)g")
     add("--image_size", type=int, default=IMAGE_SIZE, metavar="PX", help="default: %(default)s")
@@ -79,6 +84,8 @@ def parse_arguments() -> argparse.Namespace:
         raise InputError("Pass --dataset DIR, or --render to write what is finished.")
     if arguments.seeds < 1:
         raise InputError(f"Expected --seeds of at least 1, got {arguments.seeds}.")
+    if arguments.init_weights and arguments.network != PRETRAINED:
+        raise InputError(f"--init_weights is of --network {PRETRAINED}, got {arguments.network}.")
     return arguments
 
 
@@ -86,12 +93,12 @@ def plan_cells(arguments: argparse.Namespace) -> Iterator[Cell]:
     """Return the trainings, a whole seed of every question first."""
     for seed in range(arguments.seeds):
         for question in arguments.only:
-            networks = NETWORKS if question == "balance" else (LEAK_NETWORK,)
+            networks = NETWORKS if question == "balance" else (arguments.network,)
             arms = {"leak": ("without", "with"), "protocols": ("honest", "copied")}
             for network in networks:
                 for arm in arms.get(question, tuple(DATA)):
                     options = {
-                        "config": CONFIGS / NETWORKS[network],
+                        "config": CONFIGS / CONFIGS_BY_NETWORK[network],
                         **COMMON,
                         "image_size": arguments.image_size,
                         "num_train_epochs": arguments.epochs,
@@ -100,6 +107,8 @@ def plan_cells(arguments: argparse.Namespace) -> Iterator[Cell]:
                     }
                     if question == "balance":
                         options["imbalance"] = DATA[arm]
+                    elif arguments.init_weights:
+                        options["init_weights"] = arguments.init_weights
                     if question == "protocols":
                         # Each row is there three times.
                         options["num_train_epochs"] = arguments.epochs / 2
@@ -125,7 +134,10 @@ def train_missing(arguments: argparse.Namespace) -> None:
         protocol = by_arm.get(cell.arm, single)
         what = {
             "dataset": fingerprint,
-            "options": {**cell.options, "config": cell.options["config"].name},
+            "options": {
+                key: value.name if isinstance(value, Path) else value
+                for key, value in cell.options.items()
+            },
             "share_seen": protocols.share_seen(frame, protocol),
             "train_images": len(protocol.train),
         }

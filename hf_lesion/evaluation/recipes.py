@@ -164,7 +164,8 @@ def _of_arm(
         if (key[0], key[2]) == (question, arm):
             record = records[key]
             about = {name: record[name] for name in ("share_seen", "train_images", "steps")}
-            return {"network": key[1], **summary, **about}
+            start = record["options"].get("init_weights")
+            return {"network": key[1], "init_weights": start, **summary, **about}
     return None
 
 
@@ -213,11 +214,19 @@ def _render_balance(results: dict[str, Any]) -> str:
 
 def _render_method(results: dict[str, Any]) -> str:
     method = results["method"]
+    found = [results["leak"]["without"], results["protocols"]["honest"]]
+    ours = sorted({_name_network(cell) for cell in found if cell is not None})
+    named = f"; the first two tables: {', '.join(ours)}" if ours else ""
     return (
-        f"Small networks from random weights, {method['image_size']} px; mean over the seeds, in "
-        f"brackets the {method['level']:.0%} interval over lesions. {results['hours']:.1f} hours "
-        "of training in all."
+        f"Small networks from random weights{named}. {method['image_size']} px; mean over the "
+        f"seeds, in brackets the {method['level']:.0%} interval over lesions. "
+        f"{results['hours']:.1f} hours of training in all."
     )
+
+
+def _name_network(cell: dict[str, Any]) -> str:
+    start = cell["init_weights"]
+    return f"`{cell['network']}` from {f'`{start}`' if start else 'random weights'}"
 
 
 def _table(title: str, rows: Sequence[tuple[str, Any]], wanted: int) -> str:

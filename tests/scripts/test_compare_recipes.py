@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+import timm
+from safetensors.torch import save_file
 
 from hf_lesion.evaluation.recipes import END, START
 
@@ -57,3 +59,22 @@ def test_nothing_finished_is_one_line(run):
     assert (code, out) == (2, "")
     assert err.startswith("error: No cell in ")
     assert run()[2].startswith("error: Pass --dataset DIR, or --render")
+
+
+def test_weights_to_start_from_are_used_and_named(run, sample_dataset, tmp_path):
+    network = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    save_file(network.state_dict(), tmp_path / "lite0.safetensors")
+    ours = ("--network", "efficientnet", "--init_weights", tmp_path / "lite0.safetensors")
+    line = ("--dataset", sample_dataset, "--only", "leak", "--max_steps", 1, "--image_size", 32)
+    code, _, err = run(*line, *ours)
+    assert code == 0, err
+    record = json.loads((tmp_path / "cells" / "leak-efficientnet-with-0.json").read_text())
+    assert record["options"]["init_weights"] == "lite0.safetensors"
+    said = "the first two tables: `efficientnet` from `lite0.safetensors`"
+    assert said in (tmp_path / "README.md").read_text()
+
+
+def test_weights_for_another_network_are_refused(run, tmp_path):
+    code, _, err = run("--dataset", tmp_path, "--init_weights", tmp_path / "some.safetensors")
+    assert code == 2
+    assert "--init_weights is of --network efficientnet, got resnet" in err
