@@ -1,7 +1,8 @@
 """Write the tables of results into README.md and every model's card, from the records beside them.
 
-python scripts/render_results.py            # rewrite README.md, model_card.md and the cards
-python scripts/render_results.py --check    # exit 1 if one is not what the records say
+python scripts/render_results.py                    # README.md, model_card.md and the cards
+python scripts/render_results.py --check            # exit 1 if one is not what the records say
+python scripts/render_results.py --models models    # the cards of other models, and the tables
 
 model_card.md is the card of the model with the best balanced accuracy on test.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from hf_lesion.errors import InputError, one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "space" / "models"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -24,7 +26,7 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--models",
         type=Path,
-        default=ROOT / "space" / "models",
+        default=SHIPPED,
         metavar="DIR",
         help="folder of model folders (default: space/models)",
     )
@@ -32,19 +34,23 @@ def parse_arguments() -> argparse.Namespace:
         "--files",
         type=Path,
         nargs="+",
-        default=[ROOT / "README.md"],
         metavar="FILE",
-        help="Markdown with the two markers (default: README.md)",
+        help="Markdown with the two markers (default: README.md, of other models none)",
     )
     add(
         "--card",
         type=Path,
-        default=ROOT / "model_card.md",
         metavar="FILE",
-        help="where the best model's card goes as well (default: model_card.md)",
+        help="the best model's card goes here as well (default: model_card.md, of others nowhere)",
     )
     add("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    ours = arguments.models.resolve() == SHIPPED
+    if arguments.files is None:
+        arguments.files = [ROOT / "README.md"] if ours else []
+    if arguments.card is None and ours:
+        arguments.card = ROOT / "model_card.md"
+    return arguments
 
 
 @one_line_errors
@@ -57,7 +63,8 @@ def main() -> None:
     shipped = results.read_shipped(arguments.models)
     block = results.render_block(shipped)
     wanted = {model.folder / card.CARD: card.render_card(model) for model in shipped}
-    wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
+    if arguments.card is not None:
+        wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
     for file in arguments.files:
         if not file.is_file():
             raise InputError(f"There is no {file}. Pass Markdown files as --files.")

@@ -27,12 +27,11 @@ def main() -> None:
     from hf_lesion.training.search_space import read_space
 
     parser = build_parser(str(__doc__), SearchArguments)
-    parser.set_defaults(space=str(SPACE))
     model, recipe, training, what = parse_arguments(parser, sys.argv[1:])
     logging.basicConfig(format="%(message)s")
     logging.getLogger("hf_lesion").setLevel(logging.INFO)
 
-    found = search(model, recipe, training, read_space(Path(what.space)), what.trials)
+    found = search(model, recipe, training, read_space(Path(what.space or SPACE)), what.trials)
     counts = ", ".join(f"{count} {state}" for state, count in found.states.items() if count)
     print(f"Trials: {counts}. Best validation {training.metric_for_best_model}: {found.value:.3f}")
     for key, value in found.settings.items():

@@ -53,7 +53,10 @@ logger = logging.getLogger(__name__)
 class SearchArguments:
     """What is searched, and for how long."""
 
-    space: str = field(metadata={"help": "YAML file: what to vary, and from where to where."})
+    space: str | None = field(
+        default=None,
+        metadata={"help": "YAML file: what to vary, and from where to where. Default: ours."},
+    )
     trials: int = field(default=20, metadata={"help": "Trials in all, those before a stop too."})
 
     def __post_init__(self) -> None:

@@ -40,3 +40,13 @@ def test_a_file_without_markers_is_refused(call, models, tmp_path):
     assert code == 2
     assert err.startswith(f"error: {file} needs one line <!-- results")
     assert file.read_text() == "# Title\n"
+
+
+def test_other_models_get_their_cards_and_our_files_stay(call, models):
+    ours = [SCRIPT.parents[1] / name for name in ("README.md", "model_card.md")]
+    before = [file.read_bytes() for file in ours]
+    code, out, err = call("--models", models)
+    assert code == 0, err
+    assert out == f"{render_block(read_shipped(models))}\n"
+    assert (models / "a" / "README.md").is_file()
+    assert [file.read_bytes() for file in ours] == before

@@ -111,3 +111,9 @@ def test_what_a_search_cannot_honour_is_refused(tmp_path, sample_dataset):
         search(*arguments, SPACE, 2)
     with pytest.raises(InputError, match=r"^Expected --trials of 1 or above, got 0\.$"):
         SearchArguments(space="x", trials=0)
+
+
+def test_what_is_varied_need_not_be_said(sample_dataset, tmp_path):
+    words = ["--dataset", str(sample_dataset), "--output_dir", str(tmp_path)]
+    what = parse_arguments(build_parser("test", SearchArguments), words)[-1]
+    assert (what.space, what.trials) == (None, 20)
