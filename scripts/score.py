@@ -148,20 +148,25 @@ def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
 def compare_data(
     training: dict[str, Any], fingerprint: str | None, arguments: argparse.Namespace
 ) -> bool | None:
-    """Return whether the model was trained on this very preparation; None where that is unknown.
+    """Return whether the model was trained on this split of the data; None where that is unknown.
 
     Another preparation may split otherwise: then images of this split may have been trained on.
     """
-    trained_on = training.get("dataset", {}).get("fingerprint")
-    if arguments.dataset is None or trained_on is None:
+    from hf_lesion.data.dataset import read_split_sum
+
+    trained_on = training.get("dataset", {})
+    if arguments.dataset is None or trained_on.get("fingerprint") is None:
         return None
-    if trained_on != fingerprint:
-        print(
-            f"warning: {arguments.model} was trained on another preparation of the data than "
-            f"{arguments.dataset}. Unless both have the same split, this score is no honest one.",
-            file=sys.stderr,
-        )
-    return trained_on == fingerprint
+    splits = trained_on.get("splits_sha256")
+    same_splits = splits is not None and splits == read_split_sum(arguments.dataset)
+    if trained_on["fingerprint"] == fingerprint or same_splits:
+        return True
+    print(
+        f"warning: {arguments.model} was trained on another preparation of the data than "
+        f"{arguments.dataset}. Unless both have the same split, this score is no honest one.",
+        file=sys.stderr,
+    )
+    return False
 
 
 @one_line_errors

@@ -137,6 +137,16 @@ def read_fingerprint(folder: Path) -> str:
     return str(value)
 
 
+def read_split_sum(folder: Path) -> str | None:
+    """Return the SHA-256 of a prepared dataset's splits.csv; None where there is no such file.
+
+    Two preparations with one sum have the same images, labels and lesions in the same splits, if
+    perhaps other pixels: sharper copies, say.
+    """
+    file = folder / SPLITS_FILE
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+
+
 def _hash_lines(table: pd.DataFrame) -> str:
     lines = sorted("\t".join(row) + "\n" for row in table.itertuples(index=False))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

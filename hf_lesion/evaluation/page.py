@@ -116,7 +116,7 @@ def say_fitted(record: dict[str, Any]) -> str:
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
     warning = (
-        ("The model was trained on another preparation of these data: this is no honest score.",)
+        ("The model was trained on another split of these data: this is no honest score.",)
         if record["data"].get("same_as_training") is False
         else ()
     )

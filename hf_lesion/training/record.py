@@ -8,7 +8,7 @@ from typing import Any
 from datasets import DatasetDict
 from transformers import Trainer
 
-from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.dataset import read_fingerprint, read_split_sum
 from hf_lesion.data.sample import is_synthetic
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import without_nan, write_json
@@ -117,6 +117,7 @@ def describe_run(
         "dataset": {
             "folder": recipe.dataset,
             "fingerprint": read_fingerprint(Path(recipe.dataset)),
+            "splits_sha256": read_split_sum(Path(recipe.dataset)),
             "synthetic": is_synthetic(splits["train"]["image_id"]),
             "images": {name: len(split) for name, split in splits.items()},
         },

@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import transformers
 
-from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.dataset import read_fingerprint, read_split_sum
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.predictions import parse_predictions
 from hf_lesion.evaluation.record import weights_sha256
@@ -289,17 +289,23 @@ def test_a_diverged_model_is_said_to_be_one(refusal, tiny_timm_model, sample_dat
     assert not (model / "report.json").exists()
 
 
-@pytest.mark.parametrize(("is_same", "warned"), [(True, False), (False, True)])
-def test_a_score_on_another_preparation_is_marked(
-    is_same, warned, tiny_timm_model, sample_dataset, tmp_path
+@pytest.mark.parametrize(
+    ("same_pixels", "same_splits"), [(True, False), (False, True), (False, False)]
+)
+def test_a_score_on_another_split_is_marked(
+    same_pixels, same_splits, tiny_timm_model, sample_dataset, tmp_path
 ):
     """Another split of the same images may test a model on what it was trained on."""
     model = shutil.copytree(tiny_timm_model, tmp_path / "model")
+    is_same = same_pixels or same_splits
     prepared = json.loads((sample_dataset / "prepared.json").read_text())
-    fingerprint = prepared["fingerprint"] if is_same else "0" * 64
-    (model / "training.json").write_text(json.dumps({"dataset": {"fingerprint": fingerprint}}))
+    data = {
+        "fingerprint": prepared["fingerprint"] if same_pixels else "0" * 64,
+        "splits_sha256": read_split_sum(sample_dataset) if same_splits else "0" * 64,
+    }
+    (model / "training.json").write_text(json.dumps({"dataset": data}))
     done = run("--model", model, "--dataset", sample_dataset)
     assert done.returncode == 0, done.stderr
-    assert ("was trained on another preparation of the data" in done.stderr) is warned
+    assert ("was trained on another preparation of the data" in done.stderr) is not is_same
     report = json.loads((model / "report.json").read_text())
     assert report["test"]["data"]["same_as_training"] is is_same
