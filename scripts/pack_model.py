@@ -7,6 +7,8 @@
 With --dataset, a temperature is fitted on its validation split and folded into the last layer, so
 that pipeline("image-classification") is calibrated; calibration.json says what that did, and
 operating_points.json holds the thresholds for --malignant_sensitivity and --melanoma_sensitivity.
+--logit_adjustment TAU first takes TAU times the logarithm of each class's share of the training
+split from the logits, so that rare classes are named more often; choose it on validation.
 The folder computes in full precision. It has no scores yet: score the packed weights.
 """
 
@@ -46,6 +48,13 @@ def parse_arguments() -> argparse.Namespace:
         metavar="NAME",
         help="the split to calibrate on, never the one to be judged by (default: validation)",
     )
+    add(
+        "--logit_adjustment",
+        type=float,
+        default=0.0,
+        metavar="TAU",
+        help="how far to adjust logits to rare classes, such as 0.3; needs --dataset (default: 0)",
+    )
     for name, what in POINTS.items():
         add(
             f"--{name}_sensitivity",
@@ -60,6 +69,10 @@ def parse_arguments() -> argparse.Namespace:
         value = getattr(arguments, f"{name}_sensitivity")
         if not 0 < value <= 1:
             raise InputError(f"--{name}_sensitivity is {value}; pass a share, such as 0.9.")
+    if arguments.logit_adjustment < 0:
+        raise InputError(f"--logit_adjustment is {arguments.logit_adjustment}; pass 0 or more.")
+    if arguments.logit_adjustment and arguments.dataset is None:
+        raise InputError("--logit_adjustment needs --dataset: the shares are its train split's.")
     return arguments
 
 
@@ -67,15 +80,18 @@ def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
     """Return what calibrates a packed folder; None without --dataset."""
     if arguments.dataset is None:
         return None
-    from hf_lesion.data.dataset import read_fingerprint
-    from hf_lesion.evaluation.fitting import calibrate_folder
+    from hf_lesion.data.dataset import read_counts, read_fingerprint
+    from hf_lesion.evaluation.fitting import Adjustment, calibrate_folder
     from hf_lesion.evaluation.scoring import read_split
 
     fingerprint = read_fingerprint(arguments.dataset)
     images = read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
     sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in POINTS}
+    adjustment = Adjustment(arguments.logit_adjustment, read_counts(arguments.dataset, "train"))
     return lambda folder: print(
-        describe_calibration(calibrate_folder(folder, images, sensitivities=sensitivities))
+        describe_calibration(
+            calibrate_folder(folder, images, sensitivities=sensitivities, adjustment=adjustment)
+        )
     )
 
 

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from hf_lesion.data.checksums import check_originals
@@ -30,6 +32,7 @@ from hf_lesion.data.sources import Source, open_source
 from hf_lesion.data.splits import FRACTIONS, check_options, check_splits, name_splits
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import whole_folder, write_json, write_text
+from hf_lesion.labels import CODES
 from hf_lesion.provenance import provenance
 
 RECORD_FILE = "prepared.json"
@@ -135,6 +138,20 @@ def read_fingerprint(folder: Path) -> str:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no fingerprint. {PREPARE_HINT}") from error
     return str(value)
+
+
+def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
+    """Return (C,) how many images of each diagnosis a split of a prepared dataset has.
+
+    Raises:
+        InputError: If the folder is none, has no such split, or a class of it is empty.
+    """
+    read_fingerprint(folder)
+    record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+    counts = record["counts"].get(split, {})
+    if empty := [code for code in CODES if not counts.get(code)]:
+        raise InputError(f"{folder} has no {split} images of {list_offenders(empty, 7)}.")
+    return np.asarray([counts[code] for code in CODES], dtype=np.float64)
 
 
 def read_split_sum(folder: Path) -> str | None:

@@ -1,10 +1,12 @@
 """What is fitted on validation images and stays with a model: temperature, biases, thresholds."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import calibration
@@ -17,6 +19,7 @@ from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.calibration import (
     FILE,
     Calibration,
+    fold_offsets,
     fold_temperature,
     log_of,
     read_calibration,
@@ -34,23 +37,43 @@ CHECKED_IMAGES = 8
 TOLERANCE = 1e-3  # of logits, after weights were divided
 
 
+@dataclass(frozen=True)
+class Adjustment:
+    """Logit adjustment: see `hf_lesion.models.calibration`.
+
+    Attributes:
+        tau: τ, 0 or above.
+        counts: (C,) images of each class in the training split, above 0.
+    """
+
+    tau: float
+    counts: NDArray[np.float64]
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """(C,) what is added to the logits."""
+        return -self.tau * np.log(self.counts / self.counts.sum())
+
+
 def calibrate_folder(
     folder: Path,
     images: EvaluationSet,
     *,
     sensitivities: Mapping[str, float],
+    adjustment: Adjustment | None = None,
     batch_size: int = 32,
 ) -> Calibration:
     """Fit a model's temperature, fold it into its weights, and write what is kept beside them.
 
     The folder's weights change: the last linear layer is divided by T and kept in full precision,
-    so that every answer's order of the classes stays. `calibration.json` and
-    `operating_points.json` are written.
+    so that every answer's order of the classes stays. An adjustment is folded in before that.
+    `calibration.json` and `operating_points.json` are written.
 
     Args:
         folder: A packed model.
         images: The validation split; never images that the model is later judged by.
         sensitivities: Name of an operating point → the sensitivity to choose its threshold for.
+        adjustment: How far to adjust logits to rare classes; None for not at all.
         batch_size: Images in memory at once.
 
     Raises:
@@ -60,10 +83,20 @@ def calibrate_folder(
         raise InputError(f"{folder} is calibrated already. Pack its run again.")
     classifier = LesionClassifier.from_pretrained(folder)
     logits = over_batches(classifier.logits, images, batch_size=batch_size).astype(np.float64)
+    adjusted = adjustment or Adjustment(0.0, np.full(logits.shape[1], 1.0))
+    logits = logits + adjusted.offsets
+    fold_offsets(classifier.model, adjusted.offsets)
     temperature = calibration.fit_temperature(logits, images.references)
     _fold(classifier, temperature, images, logits, folder)
     answers = softmax_of(logits / temperature)
-    return store_fits(folder, answers, images, temperature=temperature, sensitivities=sensitivities)
+    return store_fits(
+        folder,
+        answers,
+        images,
+        temperature=temperature,
+        sensitivities=sensitivities,
+        logit_adjustment=adjusted.tau,
+    )
 
 
 def store_fits(
@@ -73,6 +106,7 @@ def store_fits(
     *,
     temperature: float,
     sensitivities: Mapping[str, float],
+    logit_adjustment: float = 0.0,
 ) -> Calibration:
     """Fit biases and thresholds to a model's answers and write both files beside its weights.
 
@@ -82,6 +116,7 @@ def store_fits(
         images: N validation images.
         temperature: What its weights were divided by; 1 for weights as trained.
         sensitivities: As above.
+        logit_adjustment: τ that its weights were adjusted by.
     """
     lesions = number_lesions(images.lesion_ids, len(images.references))
     fitted_on = {
@@ -100,6 +135,7 @@ def store_fits(
         cross_validated=calibration.cross_validate(
             temperature * log_of(answers), images.references, lesions
         ),
+        logit_adjustment=logit_adjustment,
     )
     predictions = Predictions(images.image_ids, images.references, answers, images.lesion_ids)
     points = {

@@ -130,6 +130,7 @@ def _calibrate(predictions: Predictions, found: Calibration | None) -> dict[str,
         "bins": calibration.BINS,
         "simulations": calibration.SIMULATIONS,
         "temperature": None if found is None else found.temperature,
+        "logit_adjustment": None if found is None else found.logit_adjustment,
         **measured,
     }
 

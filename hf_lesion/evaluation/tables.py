@@ -164,6 +164,11 @@ def say_calibration(record: dict[str, Any]) -> str:
         else f"A temperature of {temperature:.3f}, fitted on validation, is folded into the last "
         "layer; it changes no answer."
     )
+    if tau := record["calibration"].get("logit_adjustment"):
+        folded += (
+            f" Before that, {tau:g} times the logarithm of each class's share of the training "
+            "split was taken from the logits, which names rare classes more often."
+        )
     found = record["calibration"]["cross_validated"]
     fitted_on = record["calibration"]["fitted_on"]["split"]
     before, after = (found[name]["balanced_accuracy"] for name in ("temperature", "shown"))

@@ -16,7 +16,12 @@ since it names the rare classes, melanoma among them, about as rarely as they ar
 the operating points and every score of discrimination use p; a number that is read as a chance
 uses the corrected one.
 
-`calibration.json` in a model folder keeps both, with what they did in cross-validation.
+A third thing may be folded in before both, and does change answers: logit adjustment (Menon et
+al., "Long-tail learning via logit adjustment", ICLR 2021) takes τ·log π from the logits, π the
+share of each class in the training split. Training that shows every class equally often still
+names rare ones too seldom on new images: it has seen the same few of them again and again.
+
+`calibration.json` in a model folder keeps all of it, with what it did in cross-validation.
 """
 
 import json
@@ -50,6 +55,7 @@ class Calibration:
         weights_sha256: The weights whose answers `slope` and `biases` correct.
         fitted_on: source, split, fingerprint and number of images.
         cross_validated: What each correction did on images it was not fitted on.
+        logit_adjustment: τ, already in the weights; 0 for none.
     """
 
     temperature: float
@@ -58,6 +64,7 @@ class Calibration:
     weights_sha256: str
     fitted_on: dict[str, Any]
     cross_validated: dict[str, Any]
+    logit_adjustment: float = 0.0
 
     def shown(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Return (N, C) probabilities corrected for how often training showed each class.
@@ -104,6 +111,27 @@ def fold_temperature(model: nn.Module, temperature: float) -> nn.Linear:
         head.weight.div_(temperature)
         if head.bias is not None:
             head.bias.div_(temperature)
+    return head
+
+
+def fold_offsets(model: nn.Module, offsets: ArrayLike) -> nn.Linear:
+    """Add numbers to the biases of a classifier's last linear layer, in place.
+
+    Args:
+        model: A classifier of the seven diagnoses.
+        offsets: (C,) what is added to each logit.
+
+    Returns:
+        The layer.
+
+    Raises:
+        InputError: If the model does not end in a linear layer with biases.
+    """
+    head = find_head(model, len(CODES))
+    if head.bias is None:
+        raise InputError("The last linear layer has no biases: logits can't be adjusted in it.")
+    with torch.no_grad():
+        head.bias.add_(torch.as_tensor(np.asarray(offsets), dtype=head.bias.dtype))
     return head
 
 

@@ -78,6 +78,25 @@ def test_the_folded_model_is_the_old_one_with_its_logits_divided(calibrated, ima
     assert errors[1] < errors[0]
 
 
+def test_an_adjustment_names_rare_classes_more_often(packed, images, tmp_path):
+    old = logits_of(packed, images)
+    often = np.bincount(old.argmax(axis=1), minlength=7).argmax()
+    counts = np.full(7, 10.0)
+    counts[often] = 1000
+    after = shutil.copytree(packed, tmp_path / "after")
+    adjustment = fitting.Adjustment(0.5, counts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "SIMULATIONS", 50)
+        found = fitting.calibrate_folder(
+            after, images, sensitivities=TARGETS, adjustment=adjustment
+        )
+    new = logits_of(after, images)
+    expected = old - 0.5 * np.log(counts / counts.sum())
+    assert new * found.temperature == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert (new.argmax(axis=1) == often).sum() < (old.argmax(axis=1) == often).sum()
+    assert fitting.read_fits(after)[0].logit_adjustment == 0.5
+
+
 def test_a_plain_pipeline_gives_the_calibrated_probabilities(calibrated, images):
     before, after, found = calibrated
     classify = pipeline("image-classification", model=str(after), top_k=7, device="cpu")

@@ -28,9 +28,11 @@ def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_d
     shutil.copytree(tiny_timm_model, run)
     (run / "training.json").write_text(json.dumps({"steps": 3}))
     data = ("--dataset", sample_dataset, "--split", "train")
-    code, out, err = call("--run", run, "--output", packed, *data, "--melanoma_sensitivity", 0.8)
+    options = ("--melanoma_sensitivity", 0.8, "--logit_adjustment", 0.3)
+    code, out, err = call("--run", run, "--output", packed, *data, *options)
     assert code == 0, err
     found, points = read_fits(packed)
+    assert found.logit_adjustment == 0.3
     assert out.startswith(f"Temperature {found.temperature:.3f}; cross-validated on train:")
     assert points.points["melanoma"].target_sensitivity == 0.8
     assert points.points["malignant"].target_sensitivity == 0.9
@@ -47,3 +49,11 @@ def test_what_is_no_run_is_refused_in_one_line(call, tmp_path):
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {tmp_path / 'none'} is no finished run: it has no training.json")
     assert err.count("\n") == 1
+
+
+def test_an_adjustment_needs_a_dataset(call, tmp_path):
+    line = ("--run", tmp_path, "--output", tmp_path / "out", "--logit_adjustment")
+    code, _, err = call(*line, 0.3)
+    assert code == 2
+    assert err.startswith("error: --logit_adjustment needs --dataset")
+    assert call(*line, -1)[2].startswith("error: --logit_adjustment is -1.0; pass 0 or more.")
