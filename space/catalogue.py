@@ -13,6 +13,7 @@ from hf_lesion.labels import CODES
 
 MODEL_FILE = "config.json"
 WEIGHTS = "model.safetensors"
+ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"
 RECORD = "training.json"
 EXPLANATIONS = "explanations.json"
@@ -124,6 +125,24 @@ def read_entry(name: str, source: Path) -> Entry:
     # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
     files = (REPORT, RECORD, EXPLANATIONS)
     return Entry(name, source, *(_read_record(source / file) for file in files))
+
+
+def measure_ensemble(entries: Sequence[Entry]) -> Measure | None:
+    """Return what scripts/score_ensemble.py measured of these models' mean; None if of others.
+
+    Its record lies beside the model folders and names the weights that it was measured with.
+    """
+    parents = {entry.source.resolve().parent for entry in entries}
+    if len(parents) != 1:
+        return None
+    record = _read_record(parents.pop() / ENSEMBLE_RECORD)
+    for split in SPLITS:
+        weights = {
+            entry.name: dig(entry.report, split, "model", "weights_sha256") for entry in entries
+        }
+        if dig(record, split, "members") == weights:
+            return _measure(record, split)
+    return None
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:

@@ -16,6 +16,7 @@ import onepage
 import tables
 import verdicts
 from answers import METHOD, OPACITY, Answer, build_answer, by_code
+from catalogue import measure_ensemble
 from gallery import draw_examples
 from intake import Upload, Uploads
 from judgement import Judgement, as_dict, judge, weights_sha256
@@ -164,18 +165,17 @@ class Page:
 
     def choices(self) -> list[tuple[str, str]]:
         """Return each model that can be chosen: what is shown, and its name."""
-        drawn_only = all(entry.drawn_only for entry in self.shelf.entries.values())
-        return [
-            (
-                messages.model_label(
-                    name,
-                    entry.measure if (entry := self.shelf.entries.get(name)) else None,
-                    bool(entry and entry.drawn_only and not drawn_only),
-                ),
-                name,
+        entries = self.shelf.entries
+        drawn_only = all(entry.drawn_only for entry in entries.values())
+        labels = {
+            name: messages.model_label(
+                name, entry.measure, bool(entry.drawn_only and not drawn_only)
             )
-            for name in self.shelf.choices()
-        ]
+            for name, entry in entries.items()
+        }
+        mean = measure_ensemble([entries[name] for name in self.shelf.names()])
+        of_mean = messages.model_label(ENSEMBLE, mean, drawn_only=False)
+        return [(labels.get(name, of_mean), name) for name in self.shelf.choices()]
 
     # The API: its documentation is read by gradio and shown on the page.
 

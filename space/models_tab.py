@@ -54,7 +54,7 @@ def _model(entry: Entry) -> str:
 
 
 def _facts(entry: Entry, part: Mapping[str, Any]) -> str:
-    network = dig(entry.record, "model", "model")
+    network = entry.record.get("architecture") or dig(entry.record, "model", "model")
     weights = entry.record.get("parameters")
     size = dig(part, "preprocessing", "width")
     sha = dig(part, "model", "weights_sha256")

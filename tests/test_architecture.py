@@ -39,6 +39,7 @@ ALLOWED = {
         "data",
         "models",
         "inference",
+        "evaluation.ensemble",
         "evaluation.report",
         "evaluation.tables",
         "evaluation.subgroups",

@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_lesion import markdown
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report
 from hf_lesion.hub.folder import TRAINING
 from hf_lesion.labels import CODES
@@ -31,6 +32,7 @@ HEADER = (
     "macro AUROC",
     "melanoma sensitivity",
 )
+SCORES = ("balanced_accuracy", "accuracy", "macro_auroc", "sensitivity_mel")
 FITS_HEADER = (
     "model",
     "ECE of the answers",
@@ -95,7 +97,7 @@ def render_block(shipped: Sequence[Shipped]) -> str:
 
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the table of results, and in a sentence what it was measured on, as Markdown."""
-    rows = markdown.table_lines(HEADER, map(_cells, shipped))
+    rows = markdown.table_lines(HEADER, [*map(_cells, shipped), *_ensemble_cells(shipped)])
     test = shipped[0].report[TEST]
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
@@ -197,11 +199,18 @@ def _cells(model: Shipped) -> list[str]:
         f"`{model.name}`",
         f"{model.architecture}, {test['preprocessing']['height']} px",
         f"{parameters:.1f} million, {model.weight_bytes / MEGABYTE:.1f} MB",
-        format_metric(test, "balanced_accuracy"),
-        format_metric(test, "accuracy"),
-        format_metric(test, "macro_auroc"),
-        format_metric(test, "sensitivity_mel"),
+        *(format_metric(test, name) for name in SCORES),
     ]
+
+
+def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
+    """Return the row of the models' mean, if it was measured with these very weights."""
+    found = read_ensemble(shipped[0].folder.parent).get(TEST)
+    weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
+    if found is None or found["members"] != weights:
+        return []
+    scores = [format_metric(found, name) for name in SCORES]
+    return [["`ensemble`", f"the mean of these {len(shipped)}", "computed, not stored", *scores]]
 
 
 def _format_pairs(pairs: dict[str, Any] | None) -> tuple[str, str]:

@@ -4,6 +4,8 @@ import pytest
 from shipped import write_model
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.ensemble import write_ensemble
+from hf_lesion.evaluation.report import format_metric
 from hf_lesion.hub import results
 
 
@@ -20,6 +22,23 @@ def test_rows_are_the_reports_numbers_best_first(tmp_path):
     assert f"| {value:.3f} [{low:.3f}, {high:.3f}] |" in first
     assert first.startswith("| `b` | resnet18, 128 px | 1.2 million, 1.5 MB |")
     assert rest[-1].startswith("Test split: 140 images of 70 lesions (akiec 20, bcc 20, ")
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_mean_of_the_models_has_a_row_if_it_is_of_these_weights(same, tmp_path):
+    write_model(tmp_path, "a", right=0.5)
+    write_model(tmp_path, "b", right=0.9)
+    shipped = results.read_shipped(tmp_path)
+    before = results.render_table(shipped)
+    assert "`ensemble`" not in before
+    test = shipped[0].report["test"]
+    found = {key: test[key] for key in ("metrics", "intervals")}
+    found["members"] = {"a": "a" * 64, "b": ("a" if same else "b") * 64}
+    write_ensemble(tmp_path, "test", found)
+    table = results.render_table(shipped)
+    assert (table != before) is same
+    row = "| `ensemble` | the mean of these 2 | computed, not stored |"
+    assert (f"{row} {format_metric(found, 'balanced_accuracy')} |" in table) is same
 
 
 def test_sharp_and_soft_stand_side_by_side(tmp_path):

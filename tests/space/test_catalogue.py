@@ -149,3 +149,21 @@ def test_a_damaged_report_counts_as_no_measure(copy, text):
 
     (copy / "report.json").write_text(text)
     assert read_entry("m", copy).measure is None
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_measure_of_the_ensemble_is_read_if_it_is_of_these_weights(copy, tmp_path, same):
+    from catalogue import measure_ensemble, read_entry
+
+    shutil.copytree(copy, tmp_path / "other")
+    for number, folder in enumerate((copy, tmp_path / "other")):
+        report = {"test": {"model": {"weights_sha256": str(number)}}}
+        (folder / "report.json").write_text(json.dumps(report))
+    entries = [read_entry(name, tmp_path / name) for name in ("copy", "other")]
+    assert measure_ensemble(entries) is None
+    members = {"copy": "0", "other": "1" if same else "2"}
+    part = {"members": members, "metrics": {"balanced_accuracy": 0.5}}
+    (tmp_path / "ensemble.json").write_text(json.dumps({"test": part}))
+    found = measure_ensemble(entries)
+    assert (found and (found.balanced_accuracy, found.split)) == ((0.5, "test") if same else None)
+    assert measure_ensemble(entries[:1]) is None

@@ -1,0 +1,93 @@
+"""Several models as one: the mean of what each answered when it was scored."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predictions
+from hf_lesion.evaluation.record import build_record, weights_sha256
+from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.files import write_json
+
+RECORD = "ensemble.json"
+MODEL = "config.json"
+# Of a model's whole record: what the page and the tables show of an ensemble.
+KEPT = ("images", "lesions", "class_counts", "metrics", "intervals", "data", "provenance")
+
+
+def find_members(models: Path) -> list[Path]:
+    """Return the model folders right inside a folder.
+
+    Raises:
+        InputError: If there are fewer than two.
+    """
+    found = sorted(file.parent for file in models.glob(f"*/{MODEL}"))
+    if len(found) < 2:
+        raise InputError(f"{models} holds {len(found)} models; an ensemble needs two or more.")
+    return found
+
+
+def read_members(members: list[Path], images: Labelled, split: str) -> dict[str, Predictions]:
+    """Return what each member answered to these images, by its folder's name.
+
+    Raises:
+        InputError: If one was not scored on them, or has other weights now.
+    """
+    found = {}
+    for folder in members:
+        scored = read_report(folder / REPORT) if (folder / REPORT).is_file() else {}
+        if scored.get(split, {}).get("model", {}).get("weights_sha256") != weights_sha256(folder):
+            raise InputError(
+                f"{folder} was not scored on {split}, or has other weights now. Run "
+                f"scripts/score.py --model {folder} --split {split}."
+            )
+        found[folder.name] = read_predictions(folder / f"predictions_{split}.csv", images)
+    return found
+
+
+def average(members: Mapping[str, Predictions]) -> Predictions:
+    """Return the mean of the members' probabilities, as `space/ensemble.py` computes it."""
+    first = next(iter(members.values()))
+    mean = np.mean([member.probabilities for member in members.values()], axis=0)
+    return Predictions(first.image_ids, first.references, mean, first.lesion_ids)
+
+
+def describe(
+    mean: Predictions, *, data: dict[str, Any], weights: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what was measured of an ensemble on one split.
+
+    Args:
+        mean: Its answers.
+        data: As for `record.build_record`.
+        weights: Member → SHA-256 of its weights.
+    """
+    model = {"name": "ensemble", "members": dict(weights)}
+    whole = build_record(mean, data=data, model=model, size=(0, 0))
+    return {"members": dict(weights), **{key: whole[key] for key in KEPT}}
+
+
+def write_ensemble(models: Path, split: str, found: dict[str, Any]) -> Path:
+    """Put a split's measurement into `ensemble.json` beside the model folders; return its path."""
+    file = models / RECORD
+    write_json(file, {**read_ensemble(models), split: found})
+    return file
+
+
+def read_ensemble(models: Path) -> dict[str, Any]:
+    """Return what `ensemble.json` beside model folders says of each split; empty without one.
+
+    Raises:
+        InputError: If it can't be read.
+    """
+    file = models / RECORD
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} is no record: {error}. Delete it and score again.") from error

@@ -1,0 +1,52 @@
+"""Score the mean of several models' probabilities, from what each answered when it was scored.
+
+    python scripts/score.py --model models/cnn --dataset data/ham10000 --split test
+    python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
+    python scripts/score_ensemble.py --models models --dataset data/ham10000 --split test
+
+Reads predictions_<split>.csv beside each model in the folder, and writes ensemble.json beside the
+model folders: the page and the tables of results show it as long as the weights are the same.
+"""
+
+import argparse
+from pathlib import Path
+
+from hf_lesion.errors import one_line_errors
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--models", type=Path, required=True, metavar="DIR", help="folder of model folders")
+    add("--dataset", type=Path, required=True, metavar="DIR", help="what prepare_data.py wrote")
+    add("--split", default="test", metavar="NAME", help="(default: test)")
+    return parser.parse_args()
+
+
+@one_line_errors
+def main() -> None:
+    """Average, measure, write, print."""
+    arguments = parse_arguments()
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation import ensemble, report, scoring
+    from hf_lesion.evaluation.record import weights_sha256
+
+    scoring.quiet_libraries()
+    members = ensemble.find_members(arguments.models)
+    fingerprint = read_fingerprint(arguments.dataset)
+    images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    mean = ensemble.average(ensemble.read_members(members, images, arguments.split))
+    data = {"source": images.source, "split": images.name, "fingerprint": images.fingerprint}
+    weights = {folder.name: weights_sha256(folder) for folder in members}
+    found = ensemble.describe(mean, data=data, weights=weights)
+    file = ensemble.write_ensemble(arguments.models, arguments.split, found)
+    for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
+        print(f"{name}: {report.format_metric(found, name)}")
+    print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
+
+
+if __name__ == "__main__":
+    main()

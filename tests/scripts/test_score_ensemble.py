@@ -1,0 +1,43 @@
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hf_lesion.evaluation.ensemble import RECORD
+from hf_lesion.evaluation.predictions import write_predictions
+from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report import write_record
+from hf_lesion.evaluation.scoring import predict, read_split
+from hf_lesion.inference import LesionClassifier
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "score_ensemble.py"
+
+
+@pytest.fixture
+def models(tiny_timm_model, tiny_cnn_model, sample_dataset, tmp_path):
+    """Two models in one folder, as scripts/score.py leaves them."""
+    from shipped import records
+
+    images = read_split(sample_dataset, "test", fingerprint="f" * 64)
+    for name, source in (("resnet", tiny_timm_model), ("cnn", tiny_cnn_model)):
+        folder = shutil.copytree(source, tmp_path / "models" / name)
+        answers = predict(LesionClassifier.from_pretrained(folder), images, batch_size=8)
+        write_predictions(folder / "predictions_test.csv", answers)
+        record = records(name)["test"]
+        record["model"]["weights_sha256"] = weights_sha256(folder)
+        write_record(folder, "test", record)
+    return tmp_path / "models"
+
+
+def test_the_mean_is_measured_and_kept_beside_the_models(call, models, sample_dataset):
+    code, out, err = call("--models", models, "--dataset", sample_dataset)
+    assert code == 0, err
+    found = json.loads((models / RECORD).read_text())["test"]
+    assert found["members"] == {name: weights_sha256(models / name) for name in ("cnn", "resnet")}
+    assert out.startswith(f"balanced_accuracy: {found['metrics']['balanced_accuracy']:.3f} [")
+    assert f"The mean of cnn, resnet on {found['images']} images." in out
+    (models / "cnn" / "predictions_test.csv").unlink()
+    code, _, err = call("--models", models, "--dataset", sample_dataset)
+    assert code == 2
+    assert err.startswith("error: There is no ")
