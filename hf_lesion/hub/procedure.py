@@ -36,9 +36,14 @@ def _say_settings(training: dict[str, Any]) -> str:
 def _say_lineage(training: dict[str, Any]) -> str:
     """Return a sentence for the run it started from and one for its teacher's, where known."""
     said = {"started_from": "Before that", "taught_by": "The teacher"}
-    return "".join(
+    averaged = (
+        f"The weights are{_say_mean(training)[1:]} of that run. "
+        if training.get("averaged")
+        else ""
+    )
+    return averaged + "".join(
         f"{word}: {before['epochs']:g} epochs on `{before['dataset']['fingerprint'][:12]}`, seed "
-        f"{before['seed']}; {_say_settings(before)}. "
+        f"{before['seed']}{_say_mean(before)}; {_say_settings(before)}. "
         for key, word in said.items()
         if (before := training.get(key))
     )
@@ -47,3 +52,9 @@ def _say_lineage(training: dict[str, Any]) -> str:
 def _base(value: Any) -> Any:
     """Return a path's last part: where a teacher lay on somebody's disk tells nobody anything."""
     return Path(value).name if isinstance(value, str) and "/" in value else value
+
+
+def _say_mean(training: dict[str, Any]) -> str:
+    """Return of how many checkpoints the weights are the mean; empty for weights as trained."""
+    count = len(training.get("averaged", ()))
+    return f", the mean of {count} checkpoints" if count else ""

@@ -31,6 +31,7 @@ LINEAGE = (
     "provenance",
     "started_from",
     "taught_by",
+    "averaged",
 )
 # Neither changes what is learned.
 FREE = ("checkpoint_minutes", "dataset")

@@ -149,10 +149,14 @@ def test_what_a_run_built_on_is_told(folder):
     before = {**record, "seed": 7, "epochs": 3.0}
     before["model"] = {"model": "resnet18", "image_size": 64}
     before["recipe"] = {"imbalance": "oversample"}
+    before["averaged"] = ["run/checkpoint-1", "run/checkpoint-2"]
     changed = {**record, "model": {"model": "runs/small"}, "architecture": "resnet18"}
     file.write_text(json.dumps({**changed, "started_from": before}))
     card = card_of(folder)
     stamp = record["dataset"]["fingerprint"][:12]
-    assert f"Before that: 3 epochs on `{stamp}`, seed 7; model resnet18, image_size 64" in card
+    assert (
+        f"Before that: 3 epochs on `{stamp}`, seed 7, the mean of 2 checkpoints; model resnet18"
+        in card
+    )
     assert "imbalance oversample" in card
     assert re.search(r"\. resnet18, [\d.]+ million", card)
