@@ -140,7 +140,6 @@ def score(arguments: argparse.Namespace) -> None:
     scoring.quiet_libraries()
     folders = {model: output_of(arguments, model) for model in arguments.model}
     for folder in folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
         if (folder / explanation_record.EXPLANATIONS).exists():
             explanation_record.read_explanations(folder)
     masked = take_some(read_masked(arguments), arguments.images)

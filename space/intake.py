@@ -20,6 +20,7 @@ MAX_UPLOAD_BYTES = 50 * 2**20
 BASE64_GROWTH = 4 / 3
 UNNAMED = "The image"
 LONGEST_NAME = 80
+NO_ADDRESS = "This page fetches nothing from an address. Upload the image itself."
 CONTROL = dict.fromkeys([*range(32), 127])
 
 # What a file begins with. Only these are handed to the image library: it also knows formats that
@@ -68,6 +69,7 @@ def build_image_input(**options: Any) -> gr.Image:
     image = gr.Image(type="pil", **options)
     # Not a subclass: gradio writes a .pyi file beside the source of every subclass.
     image.preprocess = _read_payload
+    _take_no_addresses(image)
     return image
 
 
@@ -79,7 +81,20 @@ def build_files_input(**options: Any) -> gr.File:
     """
     files = gr.File(file_count="multiple", **options)
     files.preprocess = _list_files
+    _take_no_addresses(files)
     return files
+
+
+def _take_no_addresses(component: gr.Image | gr.File) -> None:
+    """Have a component refuse web addresses: gradio would fetch any public one, of any size."""
+    take = component.async_move_resource_to_block_cache
+
+    async def take_file(source: str | Path | None) -> str | None:
+        if str(source).strip().lower().startswith(("http://", "https://")):
+            raise gr.Error(NO_ADDRESS)
+        return await take(source)
+
+    component.async_move_resource_to_block_cache = take_file
 
 
 def _read_payload(payload: ImageData | None) -> Upload:

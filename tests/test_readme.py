@@ -47,3 +47,10 @@ def test_every_file_that_is_named_exists():
     assert [name for name in recipes if not (ROOT / "scripts" / "configs" / name).is_file()] == []
     every = {file.name for file in (ROOT / "scripts" / "configs").glob("*.yaml")}
     assert {name for name in every if not name.startswith("sample_")} == recipes
+
+
+def test_the_tree_names_every_room():
+    tree = README.split("## What is where")[1]
+    rooms = {file.parent.name for file in (ROOT / "hf_lesion").glob("*/__init__.py")}
+    assert len(rooms) > 6
+    assert [room for room in rooms if f"\n  {room}/ " not in tree] == []

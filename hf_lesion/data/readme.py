@@ -39,6 +39,16 @@ dataset = load_dataset("{name}")
 - {left_out} images of the metadata were left out (`prepared.json` names them).
 - Fingerprint of the content: `{fingerprint}`.
 
+## Limits
+
+- Two clinics, in Austria and Australia. Skin tone is not recorded; darker skin is hardly in it.
+- Source and diagnosis are confounded: of the `vidir_molemax` images 94 % are nevi.
+- Diagnoses were confirmed in unequal ways (`dx_type`): melanomas by histopathology, many nevi by
+  follow-up alone.
+- Seven diagnoses, and no image of anything else. A few images show the same skin under two
+  lesion_ids.
+- For research and teaching; not for decisions about a person's skin.
+
 ## Licence and citation
 
 CC BY-NC 4.0. Tschandl P., Rosendahl C., Kittler H. *The HAM10000 dataset, a large collection of

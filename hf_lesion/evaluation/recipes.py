@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion import markdown
+from hf_lesion.errors import InputError
 from hf_lesion.evaluation import intervals, metrics
 from hf_lesion.evaluation.predictions import Predictions
 
@@ -92,11 +93,20 @@ def build_results(
     Returns:
         `leak`, `protocols` and `balance`, with None for what was not run; `method`, `hours`,
         `dataset` (fingerprint).
+
+    Raises:
+        InputError: If the leak or the protocols were run with two networks.
     """
     by_recipe: dict[tuple[str, str, str], dict[int, Predictions]] = {}
     records: dict[tuple[str, str, str], dict[str, Any]] = {}
     for name, (predictions, record) in cells.items():
         question, network, arm, seed = name.split("-")
+        known = {key[1] for key in records if key[0] == question}
+        if question != "balance" and known - {network}:
+            raise InputError(
+                f"The {question} cells are of two networks, {', '.join(sorted({*known, network}))}:"
+                " their rows would not compare. Give each network an --output of its own."
+            )
         by_recipe.setdefault((question, network, arm), {})[int(seed)] = predictions
         records[question, network, arm] = record
     summaries = {

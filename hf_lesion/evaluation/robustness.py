@@ -74,13 +74,13 @@ def measure(
     Raises:
         InputError: If a name is unknown or an image can't be read.
     """
+    if unknown := [name for name in names if name not in DISTORTIONS]:
+        raise InputError(f"Unknown distortion {unknown[0]!r}: expected {', '.join(DISTORTIONS)}.")
     before = predict(images)
     right = _right(before)
     found: dict[str, Any] = {}
     whole = np.asarray([_is_whole(images.load(row)) for row in range(len(images.image_ids))])
     for name in names:
-        if name not in DISTORTIONS:
-            raise InputError(f"Unknown distortion {name!r}: expected {', '.join(DISTORTIONS)}.")
         rows = np.flatnonzero(whole | (not DISTORTIONS[name].whole_frames_only))
         if not len(rows):
             continue

@@ -90,9 +90,20 @@ def render_card(model: Shipped) -> str:
             if (text := build(model))
         ],
         limits=LIMITS.format(skin_tone=SKIN_TONE),
-        ancestry=ANCESTRY.get(model.architecture, ""),
+        ancestry=ANCESTRY.get(model.architecture, "") if _is_pretrained(model.training) else "",
     )
     return str(card).rstrip("\n") + "\n"
+
+
+def _is_pretrained(training: dict[str, Any]) -> bool:
+    """Return whether a run, or one that it started from, began with ImageNet weights."""
+    settings = training["model"]
+    before = training.get("started_from")
+    return bool(
+        settings.get("init_weights")
+        or settings.get("pretrained")
+        or (before and _is_pretrained(before))
+    )
 
 
 def _front(model: Shipped) -> ModelCardData:

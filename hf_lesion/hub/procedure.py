@@ -36,11 +36,7 @@ def _say_settings(training: dict[str, Any]) -> str:
 def _say_lineage(training: dict[str, Any]) -> str:
     """Return a sentence for the run it started from and one for its teacher's, where known."""
     said = {"started_from": "Before that", "taught_by": "The teacher"}
-    averaged = (
-        f"The weights are{_say_mean(training)[1:]} of that run. "
-        if training.get("averaged")
-        else ""
-    )
+    averaged = f"The weights are{_say_mean(training)[1:]}. " if training.get("averaged") else ""
     return averaged + "".join(
         f"{word}: {before['epochs']:g} epochs on `{before['dataset']['fingerprint'][:12]}`, seed "
         f"{before['seed']}{_say_mean(before)}; {_say_settings(before)}. "

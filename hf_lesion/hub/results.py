@@ -149,9 +149,10 @@ def render_copies(shipped: Sequence[Shipped]) -> str:
     rows = []
     for model, found in known:
         validation = model.report[VALIDATION]
-        parts = validation["subgroups"]["copy"]
-        measured = [validation, parts["sharp"], parts["soft"]]
-        scores = [format_metric(part, "balanced_accuracy") for part in measured]
+        # There are none where validation was scored on a dataset without sharper copies.
+        parts = validation.get("subgroups", {}).get("copy", {})
+        measured = [validation, parts.get("sharp"), parts.get("soft")]
+        scores = [format_metric(part, "balanced_accuracy") if part else "–" for part in measured]
         area = _format_area(found, "features")
         rows.append([f"`{model.name}`", *scores, area, *_format_pairs(found["pairs"])])
     baselines = " and ".join(

@@ -89,6 +89,16 @@ def test_a_leak_with_one_arm_alone_has_no_difference():
     assert "What the leak adds: not run yet." in recipes.render_section(found)
 
 
+@pytest.mark.parametrize("question", ["leak", "protocols"])
+def test_two_networks_are_not_mixed_in_one_table(question):
+    cells = {
+        f"{question}-efficientnet-with-0": build_cell(0.9, 0),
+        f"{question}-resnet-with-0": build_cell(0.6, 0),
+    }
+    with pytest.raises(InputError, match="are of two networks, efficientnet, resnet:"):
+        recipes.build_results(cells, seeds_wanted=1, resamples=20)
+
+
 def test_only_what_was_run_is_drawn(results):
     figure = draw_results(json.loads(json.dumps(results)))
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]

@@ -160,3 +160,17 @@ def test_what_a_run_built_on_is_told(folder):
     )
     assert "imbalance oversample" in card
     assert re.search(r"\. resnet18, [\d.]+ million", card)
+
+
+@pytest.mark.parametrize("place", ["own", "before", "none"])
+def test_imagenet_is_named_only_where_training_began_with_it(folder, place):
+    file = folder / "training.json"
+    record = json.loads(file.read_text())
+    start = {"model": "tf_efficientnet_lite0", "init_weights": "weights/lite0.safetensors"}
+    plain = {"model": "tf_efficientnet_lite0"}
+    record["architecture"] = "tf_efficientnet_lite0"
+    record["model"] = start if place == "own" else plain
+    if place == "before":
+        record["started_from"] = {**record, "model": start}
+    file.write_text(json.dumps(record))
+    assert ("ImageNet weights of tf_efficientnet_lite0" in card_of(folder)) is (place != "none")

@@ -50,6 +50,17 @@ def test_sharp_and_soft_stand_side_by_side(tmp_path):
     assert "| 0.750 [0.700, 0.800] | 87.5% | +0.014 [-0.500, +0.250] |" in table
 
 
+def test_scores_on_a_dataset_without_copies_leave_gaps(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    report = json.loads((folder / "report.json").read_text())
+    del report["validation"]["subgroups"]["copy"]
+    (folder / "report.json").write_text(json.dumps(report))
+    row = results.render_copies(results.read_shipped(tmp_path)).splitlines()[2]
+    value = report["validation"]["metrics"]["balanced_accuracy"]
+    assert row.startswith(f"| `a` | {value:.3f} [")
+    assert "] | – | – | 0.750 [" in row
+
+
 def test_without_copies_that_table_is_left_out(tmp_path):
     write_model(tmp_path, "a", right=0.5, copies=False)
     shipped = results.read_shipped(tmp_path)

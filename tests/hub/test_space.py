@@ -76,6 +76,13 @@ def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, model):
     check_manifest(built)
 
 
+def test_every_requirement_is_pinned(built):
+    lines = (built / "requirements.txt").read_text().splitlines()
+    named = [line for line in lines if line and not line.startswith(("#", "--"))]
+    assert len(named) > 10
+    assert [line for line in named if "==" not in line] == []
+
+
 def test_the_requirements_name_what_the_app_imports(built):
     imported = find_imports(built / "app.py", [built])
     assert {"gradio", "torch", "transformers"} <= set(imported)

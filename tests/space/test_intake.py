@@ -126,6 +126,26 @@ def test_no_address_and_no_file_of_the_machine_is_read(page_url, address, fields
     check_secrets(str(data))
 
 
+@pytest.mark.parametrize("address", ["http://1.1.1.1/a.png", "https://example.org/a.png"])
+def test_a_public_address_is_refused_in_words_before_anything_is_fetched(
+    page_url, monkeypatch, address
+):
+    from gradio import processing_utils
+    from intake import NO_ADDRESS
+
+    asked = []
+
+    async def fetch(*arguments, **options):
+        asked.append(arguments)
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(processing_utils, "async_ssrf_protected_download", fetch)
+    event, data = classify(page_url, {"path": address})
+    assert event == "error"
+    assert NO_ADDRESS in str(data)
+    assert asked == []
+
+
 @pytest.mark.parametrize("address", ["/etc/passwd", "../../etc/passwd", "http://127.0.0.1:9/a"])
 def test_no_such_file_goes_into_a_batch(page_url, address):
     config = httpx.get(f"{page_url}/config", timeout=SECONDS).json()
