@@ -87,7 +87,8 @@ def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
     fingerprint = read_fingerprint(arguments.dataset)
     images = read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
     sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in POINTS}
-    adjustment = Adjustment(arguments.logit_adjustment, read_counts(arguments.dataset, "train"))
+    tau = arguments.logit_adjustment
+    adjustment = Adjustment(tau, read_counts(arguments.dataset, "train")) if tau else None
     return lambda folder: print(
         describe_calibration(
             calibrate_folder(folder, images, sensitivities=sensitivities, adjustment=adjustment)

@@ -168,9 +168,7 @@ class Page:
         entries = self.shelf.entries
         drawn_only = all(entry.drawn_only for entry in entries.values())
         labels = {
-            name: messages.model_label(
-                name, entry.measure, bool(entry.drawn_only and not drawn_only)
-            )
+            name: messages.model_label(name, entry.measure, entry.drawn_only and not drawn_only)
             for name, entry in entries.items()
         }
         mean = measure_ensemble([entries[name] for name in self.shelf.names()])

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import file_sha256
 
 if TYPE_CHECKING:
     from hf_lesion.decision import Verdict
@@ -134,8 +134,7 @@ def weights_sha256(entry: Entry) -> str | None:
 
 @cache
 def _sha256(file: Path, _changed: int) -> str:
-    with file.open("rb") as stream:
-        return file_digest(stream, "sha256").hexdigest()
+    return file_sha256(file)
 
 
 def _correct(entry: Entry, probabilities: NDArray[np.float32]) -> NDArray[np.float64] | None:

@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hub.conftest import FORBIDDEN, serving
 from PIL import Image
@@ -89,13 +90,9 @@ def write_centre(source, target):
 
 
 def write_truth(metadata, images, target):
-    names = {file.stem for file in images}
-    table = metadata.read_text().splitlines()
-    columns = table[0].split(",")
-    rows = [line.split(",") for line in table[1:]]
-    place, dx = columns.index("image_id"), columns.index("dx")
-    kept = [f"{row[place]},{row[dx]}" for row in rows if row[place] in names]
-    target.write_text("\n".join(["image_id,dx", *kept]) + "\n")
+    table = pd.read_csv(metadata)
+    kept = table[table["image_id"].isin({file.stem for file in images})]
+    kept[["image_id", "dx"]].to_csv(target, index=False)
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ from hf_lesion.data.splits import FRACTIONS, check_options, check_splits, name_s
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import whole_folder, write_json, write_text
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import file_sha256
 from hf_lesion.provenance import provenance
 
 RECORD_FILE = "prepared.json"
@@ -128,16 +129,7 @@ def read_fingerprint(folder: Path) -> str:
     Raises:
         InputError: If `folder` is not one.
     """
-    path = folder / RECORD_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{folder} is no prepared dataset: it has no {RECORD_FILE}. {PREPARE_HINT}"
-        )
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} holds no fingerprint. {PREPARE_HINT}") from error
-    return str(value)
+    return str(_read_entry(folder, "fingerprint"))
 
 
 def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
@@ -146,9 +138,7 @@ def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
     Raises:
         InputError: If the folder is none, has no such split, or a class of it is empty.
     """
-    read_fingerprint(folder)
-    record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-    counts = record["counts"].get(split, {})
+    counts = _read_entry(folder, "counts").get(split, {})
     if empty := [code for code in CODES if not counts.get(code)]:
         raise InputError(f"{folder} has no {split} images of {list_offenders(empty, 7)}.")
     return np.asarray([counts[code] for code in CODES], dtype=np.float64)
@@ -161,7 +151,19 @@ def read_split_sum(folder: Path) -> str | None:
     perhaps other pixels: sharper copies, say.
     """
     file = folder / SPLITS_FILE
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return file_sha256(file) if file.is_file() else None
+
+
+def _read_entry(folder: Path, name: str) -> Any:
+    path = folder / RECORD_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{folder} is no prepared dataset: it has no {RECORD_FILE}. {PREPARE_HINT}"
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} holds no {name}. {PREPARE_HINT}") from error
 
 
 def _hash_lines(table: pd.DataFrame) -> str:

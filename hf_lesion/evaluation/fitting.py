@@ -83,9 +83,9 @@ def calibrate_folder(
         raise InputError(f"{folder} is calibrated already. Pack its run again.")
     classifier = LesionClassifier.from_pretrained(folder)
     logits = over_batches(classifier.logits, images, batch_size=batch_size).astype(np.float64)
-    adjusted = adjustment or Adjustment(0.0, np.full(logits.shape[1], 1.0))
-    logits = logits + adjusted.offsets
-    fold_offsets(classifier.model, adjusted.offsets)
+    if adjustment is not None:
+        logits += adjustment.offsets
+        fold_offsets(classifier.model, adjustment.offsets)
     temperature = calibration.fit_temperature(logits, images.references)
     _fold(classifier, temperature, images, logits, folder)
     answers = softmax_of(logits / temperature)
@@ -95,7 +95,7 @@ def calibrate_folder(
         images,
         temperature=temperature,
         sensitivities=sensitivities,
-        logit_adjustment=adjusted.tau,
+        logit_adjustment=0.0 if adjustment is None else adjustment.tau,
     )
 
 

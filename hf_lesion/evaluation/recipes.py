@@ -156,14 +156,10 @@ def _build_leak(
     resamples: int,
 ) -> dict[str, Any]:
     found = {arm: _of_arm(summaries, records, "leak", arm) for arm in ("without", "with")}
-    networks = {key[1] for key in runs if key[0] == "leak"}
-    difference = None
-    for network in sorted(networks):
-        before, after = (runs.get(("leak", network, arm), {}) for arm in ("without", "with"))
-        both = sorted(set(before) & set(after))
-        if both:
-            pairs = [(before[seed], after[seed]) for seed in both]
-            difference = summarise_difference(pairs, resamples=resamples)
+    arms = {arm: by_seed for (question, _, arm), by_seed in runs.items() if question == "leak"}
+    before, after = (arms.get(arm, {}) for arm in ("without", "with"))
+    pairs = [(before[seed], after[seed]) for seed in sorted(before.keys() & after.keys())]
+    difference = summarise_difference(pairs, resamples=resamples) if pairs else None
     return {**found, "difference": difference}
 
 

@@ -1,6 +1,5 @@
 """One model on one evaluation set, as the record that `report.json` keeps."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from hf_lesion.evaluation.operating_point import PREVALENCES, measure_point
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report import SCHEMA_VERSION
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import file_sha256
 from hf_lesion.models.calibration import Calibration
 from hf_lesion.operating_points import OperatingPoints
 from hf_lesion.provenance import provenance
@@ -90,8 +90,7 @@ def build_record(
 
 def weights_sha256(folder: Path) -> str:
     """Return the SHA-256 of a model folder's weights in hexadecimal."""
-    with (folder / WEIGHTS).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(folder / WEIGHTS)
 
 
 def _measure(predictions: Predictions) -> dict[str, Any]:

@@ -35,14 +35,17 @@ def _say_settings(training: dict[str, Any]) -> str:
 
 def _say_lineage(training: dict[str, Any]) -> str:
     """Return a sentence for the run it started from and one for its teacher's, where known."""
-    said = {"started_from": "Before that", "taught_by": "The teacher"}
-    averaged = f"The weights are{_say_mean(training)[1:]}. " if training.get("averaged") else ""
-    return averaged + "".join(
-        f"{word}: {before['epochs']:g} epochs on `{before['dataset']['fingerprint'][:12]}`, seed "
-        f"{before['seed']}{_say_mean(before)}; {_say_settings(before)}. "
-        for key, word in said.items()
-        if (before := training.get(key))
-    )
+    mean = _say_mean(training)
+    sentences = [f"The weights are {mean}. "] if mean else []
+    for key, word in {"started_from": "Before that", "taught_by": "The teacher"}.items():
+        if before := training.get(key):
+            stamp = before["dataset"]["fingerprint"][:12]
+            which = ", ".join(filter(None, (f"seed {before['seed']}", _say_mean(before))))
+            sentences.append(
+                f"{word}: {before['epochs']:g} epochs on `{stamp}`, {which}; "
+                f"{_say_settings(before)}. "
+            )
+    return "".join(sentences)
 
 
 def _base(value: Any) -> Any:
@@ -53,4 +56,4 @@ def _base(value: Any) -> Any:
 def _say_mean(training: dict[str, Any]) -> str:
     """Return of how many checkpoints the weights are the mean; empty for weights as trained."""
     count = len(training.get("averaged", ()))
-    return f", the mean of {count} checkpoints" if count else ""
+    return f"the mean of {count} checkpoints" if count else ""

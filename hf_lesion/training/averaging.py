@@ -5,7 +5,6 @@ Source: Izmailov et al., "Averaging weights leads to wider optima and better gen
 of one run, or of runs that started from the same weights.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import whole_folder, write_json
-from hf_lesion.training.record import RECORD
+from hf_lesion.training.checkpoints import CONFIG, WEIGHTS
+from hf_lesion.training.record import AVERAGED, RECORD, read_record
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 PROCESSOR = "preprocessor_config.json"
-# In the record of the run: what the weights are the mean of.
-AVERAGED = "averaged"
 
 
 def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: bool = False) -> None:
@@ -41,7 +37,7 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
     if len(folders) < 2:
         raise InputError(f"Expected two checkpoints or more to average, got {len(folders)}.")
     runs = [_run_of(folder) for folder in folders]
-    record = json.loads((runs[0] / RECORD).read_text(encoding="utf-8"))
+    record = read_record(runs[0])
     weights = [load_file(folder / WEIGHTS) for folder in folders]
     for folder, other in zip(folders[1:], weights[1:], strict=True):
         _check_alike(weights[0], other, folder)

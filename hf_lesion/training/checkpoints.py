@@ -9,9 +9,10 @@ from safetensors import SafetensorError, safe_open
 
 PREFIX = "checkpoint-"
 WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
 # In the order in which the Trainer writes them: the last one stands for a finished checkpoint.
 STATE = "trainer_state.json"
-FILES = ("config.json", WEIGHTS, "optimizer.pt", "scheduler.pt", STATE)
+FILES = (CONFIG, WEIGHTS, "optimizer.pt", "scheduler.pt", STATE)
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,8 @@ from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments
 RUN = "run.json"
 RECORD = "training.json"
 ALWAYS_SHOWN = ("learning_rate", "per_device_train_batch_size", "num_train_epochs")
+# Of which checkpoints the weights are the mean.
+AVERAGED = "averaged"
 # What is repeated of the runs that a run builds on.
 LINEAGE = (
     "architecture",
@@ -31,7 +33,7 @@ LINEAGE = (
     "provenance",
     "started_from",
     "taught_by",
-    "averaged",
+    AVERAGED,
 )
 # Neither changes what is learned.
 FREE = ("checkpoint_minutes", "dataset")

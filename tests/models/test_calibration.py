@@ -14,6 +14,7 @@ from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.models.calibration import (
     Calibration,
+    fold_offsets,
     fold_temperature,
     parse_calibration,
     read_calibration,
@@ -97,6 +98,8 @@ def test_a_model_without_a_linear_end_and_a_temperature_of_zero_are_refused():
         fold_temperature(nn.Conv2d(3, 7, 1), 2.0)
     with pytest.raises(ValueError, match=r"^Expected a temperature above 0, got 0"):
         fold_temperature(nn.Linear(3, 7), 0)
+    with pytest.raises(InputError, match="has no biases: logits can't be adjusted in it"):
+        fold_offsets(nn.Linear(3, 7, bias=False), np.zeros(7))
 
 
 @pytest.mark.parametrize(
