@@ -1,11 +1,12 @@
-"""Score the mean of several models' probabilities, from what each answered when it was scored.
+"""Score the mean of several models' probabilities, and the models against each other, in pairs.
 
     python scripts/score.py --model models/cnn --dataset data/ham10000 --split test
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
     python scripts/score_ensemble.py --models models --dataset data/ham10000 --split test
 
 Reads predictions_<split>.csv beside each model in the folder, and writes ensemble.json beside the
-model folders: the page and the tables of results show it as long as the weights are the same.
+model folders, with the differences between neighbours in balanced accuracy (paired bootstrap over
+lesions): the page and the tables of results show it as long as the weights are the same.
 """
 
 import argparse
@@ -38,13 +39,17 @@ def main() -> None:
     members = ensemble.find_members(arguments.models)
     fingerprint = read_fingerprint(arguments.dataset)
     images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
-    mean = ensemble.average(ensemble.read_members(members, images, arguments.split))
+    answers = ensemble.read_members(members, images, arguments.split)
     data = {"source": images.source, "split": images.name, "fingerprint": images.fingerprint}
     weights = {folder.name: weights_sha256(folder) for folder in members}
-    found = ensemble.describe(mean, data=data, weights=weights)
+    found = ensemble.describe(ensemble.average(answers), data=data, weights=weights)
+    found["pairs"] = ensemble.compare_pairs(answers)
     file = ensemble.write_ensemble(arguments.models, arguments.split, found)
     for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
         print(f"{name}: {report.format_metric(found, name)}")
+    for pair in found["pairs"]:
+        value, low, high = pair["differences"]["balanced_accuracy"]
+        print(f"{pair['first']} minus {pair['second']}: {value:+.3f} [{low:+.3f}, {high:+.3f}]")
     print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
 
 

@@ -1,5 +1,6 @@
 """Several models as one: the mean of what each answered when it was scored."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation import metrics
+from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predictions
 from hf_lesion.evaluation.record import build_record, weights_sha256
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import write_json
 
 RECORD = "ensemble.json"
+NAME = "ensemble"
 MODEL = "config.json"
 # Of a model's whole record: what the page and the tables show of an ensemble.
 KEPT = ("images", "lesions", "class_counts", "metrics", "intervals", "data", "provenance")
@@ -66,9 +70,37 @@ def describe(
         data: As for `record.build_record`.
         weights: Member → SHA-256 of its weights.
     """
-    model = {"name": "ensemble", "members": dict(weights)}
+    model = {"name": NAME, "members": dict(weights)}
     whole = build_record(mean, data=data, model=model, size=(0, 0))
     return {"members": dict(weights), **{key: whole[key] for key in KEPT}}
+
+
+def compare_pairs(
+    members: Mapping[str, Predictions], *, resamples: int = RESAMPLES
+) -> list[dict[str, Any]]:
+    """Return how much better each model is than the next, and the members' mean than the best.
+
+    Args:
+        members: Model → its answers, all to the same images.
+        resamples: How often the bootstrap draws.
+
+    Returns:
+        `first`, `second` and `differences` (first minus second, as from `paired_differences`) of
+        neighbours in the order of balanced accuracy.
+    """
+    ranked = sorted(members.items(), key=lambda item: -_balanced_accuracy(item[1]))
+    order = [(NAME, average(members)), *ranked]
+    found = []
+    for (first, better), (second, worse) in itertools.pairwise(order):
+        differences = paired_differences(
+            worse.probabilities,
+            better.probabilities,
+            better.references,
+            better.lesion_ids,
+            resamples=resamples,
+        )
+        found.append({"first": first, "second": second, "differences": differences})
+    return found
 
 
 def write_ensemble(models: Path, split: str, found: dict[str, Any]) -> Path:
@@ -76,6 +108,11 @@ def write_ensemble(models: Path, split: str, found: dict[str, Any]) -> Path:
     file = models / RECORD
     write_json(file, {**read_ensemble(models), split: found})
     return file
+
+
+def _balanced_accuracy(answers: Predictions) -> float:
+    predicted = metrics.predicted_classes(answers.probabilities, answers.references)
+    return float(metrics.balanced_accuracy(metrics.confusion_matrix(answers.references, predicted)))
 
 
 def read_ensemble(models: Path) -> dict[str, Any]:

@@ -43,6 +43,8 @@ FITS_HEADER = (
     "melanoma: sensitivity",
     "specificity",
 )
+PAIRED = ("balanced_accuracy", "accuracy", "macro_auroc")
+PAIRS_HEADER = ("on the same images", "balanced accuracy", "accuracy", "macro AUROC")
 COPIES_HEADER = (
     "model",
     "validation",
@@ -91,7 +93,12 @@ def read_shipped(models: Path) -> list[Shipped]:
 
 def render_block(shipped: Sequence[Shipped]) -> str:
     """Return everything that stands between the markers."""
-    tables = [render_table(shipped), render_fits(shipped), render_copies(shipped)]
+    tables = [
+        render_table(shipped),
+        render_pairs(shipped),
+        render_fits(shipped),
+        render_copies(shipped),
+    ]
     return "\n\n".join(table for table in tables if table)
 
 
@@ -107,6 +114,26 @@ def render_table(shipped: Sequence[Shipped]) -> str:
         f"bootstrap over {found['unit']}s."
     )
     return "\n".join([*rows, "", sentence])
+
+
+def render_pairs(shipped: Sequence[Shipped]) -> str:
+    """Return the table of how much better each model is than the next, as Markdown.
+
+    Empty if scripts/score_ensemble.py has not compared these very weights.
+    """
+    pairs = _find_ensemble(shipped).get("pairs", [])
+    if not pairs:
+        return ""
+    rows = []
+    for pair in pairs:
+        names = f"`{pair['first']}` minus `{pair['second']}`"
+        bounds = (pair["differences"][name] for name in PAIRED)
+        rows.append([names, *(f"{d:+.3f} [{low:+.3f}, {high:+.3f}]" for d, low, high in bounds)])
+    sentence = (
+        "Differences on test, by paired bootstrap over lesions: what is hard about an image "
+        "cancels out, so they are known better than the models' own values."
+    )
+    return "\n".join([*markdown.table_lines(PAIRS_HEADER, rows), "", sentence])
 
 
 def render_fits(shipped: Sequence[Shipped]) -> str:
@@ -204,11 +231,17 @@ def _cells(model: Shipped) -> list[str]:
     ]
 
 
-def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
-    """Return the row of the models' mean, if it was measured with these very weights."""
-    found = read_ensemble(shipped[0].folder.parent).get(TEST)
+def _find_ensemble(shipped: Sequence[Shipped]) -> dict[str, Any]:
+    """Return what was measured of the models' mean with these very weights; empty if nothing."""
+    found = dict(read_ensemble(shipped[0].folder.parent).get(TEST, {}))
     weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
-    if found is None or found["members"] != weights:
+    return found if found.get("members") == weights else {}
+
+
+def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
+    """Return the row of the models' mean, if it was measured."""
+    found = _find_ensemble(shipped)
+    if not found:
         return []
     scores = [format_metric(found, name) for name in SCORES]
     return [["`ensemble`", f"the mean of these {len(shipped)}", "computed, not stored", *scores]]

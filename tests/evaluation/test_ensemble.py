@@ -46,6 +46,18 @@ def test_the_mean_of_the_answers_is_measured(members):
     assert kept["test"]["members"] == weights
 
 
+def test_neighbours_are_compared_on_the_same_images(members):
+    answers = ensemble.read_members(members, answer(0.5)[0], "test")
+    pairs = ensemble.compare_pairs(answers, resamples=200)
+    assert [(pair["first"], pair["second"]) for pair in pairs] == [("ensemble", "b"), ("b", "a")]
+    b, a = (compute_metrics(answers[name].probabilities, answers[name].references) for name in "ba")
+    for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
+        value, low, high = pairs[1]["differences"][name]
+        assert value == pytest.approx(b[name] - a[name])
+        assert low < value < high
+    assert pairs[1]["differences"]["balanced_accuracy"][1] > 0.1
+
+
 def test_a_member_with_other_weights_is_refused(members):
     (members[0] / "model.safetensors").write_bytes(b"1" * 10)
     with pytest.raises(InputError, match=r"a was not scored on test, or has other weights now\."):

@@ -41,6 +41,23 @@ def test_the_mean_of_the_models_has_a_row_if_it_is_of_these_weights(same, tmp_pa
     assert (f"{row} {format_metric(found, 'balanced_accuracy')} |" in table) is same
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_pairs_have_a_table_if_they_are_of_these_weights(same, tmp_path):
+    write_model(tmp_path, "a", right=0.5)
+    write_model(tmp_path, "b", right=0.9)
+    shipped = results.read_shipped(tmp_path)
+    assert results.render_pairs(shipped) == ""
+    test = shipped[0].report["test"]
+    names = ("balanced_accuracy", "accuracy", "macro_auroc")
+    pair = {"first": "b", "second": "a", "differences": dict.fromkeys(names, (0.41, -0.02, 0.5))}
+    found = {key: test[key] for key in ("metrics", "intervals")} | {"pairs": [pair]}
+    found["members"] = {"a": "a" * 64, "b": ("a" if same else "b") * 64}
+    write_ensemble(tmp_path, "test", found)
+    row = "| `b` minus `a` | +0.410 [-0.020, +0.500] | +0.410"
+    assert (row in results.render_pairs(shipped)) is same
+    assert (row in results.render_block(shipped)) is same
+
+
 def test_sharp_and_soft_stand_side_by_side(tmp_path):
     folder = write_model(tmp_path, "a", right=0.5)
     table = results.render_copies(results.read_shipped(tmp_path))

@@ -36,6 +36,9 @@ def test_the_mean_is_measured_and_kept_beside_the_models(call, models, sample_da
     found = json.loads((models / RECORD).read_text())["test"]
     assert found["members"] == {name: weights_sha256(models / name) for name in ("cnn", "resnet")}
     assert out.startswith(f"balanced_accuracy: {found['metrics']['balanced_accuracy']:.3f} [")
+    best, worst = (found["pairs"][index]["second"] for index in (0, 1))
+    value, low, high = found["pairs"][1]["differences"]["balanced_accuracy"]
+    assert f"{best} minus {worst}: {value:+.3f} [{low:+.3f}, {high:+.3f}]\n" in out
     assert f"The mean of cnn, resnet on {found['images']} images." in out
     (models / "cnn" / "predictions_test.csv").unlink()
     code, _, err = call("--models", models, "--dataset", sample_dataset)
