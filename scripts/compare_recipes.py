@@ -42,7 +42,12 @@ SEEDS = 3
 QUESTIONS = ("leak", "protocols", "balance")
 DATA = {"original": "none", "balanced": "oversample"}
 # Every image once an epoch, in the student project's augmentation.
-COMMON = {"augmentation": "student", "imbalance": "none", "label_smoothing": 0.0}
+COMMON = {
+    "augmentation": "student",
+    "imbalance": "none",
+    "label_smoothing": 0.0,
+    "ema_decay": 0.0,
+}
 
 
 class Cell(NamedTuple):
