@@ -5,36 +5,28 @@ Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
 import importlib.resources
 import json
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 
 import hf_lesion.evaluation.tables as tables
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.page import MARKDOWN, PAGE, build_sections
 from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.explain.section import render_section
+from hf_lesion.hub.charts import GATE_CHART, ROBUSTNESS_CHART, explanation_chart
+from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 CARD = "README.md"
 TEMPLATE = "templates/card.md.jinja"
-DIGITS = 4
-# Of the test split, in the order of the card's front matter.
-FRONT_METRICS = (
-    "balanced_accuracy",
-    "accuracy",
-    "macro_f1",
-    "macro_auroc",
-    "macro_average_precision",
-    "sensitivity_mel",
-)
 ANCESTRY = {
     "tf_efficientnet_lite0": " It started from timm's ImageNet weights of tf_efficientnet_lite0 "
     "(Apache-2.0)."
@@ -49,11 +41,12 @@ LIMITS = """\
 - Heat maps show which regions moved an answer. They are no evidence for a diagnosis."""
 
 
-def render_card(model: Shipped) -> str:
+def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
     """Return the card of one model as Markdown with YAML front matter.
 
     Args:
         model: Its records, as from `results.read_shipped`.
+        charts: Those that lie beside the card and are shown in it, as from `charts.write_charts`.
 
     Raises:
         InputError: If a split was scored before reports had what a card needs.
@@ -68,7 +61,7 @@ def render_card(model: Shipped) -> str:
     template = importlib.resources.files("hf_lesion.hub").joinpath(TEMPLATE)
     size = test["preprocessing"]
     card = ModelCard.from_template(
-        _front(model),
+        build_front_matter(model),
         template_str=template.read_text(encoding="utf-8"),
         name=model.name,
         notice=NOTICE,
@@ -80,12 +73,12 @@ def render_card(model: Shipped) -> str:
         size=f"{size['height']}×{size['width']}",
         data=_say_data(model),
         procedure=say_procedure(model.training),
-        splits=[_split(split, model.report[split]) for split in (TEST, VALIDATION)],
+        splits=[_split(split, model.report[split], charts) for split in (TEST, VALIDATION)],
         calibration=_calibration(test),
         points=_points(test),
         subgroups=_subgroups(test),
         optional=[
-            {"title": title, "text": text}
+            {"title": title, "text": text + _show(SECTION_CHARTS.get(title, ""), title, charts)}
             for title, build in SECTIONS.items()
             if (text := build(model))
         ],
@@ -103,32 +96,6 @@ def _is_pretrained(training: dict[str, Any]) -> bool:
         settings.get("init_weights")
         or settings.get("pretrained")
         or (before and _is_pretrained(before))
-    )
-
-
-def _front(model: Shipped) -> ModelCardData:
-    test = model.report[TEST]
-    results = [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type="ham10000",
-            dataset_name=f"HAM10000, split by lesion ({test['data']['source']})",
-            dataset_split=TEST,
-            metric_type=name,
-            metric_name=tables.label_of(name),
-            metric_value=round(test["metrics"][name], DIGITS),
-        )
-        for name in FRONT_METRICS
-        if not math.isnan(test["metrics"][name])
-    ]
-    return ModelCardData(
-        license="cc-by-nc-4.0",
-        library_name="transformers",
-        pipeline_tag="image-classification",
-        tags=["dermoscopy", "HAM10000", "medical", "calibration"],
-        metrics=["accuracy"],
-        model_name=model.name,
-        eval_results=results,
     )
 
 
@@ -161,15 +128,33 @@ def _say_data(model: Shipped) -> str:
     )
 
 
-def _split(split: str, record: dict[str, Any]) -> dict[str, str]:
+def _split(split: str, record: dict[str, Any], charts: Collection[str]) -> dict[str, str]:
     return {
         "title": f"On {split}",
         "sentence": _say_set(record)
         + ("" if split == TEST else " Models, thresholds and corrections were chosen on it."),
         "headlines": tables.headlines(record).markdown(),
         "classes": tables.classes(record).markdown(),
-        "questions": tables.questions(record).markdown(),
+        "questions": tables.questions(record).markdown() + _show_split(split, record, charts),
     }
+
+
+def _show_split(split: str, record: dict[str, Any], charts: Collection[str]) -> str:
+    """Return the charts of the test split; of another the pages that have them."""
+    pictures = [part for section in build_sections(split, record) for part in section.pictures]
+    if split == TEST:
+        return "".join(_show(picture.file, picture.alt, charts) for picture in pictures)
+    if not any(picture.file in charts for picture in pictures):
+        return ""
+    return (
+        f"\n\nIts charts are in [{MARKDOWN}]({MARKDOWN}). [{PAGE}]({PAGE}), once downloaded, also "
+        "says what the thresholds mean at a prevalence of your own."
+    )
+
+
+def _show(file: str, alt: str, charts: Collection[str]) -> str:
+    """Return a picture as a paragraph of its own; empty where it does not lie beside the card."""
+    return f"\n\n![{alt}]({file})" if file in charts else ""
 
 
 def _calibration(record: dict[str, Any]) -> str:
@@ -275,4 +260,9 @@ SECTIONS: dict[str, Callable[[Shipped], str]] = {
     "Abstention": _gate,
     "Where it looks": _explanations,
     "Sharp and soft images": _copies,
+}
+SECTION_CHARTS = {
+    "Robustness": ROBUSTNESS_CHART,
+    "Abstention": GATE_CHART,
+    "Where it looks": explanation_chart(TEST),
 }

@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hf_lesion.data.checksums import read_checksums
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.hub.folder import TRAINING, WEIGHTS
+from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.repository import CARD, Kind
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import MANIFEST, file_sha256, list_files
@@ -22,17 +22,16 @@ OPEN = "apache-2.0"
 # Nothing that runs when it is read (pickles), no logs, no checkpoints, and no photographs: charts
 # are PNG.
 SUFFIXES: Mapping[Kind, frozenset[str]] = {
-    "model": frozenset({".json", ".md", ".onnx", ".png", ".py", ".safetensors"}),
+    "model": frozenset({".html", ".json", ".md", ".onnx", ".png", ".py", ".safetensors"}),
     "dataset": frozenset({".csv", ".json", ".md", ".parquet"}),
     "space": frozenset(
         {".css", ".csv", ".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
     ),
 }
 WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")
-TEXTS = (".csv", ".json", ".md", ".py", ".txt", ".css")
-DATASET_NAME = re.compile(r"ISIC_\d{7}")
 TOKEN = re.compile(r"\bhf_[A-Za-z]{34}\b")
 LARGEST_TEXT = 5_000_000
+SHOWN = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 TOLERANCE = 1e-3  # a card shows three or four digits
 
 
@@ -47,11 +46,11 @@ def check_files(folder: Path, kind: Kind) -> None:
     _check_suffixes(names, kind)
     _check_tokens(folder, names)
     if kind != "dataset":
-        _check_pictures(folder, names)
+        check_pictures(folder, names)
 
 
 def check_model(folder: Path) -> None:
-    """Check that a model's folder loads and answers, and that its report is of its weights.
+    """Check that a model's folder loads and answers.
 
     Raises:
         InputError: If not.
@@ -60,12 +59,10 @@ def check_model(folder: Path) -> None:
     answer = classifier.predict([draw_lesion("nv", seed=0)[0]])
     if not (abs(answer.sum() - 1) < TOLERANCE and (answer >= 0).all()):
         raise InputError(f"{folder.name} answers {answer[0].tolist()}: no probabilities.")
-    if (folder / REPORT).is_file():
-        check_measured_weights(folder, read_report(folder))
 
 
 def check_model_card(folder: Path) -> None:
-    """Check that a model's card names the right licence and says what was measured.
+    """Check that a model's card has the right licence, the measured values and all its pictures.
 
     Raises:
         InputError: If it does not.
@@ -80,16 +77,36 @@ def check_model_card(folder: Path) -> None:
         )
     report = read_report(folder) if (folder / REPORT).is_file() else {}
     check_card(read_front_matter(folder), report)
+    check_shown(folder)
 
 
-def check_measured_weights(folder: Path, report: Mapping[str, Any]) -> None:
-    """Raise InputError if a report was measured on other weights than lie beside it."""
+def check_measured_weights(folder: Path) -> None:
+    """Check that every record beside a model's weights was measured on these very weights.
+
+    Raises:
+        InputError: If one was measured on others.
+    """
     own = file_sha256(folder / WEIGHTS)
-    others = [s for s, record in report.items() if record["model"].get("weights_sha256") != own]
+    others = [name for name, weights in _measured(folder) if weights != own]
     if others:
         raise InputError(
-            f"{REPORT} was measured on other weights: {list_offenders(others)}. Score these: "
-            "scripts/score.py."
+            f"{len(others)} records were measured on other weights: {list_offenders(others)}. "
+            "Measure these: scripts/score.py and the others that wrote them."
+        )
+
+
+def check_shown(folder: Path) -> None:
+    """Check that every picture that a card shows lies in its folder.
+
+    Raises:
+        InputError: If one does not.
+    """
+    shown = SHOWN.findall((folder / CARD).read_text(encoding="utf-8"))
+    absent = [name for name in shown if "://" not in name and not (folder / name).is_file()]
+    if absent:
+        raise InputError(
+            f"The card shows {len(absent)} pictures that are not there: {list_offenders(absent)}. "
+            "Take them out of the card."
         )
 
 
@@ -101,13 +118,19 @@ def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
         report: Records by split.
 
     Raises:
-        InputError: If a value differs, or one of a split or metric that was not measured.
+        InputError: If a value or an interval differs, or one of a split or metric that was not
+            measured.
     """
     wrong = []
-    for split, metric, value in _results(front):
-        measured = report.get(split, {}).get("metrics", {}).get(metric)
-        if measured is None or abs(float(value) - measured) > TOLERANCE:
-            wrong.append(f"{metric} on {split} is {value}, measured {measured}")
+    for split, metric, said in _results(front):
+        record = report.get(split, {})
+        measured = record.get("metrics", {}).get(metric)
+        if not _is_near([said["value"]], [measured]):
+            wrong.append(f"{metric} on {split} is {said['value']}, measured {measured}")
+        interval = (said.get("args") or {}).get("interval")
+        bounds = record.get("intervals", {}).get("bounds", {}).get(metric)
+        if interval is not None and not _is_near(interval, bounds or ()):
+            wrong.append(f"the interval of {metric} on {split} is {interval}, measured {bounds}")
     if wrong:
         raise InputError(
             f"The card is not what {REPORT} says: {list_offenders(wrong, 3)}. Delete {CARD}: it is "
@@ -146,12 +169,30 @@ def read_licence(folder: Path) -> str:
     return licence
 
 
-def _results(front: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
-    """Yield split, metric and value of every result in a `model-index`."""
+def _results(front: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield split, metric and entry of every result in a `model-index`."""
     for model in front.get("model-index") or []:
         for result in model["results"]:
             for metric in result["metrics"]:
-                yield str(result["dataset"].get("split")), str(metric["type"]), metric["value"]
+                yield str(result["dataset"].get("split")), str(metric["type"]), metric
+
+
+def _is_near(said: Sequence[Any], measured: Sequence[float | None]) -> bool:
+    return len(said) == len(measured) and all(
+        b is not None and abs(float(a) - b) <= TOLERANCE
+        for a, b in zip(said, measured, strict=True)
+    )
+
+
+def _measured(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each record, or its part of a split, with the weights that it was measured on."""
+    for file in sorted(folder.glob("*.json")):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        parts = {"": found, **found} if isinstance(found, dict) else {}
+        for name, part in parts.items():
+            model = part.get("model") if isinstance(part, dict) else None
+            if isinstance(model, dict) and "weights_sha256" in model:
+                yield f"{file.name} {name}".strip(), model["weights_sha256"]
 
 
 def _check_suffixes(names: list[str], kind: Kind) -> None:
@@ -165,31 +206,6 @@ def _check_suffixes(names: list[str], kind: Kind) -> None:
             f"{len(strange)} files are of a kind that is not published with a {kind}: "
             f"{list_offenders(strange)}. Remove them from the folder."
         )
-
-
-def _check_pictures(folder: Path, names: list[str]) -> None:
-    """Refuse the dataset's images and masks, by their names and by their bytes."""
-    published = set(read_checksums().values())
-    pictures = [name for name in names if _is_picture(folder / name)]
-    taken = [
-        name
-        for name in pictures
-        if DATASET_NAME.search(Path(name).name)
-        or Path(name).suffix != ".png"
-        or file_sha256(folder / name) in published
-    ]
-    if taken:
-        raise InputError(
-            f"{len(taken)} pictures are, or may be, images of HAM10000: {list_offenders(taken)}. "
-            "Its licence lets nobody pass them on with a model or a Space. Remove them."
-        )
-
-
-def _is_picture(file: Path) -> bool:
-    with file.open("rb") as stream:
-        start = stream.read(12)
-    kinds = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    return start.startswith(kinds) or start[8:12] == b"WEBP"
 
 
 def _check_tokens(folder: Path, names: list[str]) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import yaml
@@ -12,10 +13,12 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import write_text
 from hf_lesion.hub.card import render_card
+from hf_lesion.hub.charts import write_charts
 from hf_lesion.hub.checks import (
     NON_COMMERCIAL,
     OPEN,
     check_files,
+    check_measured_weights,
     check_model,
     check_model_card,
 )
@@ -29,25 +32,11 @@ from hf_lesion.models import cnn
 CONFIG = "config.json"
 # What resumes a run is of no use to anyone else.
 PRIVATE_RECORDS = ("run.json", "trainer_state.json")
-# By the start of their names, so that no sheet of the dataset's images goes along.
-CHARTS = (
-    "calibration",
-    "confusion_matrix",
-    "curves",
-    "explanations",
-    "gate",
-    "operating_point",
-    "precision_recall",
-    "reliability",
-    "risk_coverage",
-    "robustness",
-    "roc",
-    "subgroups",
-)
 # Where nobody has written a card by hand.
 RENDERED = "Written by scripts/render_results.py"
-# The gate is loaded with the model; the others are for readers and other runtimes.
-OPTIONAL = ("gate.safetensors", "report.md", "onnx/model.onnx")
+# The gate is loaded with the model, curves.png is how training went. All other charts are drawn
+# anew: no picture is taken along that could show an image of the dataset.
+OPTIONAL = ("gate.safetensors", "curves.png", "onnx/model.onnx")
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
@@ -57,7 +46,8 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
     Args:
         source: A finished run, or what `scripts/pack_model.py` made.
         folder: Empty.
-        name: The model's name in its card: "owner/name", or the folder's; None writes no card.
+        name: The model's name in its card: "owner/name", or the folder's; None writes neither
+            card nor charts.
 
     Raises:
         InputError: If the source is damaged or no finished run, or the result fails a check.
@@ -76,8 +66,9 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
     if "auto_map" in json.loads((folder / CONFIG).read_text(encoding="utf-8")):
         # The code that the weights were checked with, whatever lay beside them.
         write_text(folder / MODULE, inspect.getsource(cnn))
+    check_measured_weights(folder)
     if name is not None:
-        write_card(source, folder, name=name)
+        write_card(source, folder, name=name, charts=write_charts(folder))
     write_manifest(folder)
     check_files(folder, "model")
     check_model(folder)
@@ -85,15 +76,22 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
         check_model_card(folder)
 
 
-def write_card(source: Path, folder: Path, *, name: str) -> None:
+def write_card(source: Path, folder: Path, *, name: str, charts: Collection[str] = ()) -> None:
     """Write the card: the source's own if somebody wrote it, or one made from the records.
 
     What was not scored on test and validation gets a card without results.
+
+    Args:
+        source: What may hold a card that somebody wrote.
+        folder: Where the card goes; holds the records.
+        name: The model's name in it.
+        charts: Those in `folder` that it shows.
     """
     if (source / CARD).is_file() and RENDERED not in (source / CARD).read_text(encoding="utf-8"):
         shutil.copyfile(source / CARD, folder / CARD)
     elif _is_scored(folder):
-        write_text(folder / CARD, render_card(dataclasses.replace(read_folder(folder), name=name)))
+        model = dataclasses.replace(read_folder(folder), name=name)
+        write_text(folder / CARD, render_card(model, charts=charts))
     else:
         write_text(folder / CARD, _plain_card(folder, name))
 
@@ -121,8 +119,6 @@ def _plain_card(folder: Path, name: str) -> str:
 
 def _chosen(source: Path) -> list[Path]:
     records = [file for file in source.glob("*.json") if file.name not in PRIVATE_RECORDS]
-    pictures = [*source.glob("*.png"), *source.glob("figures/*.png")]
-    charts = [file for file in pictures if file.name.startswith(CHARTS)]
     needed = [source / CONFIG, source / WEIGHTS, source / TRAINING]
     if missing := [file.name for file in needed if not file.is_file()]:
         raise InputError(
@@ -130,4 +126,4 @@ def _chosen(source: Path) -> list[Path]:
             "once that has ended, or what scripts/pack_model.py made of it."
         )
     optional = [source / name for name in OPTIONAL if (source / name).is_file()]
-    return sorted({*records, *charts, *needed, *optional})
+    return sorted({*records, *needed, *optional})

@@ -2,16 +2,15 @@ import json
 import re
 
 import pytest
-import yaml
 from shipped import write_model
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import format_metric
-from hf_lesion.hub.card import FRONT_METRICS, render_card
-from hf_lesion.hub.checks import check_card
+from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import read_shipped
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
+SPLITS = ("test", "validation")
 HEADINGS = (
     "Intended use, and what it is not for",
     "How to use",
@@ -34,22 +33,6 @@ def folder(tmp_path):
 
 def card_of(folder):
     return render_card(read_shipped(folder.parent)[0])
-
-
-def test_the_front_matter_is_the_hubs_and_holds_the_measured_values(folder):
-    card = card_of(folder)
-    start, front, _ = card.split("---\n", 2)
-    assert start == ""
-    front = yaml.safe_load(front)
-    assert front["license"] == "cc-by-nc-4.0"
-    assert front["library_name"] == "transformers"
-    assert front["pipeline_tag"] == "image-classification"
-    report = json.loads((folder / "report.json").read_text())
-    metrics = front["model-index"][0]["results"][0]["metrics"]
-    assert [metric["type"] for metric in metrics] == list(FRONT_METRICS)
-    for metric in metrics:
-        assert metric["value"] == round(report["test"]["metrics"][metric["type"]], 4)
-    check_card(front, report)  # what publishing asks of a card
 
 
 def test_everything_a_card_needs_is_there(folder):
@@ -110,6 +93,22 @@ def test_sections_of_other_records_appear_with_them(folder):
     card = card_of(folder)
     assert "## Robustness" in card
     assert "**blurred**" in card
+    card = render_card(read_shipped(folder.parent)[0], charts=["figures/robustness.png"])
+    assert card.count("![Robustness](figures/robustness.png)") == 1
+
+
+def test_charts_that_lie_beside_the_card_are_shown(folder):
+    model = read_shipped(folder.parent)[0]
+    assert "![" not in render_card(model)
+    charts = [f"figures/{name}_{split}.png" for name in ("roc", "reliability") for split in SPLITS]
+    card = render_card(model, charts=[*charts, "figures/gate.png"])
+    assert re.findall(r"^!\[\S.+\]\((\S+)\)$", card, re.M) == [
+        "figures/roc_test.png",
+        "figures/reliability_test.png",
+    ]
+    of_test, of_validation = card.split("### On ")[1:3]
+    assert "report.html" not in of_test
+    assert "Its charts are in [report.md](report.md)." in of_validation
 
 
 def test_our_own_network_says_what_it_needs(folder):

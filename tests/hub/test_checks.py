@@ -1,18 +1,18 @@
 import json
 
 import pytest
-from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub import checks
 from hf_lesion.hub.checks import (
     check_card,
     check_files,
     check_measured_weights,
+    check_shown,
     read_front_matter,
     read_licence,
 )
 from hf_lesion.manifest import file_sha256
+from hf_lesion.training.figures import draw_curves
 
 CARD = "---\nlicense: cc-by-nc-4.0\n---\n# A model\n"
 
@@ -22,7 +22,7 @@ def folder(tmp_path):
     (tmp_path / "README.md").write_text(CARD)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    Image.new("RGB", (20, 20)).save(tmp_path / "curves.png")
+    draw_curves([{"epoch": 1, "loss": 0.5}], tmp_path / "curves.png")
     return tmp_path
 
 
@@ -37,29 +37,6 @@ def test_a_clean_folder_passes(folder):
 def test_what_is_never_published_is_named(folder, name):
     (folder / name).write_bytes(b"x")
     with pytest.raises(InputError, match=f"of a kind that is not published with a model: {name}"):
-        check_files(folder, "model")
-
-
-@pytest.mark.parametrize("name", ["ISIC_0024306.png", "ISIC_0024306_segmentation.png"])
-@pytest.mark.parametrize("kind", ["model", "space"])
-def test_a_picture_with_the_name_of_the_datasets_is_refused(folder, name, kind):
-    Image.new("RGB", (20, 20)).save(folder / name)
-    with pytest.raises(InputError, match=f"may be, images of HAM10000: {name}"):
-        check_files(folder, kind)
-
-
-def test_a_renamed_image_of_the_dataset_is_known_by_its_bytes(folder, monkeypatch):
-    picture = folder / "curves.png"
-    sums = {"ISIC_0024306": file_sha256(picture)}
-    monkeypatch.setattr(checks, "read_checksums", lambda: sums)
-    with pytest.raises(InputError, match=r"1 pictures are, .* of HAM10000: curves\.png"):
-        check_files(folder, "model")
-
-
-def test_a_photograph_is_refused_whatever_it_is_called(folder):
-    Image.new("RGB", (20, 20)).save(folder / "note", "JPEG")
-    (folder / "note").rename(folder / "notes.json")
-    with pytest.raises(InputError, match=r"images of HAM10000: notes\.json"):
         check_files(folder, "model")
 
 
@@ -115,8 +92,27 @@ def test_a_card_that_says_something_else_is_refused(front, text):
         check_card(front, REPORT)
 
 
-def test_a_report_of_other_weights_is_refused(folder):
-    with pytest.raises(InputError, match=r"report\.json was measured on other weights: test"):
-        check_measured_weights(folder, REPORT)
-    own = {"model": {"weights_sha256": file_sha256(folder / "model.safetensors")}}
-    check_measured_weights(folder, {"test": own})
+@pytest.mark.parametrize(
+    ("name", "record", "found"),
+    [
+        ("report.json", {"test": {"model": {"weights_sha256": "ab"}}}, r"report\.json test"),
+        ("gate.json", {"model": {"weights_sha256": "ab"}}, r"gate\.json"),
+        ("explanations.json", {"test": {"model": {"weights_sha256": "ab"}}}, r"explanations\.json"),
+    ],
+)
+def test_a_record_of_other_weights_is_refused(folder, name, record, found):
+    (folder / name).write_text(json.dumps(record))
+    with pytest.raises(InputError, match=f"1 records were measured on other weights: {found}"):
+        check_measured_weights(folder)
+    own = file_sha256(folder / "model.safetensors")
+    (folder / name).write_text(json.dumps(record).replace('"ab"', f'"{own}"'))
+    check_measured_weights(folder)
+
+
+def test_a_card_that_shows_what_is_not_there_is_refused(folder):
+    card = folder / "README.md"
+    card.write_text(f"{CARD}![How it went](curves.png)\n![A logo](https://a.org/logo.png)\n")
+    check_shown(folder)
+    card.write_text(f"{CARD}![ROC](figures/roc.png)\n")
+    with pytest.raises(InputError, match=r"shows 1 pictures that are not there: figures/roc\.png"):
+        check_shown(folder)

@@ -1,16 +1,33 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from shipped import write_model
+from shipped import TRAINING, records, write_model
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.report import write_record
 from hf_lesion.hub.checks import check_model_card, read_front_matter
 from hf_lesion.hub.model_folder import build_model_folder, write_card
 from hf_lesion.inference import LesionClassifier
-from hf_lesion.manifest import check_manifest, file_sha256
+from hf_lesion.manifest import check_manifest, file_sha256, read_manifest
+from hf_lesion.training.figures import draw_curves
+
+GATE = {
+    "model": {"name": "run"},
+    "real": {"test": {"images": 9, "refused": 0.1, "unsure": 0.2, "right_unsure": 0.1}},
+    "strange": {"drawn": {"images": 9, "refused": 1.0}},
+}
+CHARTS = (
+    "confusion_matrix",
+    "precision_recall",
+    "reliability",
+    "risk_coverage",
+    "roc",
+    "subgroups",
+)
 
 
 @pytest.fixture
@@ -29,10 +46,23 @@ def finished(tiny_cnn_model, tmp_path):
     (folder / "figures").mkdir()
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model.onnx").write_bytes(b"onnx")
-    (folder / "gate.json").write_text("{}")
-    for name in ("curves", "figures/roc_test", "figures/ISIC_0024306", "most_confused"):
+    (folder / "gate.json").write_text(json.dumps(GATE))
+    draw_curves([{"epoch": 1, "loss": 0.5}], folder / "curves.png")
+    for name in ("figures/roc_test", "figures/ISIC_0024306", "most_confused"):
         Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
     return folder
+
+
+@pytest.fixture
+def scored(finished):
+    """The same run, once its weights were scored on both splits."""
+    own = file_sha256(finished / "model.safetensors")
+    for split, record in records().items():
+        record["model"]["weights_sha256"] = own
+        record["provenance"]["command"] = f"score.py --model {Path.home()}/run"
+        write_record(finished, split, record)
+    (finished / "training.json").write_text(json.dumps(TRAINING))
+    return finished
 
 
 @pytest.fixture
@@ -54,7 +84,7 @@ def test_what_a_user_needs_goes_along_and_nothing_else(finished, built):
         "cnn.py",
         "config.json",
         "curves.png",
-        "figures/roc_test.png",
+        "figures/gate.png",
         "gate.json",
         "model.safetensors",
         "onnx/model.onnx",
@@ -97,12 +127,35 @@ def test_the_cards_licence_is_that_of_the_images_it_was_trained_on(finished, bui
         build_model_folder(finished, built, name="me/cnn")
 
 
-def test_a_report_of_other_weights_stops_it(finished, built):
-    from hf_lesion.hub import checks
+@pytest.mark.slow  # draws thirteen charts
+def test_a_scored_model_brings_reports_and_charts_that_its_card_shows(scored, built):
+    build_model_folder(scored, built, name="me/cnn")
+    charts = {f"figures/{name}_{split}.png" for name in CHARTS for split in ("test", "validation")}
+    assert {name for name in names(built) if name.endswith(".png")} == {
+        *charts,
+        "figures/gate.png",
+        "curves.png",
+    }
+    assert charts | {"report.json", "report.md", "report.html"} <= set(read_manifest(built))
+    shown = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", (built / "README.md").read_text())
+    assert {f"figures/{name}_test.png" for name in CHARTS} <= set(shown) <= set(names(built))
+    for name in names(built):  # as people see them
+        if name.endswith(".png"):
+            with Image.open(built / name) as image:
+                assert min(image.size) > 300
+                image.load()
+    for name in ("report.json", "report.md", "report.html", "README.md"):
+        assert str(Path.home()) not in (built / name).read_text()
+    assert sum((built / name).stat().st_size for name in names(built)) < 8_000_000
 
-    report = {"test": {"model": {"weights_sha256": "0" * 64}}}
-    with pytest.raises(InputError, match=r"report\.json was measured on other weights: test\."):
-        checks.check_measured_weights(finished, report)
+
+def test_a_report_of_other_weights_stops_it(scored, built):
+    report = scored / "report.json"
+    report.write_text(report.read_text().replace(file_sha256(scored / "model.safetensors"), "0"))
+    with pytest.raises(
+        InputError, match=r"2 records were measured on other weights: report\.json test"
+    ):
+        build_model_folder(scored, built, name="me/cnn")
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors", "training.json"])

@@ -1,0 +1,51 @@
+"""What a published model shows: pages and charts, drawn anew from its records.
+
+So that they are of these very records, and that none can be a photograph.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.evaluation.figures import write_figure
+from hf_lesion.evaluation.gate_figures import draw_gate
+from hf_lesion.evaluation.page import FIGURES, write_pages
+from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
+from hf_lesion.evaluation.robustness_figures import draw_robustness
+from hf_lesion.explain.score_figures import draw_scores
+
+GATE, EXPLANATIONS = "gate.json", "explanations.json"
+ROBUSTNESS_CHART, GATE_CHART = f"{FIGURES}/robustness.png", f"{FIGURES}/gate.png"
+
+
+def write_charts(folder: Path) -> list[str]:
+    """Write report.md, report.html and a chart of each record of a model's folder.
+
+    Args:
+        folder: Holds the records; one that is absent has no chart.
+
+    Returns:
+        The names of the charts within the folder, in order.
+    """
+    if (folder / REPORT).is_file():
+        write_pages(folder, read_report(folder))
+    if found := _read(folder / GATE):
+        write_figure(draw_gate(found), folder / GATE_CHART)
+    if found := _read(folder / ROBUSTNESS):
+        title = f"{found['model']['name']} on {found['images']:,} images ({found['data']['split']})"
+        write_figure(draw_robustness(found, title=title), folder / ROBUSTNESS_CHART)
+    for split, record in _read(folder / EXPLANATIONS).items():
+        if "localisation" in record:
+            title = f"Where {record['model']['name']} looks: {record['data']['source']}, {split}"
+            write_figure(draw_scores(record, title=title), folder / explanation_chart(split))
+    return sorted(file.relative_to(folder).as_posix() for file in folder.glob(f"{FIGURES}/*.png"))
+
+
+def explanation_chart(split: str) -> str:
+    """Return the name of the chart of one split's heatmap scores."""
+    return f"{FIGURES}/explanations_{split}.png"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

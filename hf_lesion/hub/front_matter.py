@@ -1,0 +1,73 @@
+"""The YAML above a model's card: what the Hub reads of it, each score with split and interval."""
+
+import math
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+import hf_lesion.evaluation.tables as tables
+from hf_lesion.hub.results import TEST, VALIDATION, Shipped
+
+TASK = "image-classification"
+DIGITS = 4
+# In the order of the card's front matter.
+METRICS = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "macro_average_precision",
+    "sensitivity_mel",
+)
+
+
+def build_front_matter(model: Shipped) -> ModelCardData:
+    """Return the data above a card, with a `model-index` of the test and the validation split.
+
+    Args:
+        model: Its records, as from `results.read_shipped`.
+    """
+    return ModelCardData(
+        license="cc-by-nc-4.0",
+        library_name="transformers",
+        pipeline_tag=TASK,
+        tags=["dermoscopy", "HAM10000", "medical", "calibration"],
+        metrics=["accuracy"],
+        model_name=model.name,
+        eval_results=[
+            result for split in (TEST, VALIDATION) for result in _results(split, model.report)
+        ],
+    )
+
+
+def _results(split: str, report: dict[str, Any]) -> list[EvalResult]:
+    record = report[split]
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type="ham10000",
+            dataset_name=f"HAM10000, split by lesion ({record['data']['source']})",
+            dataset_split=split,
+            metric_type=name,
+            metric_name=tables.label_of(name),
+            metric_value=round(record["metrics"][name], DIGITS),
+            metric_args=_interval(record["intervals"], name),
+        )
+        for name in METRICS
+        if not math.isnan(record["metrics"][name])
+    ]
+
+
+def _interval(found: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return a metric's interval: `args` is where the Hub's form has room for what is not a value.
+
+    None where there is none.
+    """
+    bounds = found["bounds"].get(name)
+    if bounds is None or any(math.isnan(bound) for bound in bounds):
+        return None
+    return {
+        "interval": [round(bound, DIGITS) for bound in bounds],
+        "level": found["level"],
+        "method": f"{found['method']} over {found['unit']}s",
+    }
