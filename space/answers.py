@@ -1,10 +1,12 @@
-"""What a model says about one image: probabilities, a heatmap, or why there is none."""
+"""What a model says about one image: its opinion, a heatmap, or why there is none."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from opinions import Opinion, ask
 from PIL import Image
 
 from hf_lesion.errors import InputError
@@ -27,6 +29,7 @@ METHODS = {
 METHOD = "gradcam"
 OPACITY = 50  # per cent
 DISPLAY_PIXELS = 768
+LONGEST_SAID = 60  # characters of what a client sent that are said back to it
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Answer:
     """What one model says about one image.
 
     Attributes:
-        probabilities: (C,) float32 that sum to 1, in the order of `CODES`.
+        opinion: Its answer and what is shown as probabilities.
         target: The code of the diagnosis that was explained.
         picture: The image as it is shown: RGB, at most `DISPLAY_PIXELS` on its longer side.
         heatmap: (H, W) float32 in [0, 1] over the whole frame; None if there is nothing to show.
@@ -42,7 +45,7 @@ class Answer:
         method: By which the heatmap was made.
     """
 
-    probabilities: NDArray[np.float32]
+    opinion: Opinion
     target: str
     picture: Image.Image
     heatmap: NDArray[np.float32] | None
@@ -51,8 +54,8 @@ class Answer:
 
     @property
     def label(self) -> str:
-        """The code of the most probable diagnosis."""
-        return CODES[int(self.probabilities.argmax())]
+        """The code of the model's answer."""
+        return self.opinion.label
 
     def overlay(self, opacity: float = OPACITY) -> Image.Image | None:
         """Return the heatmap over the picture; None if there is nothing to show.
@@ -74,64 +77,67 @@ def build_answer(
     *,
     method: str = METHOD,
 ) -> Answer:
-    """Classify one image and explain one class of it in a single forward pass.
+    """Classify one image and explain one class of it.
 
     Args:
         classifier: The model to ask.
         image: RGB image of any size.
-        target: A diagnosis code, `PREDICTED` for the most probable one or `RUNNER_UP` for the next.
+        target: A diagnosis code, `PREDICTED` for the model's answer or `RUNNER_UP` for the next.
         method: One of `METHODS`.
 
     Raises:
         InputError: If there is no such class or method.
     """
     check_target(target)
-    if method not in METHODS:
-        raise InputError(f"There is no method {method!r}; there are {', '.join(METHODS)}.")
+    check_method(method)
     picture = image.copy()
     picture.thumbnail((DISPLAY_PIXELS, DISPLAY_PIXELS))
+    opinion = ask(classifier, image)
+    code = _resolve(target, opinion)
     try:
-        explanation = classifier.explain([image], [target], method)
+        explanation = classifier.explain([image], [code], method)
     except InputError as error:
         # A network without a known target layer still classifies.
-        probabilities = classifier.predict([image])[0]
-        code = _resolve(target, probabilities)
-        return Answer(probabilities, code, picture, None, f"No heat map: {error}", method)
-    code = CODES[int(explanation.targets[0])]
-    probabilities, heatmap = explanation.probabilities[0], explanation.heatmaps[0]
+        return Answer(opinion, code, picture, None, f"No heat map: {error}", method)
     if explanation.flat[0]:
         notice = (
             f"No evidence for {NAMES[code]} in the last layer: no place in the image stands out "
             "for this class, so there is nothing to colour."
         )
-        return Answer(probabilities, code, picture, None, notice, method)
-    return Answer(probabilities, code, picture, heatmap, "", method)
+        return Answer(opinion, code, picture, None, notice, method)
+    return Answer(opinion, code, picture, explanation.heatmaps[0], "", method)
+
+
+def build_answers(
+    classifiers: "Mapping[str, LesionClassifier]", image: Image.Image, target: str
+) -> dict[str, Answer]:
+    """Ask several models about one image; arguments and errors as `build_answer`."""
+    return {
+        name: build_answer(classifier, image, target) for name, classifier in classifiers.items()
+    }
 
 
 def check_target(target: str) -> None:
     """Raise InputError unless this is a diagnosis code, `PREDICTED` or `RUNNER_UP`."""
-    if target not in (PREDICTED, RUNNER_UP, *LABEL2ID):
-        raise InputError(
-            f"There is no class {target!r}; there are {PREDICTED}, {RUNNER_UP}, {', '.join(CODES)}."
-        )
+    choose("class", target, (PREDICTED, RUNNER_UP, *CODES))
 
 
-def describe(answer: Answer) -> dict[str, Any]:
-    """Return the classification as the API gives it: label, name and probabilities by code."""
-    return {
-        "label": answer.label,
-        "name": NAMES[answer.label],
-        "probabilities": by_code(answer.probabilities),
-    }
+def check_method(method: str) -> None:
+    """Raise InputError unless this is one of `METHODS`."""
+    choose("method", method, tuple(METHODS))
 
 
-def by_code(probabilities: NDArray[np.float32]) -> dict[str, float]:
-    """Return (C,) probabilities by code."""
-    return {code: float(value) for code, value in zip(CODES, probabilities, strict=True)}
+def choose(what: str, wanted: object, choices: Sequence[str]) -> None:
+    """Raise InputError unless what a client sent, which may be anything, is among the choices."""
+    if not isinstance(wanted, str) or wanted not in choices:
+        said = repr(wanted)
+        if len(said) > LONGEST_SAID:
+            said = f"{said[:LONGEST_SAID]}…"
+        raise InputError(f"There is no {what} {said}; there are {', '.join(choices)}.")
 
 
-def _resolve(target: str, probabilities: NDArray[np.float32]) -> str:
+def _resolve(target: str, opinion: Opinion) -> str:
     if target in LABEL2ID:
         return target
     rank = 0 if target == PREDICTED else 1
-    return CODES[int(np.argsort(-probabilities, kind="stable")[rank])]
+    return CODES[int(np.argsort(-opinion.scores, kind="stable")[rank])]

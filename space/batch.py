@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import numpy as np
 from intake import MAX_FILE_BYTES, Handed, check_size, clean_name, read_bytes, read_file
-from numpy.typing import NDArray
+from opinions import Opinion, ask
 from PIL import Image
 
 from hf_lesion.errors import InputError
@@ -67,18 +66,18 @@ class Row:
 
     Attributes:
         name: Of the image's file.
-        probabilities: (C,) in the order of `CODES`; None if it failed.
+        opinion: Of the model on the image; None if it failed.
         problem: Why it failed; empty if it did not.
     """
 
     name: str
-    probabilities: NDArray[np.float32] | None
+    opinion: Opinion | None
     problem: str = ""
 
     @property
     def label(self) -> str:
-        """The code of the most probable diagnosis; empty if it failed."""
-        return "" if self.probabilities is None else CODES[int(self.probabilities.argmax())]
+        """The code of the model's answer; empty if it failed."""
+        return "" if self.opinion is None else self.opinion.label
 
 
 def list_items(handed: Sequence[Handed]) -> list[Item]:
@@ -106,7 +105,7 @@ def classify_items(
     """Classify one item after the other; a bad one is a row with a reason, never an end."""
     for item in items:
         try:
-            yield Row(item.name, classifier.predict([item.read()])[0])
+            yield Row(item.name, ask(classifier, item.read()))
         except InputError as error:
             yield Row(item.name, None, str(error))
 
@@ -114,14 +113,15 @@ def classify_items(
 def format_csv(rows: Sequence[Row]) -> str:
     """Return the answers as the ISIC's challenges take them: image, MEL, NV, BCC and so on.
 
-    Images that failed are left out. A name that a spreadsheet would take for a formula is quoted.
+    These are the model's own scores, by which it answers. Images that failed are left out. A name
+    that a spreadsheet would take for a formula is quoted.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["image", *(code.upper() for code in ISIC_CODES)])
     for row in rows:
-        if row.probabilities is not None:
-            values = [f"{row.probabilities[CODES.index(code)]:.8f}" for code in ISIC_CODES]
+        if row.opinion is not None:
+            values = [f"{row.opinion.scores[CODES.index(code)]:.8f}" for code in ISIC_CODES]
             writer.writerow([_as_cell(Path(row.name).stem), *values])
     return stream.getvalue()
 

@@ -1,27 +1,27 @@
 """All models' answers to one image side by side, and whether they look at the same places."""
 
-import base64
-import io
 from collections.abc import Mapping
 from html import escape
 from itertools import combinations
 from typing import Any
 
-import answers as said
 from answers import Answer
-from messages import colour_bar, percent
+from markup import picture_url, scrolling
+from messages import colour_bar, correction, percent
+from opinions import Opinion
 from PIL import Image
+from verdicts import with_article
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
 THUMBNAIL_PIXELS = 320
-QUALITY = 88
 HOW_COMPARED = (
     "Each map is drawn on the same scale of colours, from the least to the most that the model "
     "found. Agreement compares where: the correlation of two maps, and how much of their top "
     "fifths is shared (IoU; fifths placed by chance share 0.11). They look at different places "
     "where less than half of their top fifths is shared."
 )
+STRANGE = "This does not look like a dermoscopic image, so the answers mean nothing."
 APART, TOGETHER = "different places", "the same places, or nearly"
 
 
@@ -36,19 +36,12 @@ def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
     }
 
 
-def describe(answers: Mapping[str, Answer]) -> dict[str, Any]:
-    """Return the comparison as the API gives it."""
-    agreement = [
+def describe(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    """Return the agreement of each pair as the API gives it."""
+    return [
         {"models": list(pair), "pearson": found.pearson, "iou": found.iou, "apart": found.is_apart}
         for pair, found in compare(answers).items()
     ]
-    return {
-        "models": {
-            name: {**said.describe(answer), "target": answer.target, "notice": answer.notice}
-            for name, answer in answers.items()
-        },
-        "agreement": agreement,
-    }
 
 
 def render(answers: Mapping[str, Answer]) -> str:
@@ -56,7 +49,8 @@ def render(answers: Mapping[str, Answer]) -> str:
     return (
         f'<div class="comparison">{_summary(answers)}'
         f'<div class="cards">{"".join(_card(name, one) for name, one in answers.items())}</div>'
-        f"{colour_bar()}{_probabilities(answers)}{_agreement(answers)}</div>"
+        f"{colour_bar()}{_probabilities(answers)}"
+        f"{correction([one.opinion for one in answers.values()])}{_agreement(answers)}</div>"
     )
 
 
@@ -70,11 +64,18 @@ def _summary(answers: Mapping[str, Answer]) -> str:
             for code in dict.fromkeys(labels.values())
         ]
         text = f"The models disagree: {'; '.join(groups)}."
-    return f'<section class="panel"><h2>{escape(text)}</h2></section>'
+    return f'<section class="panel"><h2>{escape(text)}</h2>{_warning(answers)}</section>'
+
+
+def _warning(answers: Mapping[str, Answer]) -> str:
+    strange = [name for name, answer in answers.items() if answer.opinion.is_strange]
+    if not strange:
+        return ""
+    text = f"{STRANGE} So says the gate of {', '.join(strange)}."
+    return f'<p class="note warning" role="note">{escape(text)}</p>'
 
 
 def _card(name: str, answer: Answer) -> str:
-    top = float(answer.probabilities.max())
     kind = "malignant" if answer.label in MALIGNANT else "benign"
     picture = answer.overlay() or answer.picture
     alt = (
@@ -86,27 +87,37 @@ def _card(name: str, answer: Answer) -> str:
     return (
         f'<article class="card" data-model="{escape(name)}" data-label="{answer.label}">'
         f"<h3>{escape(name)}</h3>"
-        f'<img src="{as_url(picture)}" alt="{escape(alt)}">'
+        f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
         f'<p><strong>{escape(NAMES[answer.label])}</strong> <span class="tag {kind}">{kind}</span>'
-        f"<br>{escape(percent(top))}, map for {escape(answer.target)}</p>{notice}</article>"
+        f"<br>{escape(_chances(answer.opinion))}, map for {escape(answer.target)}</p>{notice}"
+        "</article>"
     )
+
+
+def _chances(opinion: Opinion) -> str:
+    """Return the probability of the answer, and of what is likelier if that is something else."""
+    text = percent(opinion.probability())
+    if opinion.likeliest == opinion.label:
+        return text
+    likelier = percent(opinion.probability(opinion.likeliest))
+    return f"{text}; likelier is {with_article(opinion.likeliest)} with {likelier}"
 
 
 def _probabilities(answers: Mapping[str, Answer]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in answers)
     rows = ""
-    for place, code in enumerate(CODES):
+    for code in CODES:
+        values = [answer.opinion.probability(code) for answer in answers.values()]
         cells = "".join(
-            f'<td style="--share:{100 * float(answer.probabilities[place]):.0f}%">'
-            f"{escape(percent(float(answer.probabilities[place])))}</td>"
-            for answer in answers.values()
+            f'<td style="--share:{100 * value:.0f}%">{escape(percent(value))}</td>'
+            for value in values
         )
         rows += f'<tr><th scope="row">{escape(NAMES[code])}</th>{cells}</tr>'
-    return (
-        '<h3>Probabilities</h3><div class="wide" tabindex="0" role="region" '
-        'aria-label="Probabilities by model, scrolls sideways"><table class="matrix"><thead><tr>'
-        f'<td class="corner">diagnosis</td>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = (
+        f'<table class="matrix"><thead><tr><td class="corner">diagnosis</td>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
+    return f"<h3>Probabilities</h3>{scrolling(table, 'Probabilities by model')}"
 
 
 def _agreement(answers: Mapping[str, Answer]) -> str:
@@ -119,20 +130,18 @@ def _agreement(answers: Mapping[str, Answer]) -> str:
         f'<td class="words">{escape(APART if one.is_apart else TOGETHER)}</td></tr>'
         for (first, second), one in found.items()
     )
+    table = (
+        '<table class="agreement"><thead><tr><th scope="col">models</th><th scope="col">correlation'
+        '</th><th scope="col">IoU</th><th scope="col" class="words">they look at</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
+    )
     return (
-        '<h3>Do the heat maps agree?</h3><div class="wide" tabindex="0" role="region" '
-        'aria-label="Agreement of the heat maps, scrolls sideways"><table class="agreement"><thead>'
-        '<tr><th scope="col">models</th><th scope="col">correlation</th><th scope="col">IoU</th>'
-        '<th scope="col" class="words">they look at</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f"<h3>Do the heat maps agree?</h3>{scrolling(table, 'Agreement of the heat maps')}"
         f'<p class="hint">{escape(HOW_COMPARED)}</p>'
     )
 
 
-def as_url(picture: Image.Image) -> str:
-    """Return a small JPEG of a picture as a `data:` URL."""
+def _small(picture: Image.Image) -> Image.Image:
     small = picture.copy()
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    stream = io.BytesIO()
-    small.save(stream, "JPEG", quality=QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+    return small

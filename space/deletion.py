@@ -62,7 +62,7 @@ def render(
         curves(
             lines,
             across="share of the pixels taken away",
-            up=f"probability of {answer.target}",
+            up=f"the model's score of {answer.target}",
             words=_words(answer.target, areas),
         ),
         _words(answer.target, areas),
@@ -72,7 +72,7 @@ def render(
 def _words(code: str, areas: "np.ndarray") -> str:
     name, (own, others) = NAMES[code], areas
     text = (
-        f"The brightest pixels take the image's mean colour first, and the probability of {name} "
+        f"The brightest pixels take the image's mean colour first, and the model's score of {name} "
         f"is asked again: its mean is {own:.2f}, with random maps {others:.2f}."
     )
     if own < others:

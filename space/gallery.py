@@ -1,9 +1,10 @@
 """Example images: one drawn lesion per diagnosis, so that nothing here shows a patient."""
 
-import base64
 import io
 from functools import cache
 from pathlib import Path
+
+from markup import data_url
 
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
@@ -40,4 +41,4 @@ def _draw(code: str) -> bytes:
 
 def embed(file: Path) -> str:
     """Return a JPEG file as a `data:` URL."""
-    return f"data:image/jpeg;base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+    return data_url(file.read_bytes(), "image/jpeg")

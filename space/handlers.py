@@ -1,9 +1,8 @@
-"""What happens on the page: every event and API call, as methods that know no component."""
+"""What happens on the page: every event, as methods that know no component."""
 
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ import messages
 import onepage
 import tables
 import verdicts
-from answers import METHOD, OPACITY, Answer, build_answer, by_code
+from answers import METHOD, OPACITY, Answer, build_answer, build_answers
 from catalogue import measure_ensemble
 from gallery import draw_examples
 from intake import Upload, Uploads
-from judgement import Judgement, as_dict, judge, weights_sha256
+from judgement import Judgement, judge
+from opinions import weights_sha256
 from PIL import Image
 from shelf import ENSEMBLE, Shelf
 
 from hf_lesion.errors import InputError
-from hf_lesion.labels import CODES, NAMES
 
 
 class Page:
@@ -34,8 +33,6 @@ class Page:
         self.shelf = shelf
         self._folder = tempfile.TemporaryDirectory(prefix="hf_lesion_examples_")
         self.examples = draw_examples(Path(self._folder.name))
-
-    # The page.
 
     def show(
         self,
@@ -60,13 +57,13 @@ class Page:
             answer, judgement = self._answer(image, model, target, method)
         except InputError as error:
             return _without_result(messages.trouble(str(error)))
-        if judgement.is_strange and not insists:
-            return _without_result(verdicts.refusal(judgement), offers=True)
+        if answer.opinion.is_strange and not insists:
+            return _without_result(verdicts.refusal(answer.opinion), offers=True)
         return (
             verdicts.panel(answer, judgement, model),
             gr.update(visible=False),
             gr.update(visible=True),
-            messages.bars(answer.probabilities),
+            messages.bars(answer.opinion),
             _slider(answer, opacity),
             messages.explanation(answer.target, answer.notice, method),
         )
@@ -96,7 +93,7 @@ class Page:
             onepage.Report(
                 answer,
                 verdicts.sentences(answer, judgement, model),
-                verdicts.warnings(judgement),
+                verdicts.warnings(answer.opinion),
                 model,
                 self._weights(model),
                 opacity,
@@ -127,10 +124,7 @@ class Page:
         if isinstance(image, InputError):
             return messages.problem(str(image))
         try:
-            answers = {
-                name: build_answer(classifier, image, target)
-                for name, classifier in self.shelf.all().items()
-            }
+            answers = build_answers(self.shelf.all(), image, target)
         except InputError as error:
             return messages.trouble(str(error))
         return comparison.render(answers)
@@ -175,117 +169,16 @@ class Page:
         of_mean = messages.model_label(ENSEMBLE, mean, drawn_only=False)
         return [(labels.get(name, of_mean), name) for name in self.shelf.choices()]
 
-    # The API: its documentation is read by gradio and shown on the page.
-
-    def classify(self, image: Upload, model: str) -> dict[str, Any]:
-        """Classify a dermoscopic image into the seven diagnoses of HAM10000.
-
-        For research and teaching only: this is not a medical device and gives no medical advice.
-
-        Args:
-            image: The image file, at most 10 MB and 40 million pixels.
-            model: Name of the model, or "ensemble".
-
-        Returns:
-            {"label": code of the most probable diagnosis, "name": its full name,
-            "probabilities": {code: probability in [0, 1]}}, and what is known of such answers:
-            "right_in_test": share of the test's answers of this confidence that were right,
-            "corrected": probabilities corrected for how often training showed each class,
-            "melanoma_flagged": whether the melanoma threshold is reached, "gate": "accepted",
-            "strange" (not dermoscopic), "unsure" or "unjudged"; null where it was not measured
-        """
-        usable = _checked(image)
-        try:
-            probabilities, judged = self.shelf.get(model).judge([usable])
-        except InputError as error:
-            raise _refusal(error) from error
-        entry = self.shelf.entries.get(model)
-        return _as_dict(probabilities[0], judge(entry, probabilities[0], judged[0]))
-
-    def explain(
-        self, image: Upload, model: str, target: str, method: str = METHOD
-    ) -> tuple[Image.Image | None, dict[str, Any]]:
-        """Show where a model looked for one diagnosis, as a heatmap over the image.
-
-        For research and teaching only: this is not a medical device and gives no medical advice.
-
-        Args:
-            image: The image file, at most 10 MB and 40 million pixels.
-            model: Name of the model, or "ensemble".
-            target: Code of the diagnosis to explain, "predicted" or "runner-up".
-            method: gradcam, gradcam++, hirescam, layercam or eigencam.
-
-        Returns:
-            The image with the heatmap over it; null if there is no evidence for the class.
-            What /classify returns, and "target": the code that was explained, "notice": why there
-            is no heatmap.
-        """
-        usable = _checked(image)
-        try:
-            answer, judgement = self._answer(usable, model, target, method)
-        except InputError as error:
-            raise _refusal(error) from error
-        result = _as_dict(answer.probabilities, judgement)
-        return answer.overlay(), {**result, "target": answer.target, "notice": answer.notice}
-
-    def compare(self, image: Upload, target: str) -> dict[str, Any]:
-        """Ask every model about one image, and whether their heatmaps show the same places.
-
-        For research and teaching only: this is not a medical device and gives no medical advice.
-
-        Args:
-            image: The image file, at most 10 MB and 40 million pixels.
-            target: Code of the diagnosis to explain, "predicted" (by each) or "runner-up".
-
-        Returns:
-            {"models": {name: what /classify returns}, "agreement": [{"models": [name, name],
-            "pearson", "iou": of the maps' top fifths, "apart": whether they look elsewhere}]}
-        """
-        usable = _checked(image)
-        try:
-            answers = {
-                name: build_answer(classifier, usable, target)
-                for name, classifier in self.shelf.all().items()
-            }
-        except InputError as error:
-            raise _refusal(error) from error
-        return comparison.describe(answers)
-
     def _answer(
         self, image: Image.Image, model: str, target: str, method: str
     ) -> tuple[Answer, Judgement]:
-        classifier = self.shelf.get(model)
-        answer = build_answer(classifier, image, target, method=method)
-        (verdict,) = classifier.judge([image])[1]
-        return answer, judge(self.shelf.entries.get(model), answer.probabilities, verdict)
+        answer = build_answer(self.shelf.get(model), image, target, method=method)
+        return answer, judge(self.shelf.entries.get(model), answer.opinion)
 
     def _weights(self, model: str) -> dict[str, str]:
         names = self.shelf.names() if model == ENSEMBLE else [model]
         entries = [self.shelf.entries[name] for name in names if name in self.shelf.entries]
-        return {entry.name: weights_sha256(entry) or "unknown" for entry in entries}
-
-
-def _as_dict(probabilities: Any, judgement: Judgement) -> dict[str, Any]:
-    label = CODES[int(probabilities.argmax())]
-    return {
-        "label": label,
-        "name": NAMES[label],
-        "probabilities": by_code(probabilities),
-        **as_dict(judgement),
-    }
-
-
-def _checked(image: Upload) -> Image.Image:
-    if image is None:
-        raise gr.Error("Expected an image, got none.", print_exception=False)
-    if isinstance(image, InputError):
-        raise _refusal(image)
-    return image
-
-
-def _refusal(error: InputError) -> gr.Error:
-    # The browser shows this text as HTML.
-    return gr.Error(escape(str(error), quote=False), print_exception=False)
+        return {entry.name: weights_sha256(entry.source) or "unknown" for entry in entries}
 
 
 def _slider(answer: Answer, opacity: float) -> Any:

@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from catalogue import WEIGHTS, Entry, dig
-from numpy.typing import NDArray
+from catalogue import Entry, dig
+from opinions import Opinion, weights_sha256
 
 from hf_lesion.errors import InputError
-from hf_lesion.labels import CODES
-from hf_lesion.manifest import file_sha256
+from hf_lesion.labels import CODES, NAMES
 
 if TYPE_CHECKING:
-    from hf_lesion.decision import Verdict
+    from numpy.typing import NDArray
+
     from hf_lesion.operating_points import OperatingPoint
 
 MELANOMA = "melanoma"
 LEAST_IMAGES = 10  # fewer answers of one confidence say nothing
-STRANGE, UNSURE = "strange", "unsure"
 
 
 @dataclass(frozen=True)
@@ -39,68 +36,53 @@ class Confidence:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is to be said beside an answer; None where it was not measured.
-
-    Attributes:
-        confidence: What such answers were worth in the test.
-        corrected: (C,) probabilities corrected for how often training showed each class.
-        melanoma: The threshold for melanoma, and what it gave in the test.
-        verdict: The gate's; None without one.
-    """
-
-    confidence: Confidence | None = None
-    corrected: NDArray[np.float64] | None = None
-    melanoma: "MelanomaPoint | None" = None
-    verdict: "Verdict | None" = None
-
-    @property
-    def is_strange(self) -> bool:
-        """Whether the gate says that this is no dermoscopic image."""
-        return self.verdict is not None and self.verdict.kind == STRANGE
-
-    @property
-    def is_unsure(self) -> bool:
-        """Whether the gate says that the model does not know."""
-        return self.verdict is not None and self.verdict.kind == UNSURE
-
-
-@dataclass(frozen=True)
 class MelanomaPoint:
     """Whether this image reaches the melanoma threshold, and how good that is.
 
     Attributes:
-        flagged: Whether it does.
-        threshold: Fixed on validation.
+        score: The model's own for melanoma.
+        threshold: Fixed on validation, for the model's own scores.
         sensitivity: Share of melanomas that reach it.
         specificity: Share of all others that do not.
         split: On which both were measured.
     """
 
-    flagged: bool
+    score: float
     threshold: float
     sensitivity: float
     specificity: float
     split: str
 
+    @property
+    def flagged(self) -> bool:
+        """Whether the image reaches the threshold."""
+        return self.score >= self.threshold
 
-def judge(
-    entry: Entry | None, probabilities: NDArray[np.float32], verdict: "Verdict | None"
-) -> Judgement:
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is to be said beside an answer; None where it was not measured.
+
+    Attributes:
+        confidence: What such answers were worth in the test.
+        melanoma: The threshold for melanoma, and what it gave in the test.
+    """
+
+    confidence: Confidence | None = None
+    melanoma: MelanomaPoint | None = None
+
+
+def judge(entry: Entry | None, opinion: Opinion) -> Judgement:
     """Return what was measured of answers like this one.
 
     Args:
         entry: The model; None for the ensemble, of which nothing is measured.
-        probabilities: (C,) what it answered.
-        verdict: What its gate says.
+        opinion: What it answered.
     """
     if entry is None:
-        return Judgement(verdict=verdict)
+        return Judgement()
     return Judgement(
-        confidence=find_confidence(entry.report, float(probabilities.max())),
-        corrected=_correct(entry, probabilities),
-        melanoma=_flag_melanoma(entry, probabilities),
-        verdict=verdict,
+        find_confidence(entry.report, opinion.score), _find_melanoma_point(entry, opinion)
     )
 
 
@@ -109,7 +91,7 @@ def find_confidence(report: Mapping[str, Any], top: float) -> Confidence | None:
 
     Args:
         report: Of all splits, as `scripts/score.py` wrote it.
-        top: Probability of the most probable diagnosis.
+        top: The model's own score of its answer.
     """
     bins = dig(report, "test", "calibration", "answers", "reliability")
     try:
@@ -123,48 +105,20 @@ def find_confidence(report: Mapping[str, Any], top: float) -> Confidence | None:
         return None
 
 
-def weights_sha256(entry: Entry) -> str | None:
-    """Return the SHA-256 of a model's weights file; None if it can't be read."""
-    file = entry.source / WEIGHTS
-    try:
-        return _sha256(file, file.stat().st_mtime_ns)
-    except OSError:
-        return None
-
-
-@cache
-def _sha256(file: Path, _changed: int) -> str:
-    return file_sha256(file)
-
-
-def _correct(entry: Entry, probabilities: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    from hf_lesion.models.calibration import read_calibration
-
-    try:
-        found = read_calibration(entry.source)
-    except (InputError, OSError):
-        return None
-    # Of other weights, it would correct what these do not do.
-    if found is None or found.weights_sha256 != weights_sha256(entry):
-        return None
-    return found.shown(probabilities[np.newaxis])[0]
-
-
-def _flag_melanoma(entry: Entry, probabilities: NDArray[np.float32]) -> MelanomaPoint | None:
-    from hf_lesion.operating_points import read_operating_points
+def _find_melanoma_point(entry: Entry, opinion: Opinion) -> MelanomaPoint | None:
+    from hf_lesion.operating_points import read_operating_points, sum_of
 
     try:
         found = read_operating_points(entry.source)
     except (InputError, OSError):
         return None
-    if found is None or found.weights_sha256 != weights_sha256(entry):
+    if found is None or found.weights_sha256 != weights_sha256(entry.source):
         return None
     point = found.points.get(MELANOMA)
     if point is None:
         return None
-    sensitivity, specificity, split = _rates(entry, point)
-    flagged = bool(point.flags(probabilities[np.newaxis])[0])
-    return MelanomaPoint(flagged, point.threshold, sensitivity, specificity, split)
+    score = float(sum_of(opinion.scores[np.newaxis], point.codes)[0])
+    return MelanomaPoint(score, point.threshold, *_rates(entry, point))
 
 
 def _rates(entry: Entry, point: "OperatingPoint") -> tuple[float, float, str]:
@@ -175,15 +129,20 @@ def _rates(entry: Entry, point: "OperatingPoint") -> tuple[float, float, str]:
     return point.sensitivity, point.specificity, "validation"
 
 
-def as_dict(judgement: Judgement) -> dict[str, Any]:
-    """Return a judgement as the API gives it."""
-    verdict, corrected = judgement.verdict, judgement.corrected
+def as_dict(opinion: Opinion, judgement: Judgement) -> dict[str, Any]:
+    """Return an answer and what is known of such answers, as the API gives them."""
+    verdict, confidence, melanoma = opinion.verdict, judgement.confidence, judgement.melanoma
     return {
-        "right_in_test": judgement.confidence and judgement.confidence.right,
-        "corrected": None
-        if corrected is None
-        else {code: float(value) for code, value in zip(CODES, corrected, strict=True)},
-        "melanoma_flagged": judgement.melanoma and judgement.melanoma.flagged,
+        "label": opinion.label,
+        "name": NAMES[opinion.label],
+        "probabilities": _by_code(opinion.scores),
+        "corrected": None if opinion.corrected is None else _by_code(opinion.corrected),
+        "right_in_test": confidence and confidence.right,
+        "melanoma_flagged": melanoma and melanoma.flagged,
         "gate": verdict and verdict.kind,
         "gate_sentence": verdict and verdict.sentence,
     }
+
+
+def _by_code(probabilities: "NDArray[np.floating]") -> dict[str, float]:
+    return {code: float(value) for code, value in zip(CODES, probabilities, strict=True)}

@@ -1,14 +1,14 @@
 """The page's words and HTML: plain functions of values, with every text escaped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
 from answers import METHOD, METHODS
 from catalogue import Measure
-from numpy.typing import NDArray
+from opinions import Opinion
 
-from hf_lesion.labels import CODES, DIAGNOSES, MALIGNANT, NAMES, NOTICE, Diagnosis, diagnosis_of
+from hf_lesion.labels import DIAGNOSES, MALIGNANT, NAMES, NOTICE, Diagnosis, diagnosis_of
 
 TITLE = "Skin lesion classifier"
 LEDE = (
@@ -34,6 +34,15 @@ NO_BATCH = (
 HEAT_MAP = (
     "The brighter a place, the more it counted for this diagnosis. A heat map shows where the "
     "model looked, not whether it is right."
+)
+CORRECTED = (
+    "Probabilities are corrected on validation images: training showed rare diagnoses more often "
+    "than they are, which had raised theirs. The model's answer, the thresholds and the gate go by "
+    "its own scores, as they were before that."
+)
+WHAT_IS_MALIGNANT = (
+    "Malignant: a cancer that can grow into the tissue around it or spread, or, with actinic "
+    "keratosis and Bowen's disease, its early form that can become one."
 )
 SMALLEST_SHOWN = 0.001
 LEGEND_STEPS = 9
@@ -111,21 +120,23 @@ def empty_batch() -> str:
     return _empty("No files yet", NO_BATCH)
 
 
-def bars(probabilities: NDArray[np.float32]) -> str:
-    """Return the seven probabilities as bars, the most probable first.
-
-    Args:
-        probabilities: (C,) in the order of `CODES`.
-    """
-    order = np.argsort(-probabilities, kind="stable")
-    rows = "".join(_bar(CODES[index], float(probabilities[index])) for index in order)
-    malignant = sum(float(probabilities[CODES.index(code)]) for code in MALIGNANT)
+def bars(opinion: Opinion) -> str:
+    """Return the seven probabilities as bars, the most probable first, and what they are."""
+    rows = "".join(_bar(code, opinion) for code in opinion.order())
     return (
         '<section class="panel"><h3 id="bars-title">Probabilities</h3>'
         f'<ul class="bars" aria-labelledby="bars-title">{rows}</ul>'
         f'<p class="sum">The {len(MALIGNANT)} malignant diagnoses together: '
-        f"<strong>{escape(percent(malignant))}</strong></p></section>"
+        f"<strong>{escape(percent(opinion.malignant))}</strong></p>"
+        f'<p class="hint">{escape(WHAT_IS_MALIGNANT)}</p>{correction([opinion])}</section>'
     )
+
+
+def correction(opinions: Sequence[Opinion]) -> str:
+    """Return what was done to the probabilities that are shown; empty if nothing was."""
+    if not any(opinion.corrected is not None for opinion in opinions):
+        return ""
+    return f'<p class="hint" data-corrected>{escape(CORRECTED)}</p>'
 
 
 def explanation(target: str, notice: str, method: str = METHOD) -> str:
@@ -184,12 +195,15 @@ def _empty(title: str, text: str) -> str:
     return f'<section class="panel empty"><h2>{escape(title)}</h2><p>{escape(text)}</p></section>'
 
 
-def _bar(code: str, probability: float) -> str:
-    diagnosis = diagnosis_of(code)
+def _bar(code: str, opinion: Opinion) -> str:
+    diagnosis, probability = diagnosis_of(code), opinion.probability(code)
     kind = "malignant" if diagnosis.malignant else "benign"
     text = escape(percent(probability))
     width = 100 * probability
     mark = tag(diagnosis) if diagnosis.malignant else ""
+    # Otherwise whoever reads the bars alone would take the first one for the answer.
+    if code == opinion.label != opinion.likeliest:
+        mark += ' <span class="tag answer">the model\'s answer</span>'
     return (
         f'<li class="{kind}" data-code="{code}" data-probability="{probability:.8f}">'
         f'<div class="row"><span class="name">{escape(diagnosis.name)} {mark}</span>'

@@ -1,6 +1,5 @@
 """A one-page report of one answer, as HTML and as PNG: made on the spot, kept nowhere."""
 
-import base64
 import io
 import textwrap
 from collections.abc import Mapping
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from answers import METHODS, Answer
-from messages import percent
+from markup import data_url, picture_url
+from messages import CORRECTED, percent
 from PIL import Image
 
-from hf_lesion.labels import CODES, MALIGNANT, NAMES, NOTICE
+from hf_lesion.labels import MALIGNANT, NAMES, NOTICE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FILE_NAME = "hf_lesion_report"
 PAPER = (8.27, 11.69)  # inches: A4
 RESOLUTION = 130  # dots per inch
-QUALITY = 90
 MALIGNANT_COLOUR, BENIGN_COLOUR, INK = "#b3402a", "#0f766e", "#1f2937"
 HASH_SHOWN = 16
 
@@ -78,6 +77,11 @@ class Report:
         )
 
     @property
+    def note(self) -> str:
+        """What was done to the probabilities; empty if nothing was."""
+        return "" if self.answer.opinion.corrected is None else CORRECTED
+
+    @property
     def caption(self) -> str:
         """What the second picture shows."""
         if self.answer.heatmap is None:
@@ -87,13 +91,12 @@ class Report:
 
 def links(report: Report) -> str:
     """Return links that hold the report as HTML and as PNG."""
-    page = base64.b64encode(render_html(report).encode()).decode("ascii")
-    picture = base64.b64encode(render_png(report)).decode("ascii")
+    page = data_url(render_html(report).encode(), "text/html")
+    picture = data_url(render_png(report), "image/png")
     return (
         '<p class="downloads">The report: '
-        f'<a class="download" download="{FILE_NAME}.html" href="data:text/html;base64,{page}">'
-        f'Download HTML</a> <a class="download" download="{FILE_NAME}.png" '
-        f'href="data:image/png;base64,{picture}">Download PNG</a></p>'
+        f'<a class="download" download="{FILE_NAME}.html" href="{page}">Download HTML</a> '
+        f'<a class="download" download="{FILE_NAME}.png" href="{picture}">Download PNG</a></p>'
     )
 
 
@@ -106,6 +109,7 @@ def render_html(report: Report) -> str:
     pictures = _figure(answer.picture, "The image") + (
         _figure(second, report.caption) if second else f"<p>{escape(report.caption)}</p>"
     )
+    note = f"<p>{escape(report.note)}</p>" if report.note else ""
     rows = "".join(
         f'<tr class="{"malignant" if code in MALIGNANT else "benign"}"><th scope="row">'
         f"{escape(NAMES[code])}</th><td>{'malignant' if code in MALIGNANT else 'benign'}</td>"
@@ -119,7 +123,7 @@ def render_html(report: Report) -> str:
         f'<p class="notice"><strong>{escape(NOTICE)}</strong></p>{warnings}{verdict}'
         f'<div class="pictures">{pictures}</div><table><thead><tr><th scope="col">diagnosis</th>'
         '<th scope="col">kind</th><th scope="col">probability</th><td></td></tr></thead>'
-        f"<tbody>{rows}</tbody></table><footer><p>{escape(report.origin)}</p></footer></body></html>"
+        f"<tbody>{rows}</tbody></table>{note}<footer><p>{escape(report.origin)}</p></footer></body></html>"
     )
 
 
@@ -134,7 +138,7 @@ def render_png(report: Report) -> bytes:
     heights = [2.6, 4.2, 3.4, 0.8]
     top, middle, bottom, end = figure.subfigures(4, 1, squeeze=False, height_ratios=heights)[:, 0]
     top.text(0.04, 0.92, NAMES[answer.label], fontsize=18, weight="bold", va="top", color=INK)
-    texts = [NOTICE, *report.warnings, *report.verdict]
+    texts = [NOTICE, *report.warnings, *report.verdict, *([report.note] if report.note else [])]
     top.text(0.04, 0.72, "\n".join(map(_wrap, texts)), fontsize=9.5, va="top", color=INK)
     second = answer.overlay(report.opacity) or answer.picture
     for axes, picture, title in zip(
@@ -163,16 +167,12 @@ def _draw_bars(axes: "Axes", answer: Answer) -> None:
 
 
 def _ordered(answer: Answer) -> list[tuple[str, float]]:
-    order = np.argsort(-answer.probabilities, kind="stable")
-    return [(CODES[index], float(answer.probabilities[index])) for index in order]
+    return [(code, answer.opinion.probability(code)) for code in answer.opinion.order()]
 
 
 def _figure(picture: Image.Image, caption: str) -> str:
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=QUALITY)
-    data = base64.b64encode(stream.getvalue()).decode("ascii")
     return (
-        f'<figure><img src="data:image/jpeg;base64,{data}" alt="{escape(caption)}">'
+        f'<figure><img src="{picture_url(picture)}" alt="{escape(caption)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 

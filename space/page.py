@@ -10,6 +10,7 @@ import data_tab
 import gradio as gr
 import messages
 import models_tab
+from calls import Calls
 from handlers import Page
 from intake import MAX_UPLOAD_BYTES
 from shelf import Shelf
@@ -64,7 +65,7 @@ def build_page(
             queue=False,
             show_progress="hidden",
         )
-        _build_api(page, controls, compare_target)
+        _build_api(Calls(shelf), controls, compare_target)
     blocks.queue(max_size=queue_size, default_concurrency_limit=max_concurrency)
     return blocks
 
@@ -97,17 +98,17 @@ def _build_reading(tab: gr.Tab, content: Any) -> None:
     tab.select(content, None, shown, **options)
 
 
-def _build_api(page: Page, controls: classify_tab.Controls, compare_target: gr.Dropdown) -> None:
+def _build_api(calls: Calls, controls: classify_tab.Controls, compare_target: gr.Dropdown) -> None:
     """Add the public calls; they hang on a button that no one sees."""
     hidden = gr.Button(visible=False)
     result = gr.JSON(visible=False, label="Classification")
     picture = gr.Image(visible=False, label="Heatmap over the image", format="png")
     image, model = controls.image, controls.model
-    hidden.click(page.classify, [image, model], result, api_name="classify")
+    hidden.click(calls.classify, [image, model], result, api_name="classify")
     hidden.click(
-        page.explain,
+        calls.explain,
         [image, model, controls.target, controls.method],
         [picture, result],
         api_name="explain",
     )
-    hidden.click(page.compare, [image, compare_target], result, api_name="compare")
+    hidden.click(calls.compare, [image, compare_target], result, api_name="compare")

@@ -1,24 +1,29 @@
 """The table of a batch as HTML, with a link that holds the same as CSV."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
 from batch import Row, format_csv
-from messages import percent
+from markup import data_url, scrolling
+from messages import correction, percent
+from opinions import Opinion
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
 CSV_NAME = "predictions.csv"
+CSV_HOLDS = (
+    "columns as in the ISIC challenges: the model's own scores, as scripts/predict.py gives them"
+)
 
 
 def render(rows: Sequence[Row], model: str) -> str:
     """Return what became of each file: the answers, the failures with their reasons, the CSV."""
-    answered = [row for row in rows if row.probabilities is not None]
-    failed = [row for row in rows if row.probabilities is None]
+    answered = [row for row in rows if row.opinion is not None]
+    failed = [row for row in rows if row.opinion is None]
     said = f"{len(answered)} of {len(rows)} images classified by {model}."
     parts = [
         f'<section class="panel" id="batch-summary"><h2>{escape(said)}</h2>{_counts(answered)}'
+        f"{_strange(answered)}"
     ]
     if answered:
         parts.append(_link(answered))
@@ -37,11 +42,10 @@ def _counts(rows: Sequence[Row]) -> str:
 
 
 def _link(rows: Sequence[Row]) -> str:
-    # The link itself holds the file: nothing is written on this machine.
-    content = base64.b64encode(format_csv(rows).encode()).decode("ascii")
+    url = data_url(format_csv(rows).encode(), "text/csv")
     return (
-        f'<p><a class="download" download="{CSV_NAME}" href="data:text/csv;base64,{content}">'
-        f"Download {CSV_NAME}</a> (columns as in the ISIC challenges)</p>"
+        f'<p><a class="download" download="{CSV_NAME}" href="{url}">Download {CSV_NAME}</a> '
+        f"({escape(CSV_HOLDS)})</p>"
     )
 
 
@@ -55,23 +59,42 @@ def _failures(rows: Sequence[Row]) -> str:
 
 def _answers(rows: Sequence[Row]) -> str:
     body = "".join(_answer(row) for row in rows)
-    return (
-        '<div class="wide" tabindex="0" role="region" aria-label="Answers, scrolls sideways">'
-        '<table class="answers"><thead><tr><th scope="col">file</th>'
-        '<th scope="col" class="words">most probable</th><th scope="col">probability</th>'
-        '<th scope="col">malignant together</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+    table = (
+        '<table class="answers"><thead><tr><th scope="col">file</th><th scope="col" class="words">'
+        'looks most like</th><th scope="col">probability</th><th scope="col">malignant together'
+        f"</th></tr></thead><tbody>{body}</tbody></table>"
     )
+    return scrolling(table, "Answers") + correction([row.opinion for row in rows if row.opinion])
 
 
 def _answer(row: Row) -> str:
-    values = row.probabilities
-    assert values is not None
-    malignant = sum(float(values[CODES.index(code)]) for code in MALIGNANT)
+    opinion = row.opinion
+    assert opinion is not None
     kind = "malignant" if row.label in MALIGNANT else "benign"
-    top = percent(float(values.max()))
     return (
-        f'<tr><th scope="row">{escape(row.name)}</th><td class="words">{escape(NAMES[row.label])} '
-        f'<span class="tag {kind}">{kind}</span></td><td>{escape(top)}</td>'
-        f"<td>{escape(percent(malignant))}</td></tr>"
+        f'<tr><th scope="row">{escape(row.name)}{_note(opinion)}</th><td class="words">'
+        f'{escape(NAMES[row.label])} <span class="tag {kind}">{kind}</span>'
+        f"{_likelier(opinion)}</td>"
+        f"<td>{escape(percent(opinion.probability()))}</td>"
+        f"<td>{escape(percent(opinion.malignant))}</td></tr>"
     )
+
+
+def _note(opinion: Opinion) -> str:
+    text = "not dermoscopic?" if opinion.is_strange else "unsure" if opinion.is_unsure else ""
+    return f' <span class="tag warning">{escape(text)}</span>' if text else ""
+
+
+def _likelier(opinion: Opinion) -> str:
+    if opinion.likeliest == opinion.label:
+        return ""
+    chance = percent(opinion.probability(opinion.likeliest))
+    return f"<br><small>likelier: {escape(NAMES[opinion.likeliest])}, {escape(chance)}</small>"
+
+
+def _strange(rows: Sequence[Row]) -> str:
+    count = sum(row.opinion is not None and row.opinion.is_strange for row in rows)
+    if not count:
+        return ""
+    text = f"{count} of them marked “not dermoscopic?”: what is said of these means nothing."
+    return f'<p class="note warning" role="note">{escape(text)}</p>'

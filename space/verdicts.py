@@ -5,8 +5,9 @@ from html import escape
 from answers import Answer
 from judgement import Confidence, Judgement, MelanomaPoint
 from messages import percent, tag
+from opinions import Opinion
 
-from hf_lesion.labels import CODES, NAMES, diagnosis_of
+from hf_lesion.labels import NAMES, diagnosis_of
 
 NOT_MEASURED = "How often such answers are right was not measured for this model."
 HIDDEN = "The answer is hidden, so that no one takes it for one."
@@ -15,20 +16,31 @@ VOWELS = "AEIOU"
 
 def sentences(answer: Answer, judgement: Judgement, model: str) -> tuple[str, ...]:
     """Return the verdict as sentences, the most important first."""
-    top = float(answer.probabilities.max())
+    opinion = answer.opinion
     first = (
-        f"Looks most like {_with_article(NAMES[answer.label])}: probability {percent(top)}, by the "
-        f"model {model}."
+        f"Looks most like {with_article(opinion.label)}: probability "
+        f"{percent(opinion.probability())}, by the model {model}."
     )
-    more = [_worth(judgement.confidence), _corrected(answer, judgement), _melanoma(judgement)]
+    more = [likelier(opinion), _worth(opinion, judgement.confidence), _melanoma(judgement.melanoma)]
     return (first, *(text for text in more if text))
 
 
-def warnings(judgement: Judgement) -> tuple[str, ...]:
+def warnings(opinion: Opinion) -> tuple[str, ...]:
     """Return what to know before reading the verdict; empty if the gate lets it pass."""
-    if judgement.verdict is not None and (judgement.is_strange or judgement.is_unsure):
-        return (judgement.verdict.sentence,)
+    if opinion.verdict is not None and (opinion.is_strange or opinion.is_unsure):
+        return (opinion.verdict.sentence,)
     return ()
+
+
+def likelier(opinion: Opinion) -> str:
+    """Return why the answer is not the likeliest diagnosis; empty if it is."""
+    if opinion.likeliest == opinion.label:
+        return ""
+    return (
+        f"By probability {with_article(opinion.likeliest)} is likelier "
+        f"({percent(opinion.probability(opinion.likeliest))}). The answer goes by the model's own "
+        "scores: by probability, rare diagnoses, melanoma among them, would be named too seldom."
+    )
 
 
 def panel(answer: Answer, judgement: Judgement, model: str) -> str:
@@ -36,7 +48,8 @@ def panel(answer: Answer, judgement: Judgement, model: str) -> str:
     diagnosis = diagnosis_of(answer.label)
     first, *more = sentences(answer, judgement, model)
     notes = "".join(
-        f'<p class="note warning" role="note">{escape(text)}</p>' for text in warnings(judgement)
+        f'<p class="note warning" role="note">{escape(text)}</p>'
+        for text in warnings(answer.opinion)
     )
     words = "".join(f"<p>{escape(text)}</p>" for text in more)
     return (
@@ -47,52 +60,38 @@ def panel(answer: Answer, judgement: Judgement, model: str) -> str:
     )
 
 
-def refusal(judgement: Judgement) -> str:
+def refusal(opinion: Opinion) -> str:
     """Return what stands in the verdict's place when the image is of no kind that is known."""
-    (text,) = warnings(judgement)
+    (text,) = warnings(opinion)
     return (
         '<section class="panel strange" role="note"><h2>Not a dermoscopic image?</h2>'
         f"<p>{escape(text)}</p><p>{escape(HIDDEN)}</p></section>"
     )
 
 
-def _worth(found: Confidence | None) -> str:
+def with_article(code: str) -> str:
+    """Return a diagnosis as it stands within a sentence."""
+    name = NAMES[code]
+    return f"{'an' if name[0] in VOWELS else 'a'} {name[0].lower()}{name[1:]}"
+
+
+def _worth(opinion: Opinion, found: Confidence | None) -> str:
     if found is None:
         return NOT_MEASURED
+    own = "" if opinion.corrected is None else f" (own score {percent(opinion.score)})"
     return (
-        f"In our {found.split}, answers this confident were right {100 * found.right:.0f}% of the "
-        f"time ({found.images:,} images)."
+        f"In our {found.split}, answers this confident{own} were right {100 * found.right:.0f}% of "
+        f"the time ({found.images:,} images)."
     )
 
 
-def _corrected(answer: Answer, judgement: Judgement) -> str:
-    if judgement.corrected is None:
-        return ""
-    own = float(judgement.corrected[CODES.index(answer.label)])
-    likeliest = CODES[int(judgement.corrected.argmax())]
-    text = (
-        "Training shows rare diagnoses more often than they are. Corrected for that, the "
-        f"calibrated probability of this one is {percent(own)}"
-    )
-    if likeliest == answer.label:
-        return f"{text}."
-    return (
-        f"{text}, and the likeliest is {_with_article(NAMES[likeliest])} with "
-        f"{percent(float(judgement.corrected.max()))}."
-    )
-
-
-def _melanoma(judgement: Judgement) -> str:
-    point: MelanomaPoint | None = judgement.melanoma
+def _melanoma(point: MelanomaPoint | None) -> str:
     if point is None:
         return ""
     reaches = "reaches" if point.flagged else "stays below"
     return (
-        f"Melanoma: this image {reaches} the threshold of {percent(point.threshold)}. In our "
-        f"{point.split} it was reached by {100 * point.sensitivity:.0f}% of the melanomas, and by "
+        f"Melanoma: the model's own score of {percent(point.score)} {reaches} the threshold of "
+        f"{percent(point.threshold)}. In our {point.split} it was reached by "
+        f"{100 * point.sensitivity:.0f}% of the melanomas, and by "
         f"{100 - 100 * point.specificity:.0f}% of the others."
     )
-
-
-def _with_article(name: str) -> str:
-    return f"{'an' if name[0] in VOWELS else 'a'} {name[0].lower()}{name[1:]}"

@@ -27,9 +27,11 @@ def test_every_text_is_escaped():
         assert html.escape(evil) in shown
 
 
-def test_malignant_is_said_in_words():
-    from messages import bars
+def test_malignant_is_said_in_words_and_explained():
+    from messages import WHAT_IS_MALIGNANT, bars
+    from opinions import Opinion
 
-    shown = bars(np.full(len(CODES), 1 / len(CODES), dtype=np.float32))
+    shown = bars(Opinion(np.full(len(CODES), 1 / len(CODES), dtype=np.float32)))
     assert shown.count('<span class="tag malignant">malignant</span>') == 3
     assert "The 3 malignant diagnoses together: <strong>42.9%</strong>" in shown
+    assert html.escape(WHAT_IS_MALIGNANT) in shown

@@ -1,5 +1,7 @@
 """The verdict in words: what is measured is said with its source, and what is not is said so."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,13 +22,18 @@ def report(reliability):
     return {"test": {"calibration": {"answers": {"reliability": reliability}}}}
 
 
-@pytest.fixture
-def answer():
-    from answers import Answer
+def peak(code, height, dtype=np.float32):
+    values = np.full(len(CODES), (1 - height) / (len(CODES) - 1), dtype)
+    values[CODES.index(code)] = height
+    return values
 
-    probabilities = np.full(len(CODES), 0.03, np.float32)
-    probabilities[CODES.index("nv")] = 0.82
-    return Answer(probabilities, "nv", Image.new("RGB", (9, 9)), None, "none", "gradcam")
+
+def answer(**opinion):
+    from answers import Answer
+    from opinions import Opinion
+
+    found = Opinion(peak("nv", 0.82), **opinion)
+    return Answer(found, "nv", Image.new("RGB", (9, 9)), None, "none", "gradcam")
 
 
 def test_the_nearest_bin_with_enough_images_tells_what_such_answers_were_worth():
@@ -45,47 +52,59 @@ def test_without_bins_nothing_is_claimed(broken):
     assert find_confidence(broken, 0.5) is None
 
 
-def test_everything_that_is_known_is_said(answer):
+def test_everything_that_is_known_is_said():
     from judgement import Confidence, Judgement, MelanomaPoint
     from verdicts import sentences
 
-    corrected = np.full(len(CODES), 0.01)
-    corrected[CODES.index("mel")], corrected[CODES.index("nv")] = 0.6, 0.35
-    point = MelanomaPoint(True, 0.02, 0.9, 0.75, "test")
-    found = sentences(answer, Judgement(Confidence(0.91, 100, "test"), corrected, point), "m")
+    point = MelanomaPoint(0.03, 0.02, 0.9, 0.75, "test")
+    found = sentences(answer(), Judgement(Confidence(0.91, 100, "test"), point), "m")
     assert found == (
         "Looks most like a melanocytic nevus: probability 82.0%, by the model m.",
         "In our test, answers this confident were right 91% of the time (100 images).",
-        "Training shows rare diagnoses more often than they are. Corrected for that, the "
-        "calibrated probability of this one is 35.0%, and the likeliest is a melanoma with 60.0%.",
-        "Melanoma: this image reaches the threshold of 2.0%. In our test it was reached by 90% of "
-        "the melanomas, and by 25% of the others.",
+        "Melanoma: the model's own score of 3.0% reaches the threshold of 2.0%. In our test it was "
+        "reached by 90% of the melanomas, and by 25% of the others.",
     )
 
 
-def test_what_was_not_measured_is_said(answer):
+def test_what_is_likelier_than_the_answer_is_said_and_why():
+    from judgement import Confidence, Judgement
+    from verdicts import sentences
+
+    other = answer(corrected=peak("mel", 0.6, float))
+    found = sentences(other, Judgement(Confidence(0.91, 100, "test")), "m")
+    assert found == (
+        "Looks most like a melanocytic nevus: probability 6.7%, by the model m.",
+        "By probability a melanoma is likelier (60.0%). The answer goes by the model's own scores: "
+        "by probability, rare diagnoses, melanoma among them, would be named too seldom.",
+        "In our test, answers this confident (own score 82.0%) were right 91% of the time "
+        "(100 images).",
+    )
+
+
+def test_what_was_not_measured_is_said():
     from judgement import Judgement
     from verdicts import NOT_MEASURED, sentences
 
-    assert sentences(answer, Judgement(), "m")[1:] == (NOT_MEASURED,)
+    assert sentences(answer(), Judgement(), "m")[1:] == (NOT_MEASURED,)
 
 
-def test_names_are_escaped(answer):
+def test_names_are_escaped():
     from judgement import Judgement
     from verdicts import panel
 
-    shown = panel(answer, Judgement(), '"><script>alert(1)</script>')
+    shown = panel(answer(), Judgement(), '"><script>alert(1)</script>')
     assert "<script" not in shown
 
 
-def test_an_unsure_answer_carries_a_note(answer):
+def test_an_unsure_answer_carries_a_note():
     from judgement import Judgement
     from verdicts import panel
 
-    assert "The model is unsure." in panel(answer, Judgement(verdict=UNSURE), "m")
+    assert "The model is unsure." in panel(answer(verdict=UNSURE), Judgement(), "m")
 
 
 def test_a_strange_image_has_its_answer_hidden_until_one_insists(classifiers, monkeypatch):
+    from calls import Calls
     from handlers import Page
     from shelf import Shelf
 
@@ -102,28 +121,32 @@ def test_a_strange_image_has_its_answer_hidden_until_one_insists(classifiers, mo
     assert "Looks most like" in shown[0]
     assert STRANGE.sentence in shown[0]
     assert (shown[1]["visible"], shown[2]["visible"]) == (False, True)
-    assert page.classify(image, "tiny_cnn")["gate"] == "strange"
+    assert Calls(page.shelf).classify(image, "tiny_cnn")["gate"] == "strange"
 
 
-def test_corrections_and_thresholds_of_other_weights_are_not_used(tiny_cnn_model, tmp_path):
-    import shutil
+def test_a_strange_image_is_marked_where_many_are_asked():
+    from batch import Row
+    from comparison import render
+    from tables import render as render_table
 
+    strange = answer(verdict=STRANGE)
+    shown = render_table([Row("cat.png", strange.opinion), Row("mole.png", answer().opinion)], "m")
+    assert shown.count("not dermoscopic?</span>") == 1
+    assert "1 of them marked" in shown
+    assert "So says the gate of m." in render({"m": strange, "n": answer()})
+    assert "gate" not in render({"n": answer()})
+
+
+def test_thresholds_of_other_weights_are_not_used(tiny_cnn_model, tmp_path):
     from catalogue import read_entry
-    from judgement import judge, weights_sha256
+    from judgement import judge
+    from opinions import Opinion, weights_sha256
 
-    from hf_lesion.models.calibration import Calibration, write_calibration
     from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
     folder = shutil.copytree(tiny_cnn_model, tmp_path / "model")
-    entry = read_entry("m", folder)
-    probabilities = np.full(len(CODES), 1 / len(CODES), np.float32)
     point = OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.9, 0.7)
-    for sha, is_used in ((weights_sha256(entry), True), ("0" * 64, False)):
-        biases = tuple(float(code == "df") for code in CODES)
-        write_calibration(folder, Calibration(1.0, 1.0, biases, sha, {}, {}))
+    for sha, is_used in ((weights_sha256(folder), True), ("0" * 64, False)):
         write_operating_points(folder, OperatingPoints({"melanoma": point}, sha, {}))
-        found = judge(entry, probabilities, None)
-        assert (found.corrected is not None, found.melanoma is not None) == (is_used, is_used)
-    write_calibration(folder, Calibration(1.0, 1.0, biases, weights_sha256(entry), {}, {}))
-    corrected = judge(entry, probabilities, None).corrected
-    assert CODES[corrected.argmax()] == "df"
+        found = judge(read_entry("m", folder), Opinion(peak("mel", 0.5)))
+        assert (found.melanoma is not None) == is_used
