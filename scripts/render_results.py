@@ -4,7 +4,8 @@ python scripts/render_results.py                    # README.md, model_card.md a
 python scripts/render_results.py --check            # exit 1 if one is not what the records say
 python scripts/render_results.py --models models    # the cards of other models, and the tables
 
-model_card.md is the card of the model with the best balanced accuracy on test.
+model_card.md is the card of the model with the best balanced accuracy on test. The tables on
+heatmaps and shortcuts are written where a file has their two markers.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="Markdown with the two markers (default: README.md, of other models none)",
+        help="Markdown with the markers (default: README.md, of other models none)",
     )
     add(
         "--card",
@@ -57,6 +58,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Render, compare, write."""
     arguments = parse_arguments()
+    from hf_lesion.evaluation import explanation_comparison as explanations
     from hf_lesion.files import write_text
     from hf_lesion.hub import card, results
 
@@ -70,6 +72,9 @@ def main() -> None:
             raise InputError(f"There is no {file}. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
         wanted[file] = results.put_between_markers(text, block, source=str(file))
+        if explanations.START in text:
+            looks = explanations.render_block([model.folder for model in shipped])
+            wanted[file] = explanations.put_between_markers(wanted[file], looks, source=str(file))
     stale = [file for file, text in wanted.items() if read_text(file) != text]
     if arguments.check and stale:
         print(f"Out of date: {', '.join(map(str, stale))}. Run scripts/render_results.py.")

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import resampling
-from hf_lesion.evaluation.explanations import FINE
 from hf_lesion.evaluation.resampling import estimate, estimate_differences
-from hf_lesion.explain.controls import CONTROL_NAMES, GAUSSIAN
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -22,6 +20,7 @@ from hf_lesion.explain.faithfulness import (
     Faithfulness,
 )
 from hf_lesion.explain.localisation import MEASURES, RATIO, THRESHOLDS
+from hf_lesion.explain.names import CONTROL_NAMES, FINE, GAUSSIAN
 from hf_lesion.files import whole_file, without_nan
 from hf_lesion.labels import CODES
 
@@ -29,7 +28,6 @@ EXPLANATIONS = "explanations.json"
 SCHEMA_VERSION = 1
 MEDIANS = (MEASURES.index(RATIO),)
 AREAS = (DELETION, INSERTION, ROAD)
-SIDES = ("all", "right", "wrong")
 
 
 def describe_localisation(

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from hf_lesion.evaluation import explanation_record as record
 from hf_lesion.evaluation.explanations import (
-    FINE,
     Mapper,
     MaskedSet,
     build_mappers,
@@ -20,7 +19,7 @@ from hf_lesion.evaluation.explanations import (
 )
 from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.shortcut_scores import answer_changed, describe_shortcuts
-from hf_lesion.explain.controls import CONTROL_NAMES
+from hf_lesion.explain.names import CONTROL_NAMES, FINE
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.provenance import provenance
 

@@ -11,15 +11,13 @@ from tqdm import tqdm
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, load_split, read_split, take_images
-from hf_lesion.explain import controls, faithfulness
+from hf_lesion.explain import controls, faithfulness, names
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 # From images and the classes to explain (and the images' row numbers) to (B, H, W) maps.
 Mapper = Callable[[Sequence[Image.Image], NDArray[np.int64], Sequence[int]], NDArray[np.float32]]
-# The first method, averaged over shifted and mirrored copies.
-FINE = "fine"
 CALIBRATION_IMAGES = 64  # that an untrained copy's batch norms see
 
 
@@ -102,14 +100,14 @@ def build_mappers(
     untrained = LesionClassifier(
         controls.untrained_copy(classifier.model, pixel_values),
         classifier.processor,
-        name=controls.UNTRAINED,
+        name=names.UNTRAINED,
     )
     return {
         method: _mapper(classifier, method),
-        FINE: _mapper(classifier, method, fine=True),
-        controls.GAUSSIAN: lambda shown, *_: np.repeat(gaussian[None], len(shown), axis=0),
-        controls.RANDOM: lambda _, __, rows: controls.random_maps(list(rows), size),
-        controls.UNTRAINED: _mapper(untrained, method),
+        names.FINE: _mapper(classifier, method, fine=True),
+        names.GAUSSIAN: lambda shown, *_: np.repeat(gaussian[None], len(shown), axis=0),
+        names.RANDOM: lambda _, __, rows: controls.random_maps(list(rows), size),
+        names.UNTRAINED: _mapper(untrained, method),
     }
 
 

@@ -16,12 +16,6 @@ from torch import nn
 # lesion of HAM10000 covers.
 GAUSSIAN_SIGMA = 0.25  # of the side
 RANDOM_CELLS = 4  # a side: as coarse as the last feature map of a network at 128 pixels
-GAUSSIAN, RANDOM, UNTRAINED = "gaussian", "random", "untrained"
-CONTROL_NAMES = {
-    GAUSSIAN: "Gaussian in the middle",
-    RANDOM: "random map",
-    UNTRAINED: "same network, random weights",
-}
 
 
 def gaussian_map(size: tuple[int, int]) -> NDArray[np.float32]:

@@ -21,13 +21,6 @@ MEASURES = (
     *(f"iou_{threshold}" for threshold in THRESHOLDS),
     *(f"dice_{threshold}" for threshold in THRESHOLDS),
 )
-MEASURE_NAMES = {
-    ENERGY: "energy inside the lesion",
-    POINTING: "pointing game",
-    RATIO: "inside/outside ratio",
-    **{f"iou_{threshold}": f"IoU at {threshold}" for threshold in THRESHOLDS},
-    **{f"dice_{threshold}": f"Dice at {threshold}" for threshold in THRESHOLDS},
-}
 
 
 def place_masks(

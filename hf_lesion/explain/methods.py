@@ -24,13 +24,6 @@ METHODS: dict[str, type[BaseCAM]] = {
     LAYERCAM: LayerCAM,
     EIGENCAM: EigenCAM,
 }
-METHOD_NAMES = {
-    GRADCAM: "Grad-CAM",
-    GRADCAM_PP: "Grad-CAM++",
-    HIRESCAM: "HiResCAM",
-    LAYERCAM: "LayerCAM",
-    EIGENCAM: "EigenCAM",
-}
 
 
 def check_method(method: str) -> None:

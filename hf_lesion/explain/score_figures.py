@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from hf_lesion.explain.controls import CONTROL_NAMES, GAUSSIAN
 from hf_lesion.explain.faithfulness import DELETION, INSERTION
-from hf_lesion.explain.methods import METHOD_NAMES
+from hf_lesion.explain.names import CONTROL_NAMES, GAUSSIAN, name_of
 from hf_lesion.labels import CODES
 
 PANELS = {
@@ -53,11 +52,6 @@ def draw_scores(record: Mapping[str, Any], *, title: str) -> Figure:
     return figure
 
 
-def name_of(kind: str) -> str:
-    """Return what a method or control is called."""
-    return {**METHOD_NAMES, **CONTROL_NAMES, "fine": "Grad-CAM, 9 views"}.get(kind, kind)
-
-
 def _draw_bars(
     axes: Axes, maps: Mapping[str, Any], measure: str, label: str, *, with_names: bool
 ) -> None:
@@ -73,7 +67,9 @@ def _draw_bars(
         values, places, xerr=[values - lows, highs - values], fmt="none", color="black", lw=1
     )
     axes.axvline(maps[GAUSSIAN]["all"][measure][0], color="black", ls=":", lw=1)
-    axes.set_yticks(places, [name_of(kind) for kind in kinds] if with_names else [], fontsize=8)
+    axes.set_yticks(
+        places, [name_of(kind, kinds) for kind in kinds] if with_names else [], fontsize=8
+    )
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
     _plain(axes, label)
@@ -95,7 +91,7 @@ def _draw_classes(axes: Axes, maps: Mapping[str, Any], kind: str) -> None:
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
     axes.legend(fontsize=7, frameon=False, title="prediction", title_fontsize=7)
-    _plain(axes, f"{name_of(kind)}: heat inside, by diagnosis")
+    _plain(axes, f"{name_of(kind, maps)}: heat inside, by diagnosis")
 
 
 def _draw_curves(axes: Axes, found: Mapping[str, Any], name: str, *, with_legend: bool) -> None:
@@ -106,7 +102,7 @@ def _draw_curves(axes: Axes, found: Mapping[str, Any], name: str, *, with_legend
             own["curves"][name],
             color=GREY if is_control else colour,
             ls={"gaussian": ":", "random": "--", "untrained": "-."}.get(kind, "-"),
-            label=name_of(kind),
+            label=name_of(kind, found["maps"]),
             lw=1.4,
         )
     axes.set_ylim(0, 1)

@@ -3,6 +3,9 @@ from pathlib import Path
 import pytest
 from shipped import write_model
 
+from hf_lesion.evaluation.explanation_comparison import END as LOOKS_END
+from hf_lesion.evaluation.explanation_comparison import MISSING
+from hf_lesion.evaluation.explanation_comparison import START as LOOKS_START
 from hf_lesion.hub.results import END, START, read_shipped, render_block
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "render_results.py"
@@ -31,6 +34,14 @@ def test_everything_is_written_and_then_up_to_date(call, models, tmp_path):
     assert call(*arguments, "--check")[0] == 0
     card.write_text(card.read_text().replace("0.", "1.", 1))
     assert call(*arguments, "--check")[0] == 1
+
+
+def test_the_tables_on_explanations_come_where_their_markers_are(call, models, tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(f"{START}\n{END}\n{LOOKS_START}\nold\n{LOOKS_END}\n")
+    code, _, err = call("--models", models, "--files", file, "--card", tmp_path / "card.md")
+    assert code == 0, err
+    assert file.read_text().endswith(f"{LOOKS_START}\n{MISSING}\n{LOOKS_END}\n")
 
 
 def test_a_file_without_markers_is_refused(call, models, tmp_path):

@@ -95,6 +95,6 @@ def test_the_ensemble_averages_answers_and_maps(classifiers, lesion):
 def test_the_names_of_methods_are_those_of_the_library():
     from answers import METHODS
 
-    from hf_lesion.explain.methods import METHOD_NAMES
+    from hf_lesion.explain.names import METHOD_NAMES
 
     assert METHODS == METHOD_NAMES

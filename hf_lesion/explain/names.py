@@ -1,0 +1,31 @@
+"""What methods and controls are called, in tables as in figures: no import that takes time."""
+
+from collections.abc import Iterable
+
+METHOD_NAMES = {
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "eigencam": "EigenCAM",
+}
+GAUSSIAN, RANDOM, UNTRAINED = "gaussian", "random", "untrained"
+CONTROL_NAMES = {
+    GAUSSIAN: "Gaussian in the middle",
+    RANDOM: "random map",
+    UNTRAINED: "same network, random weights",
+}
+# The first method of a record, averaged over so many shifted and mirrored copies of the image.
+FINE, FINE_VIEWS = "fine", 9
+
+
+def name_of(kind: str, kinds: Iterable[str]) -> str:
+    """Return what one of the maps of a record is called.
+
+    Args:
+        kind: A method, a control or `FINE`.
+        kinds: All of the record, in its order: the finer map is a mean of the first one's.
+    """
+    if kind == FINE:
+        return f"{name_of(next(iter(kinds)), ())} (mean of {FINE_VIEWS} views)"
+    return METHOD_NAMES.get(kind) or CONTROL_NAMES.get(kind, kind)
