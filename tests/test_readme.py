@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+from hf_lesion.evaluation import explanation_comparison
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import put_between_markers, read_shipped, render_block
 from hf_lesion.labels import DIAGNOSES, NOTICE
@@ -29,6 +30,13 @@ def test_the_two_commands_and_the_notice_are_in_the_first_screen():
 def test_the_results_are_those_of_the_reports():
     block = render_block(read_shipped(ROOT / "space" / "models"))
     assert put_between_markers(README, block, source="README.md") == README
+
+
+def test_the_tables_on_heatmaps_are_those_of_the_records():
+    shipped = read_shipped(ROOT / "space" / "models")
+    block = explanation_comparison.render_block([model.folder for model in shipped])
+    found = explanation_comparison.put_between_markers(README, block, source="README.md")
+    assert found == README
 
 
 def test_every_card_is_that_of_its_records_to_the_digit():
