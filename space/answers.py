@@ -10,6 +10,7 @@ from opinions import Opinion, ask
 from PIL import Image
 
 from hf_lesion.errors import InputError
+from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import CODES, LABEL2ID, NAMES
 
 if TYPE_CHECKING:
@@ -18,16 +19,9 @@ if TYPE_CHECKING:
     from hf_lesion.inference import LesionClassifier
 
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
-# Those of hf_lesion.explain.methods, which takes seconds to import; a test compares.
-METHODS = {
-    "gradcam": "Grad-CAM",
-    "gradcam++": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-}
+METHODS = METHOD_NAMES
 METHOD = "gradcam"
-OPACITY = 50  # per cent
+OPACITY, FULL = 50, 100  # per cent
 DISPLAY_PIXELS = 768
 LONGEST_SAID = 60  # characters of what a client sent that are said back to it
 
@@ -127,13 +121,22 @@ def check_method(method: str) -> None:
     choose("method", method, tuple(METHODS))
 
 
+def check_opacity(opacity: object) -> None:
+    """Raise InputError unless this is a number of per cent."""
+    is_number = isinstance(opacity, int | float) and not isinstance(opacity, bool)
+    if not is_number or not 0 <= opacity <= FULL:
+        raise InputError(f"Expected an opacity from 0 to {FULL}, got {_say(opacity)}.")
+
+
 def choose(what: str, wanted: object, choices: Sequence[str]) -> None:
-    """Raise InputError unless what a client sent, which may be anything, is among the choices."""
+    """Raise InputError unless what a client sent, which may be anything, is one of the choices."""
     if not isinstance(wanted, str) or wanted not in choices:
-        said = repr(wanted)
-        if len(said) > LONGEST_SAID:
-            said = f"{said[:LONGEST_SAID]}…"
-        raise InputError(f"There is no {what} {said}; there are {', '.join(choices)}.")
+        raise InputError(f"There is no {what} {_say(wanted)} here; there are {', '.join(choices)}.")
+
+
+def _say(sent: object) -> str:
+    said = repr(sent)
+    return said if len(said) <= LONGEST_SAID else f"{said[:LONGEST_SAID]}…"
 
 
 def _resolve(target: str, opinion: Opinion) -> str:

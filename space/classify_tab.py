@@ -7,7 +7,7 @@ import messages
 from answers import METHOD, METHODS, OPACITY, PREDICTED, RUNNER_UP
 from gallery import embed
 from handlers import Page
-from intake import build_image_input
+from intake import build_image_input, take_as_sent
 
 from hf_lesion.labels import CODES, NAMES
 
@@ -87,8 +87,8 @@ def build_selector(page: Page, *, elem_id: str) -> gr.Component:
     choices = page.choices()
     options = {"choices": choices, "value": choices[0][1], "label": "Model", "elem_id": elem_id}
     if len(choices) > MOST_BUTTONS:
-        return gr.Dropdown(**options, filterable=False)
-    return gr.Radio(**options)
+        return take_as_sent(gr.Dropdown(**options, filterable=False))
+    return take_as_sent(gr.Radio(**options))
 
 
 def _build_inputs(page: Page) -> tuple[gr.Image, gr.HTML, gr.Component]:
@@ -156,6 +156,9 @@ def _build_outputs(
             )
             check = gr.Button("Test this heat map by deletion", size="sm", elem_id="check")
             curve = gr.HTML(elem_id="curve")
+    take_as_sent(target)
+    take_as_sent(method)
+    take_as_sent(opacity)
     outputs = [verdict, anyway, details, bars, slider, caption]
     extras = Extras(report, report_links, check, curve)
     return outputs, Controls(image, strip, model, target, method, opacity, extras)

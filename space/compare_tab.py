@@ -5,6 +5,7 @@ import messages
 from answers import PREDICTED
 from classify_tab import CLASS_CHOICES, LIVE_REGION, build_strip
 from handlers import Page
+from intake import take_as_sent
 
 HINT = "The image is the one of the tab Classify."
 
@@ -29,6 +30,7 @@ def build(page: Page, image: gr.Image, tab: gr.Tab) -> gr.Dropdown:
                 filterable=False,
                 elem_id="compare-target",
             )
+    take_as_sent(target)
     result = gr.HTML(messages.empty_comparison(), html_template=LIVE_REGION, elem_id="comparison")
     picked = strip.click(page.pick, None, image, api_visibility="private", show_progress="hidden")
     options = {

@@ -9,7 +9,7 @@ from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.inference import LesionClassifier, class_id
 
 
 class Ensemble:
@@ -44,6 +44,8 @@ class Ensemble:
             InputError: As `LesionClassifier.explain`; a member that can't be explained is left out
                 of the map as long as another one can.
         """
+        # Of "predicted" each member would explain its own.
+        ids = np.asarray([class_id(target) for target in targets], dtype=np.int64)
         found, probabilities, trouble = [], [], None
         for member in self.members.values():
             try:
@@ -60,9 +62,7 @@ class Ensemble:
         lows = np.zeros_like(highs)
         scale = np.where(highs > 0, highs, 1)[:, None, None]
         mean = np.mean(probabilities, axis=0)
-        return Explanation(
-            (maps / scale).astype(np.float32), found[0].targets, mean, lows, highs, method
-        )
+        return Explanation((maps / scale).astype(np.float32), ids, mean, lows, highs, method)
 
 
 def _mean_map(explanations: Sequence[Explanation], row: int) -> NDArray[np.float32]:

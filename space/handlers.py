@@ -14,7 +14,7 @@ import messages
 import onepage
 import tables
 import verdicts
-from answers import METHOD, OPACITY, Answer, build_answer, build_answers
+from answers import METHOD, OPACITY, Answer, build_answer, build_answers, check_opacity
 from catalogue import measure_ensemble
 from gallery import draw_examples
 from intake import Upload, Uploads
@@ -54,6 +54,7 @@ class Page:
         if isinstance(image, InputError):
             return _without_result(messages.problem(str(image)))
         try:
+            check_opacity(opacity)
             answer, judgement = self._answer(image, model, target, method)
         except InputError as error:
             return _without_result(messages.trouble(str(error)))
@@ -72,8 +73,11 @@ class Page:
         self, image: Upload, model: str, target: str, method: str, opacity: float
     ) -> tuple[Any, str]:
         """Answer a change of class, method or opacity: heatmap and its caption."""
-        *_rest, slider, caption = self.show(image, model, target, method, opacity, insists=True)
-        return slider, caption
+        verdict, *_rest, slider, caption = self.show(
+            image, model, target, method, opacity, insists=True
+        )
+        # Here no verdict is shown that would say what is wrong.
+        return slider, caption or (verdict if image is not None else "")
 
     def show_anyway(
         self, image: Upload, model: str, target: str, method: str, opacity: float
@@ -86,6 +90,7 @@ class Page:
         if not isinstance(image, Image.Image):
             return ""
         try:
+            check_opacity(opacity)
             answer, judgement = self._answer(image, model, target, method)
         except InputError as error:
             return messages.trouble(str(error))

@@ -5,7 +5,7 @@ import binascii
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.data_classes import FileData, ImageData, ListFiles
@@ -53,6 +53,7 @@ class Handed:
     path: Path
 
 
+Choice = TypeVar("Choice", gr.Radio, gr.Dropdown, gr.Slider)
 Upload = Image.Image | InputError | None
 Uploads = list[Handed] | InputError | None
 
@@ -83,6 +84,16 @@ def build_files_input(**options: Any) -> gr.File:
     files.preprocess = _list_files
     _take_no_addresses(files)
     return files
+
+
+def take_as_sent(component: Choice) -> Choice:
+    """Have a handler check what was chosen: gradio's own words would show a client's value."""
+    component.preprocess = _as_sent
+    return component
+
+
+def _as_sent(payload: Any) -> Any:
+    return payload
 
 
 def _take_no_addresses(component: gr.Image | gr.File) -> None:

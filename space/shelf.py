@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from answers import choose
 from catalogue import Entry, best_first, one_line, read_entry
 
 from hf_lesion.errors import InputError
@@ -110,13 +111,12 @@ class Shelf:
         Raises:
             InputError: If there is no such model, it can't be used, or takes too long to load.
         """
-        if name in self._loaded:
+        if isinstance(name, str) and name in self._loaded:
             return self._wait(name)
-        if name in self.choices():
-            from ensemble import Ensemble
+        choose("model", name, self.choices())
+        from ensemble import Ensemble
 
-            return Ensemble(self.all())
-        raise InputError(f"There is no model {name!r} here; there are {', '.join(self.choices())}.")
+        return Ensemble(self.all())
 
     def all(self) -> "dict[str, LesionClassifier]":
         """Return every model that can be used; waits until all are loaded."""

@@ -1,10 +1,13 @@
 """The three public calls, through gradio_client: equal to what the classifier says."""
 
+import re
+
 import numpy as np
 import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from space.http_calls import call, upload
 
 from hf_lesion.explain.agreement import compare_maps
 from hf_lesion.explain.heatmap import overlay
@@ -83,12 +86,18 @@ def test_the_page_own_calls_are_closed_to_clients(client, name):
 
 def test_a_model_that_is_not_there_is_refused(client, lesion):
     message = refusal(client, lesion, model="../secret", api_name="/classify")
-    assert "not in the list of choices" in message
+    assert message == (
+        "There is no model '../secret' here; there are tiny_cnn, tiny_resnet, ensemble."
+    )
 
 
 def test_a_class_that_is_not_there_is_refused(client, lesion):
-    message = refusal(client, lesion, target="cold", api_name="/explain")
-    assert "not in the list of choices" in message
+    codes = ", ".join(CODES)
+    for name in ("/explain", "/compare"):
+        message = refusal(client, lesion, target="cold", api_name=name)
+        assert message == (
+            f"There is no class 'cold' here; there are predicted, runner-up, {codes}."
+        )
 
 
 def test_no_image_is_refused(client):
@@ -143,4 +152,24 @@ def test_compare_without_an_image_is_refused(client):
 
 def test_a_method_that_is_not_there_is_refused(client, lesion):
     message = refusal(client, lesion, method="tea leaves", api_name="/explain")
-    assert "not in the list of choices" in message
+    assert message == (
+        "There is no method 'tea leaves' here; there are gradcam, gradcam++, hirescam, layercam, "
+        "eigencam."
+    )
+
+
+@pytest.mark.parametrize("wrong", [None, 7, True, ["tiny_cnn"], {"a": 1}, "x" * 999])
+def test_a_choice_of_any_other_kind_is_refused_in_words(page_url, lesion, wrong):
+    path = upload(page_url, "lesion.png", lesion.read_bytes())
+    image = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    for name, data in (
+        ("classify", [image, wrong]),
+        ("explain", [image, "tiny_cnn", wrong, "gradcam"]),
+        ("explain", [image, "tiny_cnn", "mel", wrong]),
+        ("compare", [image, wrong]),
+    ):
+        event, found = call(page_url, name, data)
+        assert event == "error"
+        assert re.match(
+            r"There is no (model|class|method) .{1,61} here; there are ", found["error"]
+        )

@@ -105,6 +105,15 @@ def test_opacity_and_method_change_the_map_and_nothing_else(page, lesion):
     assert "the same for every diagnosis" in caption
 
 
+@pytest.mark.parametrize("opacity", ["much", None, [], float("nan"), -5, 1e9, True])
+def test_an_opacity_that_is_none_is_said_wherever_one_asks(page, lesion, opacity):
+    image = load_image(lesion)
+    choices = (image, "tiny_cnn", "mel", "gradcam", opacity)
+    for shown in (page.show(*choices)[0], page.explain_again(*choices)[1], page.report(*choices)):
+        assert 'role="alert"' in shown
+        assert "Expected an opacity from 0 to 100, got" in shown
+
+
 def test_a_model_that_cannot_be_used_is_said_in_the_pages_words(page, lesion):
     shown, _anyway, details, *_ = page.show(load_image(lesion), "<b>", "predicted")
     assert "There is no model &#x27;&lt;b&gt;&#x27; here" in shown
