@@ -6,17 +6,20 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
+import types
 
 import pytest
 from hub.local_hub import LocalHub
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session, constants, file_download
+from huggingface_hub.utils import _http
 
 FORBIDDEN = {"HF_HUB_OFFLINE", "HF_TOKEN", "HF_TOKEN_PATH", "HTTP_PROXY", "http_proxy"}
 
 
 @contextlib.contextmanager
-def serving():
-    with LocalHub() as server:
+def serving(port=0):
+    with LocalHub(port) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
@@ -55,6 +58,16 @@ def near(hub, monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def hurry(monkeypatch):
+    """Let the client try twice at once, where it would try five times in half a minute."""
+    defaults = {**_http.http_backoff.__kwdefaults__, "max_retries": 1}
+    monkeypatch.setattr(_http.http_backoff, "__kwdefaults__", defaults)
+    restless = types.SimpleNamespace(**{**vars(time), "sleep": lambda seconds: None})
+    for module in (_http, file_download):
+        monkeypatch.setattr(module, "time", restless)
+
+
+@pytest.fixture
 def run(tmp_path):
     """Return a function that runs a program whose Hub is a local one: its finished process.
 
@@ -70,7 +83,8 @@ def run(tmp_path):
             "HF_HOME": str(tmp_path / "hf_home"),
             "NO_PROXY": "127.0.0.1",
         }
-        kept = {name: value for name, value in os.environ.items() if name not in FORBIDDEN}
+        forbidden = FORBIDDEN | ({"PYTHONPATH"} if python != sys.executable else set())
+        kept = {name: value for name, value in os.environ.items() if name not in forbidden}
         return subprocess.run(
             [str(python), *map(str, words)],
             capture_output=True,

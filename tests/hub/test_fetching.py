@@ -6,6 +6,7 @@ import time
 
 import pytest
 from hub import local_hub
+from hub.conftest import serving
 
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
@@ -97,6 +98,52 @@ def test_a_download_that_is_cut_goes_on_where_it_stopped(near, folder, first):
     near.spoil("GET", "resolve/.*safetensors", local_hub.cut(0.5))
     assert same(open_snapshot(MODEL), folder)
     assert sum("GET /me/model/resolve" in line and "safetensors" in line for line in near.asked) > 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        local_hub.answer(401),
+        local_hub.answer(403),
+        local_hub.answer(404),
+        local_hub.answer(429),
+        local_hub.answer(500),
+        local_hub.cut(0.3),
+        local_hub.hang_up(),
+    ],
+)
+def test_a_download_that_fails_for_good_is_one_line_and_the_next_run_ends_it(
+    near, folder, first, fault, hurry
+):
+    near.spoil("GET", "resolve/.*safetensors", fault, times=99)
+    with pytest.raises(InputError) as caught:
+        open_snapshot(MODEL)
+    assert str(caught.value).startswith("The model me/model could not be fetched whole from the")
+    assert str(caught.value).endswith("Run it again: what was fetched is kept.")
+    near.heal()
+    assert same(open_snapshot(MODEL), folder)
+    assert not any("config.json" in line for line in near.asked if line.startswith("GET"))
+
+
+def test_a_hub_that_goes_away_midway_and_comes_back(near, folder, first, hurry):
+    near.spoil("GET", "resolve/.*safetensors", local_hub.go_away())
+    with pytest.raises(InputError, match="could not be fetched whole from the Hub"):
+        open_snapshot(MODEL)
+    with serving(port=near.server_port) as back:
+        back.repos = near.repos
+        assert same(open_snapshot(MODEL), folder)
+
+
+def test_slow_answers_are_waited_for(near, folder, first):
+    near.spoil("GET|HEAD", "", local_hub.wait(0.05), times=99)
+    assert same(open_snapshot(MODEL), folder)
+
+
+def test_a_model_that_asks_for_consent_says_so(near, first):
+    gated = local_hub.answer(403, "Access is restricted", X_Error_Code="GatedRepo")
+    near.spoil("GET", "/api/models", gated)
+    with pytest.raises(InputError, match=r"asks for consent first: give it on its page on the Hub"):
+        open_snapshot(MODEL)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])

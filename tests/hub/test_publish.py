@@ -4,7 +4,8 @@ import re
 import time
 
 import pytest
-from hub.local_hub import answer, hang_up, lose_answer, wait
+from hub.conftest import serving
+from hub.local_hub import answer, go_away, hang_up, lose_answer, wait
 from huggingface_hub import constants
 
 from hf_lesion.errors import InputError
@@ -31,19 +32,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def hurry(monkeypatch):
-    """Let the client try twice at once, where it would try five times in half a minute."""
-    import huggingface_hub.utils._http as http
-
-    monkeypatch.setattr(
-        http.http_backoff,
-        "__kwdefaults__",
-        {
-            **http.http_backoff.__kwdefaults__,
-            "max_retries": 1,
-            "base_wait_time": 0.01,
-        },
-    )
+def _at_once(hurry):
+    """Nothing here waits for the client's own pauses."""
 
 
 class TestSending:
@@ -203,7 +193,11 @@ class TestFaults:
             ("POST", "/create", answer(500), "the Hub has trouble of its own (HTTP 500)"),
             ("POST", "/create", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("POST", "/create", hang_up(), "the connection to the Hub broke off"),
+            ("GET", "/api/models", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("GET", "/api/models", answer(403, "Blocked"), 'The Hub says: "Blocked"'),
+            ("GET", "/api/models", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("GET", "/api/models", answer(500), "the Hub has trouble of its own (HTTP 500)"),
+            ("GET", "/api/models", hang_up(), "the connection to the Hub broke off"),
         ],
     )
     def test_before_there_is_a_repository(self, near, folder, method, path, fault, text):
@@ -217,11 +211,16 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "fault", "text"),
         [
+            ("POST", "/preupload/", answer(401), "The Hub refuses your token: expired, revoked"),
             ("POST", "/preupload/", answer(404), "the Hub refuses (HTTP 404)"),
             ("POST", "/objects/batch", answer(403, "over quota"), "a quota of your account"),
             ("PUT", "/lfs/", answer(500), "the Hub has trouble of its own (HTTP 500)"),
+            ("PUT", "/lfs/", answer(403, "Expired"), "you have no right to write there"),
+            ("PUT", "/lfs/", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("PUT", "/lfs/", hang_up(1000), "the connection to the Hub broke off"),
             ("PUT", "/lfs/", answer(413), "a quota of your account is used up"),
+            ("POST", "/commit/", answer(403, "No rights"), "you have no right to write there"),
+            ("POST", "/commit/", answer(404), "the Hub refuses (HTTP 404)"),
             ("POST", "/commit/", answer(503), "the Hub has trouble of its own (HTTP 503)"),
             ("POST", "/commit/", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("POST", "/commit/", answer(409), "me/model"),
@@ -239,6 +238,52 @@ class TestFaults:
         assert str(caught.value).count(AGAIN) == 1
         assert near.repo(REPO).own_files == []
         assert sent_at_last(near, folder)
+
+    @pytest.mark.parametrize("kind", ["dataset", "space"])
+    @pytest.mark.parametrize(
+        ("method", "path", "fault"),
+        [
+            ("POST", "/create", answer(403, "No rights")),
+            ("PUT", "/lfs/", hang_up(1000)),
+            ("POST", "/commit/", answer(500)),
+        ],
+    )
+    def test_a_dataset_and_a_space_are_as_safe(self, near, folder, kind, method, path, fault):
+        near.spoil(method, path, fault, times=9)
+        with pytest.raises(InputError, match=REPO):
+            publish_folder(folder, REPO, kind)
+        near.faults.clear()
+        publish_folder(folder, REPO, kind)
+        repo = near.repo(REPO, kind)
+        assert repo.own_files == FILES
+        assert len(repo.history) == 2
+        assert repo.private is (kind == "dataset")
+
+    def test_a_branch_that_cannot_be_made_is_made_by_the_next_run(self, near, folder):
+        near.spoil("POST", "/branch/", answer(500), times=9)
+        with pytest.raises(InputError, match=r"\(HTTP 500\)\. me/model was made"):
+            publish_folder(folder, REPO, "model", revision="v2")
+        near.faults.clear()
+        publish_folder(folder, REPO, "model", revision="v2")
+        assert set(near.repo(REPO).files("v2")[1]) >= set(FILES)
+
+    @pytest.mark.parametrize("path", ["/preupload/", "/lfs/", "/commit/"])
+    def test_a_hub_that_goes_away_midway_and_comes_back(self, near, folder, path):
+        near.spoil("POST|PUT", path, go_away())
+        with pytest.raises(InputError) as caught:
+            publish_folder(folder, REPO, "model")
+        assert re.search(r"the Hub can't be reached|broke off", str(caught.value))
+        assert near.repo(REPO).own_files == []
+        with serving(port=near.server_port) as back:
+            back.repos = near.repos
+            publish_folder(folder, REPO, "model")
+        assert near.repo(REPO).own_files == FILES
+        assert len(near.repo(REPO).history) == 2
+
+    def test_slow_answers_are_waited_for(self, near, folder):
+        near.spoil("GET|POST|PUT", "", wait(0.05), times=99)
+        publish_folder(folder, REPO, "model")
+        assert near.repo(REPO).own_files == FILES
 
     def test_a_passing_fault_is_not_even_noticed(self, near, folder):
         near.spoil("PUT", "/lfs/", hang_up(1000))
