@@ -123,9 +123,9 @@ def check_method(method: str) -> None:
 
 def check_opacity(opacity: object) -> None:
     """Raise InputError unless this is a number of per cent."""
-    is_number = isinstance(opacity, int | float) and not isinstance(opacity, bool)
-    if not is_number or not 0 <= opacity <= FULL:
-        raise InputError(f"Expected an opacity from 0 to {FULL}, got {_say(opacity)}.")
+    if isinstance(opacity, int | float) and not isinstance(opacity, bool) and 0 <= opacity <= FULL:
+        return
+    raise InputError(f"Expected an opacity from 0 to {FULL}, got {_say(opacity)}.")
 
 
 def choose(what: str, wanted: object, choices: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"
 RECORD = "training.json"
 EXPLANATIONS = "explanations.json"
+GATE = "gate.json"
+ROBUSTNESS = "robustness.json"
 # What was measured on the test split counts more than on the validation split, which chose epochs.
 SPLITS = ("test", "validation")
 # safetensors: 8 bytes with the length of a JSON header, the header, then the numbers.
@@ -43,6 +45,8 @@ class Entry:
         report: What `report.json` says of each split; empty if there is none.
         record: What `training.json` says; empty if there is none.
         explanations: What `explanations.json` says of each split; empty if there is none.
+        gate: What `gate.json` says of the weights' gate; empty if there is none.
+        robustness: What `robustness.json` says; empty if there is none.
     """
 
     name: str
@@ -50,6 +54,8 @@ class Entry:
     report: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     explanations: Mapping[str, Any] = field(default_factory=dict)
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    robustness: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def measure(self) -> Measure | None:
@@ -123,7 +129,7 @@ def read_entries(
 def read_entry(name: str, source: Path) -> Entry:
     """Read the records beside a model's weights; a damaged one counts as none."""
     # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
-    files = (REPORT, RECORD, EXPLANATIONS)
+    files = (REPORT, RECORD, EXPLANATIONS, GATE, ROBUSTNESS)
     return Entry(name, source, *(_read_record(source / file) for file in files))
 
 

@@ -32,6 +32,21 @@ class Point:
     interval: tuple[float, float] | None = None
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A share in [0, 1] to be drawn as a bar.
+
+    Attributes:
+        name: Of what has it.
+        share: How long the bar is.
+        kind: "malignant" or "benign": its colour.
+    """
+
+    name: str
+    share: float
+    kind: str = "benign"
+
+
 def figure(title: str, body: str, caption: str = "") -> str:
     """Return a chart with its title and what to notice in it."""
     said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -53,6 +68,18 @@ def count_bars(counts: Mapping[str, int], *, kinds: Mapping[str, str] | None = N
         f'<div class="track" aria-hidden="true"><div class="fill" '
         f'style="width:{100 * count / most:.2f}%"></div></div></li>'
         for name, count in sorted(counts.items(), key=lambda item: -item[1])
+    )
+    return f'<ul class="bars">{rows}</ul>'
+
+
+def percent_bars(bars: Sequence[Bar]) -> str:
+    """Return shares as bars, each with its number, from top to bottom."""
+    rows = "".join(
+        f'<li class="{bar.kind}"><div class="row"><span class="name">{escape(bar.name)}</span>'
+        f'<span class="value">{100 * bar.share:.1f}%</span></div>'
+        '<div class="track" aria-hidden="true">'
+        f'<div class="fill" style="width:{100 * bar.share:.2f}%"></div></div></li>'
+        for bar in bars
     )
     return f'<ul class="bars">{rows}</ul>'
 

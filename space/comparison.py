@@ -7,10 +7,8 @@ from typing import Any
 
 from answers import Answer
 from markup import picture_url, scrolling
-from messages import colour_bar, correction, percent
-from opinions import Opinion
+from messages import colour_bar, correction, likelier, percent
 from PIL import Image
-from verdicts import with_article
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
@@ -22,7 +20,7 @@ HOW_COMPARED = (
     "where less than half of their top fifths is shared."
 )
 STRANGE = "This does not look like a dermoscopic image, so the answers mean nothing."
-APART, TOGETHER = "different places", "the same places, or nearly"
+APART, TOGETHER = "different places", "the same places"
 
 
 def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
@@ -89,18 +87,10 @@ def _card(name: str, answer: Answer) -> str:
         f"<h3>{escape(name)}</h3>"
         f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
         f'<p><strong>{escape(NAMES[answer.label])}</strong> <span class="tag {kind}">{kind}</span>'
-        f"<br>{escape(_chances(answer.opinion))}, map for {escape(answer.target)}</p>{notice}"
+        f"<br>{escape(percent(answer.opinion.probability()))}{likelier(answer.opinion)}"
+        f"<br>map for {escape(answer.target)}</p>{notice}"
         "</article>"
     )
-
-
-def _chances(opinion: Opinion) -> str:
-    """Return the probability of the answer, and of what is likelier if that is something else."""
-    text = percent(opinion.probability())
-    if opinion.likeliest == opinion.label:
-        return text
-    likelier = percent(opinion.probability(opinion.likeliest))
-    return f"{text}; likelier is {with_article(opinion.likeliest)} with {likelier}"
 
 
 def _probabilities(answers: Mapping[str, Answer]) -> str:
@@ -126,13 +116,14 @@ def _agreement(answers: Mapping[str, Answer]) -> str:
         return ""
     rows = "".join(
         f'<tr class="{"apart" if one.is_apart else ""}"><th scope="row">{escape(first)} and '
-        f"{escape(second)}</th><td>{one.pearson:.2f}</td><td>{one.iou:.2f}</td>"
-        f'<td class="words">{escape(APART if one.is_apart else TOGETHER)}</td></tr>'
+        f'{escape(second)}</th><td class="words">{escape(APART if one.is_apart else TOGETHER)}</td>'
+        f"<td>{one.pearson:.2f}</td><td>{one.iou:.2f}</td></tr>"
         for (first, second), one in found.items()
     )
     table = (
-        '<table class="agreement"><thead><tr><th scope="col">models</th><th scope="col">correlation'
-        '</th><th scope="col">IoU</th><th scope="col" class="words">they look at</th></tr></thead>'
+        '<table class="agreement"><thead><tr><th scope="col">models</th><th scope="col" '
+        'class="words">they look at</th><th scope="col">correlation</th><th scope="col">IoU</th>'
+        "</tr></thead>"
         f"<tbody>{rows}</tbody></table>"
     )
     return (

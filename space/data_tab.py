@@ -6,7 +6,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from charts import SERIES, Point, box_rows, count_bars, figure, interval_rows, share_bars
+from charts import (
+    SERIES,
+    Bar,
+    Point,
+    box_rows,
+    count_bars,
+    figure,
+    interval_rows,
+    percent_bars,
+    share_bars,
+)
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
@@ -81,18 +91,18 @@ def data(summary: Mapping[str, Any]) -> str:
 
 def _leakage(summary: Mapping[str, Any]) -> str:
     audits = summary.get("leakage") or []
-    bars = "".join(
-        f'<li class="{"malignant" if audit["leaks"] else "benign"}"><div class="row">'
-        f'<span class="name">{escape(SCHEMES.get(audit["scheme"], str(audit["scheme"])))}</span>'
-        f'<span class="value">{100 * audit["share"]:.1f}%</span></div>'
-        '<div class="track" aria-hidden="true">'
-        f'<div class="fill" style="width:{100 * audit["share"]:.2f}%"></div></div></li>'
+    bars = [
+        Bar(
+            SCHEMES.get(audit["scheme"], str(audit["scheme"])),
+            audit["share"],
+            "malignant" if audit["leaks"] else "benign",
+        )
         for audit in audits
-    )
+    ]
     several = sum(int(n) * count for n, count in summary["images_per_lesion"].items() if int(n) > 1)
     return figure(
         "Test images whose lesion was in training",
-        f'<ul class="bars">{bars}</ul>',
+        percent_bars(bars),
         f"{several:,} of the {summary['images']:,} images share their lesion with another one. "
         "Split by image, the same mole is learnt and tested, and the test measures memory. Here no "
         "lesion is on two sides. Where a split is drawn at random: the mean of "

@@ -40,6 +40,11 @@ def scrolling(table: str, label: str) -> str:
     )
 
 
+def more(title: str, content: str) -> str:
+    """Return content that is shown when its title is pressed."""
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], label: str) -> str:
     """Return a table of texts; the first column names the rows.
 

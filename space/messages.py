@@ -36,9 +36,9 @@ HEAT_MAP = (
     "model looked, not whether it is right."
 )
 CORRECTED = (
-    "Probabilities are corrected on validation images: training showed rare diagnoses more often "
-    "than they are, which had raised theirs. The model's answer, the thresholds and the gate go by "
-    "its own scores, as they were before that."
+    "Probabilities are corrected, by what validation images showed, for training with more of the "
+    "rare diagnoses than there are; the answer, the thresholds and the gate go by the model's own "
+    "scores before that."
 )
 WHAT_IS_MALIGNANT = (
     "Malignant: a cancer that can grow into the tissue around it or spread, or, with actinic "
@@ -137,6 +137,14 @@ def correction(opinions: Sequence[Opinion]) -> str:
     if not any(opinion.corrected is not None for opinion in opinions):
         return ""
     return f'<p class="hint" data-corrected>{escape(CORRECTED)}</p>'
+
+
+def likelier(opinion: Opinion) -> str:
+    """Return what is more probable than the answer, for below it; empty if nothing is."""
+    if opinion.likeliest == opinion.label:
+        return ""
+    chance = percent(opinion.probability(opinion.likeliest))
+    return f"<br><small>likelier: {escape(NAMES[opinion.likeliest])}, {escape(chance)}</small>"
 
 
 def explanation(target: str, notice: str, method: str = METHOD) -> str:

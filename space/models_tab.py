@@ -1,56 +1,79 @@
 """The tab on the models: what was measured of each, pictures first, every number in words too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from answers import METHODS
-from catalogue import Entry, dig
+from catalogue import Entry, Measure, dig, measure_ensemble
 from charts import Point, curves, figure, interval_rows, matrix
+from measured import gate, operating_points, point_of, robustness, subgroups
 
+from hf_lesion.explain.names import name_of
 from hf_lesion.labels import CODES, NAMES
 
 CHANCE = 1 / len(CODES)
-# As hf_lesion.explain.controls calls them.
-CONTROLS = {
-    "gaussian": "a spot in the middle (control)",
-    "random": "a random map (control)",
-    "untrained": "the network untrained (control)",
-}
+ENSEMBLE = "ensemble, the mean of all"
+SCORES, SHOWN = "model's own scores", "probabilities as shown"
 
 
 def models(entries: Sequence[Entry]) -> str:
     """Return the models tab: what was measured of each, from the records beside the weights."""
-    points = [
-        Point(
-            f"{entry.name} ({entry.measure.split})" if entry.measure else entry.name,
-            entry.measure.balanced_accuracy if entry.measure else None,
-            entry.measure.interval if entry.measure else None,
-        )
-        for entry in entries
-    ]
+    points = [_point(entry.name, entry.measure) for entry in entries]
+    mean = measure_ensemble(entries) if len(entries) > 1 else None
+    if mean is not None:
+        points.insert(0, _point(ENSEMBLE, mean))
     overview = figure(
         "Balanced accuracy",
         interval_rows(points, mark=CHANCE),
         "The mean of the seven sensitivities: a program that always says the same has 0.143 (the "
         "line). Brackets and bars: 95% intervals, by bootstrap over lesions.",
     )
-    return f'<div class="charts">{overview}</div>' + "".join(map(_model, entries))
+    each = (_model(entry, is_open=entry is entries[0]) for entry in entries)
+    return f'<div class="charts">{overview}</div>{"".join(each)}'
 
 
-def _model(entry: Entry) -> str:
+def _point(name: str, measure: Measure | None) -> Point:
+    if measure is None:
+        return Point(name, None)
+    return Point(f"{name} ({measure.split})", measure.balanced_accuracy, measure.interval)
+
+
+def _model(entry: Entry, *, is_open: bool) -> str:
+    head = f'<summary><h2 class="model">{escape(entry.name)}</h2></summary>'
+    opened = " open" if is_open else ""
     if entry.measure is None:
         return (
-            f'<h2 class="model">{escape(entry.name)}</h2>'
-            '<p class="note">Nothing was measured: there is no report.json beside the weights.</p>'
+            f'<details class="one-model"{opened}>{head}<p class="note">Nothing was measured: there '
+            "is no report.json beside the weights.</p></details>"
         )
     part = entry.report[entry.measure.split]
-    parts = [_sensitivities(part), _confusion(part), _reliability(part), _explanations(entry)]
-    facts = _facts(entry, part)
+    parts = [
+        _sensitivities(part),
+        _confusion(part),
+        _drawn(operating_points, part),
+        _drawn(_reliability, part),
+        _drawn(robustness, entry) if _is_of(entry.robustness, part) else "",
+        _drawn(gate, entry) if _is_of(entry.gate, part) else "",
+        _drawn(subgroups, part),
+        _explanations(entry),
+    ]
     return (
-        f'<h2 class="model">{escape(entry.name)}</h2><p class="lede">{escape(facts)}</p>'
-        f'<div class="charts">{"".join(parts)}</div>'
+        f'<details class="one-model"{opened}>{head}<p class="lede">{escape(_facts(entry, part))}'
+        f'</p><div class="charts">{"".join(parts)}</div></details>'
     )
+
+
+def _drawn(draw: Callable[[Any], str], record: object) -> str:
+    try:
+        return draw(record)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        return ""  # a record of another version: the page can do without this chart
+
+
+def _is_of(record: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
+    """Tell whether a record was measured with the same weights as the report."""
+    shas = [dig(one, "model", "weights_sha256") for one in (record, part)]
+    return shas[0] == shas[1]
 
 
 def _facts(entry: Entry, part: Mapping[str, Any]) -> str:
@@ -75,12 +98,10 @@ def _count(number: object) -> str:
 def _sensitivities(part: Mapping[str, Any]) -> str:
     points = []
     for code in CODES:
-        value = dig(part, "metrics", f"sensitivity_{code}")
-        bounds = dig(part, "intervals", "bounds", f"sensitivity_{code}")
+        found = point_of(part, f"sensitivity_{code}")
         count = dig(part, "class_counts", code)
         name = f"{NAMES[code]} ({count:,})" if isinstance(count, int) else NAMES[code]
-        interval = (bounds[0], bounds[1]) if isinstance(bounds, list) else None
-        points.append(Point(name, value, interval))
+        points.append(Point(name, found.value, found.interval))
     return figure(
         "How many of each are found",
         interval_rows(points),
@@ -101,21 +122,32 @@ def _confusion(part: Mapping[str, Any]) -> str:
 
 
 def _reliability(part: Mapping[str, Any]) -> str:
-    bins = dig(part, "calibration", "answers", "reliability")
-    error = dig(part, "calibration", "answers", "metrics", "ece")
-    chance = dig(part, "calibration", "answers", "chance", "ece", "upper")
-    if not isinstance(bins, Mapping) or not isinstance(error, float):
+    kinds = {SCORES: dig(part, "calibration", "answers"), SHOWN: dig(part, "calibration", "shown")}
+    found = {kind: one for kind, one in kinds.items() if _is_measured(one)}
+    if not found:
         return ""
-    beside = f", {chance:.3f} would be chance at most" if isinstance(chance, float) else ""
+    errors = []
+    for kind, one in found.items():
+        chance = dig(one, "chance", "ece", "upper")
+        beside = f", {chance:.3f} would be chance at most" if isinstance(chance, float) else ""
+        errors.append(f"Calibration error of the {kind}: {one['metrics']['ece']:.3f}{beside}.")
     words = (
-        f"Calibration error {error:.3f}{beside}. On the dashed line, answers are right as often as "
-        "they claim; below it the model claims too much."
+        f"{' '.join(errors)} On the dashed line, answers are right as often as they claim; below "
+        "it the model claims too much."
     )
-    lines = {"answers": (bins["confidence"], bins["accuracy"])}
+    lines = {
+        kind: (one["reliability"]["confidence"], one["reliability"]["accuracy"])
+        for kind, one in found.items()
+    }
     drawn = curves(
         lines, across="claimed probability", up="share that was right", words=words, diagonal=True
     )
     return figure("Does it know how sure it is?", drawn, words)
+
+
+def _is_measured(calibration: object) -> bool:
+    error = dig(calibration, "metrics", "ece")
+    return isinstance(dig(calibration, "reliability"), Mapping) and isinstance(error, float)
 
 
 def _explanations(entry: Entry) -> str:
@@ -126,8 +158,7 @@ def _explanations(entry: Entry) -> str:
     for name, sides in maps.items():
         found = dig(sides, "all", "energy")
         if isinstance(found, list) and all(isinstance(value, float) for value in found):
-            title = METHODS.get(name) or CONTROLS.get(name) or name
-            points.append(Point(title, found[0], (found[1], found[2])))
+            points.append(Point(name_of(name, maps), found[0], (found[1], found[2])))
     return figure(
         "Does it look at the lesion?",
         interval_rows(points),

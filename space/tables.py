@@ -5,7 +5,7 @@ from html import escape
 
 from batch import Row, format_csv
 from markup import data_url, scrolling
-from messages import correction, percent
+from messages import correction, likelier, percent
 from opinions import Opinion
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
@@ -74,7 +74,7 @@ def _answer(row: Row) -> str:
     return (
         f'<tr><th scope="row">{escape(row.name)}{_note(opinion)}</th><td class="words">'
         f'{escape(NAMES[row.label])} <span class="tag {kind}">{kind}</span>'
-        f"{_likelier(opinion)}</td>"
+        f"{likelier(opinion)}</td>"
         f"<td>{escape(percent(opinion.probability()))}</td>"
         f"<td>{escape(percent(opinion.malignant))}</td></tr>"
     )
@@ -83,13 +83,6 @@ def _answer(row: Row) -> str:
 def _note(opinion: Opinion) -> str:
     text = "not dermoscopic?" if opinion.is_strange else "unsure" if opinion.is_unsure else ""
     return f' <span class="tag warning">{escape(text)}</span>' if text else ""
-
-
-def _likelier(opinion: Opinion) -> str:
-    if opinion.likeliest == opinion.label:
-        return ""
-    chance = percent(opinion.probability(opinion.likeliest))
-    return f"<br><small>likelier: {escape(NAMES[opinion.likeliest])}, {escape(chance)}</small>"
 
 
 def _strange(rows: Sequence[Row]) -> str:

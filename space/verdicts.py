@@ -18,7 +18,7 @@ def sentences(answer: Answer, judgement: Judgement, model: str) -> tuple[str, ..
     """Return the verdict as sentences, the most important first."""
     opinion = answer.opinion
     first = (
-        f"Looks most like {with_article(opinion.label)}: probability "
+        f"Looks most like {_with_article(opinion.label)}: probability "
         f"{percent(opinion.probability())}, by the model {model}."
     )
     more = [likelier(opinion), _worth(opinion, judgement.confidence), _melanoma(judgement.melanoma)]
@@ -37,7 +37,7 @@ def likelier(opinion: Opinion) -> str:
     if opinion.likeliest == opinion.label:
         return ""
     return (
-        f"By probability {with_article(opinion.likeliest)} is likelier "
+        f"By probability {_with_article(opinion.likeliest)} is likelier "
         f"({percent(opinion.probability(opinion.likeliest))}). The answer goes by the model's own "
         "scores: by probability, rare diagnoses, melanoma among them, would be named too seldom."
     )
@@ -69,7 +69,7 @@ def refusal(opinion: Opinion) -> str:
     )
 
 
-def with_article(code: str) -> str:
+def _with_article(code: str) -> str:
     """Return a diagnosis as it stands within a sentence."""
     name = NAMES[code]
     return f"{'an' if name[0] in VOWELS else 'a'} {name[0].lower()}{name[1:]}"

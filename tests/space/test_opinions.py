@@ -108,7 +108,8 @@ def test_the_comparison_shows_corrected_probabilities(page, corrected, image):
         probabilities = model.calibration.shown(scores)[0]
         card = shown.split(f'data-model="{name}"')[1].split("</article>")[0]
         assert said(probabilities[scores[0].argmax()]) in card
-        assert f"with {said(probabilities.max())}" in card
+        likeliest = html.escape(NAMES[CODES[probabilities.argmax()]])
+        assert f"likelier: {likeliest}, {said(probabilities.max())}" in card
         assert all(f">{said(value)}</td>" in table for value in probabilities)
     assert html.escape(CORRECTED) in shown
 

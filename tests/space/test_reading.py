@@ -51,6 +51,15 @@ def test_the_models_tab_shows_what_the_report_says(folder):
     for name in ("balanced_accuracy", "sensitivity_mel", "sensitivity_df"):
         low, high = part["intervals"]["bounds"][name]
         assert f"{part['metrics'][name]:.3f} [{low:.3f}, {high:.3f}]" in shown
+    for point in part["operating_points"].values():
+        assert f"<td>{point['threshold']:.3f}</td>" in shown
+        for name in ("sensitivity", "specificity", "ppv"):
+            low, high = point["intervals"]["bounds"][name]
+            assert f"<td>{point['metrics'][name]:.3f} [{low:.3f}, {high:.3f}]</td>" in shown
+        assert f"<td>{point['metrics']['misses_per_1000']:.1f}</td>" in shown
+    for groups in part["subgroups"].values():
+        for group in groups.values():
+            assert f"<td>{group['images']:,}</td>" in shown
     cells = [int(text.replace(",", "")) for text in re.findall(r"<td style[^>]+>([\d,]+)<", shown)]
     assert cells == [count for row in part["confusion_matrix"] for count in row]
     assert part["model"]["weights_sha256"][:12] in shown
@@ -70,10 +79,122 @@ def test_calibration_and_explanations_are_shown_where_they_were_measured():
     maps = {"gradcam": energy, "gaussian": energy, "flat": {"all": {"energy": [None] * 3}}}
     explanations = {"test": {"localisation": {"maps": maps}}}
     shown = models([Entry("m", Path(), {"test": part}, {}, explanations)])
-    assert "Calibration error 0.034, 0.020 would be chance at most" in shown
+    assert "Calibration error of the model&#x27;s own scores: 0.034, 0.020 would be" in shown
     assert shown.count("<circle") == 1
-    assert "a spot in the middle (control)" in shown
+    assert "Gaussian in the middle" in shown
     assert "0.400 [0.300, 0.500]" in shown
+
+
+GATE = {
+    "model": {"weights_sha256": "a"},
+    "real": {
+        "test": {
+            "images": 1495,
+            "refused": 0.041,
+            "unsure": 0.25,
+            "right_unsure": 0.14,
+            "accuracy_unsure": 0.36,
+            "accuracy_accepted": 0.72,
+            "sharp": {"images": 885, "refused": 0.031},
+            "soft": {"images": 610, "refused": 0.056},
+        }
+    },
+    "strange": {
+        "half of the photos": {"images": 60, "refused": 0.983},
+        "half of the photos, retaken": {"images": 60, "refused": 0.967},
+    },
+}
+
+
+def changed(label, value, images=100):
+    scores = {"balanced_accuracy": value, "sensitivity_mel": 0.5}
+    bounds = {"balanced_accuracy": [value - 0.1, value + 0.1], "sensitivity_mel": [0.4, 0.6]}
+    more = {"label": label, "images": images, "difference": [-0.1, -0.2, -0.05], "agreement": 0.75}
+    return {"metrics": scores, "intervals": bounds, **more}
+
+
+ROBUSTNESS = {
+    "model": {"weights_sha256": "a"},
+    "images": 100,
+    "unchanged": changed("", 0.7),
+    "always_right": changed("", 0.3),
+    "worst": "hair",
+    "distortions": {
+        "jpeg": changed("JPEG quality 30", 0.6),
+        "hair": changed("20 drawn hairs", 0.45),
+        "crop": changed("centre crop", 0.65, images=40),
+    },
+}
+
+
+def model_with(gate, robustness, sha="a"):
+    from catalogue import Entry
+
+    part = {"metrics": {"balanced_accuracy": 0.5}, "model": {"weights_sha256": sha}}
+    return Entry("m", Path(), {"test": part}, gate=gate, robustness=robustness)
+
+
+def test_the_gate_and_its_false_alarms_are_shown():
+    from models_tab import models
+
+    shown = models([model_with(GATE, {})])
+    assert "4.1% of 1,495 real test images are refused" in shown
+    drawn, table = shown.split("All kinds in figures")
+    assert "everyday photos" in drawn
+    assert ", retaken" not in drawn
+    assert "half of the photos, retaken" in table
+    for share in ("3.1%", "5.6%", "98.3%"):
+        assert share in drawn
+        assert share in table
+
+
+def test_the_worst_change_is_shown_first():
+    from models_tab import models
+
+    shown = models([model_with({}, ROBUSTNESS)])
+    order = re.findall(r'<span class="name">([^<]+)</span>', shown.split("What shakes it")[1])
+    assert order == ["unchanged", "20 drawn hairs", "JPEG quality 30", "centre crop (40 images)"]
+    assert "20 drawn hairs leaves 0.450 of 0.700" in shown
+    assert "under every change: 0.300 [0.200, 0.400]" in shown
+    assert "<td>-0.100 [-0.200, -0.050]</td>" in shown
+
+
+def test_what_was_measured_of_other_weights_or_is_damaged_is_not_shown():
+    from models_tab import models
+
+    shown = models([model_with(GATE, ROBUSTNESS, sha="b")])
+    assert "What the gate refuses" not in shown
+    assert "What shakes it" not in shown
+    broken = {"model": {"weights_sha256": "a"}, "distortions": {"x": 1}, "real": {"test": []}}
+    assert models([model_with(broken, broken)]).count("<figure") == 2
+
+
+def test_few_images_are_marked():
+    from measured import subgroups
+
+    few = {"images": 9, "metrics": {"accuracy": 0.5}, "warning": "fewer than 30 images"}
+    many = {**few, "images": 90, "warning": None}
+    shown = subgroups({"subgroups": {"sex": {"female": many, "unknown": few}}})
+    assert "sex: unknown † (9 images)" in shown
+    assert "sex: female (90 images)" in shown
+    assert "Skin tone is not recorded" in shown
+
+
+def test_the_ensemble_stands_first_where_it_was_measured(tmp_path):
+    from catalogue import read_entry
+    from models_tab import models
+
+    report = {"test": {"metrics": {"balanced_accuracy": 0.5}, "model": {"weights_sha256": "a"}}}
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.json").write_text(json.dumps(report))
+    entries = [read_entry(name, tmp_path / name) for name in ("x", "y")]
+    assert "ensemble" not in models(entries)
+    mean = {"members": {"x": "a", "y": "a"}, "metrics": {"balanced_accuracy": 0.61}}
+    (tmp_path / "ensemble.json").write_text(json.dumps({"test": mean}))
+    names = re.findall(r'<span class="name">([^<]+)</span><span class="value">', models(entries))
+    assert names[:3] == ["ensemble, the mean of all (test)", "x (test)", "y (test)"]
+    assert "0.610" in models(entries)
 
 
 def test_a_model_without_a_report_is_said_to_have_none():
