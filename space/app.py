@@ -6,6 +6,8 @@ Launch: python space/app.py --models runs/resnet18 runs/cnn
 import argparse
 import contextlib
 import ctypes
+import gc
+import io
 import os
 import signal
 import socket
@@ -64,7 +66,7 @@ def main() -> None:
         from page import build_page
         from shelf import Shelf
 
-        shelf = Shelf(entries)
+        shelf = Shelf(entries, lines=[*fetched, *lines])
         demo = build_page(shelf, max_concurrency=options.max_concurrency)
         print(f"Models: {', '.join(shelf.names())}", flush=True)
         if options.share:
@@ -76,6 +78,8 @@ def main() -> None:
             threading.Event().wait()
         finally:
             demo.close(verbose=False)
+            # Looking through all that torch holds once more takes seconds, for nothing.
+            gc.freeze()
 
 
 def share_one_arena() -> None:
@@ -106,18 +110,21 @@ def serve(
     """Start to serve the page; without a share link if none can be had."""
     from page import launch_options
 
+    reach_itself(options.host)
     if options.share:
         print("The share link is public: whoever has it can use this page.", flush=True)
     try:
-        demo.launch(
-            server_name=options.host,
-            server_port=options.port,
-            share=options.share,
-            auth=auth,
-            prevent_thread_lock=True,
-            quiet=True,
-            **launch_options(),
-        )
+        # Where there is no share link, gradio says so in ten lines; one of ours is below.
+        with contextlib.redirect_stdout(io.StringIO()):
+            demo.launch(
+                server_name=options.host,
+                server_port=options.port,
+                share=options.share,
+                auth=auth,
+                prevent_thread_lock=True,
+                quiet=True,
+                **launch_options(),
+            )
     except OSError as error:
         # It was free before gradio was imported.
         raise InputError(
@@ -128,6 +135,12 @@ def serve(
     if demo.share_url:
         print(f"Public for a week: {demo.share_url}")
     print(f"Serving on {demo.local_url} (Ctrl-C ends it)", flush=True)
+
+
+def reach_itself(host: str) -> None:
+    """Keep gradio's question whether the page is up from going through a proxy of this network."""
+    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    os.environ["no_proxy"] = ",".join([*filter(None, [told]), "localhost", "127.0.0.1", host])
 
 
 def read_auth(file: Path) -> list[tuple[str, str]]:

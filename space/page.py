@@ -1,5 +1,6 @@
 """The page: six tabs, and three API calls."""
 
+from html import escape
 from typing import Any
 
 import about
@@ -13,6 +14,7 @@ import models_tab
 from calls import Calls
 from handlers import Page
 from intake import MAX_UPLOAD_BYTES
+from refusals import HANDLERS, refuse_in_words
 from shelf import Shelf
 from theme import STYLE, build_theme
 
@@ -52,7 +54,7 @@ def build_page(
             with gr.Tab("Data", id="data") as data:
                 _build_reading(data, lambda: data_tab.data(data_tab.read_summary()))
             with gr.Tab("Models", id="models") as models:
-                _build_reading(models, lambda: models_tab.models(_usable(shelf)))
+                _build_reading(models, lambda: _models(shelf))
             with gr.Tab("About", id="about"):
                 gr.HTML(about.render())
         gr.HTML(messages.footer())
@@ -66,6 +68,7 @@ def build_page(
             show_progress="hidden",
         )
         _build_api(Calls(shelf), controls, compare_target)
+    refuse_in_words(blocks)
     blocks.queue(max_size=queue_size, default_concurrency_limit=max_concurrency)
     return blocks
 
@@ -84,11 +87,16 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "pwa": False,
         "mcp_server": False,
+        "app_kwargs": {"exception_handlers": HANDLERS},
     }
 
 
-def _usable(shelf: Shelf) -> list[Any]:
-    return [shelf.entries[name] for name in shelf.names()]
+def _models(shelf: Shelf) -> str:
+    """Return the models tab: which are not served and why, then what was measured of the others."""
+    missing = "".join(
+        f'<p class="note warning" role="note">{escape(line)}</p>' for line in shelf.left_out
+    )
+    return missing + models_tab.models([shelf.entries[name] for name in shelf.names()])
 
 
 def _build_reading(tab: gr.Tab, content: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from answers import choose
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hf_lesion.inference import LesionClassifier
 
 ENSEMBLE = "ensemble"
+LEFT_OUT = " is left out: "  # between a model's source and the reason, in every such line
+DAMAGED = "its files are damaged"
 LONGEST_WAIT = 120.0  # seconds that a question waits for its model
 WARM_UP_PIXELS = (64, 48)
 
@@ -50,16 +52,19 @@ class Shelf:
 
     Attributes:
         entries: What is known of each model, best first.
+        left_out: One line on each model that is not served, as visitors may read it.
     """
 
     def __init__(
         self,
         entries: Sequence[Entry],
         *,
+        lines: Sequence[str] = (),
         load: Callable[[Entry], "LesionClassifier"] = load_entry,
         say: Say = _to_stderr,
     ):
         self.entries = {entry.name: entry for entry in entries}
+        self.left_out = [_publicly(line) for line in lines if LEFT_OUT in line]
         self._load = load
         self._say = say
         self._loaded: dict[str, Future[LesionClassifier]] = {
@@ -91,7 +96,10 @@ class Shelf:
             try:
                 future.set_result(self._load(entry))
             except Exception as error:  # noqa: BLE001 - whatever one holds, the others are served
-                self._say(f"{entry.source} is left out: {one_line(error)}")
+                line = f"{entry.source}{LEFT_OUT}{one_line(error)}"
+                self._say(line)
+                is_ours = isinstance(error, InputError)
+                self.left_out.append(_publicly(line) if is_ours else f"{name}{LEFT_OUT}{DAMAGED}.")
                 future.set_exception(error)
         if not self.names():
             self._say("error: not one of the models could be loaded.")
@@ -138,9 +146,16 @@ class Shelf:
             ) from error
         except Exception as error:
             raise InputError(
-                f"The model {name} can't be used: its files are damaged. Choose another one."
+                f"The model {name} can't be used: {DAMAGED}. Choose another one."
             ) from error
 
 
 def _failed(future: "Future[LesionClassifier]") -> bool:
     return future.done() and future.exception() is not None
+
+
+def _publicly(line: str) -> str:
+    """Return a line on a model that is left out without where its folder lies on this machine."""
+    source, _, reason = line.partition(LEFT_OUT)
+    name = PurePath(source).name
+    return f"{name}{LEFT_OUT}{reason.replace(source, name)}"

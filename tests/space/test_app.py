@@ -1,11 +1,11 @@
 """The command line: what it refuses, how it starts, and that it leaves nothing behind."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import httpx
@@ -13,16 +13,6 @@ import pytest
 from gradio_client import Client, handle_file
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
-
-
-def test_no_file_is_written_beside_the_source(page_url):
-    assert {file.suffix for file in SPACE.iterdir() if file.is_file()} == {
-        ".css",
-        ".json",
-        ".md",
-        ".py",
-        ".txt",
-    }
 
 
 def test_help_answers_without_loading_anything_heavy():
@@ -68,41 +58,6 @@ def test_a_host_that_is_none_ends_with_one_line():
         "error: Nothing can be served on no.such.host.invalid, port 7860 ("
     )
     assert done.stderr.count("\n") == 1
-
-
-def test_it_serves_here_when_no_share_link_can_be_had_and_leaves_nothing_behind(
-    tiny_cnn_model, tmp_path, lesion
-):
-    port = free_port()
-    place = tmp_path / "tmp"
-    place.mkdir()
-    # A proxy that is not there: the share server can't be reached, wherever this test runs.
-    no_network = {"HTTPS_PROXY": "http://127.0.0.1:9", "HOME": str(tmp_path), "TMPDIR": str(place)}
-    options = ["--share", "--port", port, "--models", tiny_cnn_model, tmp_path / "missing"]
-    command = [sys.executable, SPACE / "app.py", *options]
-    with subprocess.Popen(
-        [str(part) for part in command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **no_network},
-    ) as process:
-        try:
-            printed = []
-            for line in process.stdout:
-                printed.append(line.strip())
-                if line.startswith("Serving on"):
-                    break
-            client = Client(f"http://127.0.0.1:{port}", verbose=False)
-            result = client.predict(image=handle_file(lesion), api_name="/classify")
-            assert [folder.name[:14] for folder in place.iterdir()] == ["hf_lesion_page"]
-        finally:
-            process.terminate()
-        assert process.wait(30) == 143
-    assert "No share link could be made (no network?); serving on this machine only." in printed
-    assert "Models: tiny_cnn" in printed
-    assert sum(result["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-    assert list(place.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -158,12 +113,36 @@ def test_a_wrong_auth_file_is_named_without_its_secrets(tmp_path, text, message)
     assert "secret" not in str(caught.value)
 
 
+def test_a_wrong_auth_file_ends_with_one_line(tmp_path):
+    file = tmp_path / "people.txt"
+    file.write_text("ada lovelace\n")
+    done = launch("--auth_file", file, "--port", free_port())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {file}, line 1: expected name:password.\n"
+    missing = launch("--auth_file", tmp_path / "none.txt", "--port", free_port())
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert missing.stderr == f"error: {tmp_path / 'none.txt'} can't be read (FileNotFoundError).\n"
+
+
 def test_an_auth_file_is_read(tmp_path):
     from app import read_auth
 
     (tmp_path / "people.txt").write_text("# comment\nada:love:lace\n\ngrace:hopper\n")
     expected = [("ada", "love:lace"), ("grace", "hopper")]
     assert read_auth(tmp_path / "people.txt") == expected
+
+
+@pytest.mark.parametrize("told", ["", "example.org"])
+def test_the_page_asks_itself_without_a_proxy(monkeypatch, told):
+    from app import reach_itself
+
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", told)
+    monkeypatch.setenv("no_proxy", told)
+    reach_itself("10.1.2.3")
+    for host in ("127.0.0.1:7860", "localhost:7860", "10.1.2.3", *filter(None, [told])):
+        assert urllib.request.proxy_bypass(host)
+    assert not urllib.request.proxy_bypass("huggingface.co")
 
 
 def test_a_port_that_is_none_is_refused():

@@ -59,6 +59,28 @@ def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(entries, cl
         shelf.get("tiny_cnn")
 
 
+def test_what_is_left_out_is_told_to_visitors_without_places_of_this_machine(entries, classifiers):
+    from shelf import Shelf
+
+    reasons = {"tiny_cnn": InputError("{0}/x is damaged."), "tiny_resnet": OSError("{0} is odd")}
+
+    def load(entry):
+        error = reasons[entry.name]
+        raise type(error)(str(error).format(entry.source))
+
+    lines = [
+        "/home/ada/half is left out: /home/ada/half/x is half copied.",
+        "me/a@1a2b3c4: commit 1a2b3c4",
+    ]
+    shelf = Shelf(entries, lines=lines, load=load, say=lambda line: None)
+    shelf.load()
+    assert sorted(shelf.left_out) == [
+        "half is left out: half/x is half copied.",
+        "tiny_cnn is left out: tiny_cnn/x is damaged.",
+        "tiny_resnet is left out: its files are damaged.",
+    ]
+
+
 def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
     import shelf as module
 

@@ -17,6 +17,12 @@ from hf_lesion.data.drawing import draw_lesion
 PLAIN = draw_lesion("mel", seed=3)[0]
 NO_IMAGE = "the file is damaged or not an image"
 DAMAGED = "can't be read as an image"
+# By the tag's value: how the stored image is turned, and how it is turned back.
+LAID = {
+    3: (Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_180),
+    6: (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270),
+    8: (Image.Transpose.ROTATE_270, Image.Transpose.ROTATE_90),
+}
 
 
 def save(image, kind, **options):
@@ -26,10 +32,20 @@ def save(image, kind, **options):
 
 
 def rotated(orientation):
-    """Return a JPEG that is stored lying down, with the tag that says so."""
+    """Return a PNG with the tag that says how it has to be turned."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return save(PLAIN, "PNG", exif=exif)
+
+
+def photo(orientation):
+    """Return a JPEG that a camera held on its side writes, and the image as it was seen."""
+    lay, lift = LAID[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = save(PLAIN.transpose(lay), "JPEG", quality=95, exif=exif)
+    # Without what says how to turn it: it was turned.
+    return content, Image.fromarray(np.asarray(reopened(content))).transpose(lift)
 
 
 def upright(orientation):
@@ -151,6 +167,7 @@ GOOD = {
     "with a profile.jpg": (save(PLAIN, "JPEG", quality=95, icc_profile=b"no profile"), None),
     "jpeg and more.jpg": (JPEG + zipped(), reopened(JPEG)),
     **{f"turned {o}.png": (rotated(o), upright(o)) for o in range(1, 9)},
+    **{f"photo {o}.jpg": photo(o) for o in LAID},
 }
 BAD = {
     "empty.png": (b"", "empty.png is empty."),
@@ -191,3 +208,15 @@ BAD = {
     "x" * 200 + ".png": (b"words", NO_IMAGE),
     "Läsion № 1 💥.png": (b"words", NO_IMAGE),
 }
+
+
+def reference_of(name):
+    """Return the image that has to be shown and classified, read without any code of ours."""
+    content, image = GOOD[name]
+    if image is not None:
+        return image
+    first = reopened(content)
+    if "alpha" in name:
+        rgba = first.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return first.convert("RGB")

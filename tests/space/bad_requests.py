@@ -1,0 +1,175 @@
+"""Everything that a running page has to refuse, as requests: by the API and by the page's events.
+
+`BAD_REQUESTS` gives for each what sends it, and a part of the words that have to come back (None
+where any plain words will do). What sends it takes the page's address and the numbers of its
+events, and returns whether it was refused and the text of the answer.
+"""
+
+import html
+import json
+import re
+from functools import partial
+
+from space.http_calls import HTTP, as_file, call, press, upload
+
+from space import zoo
+
+MODEL = "tiny_cnn"
+SHOWN = ["predicted", "gradcam", 50]
+ADDRESSES = [
+    "http://127.0.0.1:9/a.png",
+    "http://localhost/a.png",
+    "http://[::1]/a.png",
+    "http://169.254.169.254/latest/meta-data",
+    "http://10.0.0.1/a.png",
+    "https://example.org/a.png",
+    "ftp://127.0.0.1/a.png",
+    "file:///etc/passwd",
+    "/etc/passwd",
+    "/proc/self/environ",
+    "../../etc/passwd",
+    "..%2f..%2fetc%2fpasswd",
+    "C:\\Windows\\win.ini",
+    "\\\\host\\share\\a.png",
+    "",
+    "\0",
+]
+WRONG_DATA = [
+    [],
+    [None],
+    ["text", MODEL],
+    [42, MODEL],
+    [[[None]], MODEL],
+    [[[[0, 0, 0]]], MODEL],
+    [{"path": 5}, MODEL],
+    [{"a": {"b": [1] * 1000}}, MODEL],
+    [None, None, None, None, None],
+    [None, {"x": 1}],
+    [True, MODEL],
+]
+WRONG_BODIES = [
+    b"",
+    b"{",
+    b"{}",
+    b"\xff\xfe",
+    b"[]",
+    b'{"data": "text"}',
+    b'{"data": NaN}',
+    b'{"data": [[[NaN, Infinity]], "tiny_cnn"]}',
+    b'{"data": 1e999}',
+    b"[" * 100_000,
+]
+BROKEN_URLS = {
+    "not base64": ("@@@@", "The image is not valid base64. Send the image as a file."),
+    "no image": ("QUJD", "The image can't be read as an image: the file is damaged"),
+    "nothing": ("", "The image is empty. Upload it again."),
+    "too large": ("QUJD" * 4 * 2**20, "The image is larger than 10 MB. Make it smaller."),
+}
+WRONG_MODELS = ["../secret", "", "TINY_CNN", None, 7, [MODEL], "a" * 9999]
+WRONG_CHOICES = [["cold", "gradcam"], ["mel", "tea"], [None, None], [["mel"], 1]]
+
+
+def as_text(data):
+    """Return what a visitor reads of an answer."""
+    return data["error"] if isinstance(data, dict) and set(data) > {"error"} else json.dumps(data)
+
+
+def by_api(url, _numbers, *, image, name="classify", rest=(MODEL,)):
+    event, data = call(url, name, [image(url), *rest])
+    return event == "error", as_text(data)
+
+
+def by_page(url, numbers, *, image, rest=(MODEL, *SHOWN)):
+    succeeded, data = press(url, numbers, "show", [image(url), *rest])
+    if not succeeded:
+        return True, as_text(data)
+    return 'role="alert"' in data[0], re.sub("<[^>]+>", " ", data[0])
+
+
+def in_batch(url, numbers, *, image):
+    succeeded, data = press(url, numbers, "run", [[image(url)], MODEL])
+    if not succeeded:
+        return True, as_text(data)
+    return "0 of 1 images" in data[0], re.sub("<[^>]+>", " ", data[0])
+
+
+def by_body(url, _numbers, *, body):
+    address = f"{url}/gradio_api/call/classify"
+    reply = HTTP.post(address, content=body, headers={"content-type": "application/json"})
+    if reply.status_code != 200:
+        return 400 <= reply.status_code < 500, reply.text
+    stream = HTTP.get(f"{address}/{reply.json()['event_id']}").text
+    return "event: error" in stream, stream
+
+
+def uploaded(url, *, name, content):
+    return as_file(upload(url, name, content), name)
+
+
+def given(_url, *, image):
+    return image
+
+
+def list_files():
+    """List the bad files, each by every way in."""
+    for name, (content, part) in zoo.BAD.items():
+        image = partial(uploaded, name=name, content=content)
+        yield f"api: {name}", partial(by_api, image=image), part
+        yield f"page: {name}", partial(by_page, image=image), part
+        if name != "images.zip":  # in a batch that is none
+            yield f"batch: {name}", partial(in_batch, image=image), part
+
+
+def list_addresses():
+    """List files and addresses that were never uploaded, in every field that may name one."""
+    for address in ADDRESSES:
+        for fields in (["path"], ["url"], ["path", "url"]):
+            image = {**as_file(None), **dict.fromkeys(fields, address)}
+            ways = {"api": by_api}
+            if fields == ["path"]:
+                ways.update({"page": by_page, "batch": in_batch})
+            for way, send in ways.items():
+                name = f"{way}: {address!r} as {' and '.join(fields)}"
+                yield name, partial(send, image=partial(given, image=image)), None
+
+
+def list_urls():
+    """List `data:` URLs that hold no image."""
+    for name, (content, part) in BROKEN_URLS.items():
+        image = partial(given, image={**as_file(None), "url": f"data:image/png;base64,{content}"})
+        yield f"api: data url, {name}", partial(by_api, image=image), part
+        yield f"page: data url, {name}", partial(by_page, image=image), part
+
+
+def list_nonsense():
+    """List what is no request, or names a model, class or method that is not there."""
+    plain = partial(uploaded, name="x.png", content=zoo.PNG)
+    for data in WRONG_DATA:
+        body = json.dumps({"data": data}).encode()
+        yield f"data: {str(data)[:40]}", partial(by_body, body=body), None
+    for body in WRONG_BODIES:
+        yield f"body: {body[:40]}", partial(by_body, body=body), None
+    for model in WRONG_MODELS:
+        yield f"api: model {str(model)[:40]}", partial(by_api, image=plain, rest=[model]), None
+        rest = [model, *SHOWN]
+        yield f"page: model {str(model)[:40]}", partial(by_page, image=plain, rest=rest), None
+    for choice in WRONG_CHOICES:
+        rest = [MODEL, *choice]
+        send = partial(by_api, name="explain", image=plain, rest=rest)
+        yield f"api: explain {choice}", send, None
+        yield f"page: explain {choice}", partial(by_page, image=plain, rest=[*rest, 50]), None
+    for opacity in ("much", None, [], 1e9, -5):
+        rest = [MODEL, *SHOWN[:2], opacity]
+        yield f"page: opacity {opacity}", partial(by_page, image=plain, rest=rest), None
+
+
+BAD_REQUESTS = {
+    name: (send, part)
+    for listed in (list_files, list_addresses, list_urls, list_nonsense)
+    for name, send, part in listed()
+}
+
+
+def said(text):
+    """Return an answer's text without HTML's and JSON's escapes."""
+    return html.unescape(text)

@@ -1,0 +1,250 @@
+"""A page started by its command, among models that are no use, asked everything of the zoo at once.
+
+Over HTTP, through the queue: each request is answered rightly or refused in words; nothing is
+written down that names an image, no file leaves, and nothing is left behind.
+"""
+
+import base64
+import hashlib
+import io
+import re
+import shutil
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+from space.bad_requests import BAD_REQUESTS, MODEL, SHOWN, said
+from space.http_calls import (
+    HTTP,
+    as_file,
+    classify,
+    classify_bytes,
+    event_numbers,
+    press,
+    upload,
+)
+from space.running import SPACE, spoil, start_app, wait_until
+
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+from space import zoo
+
+CLIENTS = 8
+LOADED = 60  # seconds
+MEGABYTE = 2**20
+# What no answer may hold: where things lie on this machine, or how it failed inside.
+SECRETS = ("Traceback", "/tmp/", "site-packages", "root:x", "PATH=", "hf_lesion_page_", "/home/")
+NOT_SERVED = [
+    "file=/etc/passwd",
+    "file=../../etc/passwd",
+    "file=space/app.py",
+    "file=http://127.0.0.1:9/a",
+    "file=file:///etc/passwd",
+    "file=",
+    "static/../../../etc/passwd",
+    "static/..%2f..%2f..%2f..%2fetc/passwd",
+]
+
+
+@pytest.fixture(scope="module")
+def spoilt(tiny_cnn_model, tmp_path_factory):
+    """A folder with one whole model among spoilt ones, and what is said of each of these."""
+    folder = tmp_path_factory.mktemp("among") / "models"
+    shutil.copytree(tiny_cnn_model, folder / MODEL)
+    return folder, spoil(tiny_cnn_model, folder)
+
+
+@pytest.fixture(scope="module")
+def app(spoilt, tmp_path_factory):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("running")
+    options = ["--share", "--models", spoilt[0], folder / "missing"]
+    app = start_app(folder, port, *options)
+    wait_until(lambda: "altered is left out" in app.err.read_text(), LOADED)
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="module")
+def numbers(app):
+    return event_numbers(app.url)
+
+
+@pytest.fixture(scope="module")
+def refused(app, numbers):
+    """What came back for each of the bad requests, several of them at a time."""
+
+    def send(request):
+        return request[0](app.url, numbers)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        answers = dict(zip(BAD_REQUESTS, pool.map(send, BAD_REQUESTS.values()), strict=True))
+    assert classify_bytes(app.url, "next.png", zoo.PNG)[0] == "complete"
+    return answers
+
+
+@pytest.fixture(scope="module")
+def shown(app, numbers):
+    """What the page shows of each good image, and what the API says of it."""
+
+    def ask(name):
+        image = as_file(upload(app.url, name, zoo.GOOD[name][0]), name)
+        return press(app.url, numbers, "show", [image, MODEL, *SHOWN]), classify(app.url, image)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return dict(zip(zoo.GOOD, pool.map(ask, zoo.GOOD), strict=True))
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_cnn_model):
+    return LesionClassifier.from_pretrained(tiny_cnn_model)
+
+
+def check_secrets(text):
+    assert not [secret for secret in SECRETS if secret in text], text
+
+
+def test_it_serves_here_when_no_share_link_can_be_had_and_says_so_in_one_line(app):
+    assert app.out.read_text().splitlines() == [
+        f"Models: altered, {MODEL}",
+        "The share link is public: whoever has it can use this page.",
+        "No share link could be made (no network?); serving on this machine only.",
+        f"Serving on {app.url}/ (Ctrl-C ends it)",
+    ]
+
+
+def test_models_that_are_no_use_are_left_out_on_the_command_line_and_on_the_page(
+    app, numbers, spoilt
+):
+    folder, reasons = spoilt
+    lines = {line.partition(" is left out: ")[0]: line for line in app.err.read_text().splitlines()}
+    opened = [name for name in numbers if name.startswith("lambda")]
+    pages = [press(app.url, numbers, name, [])[1] for name in opened]
+    page = said(next(str(page) for page in pages if "Nothing was measured" in str(page)))
+    for name, reason in reasons.items():
+        assert reason in lines[str(folder / name)]
+        assert f"{name} is left out: " in page
+        assert reason in page
+    assert "missing is left out: no such folder." in page
+    check_secrets(page)
+    (selectors,) = press(app.url, numbers, "choose", ["altered", MODEL])[1][:1]
+    assert [choice[1] for choice in selectors["choices"]] == [MODEL]
+
+
+@pytest.mark.parametrize("name", zoo.GOOD)
+def test_a_good_image_is_shown_and_classified(app, shown, classifier, name):
+    (succeeded, page), (event, api) = shown[name]
+    assert succeeded, page
+    assert event == "complete", api
+    reference = zoo.reference_of(name).copy()
+    expected = classifier.predict([reference])[0]
+    np.testing.assert_allclose(list(api[0]["probabilities"].values()), expected, atol=1e-5)
+    bars = dict(re.findall(r'data-code="(\w+)" data-probability="([\d.]+)"', page[3]))
+    np.testing.assert_allclose([float(bars[code]) for code in CODES], expected, atol=1e-5)
+    if page[4]["visible"]:  # a map with no evidence is said instead
+        address = page[4]["value"][0]["url"]
+        original = Image.open(io.BytesIO(HTTP.get(address).content))
+        reference.thumbnail(original.size)
+        np.testing.assert_array_equal(np.asarray(original), np.asarray(reference))
+
+
+def test_a_data_url_is_read_like_a_file(app, classifier):
+    url = f"data:image/png;base64,{base64.b64encode(zoo.PNG).decode()}"
+    event, data = classify(app.url, {"path": None, "url": url})
+    assert event == "complete"
+    expected = classifier.predict([zoo.PLAIN])[0]
+    np.testing.assert_allclose(list(data[0]["probabilities"].values()), expected, atol=1e-5)
+    assert tuple(data[0]["probabilities"]) == CODES
+
+
+def test_there_are_maps_to_see(shown):
+    seen = [name for name, (page, _) in shown.items() if page[1][4]["visible"]]
+    assert {f"photo {orientation}.jpg" for orientation in zoo.LAID} <= set(seen)
+
+
+@pytest.mark.parametrize("orientation", zoo.LAID)
+def test_a_photo_taken_sideways_stands_upright_in_the_report(app, numbers, orientation):
+    content, upright = zoo.photo(orientation)
+    image = as_file(upload(app.url, "photo.jpg", content), "photo.jpg")
+    (links,) = press(app.url, numbers, "report", [image, MODEL, *SHOWN])[1]
+    report = base64.b64decode(re.search(r'text/html;base64,([^"]+)"', links)[1]).decode()
+    first = re.search(r'<img src="data:image/jpeg;base64,([^"]+)"', report)[1]
+    found = Image.open(io.BytesIO(base64.b64decode(first)))
+    assert found.size == upright.size
+    difference = np.abs(np.asarray(found, float) - np.asarray(upright, float))
+    assert difference.mean() < 3
+
+
+@pytest.mark.parametrize("name", BAD_REQUESTS)
+def test_a_bad_request_is_refused_in_words(refused, name):
+    is_refused, text = refused[name]
+    assert is_refused, text
+    check_secrets(text)
+    assert len(re.findall(r"[a-z]{2,}", text)) > 3, text
+    assert "<script" not in text
+    assert "<img" not in text
+    part = BAD_REQUESTS[name][1]
+    if part is not None:
+        assert part in said(text)
+
+
+def test_at_least_sixty_bad_inputs_are_tried_by_page_and_api():
+    for way in ("api", "page"):
+        assert len([name for name in BAD_REQUESTS if name.startswith(f"{way}: ")]) >= 60
+
+
+@pytest.mark.parametrize("megabytes", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_file_that_is_far_too_large_is_not_taken(app, megabytes):
+    assert upload(app.url, "big.png", bytes(megabytes * MEGABYTE)) == 413
+    assert classify_bytes(app.url, "next.png", zoo.PNG)[0] == "complete"
+
+
+@pytest.mark.slow
+def test_a_whole_bomb_of_30000_pixels_a_side_is_refused(app, numbers):
+    content = zoo.true_bomb(30_000)
+    image = as_file(upload(app.url, "bomb.png", content), "bomb.png")
+    assert "bomb.png has too many pixels" in classify(app.url, image)[1]["error"]
+    page = press(app.url, numbers, "show", [image, MODEL, *SHOWN])[1][0]
+    assert "bomb.png has too many pixels" in page
+
+
+@pytest.mark.parametrize("prefix", ["gradio_api/", ""])
+@pytest.mark.parametrize("path", NOT_SERVED)
+def test_no_file_leaves_the_machine(app, path, prefix):
+    reply = HTTP.get(f"{app.url}/{prefix}{path}")
+    assert reply.status_code >= 400
+    check_secrets(reply.text)
+    assert "argparse" not in reply.text
+
+
+def test_the_log_names_no_image_and_holds_no_traceback(app, refused, shown):
+    written = app.err.read_text().splitlines()
+    later = [line for line in written if " is left out: " not in line]
+    assert later
+    assert {re.sub(r": \w+$", "", line) for line in later} == {"A request was refused"}
+    assert not [name for name in (*zoo.GOOD, *zoo.BAD) if name in "\n".join(later)]
+    digests = [hashlib.sha256(content).hexdigest()[:8] for content, _ in zoo.GOOD.values()]
+    assert not [digest for digest in digests if digest in app.said()]
+    assert len(app.out.read_text().splitlines()) == 4
+
+
+def test_no_file_is_written_beside_the_source(app, refused):
+    assert {file.suffix for file in SPACE.iterdir() if file.is_file()} == {
+        ".css",
+        ".json",
+        ".md",
+        ".py",
+        ".txt",
+    }
+
+
+# The last one: it ends the page.
+def test_sigterm_ends_it_and_nothing_is_left_behind(app):
+    assert [folder.name[:15] for folder in app.temporary.iterdir()] == ["hf_lesion_page_"]
+    assert app.stop() == 143
+    assert list(app.temporary.iterdir()) == []
+    assert app.err.read_text().splitlines()[-1] == "stopped"
