@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from datasets import IterableDatasetDict, load_dataset
 
@@ -51,17 +53,19 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
 
 
 def check_dataset(folder: Path, record: dict[str, Any]) -> None:
-    """Check that a dataset's folder loads and holds as many images as its record says.
+    """Check that a dataset's folder loads and holds what its record, and so its card, says.
 
     Raises:
         InputError: If it does not.
     """
     wrong = []
     for split, images in record["images"].items():
-        shards = sorted((folder / DATA).glob(f"{split}-*.parquet"))
-        rows = sum(pq.read_metadata(shard).num_rows for shard in shards)
-        if rows != images:
+        counts = _count_labels(sorted((folder / DATA).glob(f"{split}-*.parquet")))
+        if (rows := sum(counts.values())) != images:
             wrong.append(f"{split} has {rows:,} rows, {images:,} expected")
+        elif counts != record["counts"][split]:
+            differing = [code for code in CODES if counts[code] != record["counts"][split][code]]
+            wrong.append(f"{split} has other numbers of {', '.join(differing)}")
     if wrong:
         raise InputError(
             f"{folder} is not what its {RECORD_FILE} says: {list_offenders(wrong)}. Prepare it "
@@ -75,6 +79,15 @@ def check_dataset(folder: Path, record: dict[str, Any]) -> None:
         if tuple(rows.features["label"].names) != CODES:
             raise InputError(f"{folder}: the labels of {split} are not {', '.join(CODES)}.")
         next(iter(rows))["image"].load()
+
+
+def _count_labels(shards: Sequence[Path]) -> dict[str, int]:
+    """Return how many rows of each diagnosis some shards hold."""
+    counts = np.zeros(len(CODES), np.int64)
+    for shard in shards:
+        labels = pq.read_table(shard, columns=["label"])["label"].to_numpy()
+        counts += np.bincount(labels, minlength=len(CODES))
+    return dict(zip(CODES, counts.tolist(), strict=True))
 
 
 def _link(file: Path, target: Path) -> None:

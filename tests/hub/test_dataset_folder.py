@@ -54,6 +54,19 @@ def test_a_shard_that_is_missing_is_found_out(sample_dataset, built, tmp_path):
         build_dataset_folder(source, built, name="me/ham10000")
 
 
+def test_counts_of_the_card_that_the_images_do_not_have_are_found_out(
+    sample_dataset, built, tmp_path
+):
+    source = tmp_path / "source"
+    shutil.copytree(sample_dataset, source)
+    record = json.loads((source / "prepared.json").read_text())
+    record["counts"]["test"]["nv"] += 1
+    record["counts"]["test"]["mel"] -= 1
+    (source / "prepared.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"says: test has other numbers of mel, nv\. Prepare"):
+        build_dataset_folder(source, built, name="me/ham10000")
+
+
 def test_what_is_no_dataset_is_refused(tmp_path, built):
     with pytest.raises(InputError, match=r"is no prepared dataset: it has no prepared\.json"):
         build_dataset_folder(tmp_path, built, name="me/ham10000")
