@@ -159,7 +159,10 @@ def describe(kind: Kind, rate: float | None) -> str:
         text = "This does not look like a dermoscopic image, so the answer means nothing."
         often = "Of 100 real ones, about {} are refused like this."
     elif kind == UNSURE:
-        text = "The model is unsure: answers with so little confidence were mostly wrong."
+        text = (
+            "The model is unsure: of validation images that it answered with so little confidence, "
+            "it had half or more wrong."
+        )
         often = "Of 100 right answers, about {} carry this note."
     elif kind == UNJUDGED:
         return "This model has no gate: nothing tells whether the image is of the kind it knows."
