@@ -11,6 +11,7 @@ import yaml
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.folder import TRAINING, WEIGHTS
 from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.repository import CARD, Kind
@@ -81,17 +82,21 @@ def check_model_card(folder: Path) -> None:
 
 
 def check_measured_weights(folder: Path) -> None:
-    """Check that every record beside a model's weights was measured on these very weights.
+    """Check that every record beside a model's weights, and its ONNX file, is of these weights.
 
     Raises:
-        InputError: If one was measured on others.
+        InputError: If one is of others.
     """
     own = file_sha256(folder / WEIGHTS)
     others = [name for name, weights in _measured(folder) if weights != own]
+    exported = folder / ONNX_FILE
+    # In its metadata, as text: found without onnx, which need not be installed to publish.
+    if exported.is_file() and own.encode() not in exported.read_bytes():
+        others.append(ONNX_FILE)
     if others:
         raise InputError(
-            f"{len(others)} records were measured on other weights: {list_offenders(others)}. "
-            "Measure these: scripts/score.py and the others that wrote them."
+            f"{len(others)} files were made from other weights: {list_offenders(others)}. Make "
+            "them anew with what wrote them, such as scripts/score.py and scripts/export.py."
         )
 
 

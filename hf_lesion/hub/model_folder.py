@@ -22,6 +22,7 @@ from hf_lesion.hub.checks import (
     check_model,
     check_model_card,
 )
+from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.folder import READABLE, TRAINING, WEIGHTS, hide_home, read_training
 from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
@@ -36,7 +37,7 @@ PRIVATE_RECORDS = ("run.json", "trainer_state.json")
 RENDERED = "Written by scripts/render_results.py"
 # The gate is loaded with the model, curves.png is how training went. All other charts are drawn
 # anew: no picture is taken along that could show an image of the dataset.
-OPTIONAL = ("gate.safetensors", "curves.png", "onnx/model.onnx")
+OPTIONAL = ("gate.safetensors", "curves.png", ONNX_FILE)
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 

@@ -102,10 +102,20 @@ def test_a_card_that_says_something_else_is_refused(front, text):
 )
 def test_a_record_of_other_weights_is_refused(folder, name, record, found):
     (folder / name).write_text(json.dumps(record))
-    with pytest.raises(InputError, match=f"1 records were measured on other weights: {found}"):
+    with pytest.raises(InputError, match=f"1 files were made from other weights: {found}"):
         check_measured_weights(folder)
     own = file_sha256(folder / "model.safetensors")
     (folder / name).write_text(json.dumps(record).replace('"ab"', f'"{own}"'))
+    check_measured_weights(folder)
+
+
+def test_an_onnx_file_of_other_weights_is_refused(folder):
+    (folder / "onnx").mkdir()
+    file = folder / "onnx" / "model.onnx"
+    file.write_bytes(b"weights_sha256" + b"ab" * 32)
+    with pytest.raises(InputError, match=r"other weights: onnx/model\.onnx\. Make them anew"):
+        check_measured_weights(folder)
+    file.write_bytes(b"weights_sha256" + file_sha256(folder / "model.safetensors").encode())
     check_measured_weights(folder)
 
 

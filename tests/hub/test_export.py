@@ -12,6 +12,7 @@ pytest.importorskip("onnxruntime")
 
 from hf_lesion.errors import InputError
 from hf_lesion.hub import export
+from hf_lesion.hub.checks import check_measured_weights
 from hf_lesion.hub.export import (
     INPUT,
     OUTPUT,
@@ -69,6 +70,7 @@ def test_the_file_says_how_it_is_fed_and_what_comes_out(exported):
     assert found["notice"] == NOTICE
     weights = file.parents[1] / "model.safetensors"
     assert found["weights_sha256"] == file_sha256(weights)
+    check_measured_weights(weights.parent)  # what publishing asks of it
     assert [child.name for child in file.parent.iterdir()] == ["model.onnx"]
 
 

@@ -45,7 +45,8 @@ def finished(tiny_cnn_model, tmp_path):
     (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"0")
     (folder / "figures").mkdir()
     (folder / "onnx").mkdir()
-    (folder / "onnx" / "model.onnx").write_bytes(b"onnx")
+    sha256 = file_sha256(folder / "model.safetensors")
+    (folder / "onnx" / "model.onnx").write_bytes(sha256.encode())
     (folder / "gate.json").write_text(json.dumps(GATE))
     draw_curves([{"epoch": 1, "loss": 0.5}], folder / "curves.png")
     for name in ("figures/roc_test", "figures/ISIC_0024306", "most_confused"):
@@ -153,7 +154,7 @@ def test_a_report_of_other_weights_stops_it(scored, built):
     report = scored / "report.json"
     report.write_text(report.read_text().replace(file_sha256(scored / "model.safetensors"), "0"))
     with pytest.raises(
-        InputError, match=r"2 records were measured on other weights: report\.json test"
+        InputError, match=r"2 files were made from other weights: report\.json test"
     ):
         build_model_folder(scored, built, name="me/cnn")
 
@@ -166,6 +167,7 @@ def test_an_unfinished_run_is_refused(finished, built, missing):
 
 
 def test_damaged_weights_are_refused(finished, built):
+    (finished / "onnx" / "model.onnx").unlink()
     (finished / "model.safetensors").write_bytes(b"half")
     with pytest.raises(InputError, match="could not be loaded"):
         build_model_folder(finished, built, name="me/cnn")
