@@ -25,13 +25,12 @@ from hf_lesion.explain.heatmap import (
     explain_methods,
 )
 from hf_lesion.labels import CODES, LABEL2ID
+from hf_lesion.manifest import TRAINING
 from hf_lesion.models.build import load_snapshot
 from hf_lesion.models.calibration import Calibration, read_calibration
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.models.taps import head_name, look
 from hf_lesion.pixels import load_image
-
-RECORD = "training.json"
 
 
 class LesionClassifier:
@@ -290,7 +289,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If it is no JSON.
     """
-    file = folder / RECORD
+    file = folder / TRAINING
     if not file.is_file():
         return {}
     try:

@@ -12,6 +12,8 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import write_text
 
 MANIFEST = "SHA256SUMS"
+# What every saved model's folder has: the network, its weights, and how they came about.
+CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 # People edit the card on the Hub's pages, and the Hub writes its own settings: neither makes an
 # answer wrong.
 UNLISTED = ("README.md", ".gitattributes", MANIFEST)

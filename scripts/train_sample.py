@@ -77,8 +77,10 @@ def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
 
 def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namespace) -> None:
     """Train one model, or go on with it, unless it is finished."""
+    from hf_lesion.manifest import TRAINING
+
     folder = options.output / "models" / name
-    if (folder / "training.json").exists():
+    if (folder / TRAINING).exists():
         return
     from hf_lesion.training.arguments import build_parser, parse_arguments
     from hf_lesion.training.run import train

@@ -10,12 +10,10 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
 
-MODEL_FILE = "config.json"
-WEIGHTS = "model.safetensors"
 ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"
-RECORD = "training.json"
 EXPLANATIONS = "explanations.json"
 GATE = "gate.json"
 ROBUSTNESS = "robustness.json"
@@ -81,11 +79,9 @@ def find_models(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
     found: list[Path] = []
     lines = []
     for folder in folders:
-        models = [folder] if (folder / MODEL_FILE).is_file() else _inside(folder)
+        models = [folder] if (folder / CONFIG).is_file() else _inside(folder)
         if not models:
-            reason = (
-                f"no {MODEL_FILE} in it or right below" if folder.is_dir() else "no such folder"
-            )
+            reason = f"no {CONFIG} in it or right below" if folder.is_dir() else "no such folder"
             lines.append(f"{folder} is left out: {reason}.")
         found += [model for model in models if model not in found]
     return found, lines
@@ -129,7 +125,7 @@ def read_entries(
 def read_entry(name: str, source: Path) -> Entry:
     """Read the records beside a model's weights; a damaged one counts as none."""
     # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
-    files = (REPORT, RECORD, EXPLANATIONS, GATE, ROBUSTNESS)
+    files = (REPORT, TRAINING, EXPLANATIONS, GATE, ROBUSTNESS)
     return Entry(name, source, *(_read_record(source / file) for file in files))
 
 
@@ -173,9 +169,9 @@ def check_folder(folder: Path) -> None:
     when the model is loaded.
     """
     try:
-        config = json.loads((folder / MODEL_FILE).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"its {MODEL_FILE} is no JSON. Copy it again.") from error
+        raise InputError(f"its {CONFIG} is no JSON. Copy it again.") from error
     classes = _classes(config)
     if classes is not None and classes != CODES:
         raise InputError(
@@ -202,7 +198,7 @@ def _inside(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    return [child for child in children if (child / MODEL_FILE).is_file()]
+    return [child for child in children if (child / CONFIG).is_file()]
 
 
 def _unique_name(folder: Path, taken: Mapping[str, object]) -> str:
@@ -227,7 +223,7 @@ def _read_record(file: Path) -> Mapping[str, Any]:
 def _classes(config: object) -> tuple[object, ...] | None:
     """Return the classes that a config names, in order; None where it names none."""
     if not isinstance(config, Mapping):
-        raise InputError(f"its {MODEL_FILE} holds no settings. Copy it again.")
+        raise InputError(f"its {CONFIG} holds no settings. Copy it again.")
     names = config.get("label_names")  # how timm networks are saved
     if isinstance(names, list):
         return tuple(names)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from catalogue import WEIGHTS
 from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.labels import CODES, MALIGNANT
-from hf_lesion.manifest import file_sha256
+from hf_lesion.manifest import WEIGHTS, file_sha256
 
 if TYPE_CHECKING:
     from ensemble import Ensemble

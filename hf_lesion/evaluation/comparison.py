@@ -14,8 +14,8 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions
 from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.manifest import TRAINING
 
-TRAINING = "training.json"
 PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
 START = "<!-- tried: rendered by scripts/compare_runs.py -->"

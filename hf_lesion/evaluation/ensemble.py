@@ -15,10 +15,10 @@ from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predict
 from hf_lesion.evaluation.record import build_record, weights_sha256
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import write_json
+from hf_lesion.manifest import CONFIG
 
 RECORD = "ensemble.json"
 NAME = "ensemble"
-MODEL = "config.json"
 # Of a model's whole record: what the page and the tables show of an ensemble.
 KEPT = ("images", "lesions", "class_counts", "metrics", "intervals", "data", "provenance")
 
@@ -29,7 +29,7 @@ def find_members(models: Path) -> list[Path]:
     Raises:
         InputError: If there are fewer than two.
     """
-    found = sorted(file.parent for file in models.glob(f"*/{MODEL}"))
+    found = sorted(file.parent for file in models.glob(f"*/{CONFIG}"))
     if len(found) < 2:
         raise InputError(f"{models} holds {len(found)} models; an ensemble needs two or more.")
     return found

@@ -12,11 +12,10 @@ from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.hub.export import ONNX_FILE
-from hf_lesion.hub.folder import TRAINING, WEIGHTS
 from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.repository import CARD, Kind
 from hf_lesion.inference import LesionClassifier
-from hf_lesion.manifest import MANIFEST, file_sha256, list_files
+from hf_lesion.manifest import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
 
 NON_COMMERCIAL = "cc-by-nc-4.0"
 OPEN = "apache-2.0"

@@ -25,7 +25,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.files import whole_file
 from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.labels import CODES, NAMES, NOTICE
-from hf_lesion.manifest import file_sha256
+from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.preprocessing import INTERPOLATION, preprocessing_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _metadata(classifier: LesionClassifier) -> dict[str, str]:
         "colours": "RGB, divided by 255, minus mean, divided by std",
         "layout": "NCHW",
     }
-    weights = Path(classifier.model.name_or_path) / "model.safetensors"
+    weights = Path(classifier.model.name_or_path) / WEIGHTS
     return {
         "labels": json.dumps(CODES),
         "names": json.dumps(NAMES),

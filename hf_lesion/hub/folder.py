@@ -6,11 +6,10 @@ from pathlib import Path
 
 from hf_lesion.errors import InputError
 from hf_lesion.files import whole_folder, write_text
+from hf_lesion.manifest import TRAINING, WEIGHTS
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
 
-TRAINING = "training.json"
-WEIGHTS = "model.safetensors"
 READABLE = 0o644
 
 

@@ -23,14 +23,13 @@ from hf_lesion.hub.checks import (
     check_model_card,
 )
 from hf_lesion.hub.export import ONNX_FILE
-from hf_lesion.hub.folder import READABLE, TRAINING, WEIGHTS, hide_home, read_training
+from hf_lesion.hub.folder import READABLE, hide_home, read_training
 from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.labels import NOTICE
-from hf_lesion.manifest import check_manifest, write_manifest
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, check_manifest, write_manifest
 from hf_lesion.models import cnn
 
-CONFIG = "config.json"
 # What resumes a run is of no use to anyone else.
 PRIVATE_RECORDS = ("run.json", "trainer_state.json")
 # Where nobody has written a card by hand.

@@ -12,11 +12,9 @@ from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report
-from hf_lesion.hub.folder import TRAINING
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
 
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 COPIES = "copies.json"
 TEST, VALIDATION = "test", "validation"
 START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"

@@ -15,12 +15,11 @@ from hf_lesion.files import write_text
 from hf_lesion.hub.checks import NON_COMMERCIAL, check_files, read_front_matter
 from hf_lesion.hub.model_folder import build_model_folder
 from hf_lesion.hub.repository import CARD
-from hf_lesion.manifest import write_manifest
+from hf_lesion.manifest import CONFIG, WEIGHTS, write_manifest
 from hf_lesion.models.snapshot import open_snapshot
 
 APP = "app.py"
 MODELS = "models"
-CONFIG = "config.json"
 # One "owner/name@commit" a line: what the app serves beside the folders in models/.
 HUB_MODELS = "hub_models.txt"
 COPIED = ("*.py", "*.css", "*.json", "requirements.txt")
@@ -63,7 +62,7 @@ def complete_front_matter(front: dict[str, Any], pinned: Sequence[str]) -> dict[
         front: Of the app's README.md.
         pinned: Each "owner/name@commit".
     """
-    files = f"{CONFIG},model.safetensors"
+    files = f"{CONFIG},{WEIGHTS}"
     preload = [f"{name} {files} {commit}" for name, commit in (p.split("@") for p in pinned)]
     return {
         **front,

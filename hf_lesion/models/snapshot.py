@@ -21,9 +21,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import httpx
 
 from hf_lesion.errors import InputError
-from hf_lesion.manifest import MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.manifest import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
 
-CONFIG = "config.json"
 SECONDS = 5
 # What loading reads: no code, no charts, and no weights but safetensors.
 SUFFIXES = (".json", ".safetensors")

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.manifest import WEIGHTS
 
 SECONDS = 5
-WEIGHTS = "model.safetensors"
 
 
 def check_weights_in_reach(architecture: str) -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import whole_folder, write_json
-from hf_lesion.training.checkpoints import CONFIG, WEIGHTS
-from hf_lesion.training.record import AVERAGED, RECORD, read_record
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.training.record import AVERAGED, read_record
 
 PROCESSOR = "preprocessor_config.json"
 
@@ -51,15 +51,15 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
         for file in [*runs[0].glob(PROCESSOR), *runs[0].glob("*.py")]:
             shutil.copyfile(file, partial / file.name)
         names = [str(Path(folder.parent.name) / folder.name) for folder in folders]
-        write_json(partial / RECORD, {**record, AVERAGED: names})
+        write_json(partial / TRAINING, {**record, AVERAGED: names})
 
 
 def _run_of(folder: Path) -> Path:
     if missing := [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]:
         raise InputError(f"{folder} holds no model: it has no {' and no '.join(missing)}.")
-    found = [run for run in (folder, folder.parent) if (run / RECORD).is_file()]
+    found = [run for run in (folder, folder.parent) if (run / TRAINING).is_file()]
     if not found:
-        raise InputError(f"{folder} is of no finished run: there is no {RECORD}. Let it finish.")
+        raise InputError(f"{folder} is of no finished run: there is no {TRAINING}. Let it finish.")
     return found[0]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from hf_lesion.manifest import CONFIG, WEIGHTS
+
 PREFIX = "checkpoint-"
-WEIGHTS = "model.safetensors"
-CONFIG = "config.json"
 # In the order in which the Trainer writes them: the last one stands for a finished checkpoint.
 STATE = "trainer_state.json"
 FILES = (CONFIG, WEIGHTS, "optimizer.pt", "scheduler.pt", STATE)

@@ -12,11 +12,11 @@ from hf_lesion.data.dataset import read_fingerprint, read_split_sum
 from hf_lesion.data.sample import is_synthetic
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import without_nan, write_json
+from hf_lesion.manifest import TRAINING
 from hf_lesion.provenance import provenance
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 
 RUN = "run.json"
-RECORD = "training.json"
 ALWAYS_SHOWN = ("learning_rate", "per_device_train_batch_size", "num_train_epochs")
 # Of which checkpoints the weights are the mean.
 AVERAGED = "averaged"
@@ -97,12 +97,12 @@ def write_identity(output_dir: Path, identity: dict[str, Any], legs: list[dict[s
 
 def is_finished(output_dir: Path, steps: int) -> bool:
     """Tell whether the record in this folder already covers these steps."""
-    return (output_dir / RECORD).is_file() and read_record(output_dir)["steps"] >= steps
+    return (output_dir / TRAINING).is_file() and read_record(output_dir)["steps"] >= steps
 
 
 def read_record(output_dir: Path) -> dict[str, Any]:
     """Return the record of a finished run."""
-    return json.loads((output_dir / RECORD).read_text(encoding="utf-8"))
+    return json.loads((output_dir / TRAINING).read_text(encoding="utf-8"))
 
 
 def describe_run(
@@ -148,7 +148,7 @@ def read_lineage(source: str | None) -> dict[str, Any] | None:
         source: The folder whose weights were started from or whose answers were learned. None, an
             architecture's name and a folder without a record give None.
     """
-    if source is None or not (Path(source) / RECORD).is_file():
+    if source is None or not (Path(source) / TRAINING).is_file():
         return None
     record = read_record(Path(source))
     return {key: record[key] for key in LINEAGE if key in record}

@@ -17,13 +17,13 @@ from hf_lesion.data.dataset import read_fingerprint
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import write_json
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import TRAINING
 from hf_lesion.models.build import build_model
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.figures import draw_curves
 from hf_lesion.training.record import (
-    RECORD,
     check_identity,
     describe_identity,
     describe_run,
@@ -92,7 +92,7 @@ def choose_checkpoint(
     asked = str(arguments.resume_from_checkpoint or "false")
     if asked.lower() == "true":
         newest = find_checkpoint(output_dir, also=also)
-        if newest is None and (output_dir / RECORD).exists():
+        if newest is None and (output_dir / TRAINING).exists():
             raise InputError(
                 f"{output_dir} holds a finished run without a checkpoint to go on from. Pass "
                 f"another --output_dir, and --model {output_dir} to start from its weights."
@@ -105,7 +105,7 @@ def choose_checkpoint(
                 f"{asked} is no whole checkpoint: {damage}. Pass true for the newest of the run."
             )
         return Path(asked)
-    if list_checkpoints(output_dir) or (output_dir / RECORD).exists():
+    if list_checkpoints(output_dir) or (output_dir / TRAINING).exists():
         raise InputError(
             f"{output_dir} holds a training run. Pass --resume_from_checkpoint true to go on with "
             "it, or another --output_dir."
@@ -168,7 +168,7 @@ def save_run(
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
     draw_curves(record["history"], output_dir / CURVES)
-    write_json(output_dir / RECORD, record)
+    write_json(output_dir / TRAINING, record)
 
 
 def _train(
