@@ -112,7 +112,7 @@ def main() -> None:
     """Pack, and say how large it is."""
     arguments = parse_arguments()
     from hf_lesion.evaluation.scoring import quiet_libraries
-    from hf_lesion.hub.folder import pack_model
+    from hf_lesion.hub.packing import pack_model
 
     quiet_libraries()
     size = pack_model(

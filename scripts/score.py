@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
+from hf_lesion.manifest import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet
 
-MODEL_FILES = ("config.json", "model.safetensors")
+MODEL_FILES = (CONFIG, WEIGHTS)
 DEFAULT_SPLIT = "test"
 PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}  # as evaluation.operating_point's
 

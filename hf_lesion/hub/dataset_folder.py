@@ -16,7 +16,7 @@ from hf_lesion.data.readme import build_readme
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import write_json, write_text
 from hf_lesion.hub.checks import check_files, read_licence
-from hf_lesion.hub.folder import hide_home
+from hf_lesion.hub.packing import hide_home
 from hf_lesion.hub.repository import CARD
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import write_manifest

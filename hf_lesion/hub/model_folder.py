@@ -23,7 +23,7 @@ from hf_lesion.hub.checks import (
     check_model_card,
 )
 from hf_lesion.hub.export import ONNX_FILE
-from hf_lesion.hub.folder import READABLE, hide_home, read_training
+from hf_lesion.hub.packing import READABLE, hide_home, read_training
 from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.labels import NOTICE

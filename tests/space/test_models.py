@@ -10,7 +10,7 @@ from transformers import pipeline
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.report import read_report
-from hf_lesion.hub.folder import folder_bytes
+from hf_lesion.hub.packing import folder_bytes
 from hf_lesion.labels import CODES
 
 MODELS = Path(__file__).resolve().parents[2] / "space" / "models"

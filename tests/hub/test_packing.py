@@ -7,7 +7,7 @@ import torch
 from transformers import pipeline
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.folder import folder_bytes, hide_home, pack_model
+from hf_lesion.hub.packing import folder_bytes, hide_home, pack_model
 
 
 @pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
