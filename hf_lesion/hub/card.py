@@ -19,7 +19,13 @@ from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.explain.section import render_section
-from hf_lesion.hub.charts import GATE_CHART, ROBUSTNESS_CHART, explanation_chart
+from hf_lesion.hub.charts import (
+    EXPLANATIONS,
+    GATE,
+    GATE_CHART,
+    ROBUSTNESS_CHART,
+    explanation_chart,
+)
 from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
@@ -202,7 +208,7 @@ def _robustness(model: Shipped) -> str:
 
 def _gate(model: Shipped) -> str:
     """Return what `gate.json` says; empty where it is absent."""
-    found = _read(model, "gate.json")
+    found = _read(model, GATE)
     if found is None:
         return ""
     refused = [
@@ -237,7 +243,7 @@ def _parts_of(real: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _explanations(model: Shipped) -> str:
     """Return what `explanations.json` says of heat maps; empty where it is absent."""
-    found = _read(model, "explanations.json")
+    found = _read(model, EXPLANATIONS)
     if found is None:
         return ""
     record = found.get(TEST) or found.get(VALIDATION)
