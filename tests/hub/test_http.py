@@ -210,6 +210,20 @@ class TestFaults:
         hub.heal()
         said(run(hub, *words, tmp_path / "out" / "a.parquet"))
 
+    def test_a_dataset_whose_download_is_cut_again_and_again_is_loaded_later(
+        self, hub, run, sample_dataset, stranger
+    ):
+        words = [PUBLISH, "dataset", "--dataset", sample_dataset, "--repo_id", "me/ham10000"]
+        said(run(hub, *words))
+        hub.spoil("GET", r"resolve/.*train.*parquet", cut(0.3), times=99)
+        load = ("-c", DATASET, "me/ham10000")
+        assert run(hub, *load, python=stranger).returncode != 0
+        hub.heal()
+        found = json.loads(said(run(hub, *load, python=stranger)))
+        assert (
+            found["images"] == json.loads((sample_dataset / "prepared.json").read_text())["images"]
+        )
+
     @pytest.mark.parametrize(
         ("environment", "text"),
         [
