@@ -6,10 +6,10 @@
     python scripts/publish.py space --output build/space       only builds the folder
     python scripts/publish.py model --model runs/cnn --repo_id me/cnn --dry_run
 
-Builds a clean folder, checks it (it loads, its card says what was measured, no image of the
-dataset, no token), checks the account, shows what will be sent, and sends what has changed. The
-same line twice changes nothing, and goes on where the first one was stopped. A dataset is private
-unless --public is passed.
+Builds a clean folder (a model's reports and charts are drawn anew from its records), checks it (it
+loads, its card says what was measured, no image of the dataset, no token), checks the account,
+shows what will be sent, and sends what has changed. The same line twice changes nothing, and goes
+on where the first one was stopped. A dataset is private unless --public is passed.
 """
 
 import argparse
