@@ -22,6 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS
 from hf_lesion.evaluation.scoring import SUFFIXES, load_split
 from hf_lesion.files import whole_file, write_json
 from hf_lesion.inference import LesionClassifier
@@ -39,7 +40,6 @@ SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-ISIC_HEADER = "image," + ",".join(code.upper() for code in CODES)
 
 
 @dataclass(frozen=True)
@@ -200,14 +200,15 @@ def write_submission(predictions: Path, target: Path) -> None:
 
     Args:
         predictions: As `merge_parts` writes them.
-        target: The CSV to write: image, MEL, NV and so on, in the order of our codes.
+        target: The CSV to write: image, MEL, NV and so on, in the ISIC's order.
     """
+    header = ",".join(("image", *ISIC_COLUMNS))
     with whole_file(target) as partial, partial.open("w", encoding="utf-8") as stream:
-        stream.write(f"{ISIC_HEADER}\n")
+        stream.write(f"{header}\n")
         for batch in pq.ParquetFile(predictions).iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
-                    values = ",".join(repr(float(row[code])) for code in CODES)
+                    values = ",".join(repr(float(row[code])) for code in ISIC_COLUMNS.values())
                     stream.write(f"{Path(row['image_id']).name},{values}\n")
 
 

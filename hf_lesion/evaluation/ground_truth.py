@@ -10,8 +10,8 @@ import pandas as pd
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES
 
-# The ISIC's one-hot ground truth names the same seven classes in capitals.
-ISIC_COLUMNS = {code.upper(): code for code in CODES}
+# The ISIC names the same seven classes in capitals, in this order (ISIC 2018, Task 3).
+ISIC_COLUMNS = {code.upper(): code for code in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")}
 # What HAM10000's own metadata and the ISIC's later tables add, for the subgroups. The
 # weights that older ISIC tables carry are refused, since ignoring them would change the score.
 EXTRA_COLUMNS = frozenset({"lesion_id", "dx_type", "age", "sex", "localization", "dataset"})

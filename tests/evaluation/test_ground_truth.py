@@ -68,7 +68,7 @@ def test_a_byte_order_mark_is_read(tmp_path):
 
 
 FORMS = (
-    "Pass either image_id and dx, or image and one-hot AKIEC, BCC, BKL, DF, MEL, NV, VASC; "
+    "Pass either image_id and dx, or image and one-hot MEL, NV, BCC, AKIEC, BKL, DF, VASC; "
     "lesion_id is optional."
 )
 
@@ -82,7 +82,7 @@ FORMS = (
         ),
         (
             "name,diagnosis\na,nv\n",
-            "truth.csv has other columns than expected (missing: image_id, AKIEC, BCC, BKL, DF, …; "
+            "truth.csv has other columns than expected (missing: image_id, MEL, NV, BCC, AKIEC, …; "
             f"unknown: name, diagnosis). {FORMS}",
         ),
         (
@@ -100,8 +100,8 @@ FORMS = (
         (
             f"{ONE_HOT}\na,1,1,0,0,0,0,0\nb,0,0,0,0,0,0,0\nc,0,1,0,0,0,0,0\nd,,1,0,0,0,0,0\n"
             "e,0.5,0.5,0,0,0,0,0\n",
-            "4 rows of truth.csv do not have exactly one 1 among 0s in AKIEC, BCC, BKL, DF, MEL, "
-            "NV, VASC: a, b, d, e. Correct or remove them.",
+            "4 rows of truth.csv do not have exactly one 1 among 0s in MEL, NV, BCC, AKIEC, "
+            "BKL, DF, VASC: a, b, d, e. Correct or remove them.",
         ),
         (
             "image_id,dx\na,nv\nb,scc\nc,NV\n",
