@@ -3,7 +3,7 @@
     python scripts/benchmark.py data                      # drawn images
     python scripts/benchmark.py data --dataset data/ham10000 --json data.json
     python scripts/benchmark.py train --dataset data/ham10000 --model resnet18
-    python scripts/benchmark.py explain --model resnet18 space/models/resnet
+    python scripts/benchmark.py explain                   # three networks, the models that ship
     python scripts/benchmark.py serve                     # the web demo with the models that ship
 
 data: images per second on one core, from Parquet to batch, at 600x450 and 200x150 pixels: our
@@ -18,6 +18,7 @@ that of a quiet page), p50 and p95 against a bare forward pass, its memory, a qu
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from typing import Any
 from hf_lesion.errors import InputError, one_line_errors
 
 SIZES = ((600, 450), (200, 150))
+ARCHITECTURES = ("resnet18", "resnet50", "densenet121")
+SPACE = Path(__file__).resolve().parent.parent / "space"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -84,9 +87,10 @@ def add_explain(commands: Any) -> argparse.ArgumentParser:
     command.add_argument(
         "--model",
         nargs="+",
-        default=["resnet18", "resnet50", "densenet121"],
+        default=[*ARCHITECTURES, *map(os.path.relpath, shipped_models())],
         metavar="NAME",
-        help="cnn, timm architectures or folders (default: resnet18 resnet50 densenet121)",
+        help=f"cnn, timm architectures or folders (default: {' '.join(ARCHITECTURES)} and the "
+        "models of space/models)",
     )
     command.add_argument(
         "--image_size",
@@ -128,6 +132,11 @@ def add_serve(commands: Any) -> argparse.ArgumentParser:
     return command
 
 
+def shipped_models() -> list[Path]:
+    """Return the folders of the models that come with the web demo."""
+    return sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
+
+
 def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what `hf_lesion.benchmark.serve.measure` finds."""
     import transformers
@@ -135,11 +144,9 @@ def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
     from hf_lesion.benchmark import serve
 
     transformers.logging.disable_progress_bar()
-    space = Path(__file__).resolve().parent.parent / "space"
-    shipped = sorted(file.parent for file in (space / "models").glob("*/config.json"))
     found = serve.measure(
-        space / "app.py",
-        arguments.models or shipped,
+        SPACE / "app.py",
+        arguments.models or shipped_models(),
         port=arguments.port,
         clients=arguments.clients,
         count=arguments.images,

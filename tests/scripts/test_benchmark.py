@@ -1,4 +1,6 @@
 import json
+import runpy
+import sys
 from pathlib import Path
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
@@ -22,3 +24,13 @@ def test_a_table_and_a_record(call, tmp_path):
 def test_senseless_counts_are_refused(call):
     code, out, err = call("data", "--rounds", 0)
     assert (code, out, err) == (2, "", "error: --rounds and --images are at least 1.\n")
+
+
+def test_explain_measures_the_models_that_ship_by_default(monkeypatch):
+    monkeypatch.chdir(SCRIPT.parents[1])
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", "explain", "--json", "e.json"])
+    found = runpy.run_path(str(SCRIPT))["parse_arguments"]()
+    shipped = sorted(str(file.parent) for file in Path("space/models").glob("*/config.json"))
+    assert found.model == ["resnet18", "resnet50", "densenet121", *shipped]
+    assert shipped
+    assert found.json == Path("e.json")
