@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_lesion.errors import InputError, one_line_errors
+from hf_lesion.operating_points import POINTS, TARGET_SENSITIVITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hf_lesion.models.calibration import Calibration
-
-POINTS = {"malignant": "mel, bcc or akiec", "melanoma": "mel"}
-TARGET_SENSITIVITY = 0.9  # as evaluation.operating_point's, without its imports
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -55,13 +53,13 @@ def parse_arguments() -> argparse.Namespace:
         metavar="TAU",
         help="how far to adjust logits to rare classes, such as 0.3; needs --dataset (default: 0)",
     )
-    for name, what in POINTS.items():
+    for name, codes in POINTS.items():
         add(
             f"--{name}_sensitivity",
             type=float,
             default=TARGET_SENSITIVITY,
             metavar="SHARE",
-            help=f"share of {what} that the {name} threshold should find (default: "
+            help=f"share of {', '.join(codes)} that the {name} threshold should find (default: "
             f"{TARGET_SENSITIVITY})",
         )
     arguments = parser.parse_args()

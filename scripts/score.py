@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.manifest import CONFIG, WEIGHTS
+from hf_lesion.operating_points import PREVALENCES
 
 if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet
 
 MODEL_FILES = (CONFIG, WEIGHTS)
 DEFAULT_SPLIT = "test"
-PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}  # as evaluation.operating_point's
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -15,11 +15,8 @@ from hf_lesion.evaluation.curves import build_curve
 from hf_lesion.evaluation.intervals import draw_weights, number_lesions, percentile_interval
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.ranking import question_of
-from hf_lesion.operating_points import POINTS, OperatingPoint
+from hf_lesion.operating_points import POINTS, TARGET_SENSITIVITY, OperatingPoint
 
-TARGET_SENSITIVITY = 0.9
-# Round numbers for a reader who sets none; of no clinic.
-PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}
 PER = 1000
 
 Floats = NDArray[np.float64]

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hf_lesion.evaluation import calibration, intervals, metrics, ranking, selective, subgroups
-from hf_lesion.evaluation.operating_point import PREVALENCES, measure_point
+from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report import SCHEMA_VERSION
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import Calibration
-from hf_lesion.operating_points import OperatingPoints
+from hf_lesion.operating_points import PREVALENCES, OperatingPoints
 from hf_lesion.provenance import provenance
 
 SEED = 0
