@@ -142,8 +142,8 @@ def write_sheet(
     arguments: argparse.Namespace, found: "Scan", pairs: "list[NearDuplicate]"
 ) -> Path | None:
     """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
+    from hf_lesion.canvas import write_figure
     from hf_lesion.data import rows, sheets
-    from hf_lesion.data.figures import write_png
 
     path = arguments.private / SHEET_FILE
     if not pairs:
@@ -152,7 +152,7 @@ def write_sheet(
     shown = pairs[: sheets.SHOWN_PAIRS]
     numbers = {number for pair in shown for number in (pair.first, pair.second)}
     pictures = rows.read_thumbnails(arguments.dataset, numbers, size=sheets.THUMBNAIL)
-    write_png(sheets.draw_pairs(found.rows, shown, pictures, total=len(pairs)), path)
+    write_figure(sheets.draw_pairs(found.rows, shown, pictures, total=len(pairs)), path)
     return path
 
 

@@ -206,8 +206,8 @@ def read_finished(output: Path) -> dict[str, tuple["Predictions", dict[str, Any]
 def main() -> None:
     """Train what is missing, put the results together, write them down."""
     arguments = parse_arguments()
+    from hf_lesion.canvas import write_figure
     from hf_lesion.evaluation import recipes
-    from hf_lesion.evaluation.figures import write_figure
     from hf_lesion.evaluation.recipes_figures import draw_results
     from hf_lesion.files import write_json, write_text
 

@@ -50,7 +50,7 @@ def parse_arguments() -> argparse.Namespace:
             "--models", nargs="+", required=True, metavar="MODEL", help="folders or Hub ids"
         )
         command.add_argument(
-            "--output", type=Path, required=True, metavar="FILE", help="a PNG to write"
+            "--output", type=Path, required=True, metavar="FILE", help="a PNG or WebP to write"
         )
     _add_score(score)
     add = sheet.add_argument
@@ -119,7 +119,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--images", nargs="+", type=Path, required=True, metavar="PATH", help="files or folders")
     add("--masks", type=Path, metavar="DIR", help="<name>_segmentation.png of the images")
-    add("--target", metavar="CODE", help="the class to explain (default: what each predicts)")
+    add("--target", metavar="CODE", help="the class to explain, or runner-up (default: the answer)")
     add("--method", default="gradcam", metavar="NAME", help="(default: gradcam)")
 
 
@@ -151,9 +151,9 @@ def score_model(
     arguments: argparse.Namespace, masked: "MaskedSet", model: Path, output: Path
 ) -> None:
     """Measure one model's heatmaps; write each part when it is there, draw and print."""
+    from hf_lesion.canvas import write_figure
     from hf_lesion.evaluation.explanation_record import read_explanations, write_explanations
     from hf_lesion.evaluation.explanation_run import Effort, describe_run, measure_model
-    from hf_lesion.explain.figures import write_png
     from hf_lesion.explain.score_figures import draw_scores
     from hf_lesion.explain.section import render_section
     from hf_lesion.inference import LesionClassifier
@@ -174,7 +174,7 @@ def score_model(
     written = str(path)
     if "localisation" in record:
         title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
-        write_png(draw_scores(record, title=title), output / f"explanations_{split}.png")
+        write_figure(draw_scores(record, title=title), output / f"explanations_{split}.png")
         written = f"{path} and explanations_{split}.png beside it"
     print(f"\nWritten: {written}")
 
@@ -189,17 +189,20 @@ def output_of(arguments: argparse.Namespace, model: Path) -> Path:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Draw models side by side."""
+    from hf_lesion.canvas import check_format, write_figure
     from hf_lesion.evaluation.cases import compare_models, read_cases
-    from hf_lesion.explain.figures import draw_rows, write_png
+    from hf_lesion.explain.figures import RESOLUTION, draw_rows
 
+    check_format(arguments.output)
     cases = read_cases(arguments.images, arguments.masks)
     models = load_models(arguments.models)
     rows, agreements = compare_models(
         models, cases, target=arguments.target, method=arguments.method
     )
-    what = "the predicted class" if arguments.target is None else arguments.target
+    what = "each model's answer" if arguments.target is None else arguments.target
     names = ["image", *(model.name for model in models)]
-    write_png(draw_rows(rows, title=f"Heat for {what}", names=names), arguments.output)
+    figure = draw_rows(rows, title=f"Heat for {what}", names=names)
+    write_figure(figure, arguments.output, resolution=RESOLUTION)
     for case, agreement in zip(cases, agreements, strict=True):
         for (first, second), found in agreement.items():
             flag = "  look at different places" if found.is_apart else ""
@@ -212,9 +215,10 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def sheet(arguments: argparse.Namespace) -> None:
     """Draw a sheet for each diagnosis."""
+    from hf_lesion.canvas import write_figure
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.cases import choose_cases, draw_class
-    from hf_lesion.explain.figures import draw_rows, write_png
+    from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.inference import LesionClassifier
     from hf_lesion.labels import CODES, NAMES
 
@@ -230,25 +234,29 @@ def sheet(arguments: argparse.Namespace) -> None:
             continue
         rows = draw_class(classifier, masked, chosen)
         path = arguments.output / f"{classifier.name}_{code}.png"
-        write_png(draw_rows(rows, title=f"{NAMES[code]}: {classifier.name}"), path)
+        figure = draw_rows(rows, title=f"{NAMES[code]}: {classifier.name}")
+        write_figure(figure, path, resolution=RESOLUTION)
         print(f"Written: {path}")
 
 
 def shortcuts(arguments: argparse.Namespace) -> None:
     """Draw three lesions with everything that should not matter, and the models' answers."""
+    from hf_lesion.canvas import check_format, write_figure
     from hf_lesion.data.drawing import draw_lesion
     from hf_lesion.evaluation.cases import Case, draw_changes
-    from hf_lesion.explain.figures import draw_rows, write_png
+    from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.explain.shortcuts import CHANGES
 
+    check_format(arguments.output)
     cases = []
     for code, seed in (("mel", 5), ("nv", 8), ("bcc", 3)):
         image, mask = draw_lesion(code, seed=seed, size=(240, 180))
         cases.append(Case(f"drawn {code}", image, mask, code))
     rows = draw_changes(load_models(arguments.models), cases)
-    title = "Three drawn lesions, each changed in six ways; arrows mark answers that changed"
+    title = f"Drawn lesions, each changed in {len(CHANGES)} ways; arrows mark answers that changed"
     names = ["as drawn", *CHANGES]
-    write_png(draw_rows(rows, title=title, names=names), arguments.output)
+    figure = draw_rows(rows, title=title, names=names)
+    write_figure(figure, arguments.output, resolution=RESOLUTION)
     print(f"Written: {arguments.output}")
 
 

@@ -85,7 +85,8 @@ def draw_augmentations() -> "Chart":
 def main() -> None:
     """Read once, draw, write, say what to notice."""
     arguments = parse_arguments()
-    from hf_lesion.data import exploration, figures, page
+    from hf_lesion.canvas import write_figure
+    from hf_lesion.data import exploration, page
     from hf_lesion.data.dataset import read_fingerprint
 
     dataset, output, private = arguments.dataset, arguments.output, arguments.private
@@ -104,7 +105,7 @@ def main() -> None:
     if arguments.samples:
         samples = draw_samples(arguments, frame)
         paths["samples"] = private / SAMPLES_FILE
-        figures.write_png(samples.figure, paths["samples"])
+        write_figure(samples.figure, paths["samples"])
         write_page([*charts, samples], paths, private / PRIVATE_PAGE_FILE)
         print(f"With samples, not for git: {private / PRIVATE_PAGE_FILE} and {SAMPLES_FILE}")
 

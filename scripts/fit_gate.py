@@ -228,8 +228,8 @@ def print_record(record: dict[str, Any]) -> None:
 def main() -> None:
     """Fit, measure, write, draw, print."""
     arguments = parse_arguments()
+    from hf_lesion.canvas import write_figure
     from hf_lesion.decision import GATE, write_gate
-    from hf_lesion.evaluation.figures import write_figure
     from hf_lesion.evaluation.gate_figures import draw_gate
     from hf_lesion.files import whole_file, write_json
 

@@ -56,8 +56,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, record, draw, print."""
     arguments = parse_arguments()
+    from hf_lesion.canvas import write_figure
     from hf_lesion.evaluation import robustness
-    from hf_lesion.evaluation.figures import write_figure
     from hf_lesion.evaluation.robustness_figures import draw_robustness
 
     record = measure(arguments)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"errors", "files", "manifest", "markdown", "pixels", "provenance"}
+BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance"}
 ALLOWED = {
+    "canvas": {"errors", "files"},
     "errors": set(),
     "files": {"errors"},
     "manifest": {"errors", "files"},

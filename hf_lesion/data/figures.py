@@ -10,9 +10,9 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import new_figure
 from hf_lesion.data import exploration
 from hf_lesion.files import whole_file
 from hf_lesion.labels import CODES, NAMES
@@ -23,24 +23,10 @@ GREY, FAINT, INK = "#BBBBBB", "#DDDDDD", "#222222"
 MAP = "cividis"
 INK_SWITCH = 0.5  # of cividis: below it white is easier to read, above it black
 SIZE = (8.0, 4.5)  # inches
-RESOLUTION = 150  # dots per inch: sharp on a screen, about 100 kB
 CELL, LETTER, MARGINS = 0.62, 0.09, 4.0  # inches, of a table's parts
 MOST_LEVEL = 5  # columns whose names are written level
 ROOM = 1.25  # of the longest bar, for the numbers at its end
 LEAST_LABEL = 0.05  # a narrower part of a bar holds no number
-
-
-def new_figure(size: tuple[float, float] = SIZE) -> Figure:
-    """Return an empty figure of `size` (width, height in inches) that needs no display."""
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=RESOLUTION)
 
 
 def write_svg(figure: Figure, path: Path) -> None:
@@ -71,7 +57,7 @@ def draw_class_bars(counts: pd.Series) -> Figure:
         counts: (7,) by code.
     """
     counts = counts.sort_values()
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     bars = axes.barh(
         [name_of(code) for code in counts.index],
@@ -96,7 +82,7 @@ def draw_class_pie(counts: pd.Series) -> Figure:
         counts: (7,) by code.
     """
     counts = counts[counts > 0].sort_values(ascending=False)
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     wedges, _ = axes.pie(
         counts.to_numpy(),
@@ -144,7 +130,7 @@ def draw_boxes(
 
 def draw_age(frame: pd.DataFrame) -> Figure:
     """Draw the patients' ages by diagnosis; `frame` as from `exploration.read_frame`."""
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     draw_boxes(axes, frame["age"], frame["dx"], label="Age in years")
     axes.set_title("Age by diagnosis (box: half of the images; line: median)", loc="left")
@@ -160,7 +146,7 @@ def draw_shares(table: pd.DataFrame, *, title: str) -> Figure:
     """
     shares = table.div(table.sum(axis=1), axis=0).iloc[::-1]
     names = [f"{name_of(code)}, {table.loc[code].sum():,}" for code in shares.index]
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     left = np.zeros(len(shares))
     for colour, (value, part) in zip(_colours(table), shares.items(), strict=True):
@@ -218,7 +204,7 @@ def draw_per_lesion(counts: pd.Series) -> Figure:
     Args:
         counts: Lesions by number of images, as from `exploration.count_per_lesion`.
     """
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     bars = axes.bar([str(number) for number in counts.index], counts, color=OKABE_ITO[5])
     axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3)
@@ -238,7 +224,7 @@ def draw_missing(missing: pd.DataFrame) -> Figure:
         missing: As from `exploration.count_missing`.
     """
     missing = missing.iloc[::-1]
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     null, word = missing["null"], missing["unknown"]
     axes.barh(missing.index, null, color=OKABE_ITO[4], label="empty")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import write_figure
 from hf_lesion.data import exploration, figures, observations, sheets
 from hf_lesion.files import write_text
 from hf_lesion.labels import NOTICE
@@ -97,7 +98,7 @@ def write_charts(charts: Sequence[Chart], folder: Path) -> dict[str, Path]:
     """Write each chart as <name>.png and <name>.svg; return the SVG's path by name."""
     paths = {}
     for chart in charts:
-        figures.write_png(chart.figure, folder / f"{chart.name}.png")
+        write_figure(chart.figure, folder / f"{chart.name}.png")
         paths[chart.name] = folder / f"{chart.name}.svg"
         figures.write_svg(chart.figure, paths[chart.name])
     return paths

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from hf_lesion.canvas import new_figure
 from hf_lesion.data import exploration
 from hf_lesion.data.duplicates import TURN_NAMES, NearDuplicate
-from hf_lesion.data.figures import FAINT, MAP, draw_boxes, name_of, new_figure, plain
+from hf_lesion.data.figures import FAINT, MAP, SIZE, draw_boxes, name_of, plain
 
 THUMBNAIL = (200, 150)  # pixels
 SHOWN_PAIRS = 24
@@ -89,7 +90,7 @@ def draw_source_colours(frame: pd.DataFrame) -> Figure:
     sources = frame["dataset"].fillna(exploration.UNKNOWN)
     values = exploration.luminance(frame, "frame")
     order = sources.value_counts().index
-    figure = new_figure()
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     axes.boxplot(
         [values[sources == source].to_numpy() for source in order],

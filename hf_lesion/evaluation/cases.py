@@ -128,9 +128,9 @@ def draw_class(
                 CODES[masked.images.references[index]],
             )
             cells.append(Cell(case.image, caption=_describe(case)))
-            cells.append(_explain_case(classifier, case, None, GRADCAM, mask=True))
+            cells.append(_explain_case(classifier, case, None, GRADCAM))
         if cells:
-            rows.append(Row(cells, f"Confident and {side}", side == "wrong"))
+            rows.append(Row(cells, is_warning=side == "wrong", title=f"Confident and {side}"))
     return rows
 
 
@@ -149,41 +149,47 @@ def draw_changes(classifiers: Sequence[LesionClassifier], cases: Sequence[Case])
         for name in shortcuts.CHANGES:
             pictures.append(shortcuts.change(case.image, case.mask, name, seed=seed))
         answers = [classifier.predict(pictures) for classifier in classifiers]
-        cells = [
-            Cell(picture, caption="\n".join(_answers(classifiers, answers, place)))
-            for place, picture in enumerate(pictures)
-        ]
-        rows.append(Row(cells))
+        cells = [_say_answers(picture, classifiers, [own[[0, place]] for own in answers])
+                 for place, picture in enumerate(pictures)]  # fmt: skip
+        rows.append(Row(cells, title=case.name))
     return rows
 
 
-def _answers(
-    classifiers: Sequence[LesionClassifier], answers: Sequence[NDArray[np.float32]], place: int
-) -> list[str]:
-    lines = []
-    for classifier, own in zip(classifiers, answers, strict=True):
-        label, before = int(own[place].argmax()), int(own[0].argmax())
-        arrow = "" if label == before else "→ "
-        lines.append(f"{classifier.name}: {arrow}{CODES[label]} {own[place, label]:.0%}")
-    return lines
+def _say_answers(
+    picture: Image.Image,
+    classifiers: Sequence[LesionClassifier],
+    answers: Sequence[NDArray[np.float32]],
+) -> Cell:
+    """Return a picture with each model's answer, marked where it is not that of before.
+
+    Args:
+        picture: The image as it was changed.
+        classifiers: The models.
+        answers: (2, C) probabilities of each model: before, and now.
+    """
+    lines, marked = [], []
+    for place, (classifier, (before, now)) in enumerate(zip(classifiers, answers, strict=True)):
+        label = int(now.argmax())
+        if is_new := label != int(before.argmax()):
+            marked.append(place)
+        lines.append(f"{classifier.name}: {'→ ' if is_new else ''}{CODES[label]} {now[label]:.0%}")
+    return Cell(picture, caption="\n".join(lines), marked=marked)
 
 
 def _explain_case(
-    classifier: LesionClassifier, case: Case, target: str | None, method: str, *, mask: bool = True
+    classifier: LesionClassifier, case: Case, target: str | None, method: str
 ) -> Cell:
     found = classifier.explain([case.image], None if target is None else [target], method)
     energy = None
     if case.mask is not None:
         place = place_masks([case.mask], classifier.preprocess)
         energy = float(score_maps(found.heatmaps, place)[0, ENERGY])
-    code = CODES[int(found.targets[0])]
-    probability = float(found.probabilities[0, found.targets[0]])
-    return Cell(
-        case.image,
-        found.heatmaps[0],
-        caption_of(code, probability, energy),
-        case.mask if mask else None,
+    (own,) = found.probabilities
+    answer, explained = (
+        (CODES[label], float(own[label])) for label in (int(own.argmax()), int(found.targets[0]))
     )
+    caption = caption_of(answer, energy, explained=None if target is None else explained)
+    return Cell(case.image, found.heatmaps[0], caption, case.mask)
 
 
 def _describe(case: Case) -> str:

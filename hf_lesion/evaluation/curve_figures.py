@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import new_figure, title_figure
 from hf_lesion.evaluation.subgroups import FEWEST
 from hf_lesion.evaluation.tables import ANSWERS, GROUP_METRICS, behind, list_groups
 from hf_lesion.labels import CODES, NAMES
@@ -73,8 +73,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
         title: Stands above.
     """
     kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
-    figure = Figure(figsize=(4.2 * max(len(kinds), 1.4), 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((4.2 * max(len(kinds), 1.4), 5.2))
     rows = figure.subplots(2, len(kinds), squeeze=False, height_ratios=(4, 1), sharex="col")
     for upper, lower, kind in zip(rows[0], rows[1], kinds, strict=True):
         _reliability(upper, lower, record["calibration"][kind])
@@ -83,7 +82,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
     figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     rows[0][0].set_ylabel("share that is right")
     rows[1][0].set_ylabel("images")
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
 
 
@@ -95,8 +94,7 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
         title: Stands above.
     """
     found = record["risk_coverage"]
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((7.2, 4.4))
     axes = figure.add_subplot()
     coverage, risk, low, high = (
         np.asarray(found[name], dtype=float) for name in ("coverage", "risk", "low", "high")
@@ -110,7 +108,7 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
     axes.set_ylabel("wrong among them")
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
-    figure.suptitle(textwrap.fill(title, 75), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=75)
     return figure
 
 
@@ -123,8 +121,7 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
     """
     rows = list_groups(record)[::-1]
     shown = [name for name in SHOWN_GROUPS if name in rows[0][1]["metrics"]][:MOST_PANELS]
-    figure = Figure(figsize=(10.5, GROUP_FRAME + GROUP_ROW * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((10.5, GROUP_FRAME + GROUP_ROW * len(rows)))
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, shown, strict=True):
         whole = _whole(record, name)
@@ -143,15 +140,14 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
         "images",
         fontsize=9,
     )
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
 
 
 def _panels(title: str) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(11, 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11, 6.2))
     panels = figure.subplots(*PANELS, sharex=True, sharey=True)
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure, list(panels.flat)
 
 

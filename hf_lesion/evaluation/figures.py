@@ -1,15 +1,11 @@
 """Figures of an evaluation, drawn without a display or global state."""
 
-import textwrap
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hf_lesion.files import whole_file
+from hf_lesion.canvas import new_figure, title_figure
 from hf_lesion.labels import CODES, NAMES
 
 # One hue from light to dark: told apart by lightness, so safe for colour-blind readers.
@@ -18,7 +14,6 @@ LIGHT, DARK, FAINT = "white", "black", "0.4"
 INK_SWITCH = 0.72  # where white and black ink have the same contrast, about 4.5 to 1
 SIZE = (9.6, 6.6)  # inches
 TITLE_WIDTH = 85  # characters that fit in one line
-RESOLUTION = 150  # dots per inch: sharp on a screen, about 100 kB
 
 
 def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
@@ -31,24 +26,17 @@ def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
     counts = np.asarray(confusion)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
-    figure = Figure(figsize=SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(SIZE)
     axes = figure.add_subplot()
     picture = axes.imshow(shares, cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
     _write_cells(axes, counts, shares)
     _name_axes(axes, counts)
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     bar = figure.colorbar(picture, ax=axes, aspect=30, pad=0.02)
     bar.set_label("Share of the images with this diagnosis")
     bar.ax.yaxis.set_major_formatter("{x:.0%}")
     bar.outline.set_visible(False)
     return figure
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=RESOLUTION)
 
 
 def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import new_figure, title_figure
+
 WIDTH, ROW, FRAME = 8.6, 0.3, 1.8  # inches
+TITLE_WIDTH = 80  # characters that fit in one line
 REAL, STRANGE = "#b3402a", "#1f6f8b"
 AIMS = (0.05, 0.95)  # at most of real images, at least of the others
 
@@ -18,8 +20,7 @@ def draw_gate(record: dict[str, Any]) -> Figure:
     """
     rows = [(name, found, STRANGE) for name, found in reversed(record["strange"].items())]
     rows += [(name, found, REAL) for name, found in reversed(_list_real(record["real"]).items())]
-    figure = Figure(figsize=(WIDTH, FRAME + ROW * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
     axes = figure.add_subplot()
     places = range(len(rows))
     shares = [found["refused"] for _, found, _ in rows]
@@ -39,7 +40,7 @@ def draw_gate(record: dict[str, Any]) -> Figure:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
     title = f"{record['model']['name']}: the gate on real images (red) and on other pictures"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
 
 

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import write_figure
 from hf_lesion.evaluation import curve_figures, figures, tables
 from hf_lesion.evaluation.report import format_title
 from hf_lesion.evaluation.subgroups import SKIN_TONE
@@ -250,7 +251,7 @@ def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
         "risk_coverage": curve_figures.draw_risk(record, title=f"Risk and coverage. {title}"),
     }
     for name, figure in drawn.items():
-        figures.write_figure(figure, folder / f"{name}_{split}.png")
+        write_figure(figure, folder / f"{name}_{split}.png")
 
 
 def _embed(file: Path) -> str:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import mark_score, name_rows, new_figure, title_figure
 from hf_lesion.evaluation.recipes import MEASURES, STUDENT_ACCURACY
 
 WIDTH, ROW, FRAME = 10.5, 0.42, 1.9  # inches
+TITLE_WIDTH = 100  # characters that fit in one line
 HONEST, LEAKY = "#1f6f8b", "#b3402a"
 LABELS = {
     ("leak", "without"): "tested lesions not in train",
@@ -27,25 +28,18 @@ def draw_results(results: dict[str, Any]) -> Figure:
         results: As from `recipes.build_results`.
     """
     rows = list_rows(results)
-    figure = Figure(figsize=(WIDTH, FRAME + ROW * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
     panels = figure.subplots(1, len(MEASURES), sharey=True)
     for axes, name in zip(panels, MEASURES, strict=True):
         for place, (_, cell, leaks) in enumerate(rows):
             _draw_row(axes, len(rows) - 1 - place, cell[name], LEAKY if leaks else HONEST)
         axes.set_title(name.replace("_", " "), fontsize=10)
-        axes.set_xlim(0, 1)
+        name_rows(axes, [label for label, *_ in reversed(rows)])
         axes.set_xticks([0.0, 0.2, 0.4, 0.6, 0.8])
-        axes.grid(axis="x", color="0.92")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(length=0)
     panels[0].axvline(STUDENT_ACCURACY, color=LEAKY, linestyle=":", linewidth=1)
     panels[0].set_xlabel(f"dotted: {STUDENT_LABEL}", fontsize=9)
-    panels[0].set_yticks(range(len(rows)), [label for label, *_ in reversed(rows)], fontsize=9)
-    figure.suptitle(
-        "What a leak adds: red rows have tested lesions in train", x=0.01, ha="left", fontsize=12
-    )
+    title = "What a leak adds: red rows have tested lesions in train"
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
 
 
@@ -64,11 +58,8 @@ def list_rows(results: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]
 
 
 def _draw_row(axes: Axes, place: int, found: dict[str, Any], colour: str) -> None:
-    low, high = found["interval"]
-    if low is not None:
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
+    mark_score(axes, place, found["mean"], found["interval"], colour)
     axes.plot(found["seeds"], [place] * len(found["seeds"]), "|", color=colour, markersize=11)
-    axes.plot([found["mean"]], [place], marker="o", markersize=6, color=colour)
     axes.annotate(
         f"{found['mean']:.3f}", (found["mean"], place), xytext=(0, 8), ha="center",
         textcoords="offset points", fontsize=8, color=colour,

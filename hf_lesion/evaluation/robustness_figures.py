@@ -1,11 +1,11 @@
 """The robustness table as a picture: every distortion beside the unchanged images, worst first."""
 
-import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from hf_lesion.canvas import mark_score, name_rows, new_figure, title_figure
 
 WIDTH, ROW, FRAME = 8.6, 0.34, 1.9  # inches
 DOT, WORST, UNCHANGED = "#1f6f8b", "#b3402a", "0.35"
@@ -26,8 +26,7 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     rows = [("right under every one of these", record["always_right"])]
     rows += [(_label(scores, record), scores) for scores in reversed(ordered)]
     rows.append(("unchanged", record["unchanged"]))
-    figure = Figure(figsize=(WIDTH, FRAME + ROW * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
     axes = figure.add_subplot()
     worst = record["distortions"].get(record["worst"])
     for place, (_, scores) in enumerate(rows):
@@ -35,14 +34,9 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
         _draw_row(axes, place, scores, UNCHANGED if place == len(rows) - 1 else colour)
     before = record["unchanged"]["metrics"]["balanced_accuracy"]
     axes.axvline(before, color=UNCHANGED, linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=9)
-    axes.set_xlim(0, 1)
+    name_rows(axes, [label for label, _ in rows])
     axes.set_xlabel("balanced accuracy, with 95 % interval over lesions")
-    axes.grid(axis="x", color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0)
-    figure.suptitle(textwrap.fill(title, TITLE_WIDTH), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
 
 
@@ -53,10 +47,9 @@ def _label(scores: dict[str, Any], record: dict[str, Any]) -> str:
 
 def _draw_row(axes: Axes, place: int, scores: dict[str, Any], colour: str) -> None:
     value = scores["metrics"]["balanced_accuracy"]
-    low, high = scores["intervals"]["balanced_accuracy"]
-    axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
-    axes.plot([value], [place], marker="o", markersize=6, color=colour)
+    bounds = scores["intervals"]["balanced_accuracy"]
+    mark_score(axes, place, value, bounds, colour)
     axes.annotate(
-        f"{value:.3f}", (high, place), xytext=(6, 0), textcoords="offset points",
+        f"{value:.3f}", (bounds[1], place), xytext=(6, 0), textcoords="offset points",
         va="center", fontsize=8.5, color=colour,
     )  # fmt: skip

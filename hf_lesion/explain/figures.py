@@ -5,31 +5,30 @@ What shows images of a dataset belongs where git ignores it.
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.canvas import new_figure
 from hf_lesion.explain.agreement import Agreement
 from hf_lesion.explain.heatmap import COLOUR_MAP, overlay
-from hf_lesion.files import whole_file
-from hf_lesion.labels import CODES
 
 CELL = 2.1  # inches
 LINE = 0.145  # inches a line of text below a picture
 PAIRS_A_LINE = 3
-HEAD = 0.75  # inches
+TITLE_LINE = 0.22  # inches a line of the title
+NAMES_ROOM, ROW_TITLE_ROOM, FOOT = 0.26, 0.19, 0.1  # inches
 THUMBNAIL = 240  # pixels: what a cell shows
 OUTLINE = "#56B4E9"
 WARNING = "#D55E00"
-RESOLUTION = 110
+RESOLUTION = 110  # dots per inch: of what holds small pictures
+POINTS = 72  # an inch
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class Cell:
     Attributes:
         image: RGB.
         heatmap: (H, W) in [0, 1] over the whole frame; None shows the image alone.
-        caption: Below it, one or two lines.
+        caption: Below it, a few lines.
+        marked: Which of those lines stand out.
         mask: Grey, white = lesion: its outline is drawn; None draws none.
     """
 
@@ -47,21 +47,24 @@ class Cell:
     heatmap: NDArray[np.float32] | None = None
     caption: str = ""
     mask: Image.Image | None = None
+    marked: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells with a remark below it.
+    """A row of cells with a title above and a remark below it.
 
     Attributes:
         cells: As many in each row.
-        remark: One or two lines; empty for none.
-        is_warning: Whether the remark stands out.
+        remark: A few lines; empty for none.
+        is_warning: Whether title and remark stand out.
+        title: One line; empty for none.
     """
 
     cells: Sequence[Cell]
     remark: str = ""
-    is_warning: bool = field(default=False)
+    is_warning: bool = False
+    title: str = ""
 
 
 def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> Figure:
@@ -72,41 +75,30 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
         title: Stands above all.
         names: Stand above the columns.
     """
-    columns = max(len(row.cells) for row in rows)
-    width = columns * CELL + 0.9
-    lines = max(row.remark.count("\n") + bool(row.remark) for row in rows)
-    row_height = CELL * _aspect(rows) + _caption_room(rows) + lines * LINE
-    height = HEAD + len(rows) * row_height
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
+    layout = _lay_out(rows, textwrap.fill(title, int(_width(rows) * 11)), bool(names))
+    figure = new_figure((layout.width, layout.height), layout=None)
     for place, row in enumerate(rows):
-        top = height - HEAD - place * row_height
+        top = layout.height - layout.head - place * layout.row
+        if row.title:
+            _write(figure, layout, row, row.title, top)
+        top -= layout.above
         for column, cell in enumerate(row.cells):
             axes = figure.add_axes(
                 (
-                    (column + 0.03) * CELL / width,
-                    (top - CELL * _aspect(rows)) / height,
-                    0.94 * CELL / width,
-                    CELL * _aspect(rows) * 0.97 / height,
+                    (column + 0.03) * CELL / layout.width,
+                    (top - layout.picture) / layout.height,
+                    0.94 * CELL / layout.width,
+                    layout.picture * 0.97 / layout.height,
                 )
             )
             _draw_cell(axes, cell)
             if place == 0 and column < len(names):
-                axes.set_title(names[column], fontsize=9, pad=4)
-        if row.remark:
-            figure.text(
-                0.03 * CELL / width,
-                (top - row_height + 0.1 + lines * LINE) / height,
-                row.remark,
-                va="top",
-                fontsize=8,
-                color=WARNING if row.is_warning else "0.25",
-                fontweight="bold" if row.is_warning else "normal",
-            )
-    figure.suptitle(textwrap.fill(title, int(width * 11)), x=0.01, y=1 - 0.08 / height,
+                axes.set_title(names[column], fontsize=9, pad=4 + layout.above * POINTS)
+        _write(figure, layout, row, row.remark, top - layout.picture - layout.caption)
+    figure.suptitle(layout.title, x=0.03 * CELL / layout.width, y=1 - 0.08 / layout.height,
                     ha="left", va="top", fontsize=11)  # fmt: skip
     if any(cell.heatmap is not None for row in rows for cell in row.cells):
-        _draw_scale(figure, width, height)
+        _draw_scale(figure, layout)
     return figure
 
 
@@ -123,20 +115,53 @@ def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str,
     return "\n".join([*said, *lines]), is_apart
 
 
-def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=RESOLUTION)
+@dataclass(frozen=True)
+class _Layout:
+    """Where things are, in inches; `above` is the room of a row's title."""
+
+    title: str
+    width: float
+    height: float
+    head: float
+    above: float
+    picture: float
+    caption: float
+    row: float
 
 
-def _aspect(rows: Sequence[Row]) -> float:
-    width, height = rows[0].cells[0].image.size
-    return min(1.3, height / width)
+def _lay_out(rows: Sequence[Row], title: str, has_names: bool) -> _Layout:
+    shape = rows[0].cells[0].image
+    picture = CELL * min(1.3, shape.height / shape.width)
+    lines = max(_count_lines(cell.caption) for row in rows for cell in row.cells)
+    caption = 0.16 + lines * LINE
+    remark = max(_count_lines(row.remark) for row in rows)
+    above = ROW_TITLE_ROOM if any(row.title for row in rows) else 0.0
+    head = 0.12 + _count_lines(title) * TITLE_LINE + has_names * NAMES_ROOM
+    row = above + picture + caption + (remark * LINE + 0.16 if remark else 0.06)
+    height = head + len(rows) * row + FOOT
+    return _Layout(title, _width(rows), height, head, above, picture, caption, row)
 
 
-def _caption_room(rows: Sequence[Row]) -> float:
-    lines = max(cell.caption.count("\n") + 1 for row in rows for cell in row.cells)
-    return 0.3 + lines * LINE
+def _width(rows: Sequence[Row]) -> float:
+    has_scale = any(cell.heatmap is not None for row in rows for cell in row.cells)
+    return max(len(row.cells) for row in rows) * CELL + (0.9 if has_scale else 0.0)
+
+
+def _count_lines(text: str) -> int:
+    return text.count("\n") + 1 if text else 0
+
+
+def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> None:
+    """Write a row's title or remark, its upper edge so many inches above the figure's foot."""
+    figure.text(
+        0.03 * CELL / layout.width,
+        top / layout.height,
+        text,
+        va="top",
+        fontsize=8,
+        color=WARNING if row.is_warning else "0.25",
+        fontweight="bold" if row.is_warning else "normal",
+    )
 
 
 def _draw_cell(axes: Axes, cell: Cell) -> None:
@@ -155,25 +180,50 @@ def _draw_cell(axes: Axes, cell: Cell) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.text(0, -0.04, cell.caption, transform=axes.transAxes, fontsize=8, va="top")
+    for place, line in enumerate(cell.caption.split("\n")):
+        axes.annotate(line, (0, 0), xytext=(0, -(0.06 + place * LINE) * POINTS),
+                      xycoords="axes fraction", textcoords="offset points", fontsize=8, va="top",
+                      color=WARNING if place in cell.marked else "black")  # fmt: skip
 
 
-def _draw_scale(figure: Figure, width: float, height: float) -> None:
-    bottom = max(0.15, height - HEAD - 2.2)
+def _draw_scale(figure: Figure, layout: _Layout) -> None:
+    """Draw the colour scale beside the first row."""
+    top = layout.height - layout.head - layout.above
     axes = figure.add_axes(
-        (1 - 0.62 / width, bottom / height, 0.12 / width, (height - HEAD - bottom) / height)
+        (
+            1 - 0.7 / layout.width,
+            (top - layout.picture) / layout.height,
+            0.12 / layout.width,
+            layout.picture * 0.97 / layout.height,
+        )
     )
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=axes)
-    bar.set_label("heat, of the map's own maximum", fontsize=7)
+    bar.set_label("heat, of each map's maximum", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)
 
 
-def caption_of(code_or_id: str | int, probability: float, energy: float | None) -> str:
-    """Return what stands under a heatmap: prediction, probability, share of the heat inside."""
-    code = code_or_id if isinstance(code_or_id, str) else CODES[code_or_id]
+def caption_of(
+    answer: tuple[str, float],
+    energy: float | None,
+    *,
+    explained: tuple[str, float] | None = None,
+) -> str:
+    """Return what stands under a heatmap: answer, probability, share of the heat inside.
+
+    Args:
+        answer: The predicted class's code and probability.
+        energy: In [0, 1]; None or NaN where it is unknown.
+        explained: Code and probability of the class that the heatmap is for, where it was chosen
+            whatever the answer.
+    """
+    said = "{} {:.0%}".format(*answer)
+    if explained is not None:
+        said = f"answer: {said}"
+        if explained[0] != answer[0]:
+            said += ", {} {:.0%}".format(*explained)
     inside = "" if energy is None or np.isnan(energy) else f"\n{energy:.0%} of heat in lesion"
-    return f"{code} {probability:.0%}{inside}"
+    return f"{said}{inside}"
 
 
 def _number(value: float) -> str:

@@ -4,15 +4,14 @@ Colours are those of Okabe and Ito, "Color Universal Design" (2008), which colou
 tell apart.
 """
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from hf_lesion.canvas import new_figure, title_figure
 from hf_lesion.explain.faithfulness import DELETION, INSERTION
 from hf_lesion.explain.names import CONTROL_NAMES, GAUSSIAN, name_of
 from hf_lesion.labels import CODES
@@ -35,8 +34,7 @@ def draw_scores(record: Mapping[str, Any], *, title: str) -> Figure:
         record: With "localisation"; "faithfulness" adds its curves.
         title: Stands above.
     """
-    figure = Figure(figsize=SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(SIZE)
     grid = figure.add_gridspec(2, 6)
     maps = record["localisation"]["maps"]
     for place, (measure, label) in enumerate(PANELS.items()):
@@ -48,7 +46,7 @@ def draw_scores(record: Mapping[str, Any], *, title: str) -> Figure:
         for place, name in enumerate((DELETION, INSERTION)):
             axes = figure.add_subplot(grid[1, 2 + 2 * place : 4 + 2 * place])
             _draw_curves(axes, record["faithfulness"], name, with_legend=place == 1)
-    figure.suptitle(textwrap.fill(title, 110), x=0.01, ha="left", fontsize=12)
+    title_figure(figure, title, characters=110)
     return figure
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hf_lesion.evaluation.figures import write_figure
+from hf_lesion.canvas import write_figure
 from hf_lesion.evaluation.gate_figures import draw_gate
 from hf_lesion.evaluation.page import FIGURES, write_pages
 from hf_lesion.evaluation.report import REPORT, read_report

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hf_lesion.files import whole_file
+from hf_lesion.canvas import new_figure, write_figure
 
 # Okabe and Ito's palette: told apart by colour-blind readers.
 TRAIN_COLOUR = "#0072B2"
@@ -21,7 +20,7 @@ def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
         history: `trainer.state.log_history`.
         file: Where the figure goes.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = new_figure((10, 4))
     losses, scores = figure.subplots(1, 2)
     _plot(losses, history, "loss", "train", TRAIN_COLOUR)
     _plot(losses, history, "eval_loss", "validation", VALIDATION_COLOUR)
@@ -35,8 +34,7 @@ def draw_curves(history: list[dict[str, Any]], file: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.lines:
             axes.legend(frameon=False)
-    with whole_file(file) as partial:
-        figure.savefig(partial, dpi=120)
+    write_figure(figure, file, resolution=120)
 
 
 def _plot(axes: Any, history: list[dict[str, Any]], key: str, label: str, colour: str) -> None:

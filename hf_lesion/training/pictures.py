@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.canvas import new_figure
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform
 from hf_lesion.training.mixup import draw_share, mix
@@ -29,8 +29,7 @@ def draw_augmentations(images: Sequence[Image.Image], *, seed: int = 0) -> Figur
     """
     rows = {name: _views(images[0], name, seed) for name in AUGMENTATIONS}
     rows["mixup"] = _mixtures(images, seed)
-    figure = Figure(figsize=(CELL * (VIEWS + 1), CELL * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((CELL * (VIEWS + 1), CELL * len(rows)))
     for axes, (name, views) in zip(figure.subplots(len(rows), VIEWS), rows.items(), strict=True):
         for cell, view in zip(axes, views, strict=True):
             cell.imshow(view)

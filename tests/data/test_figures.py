@@ -6,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from hf_lesion.canvas import RESOLUTION, write_figure
 from hf_lesion.data import figures
 from hf_lesion.labels import CODES
 
@@ -125,12 +126,12 @@ def test_files_are_whole_and_the_same_again(counts, tmp_path):
     for folder in ("first", "second"):
         figure = figures.draw_class_bars(counts)
         figures.write_svg(figure, tmp_path / folder / "bars.svg")
-        figures.write_png(figure, tmp_path / folder / "bars.png")
+        write_figure(figure, tmp_path / folder / "bars.png")
     first, second = tmp_path / "first", tmp_path / "second"
     assert (first / "bars.svg").read_bytes() == (second / "bars.svg").read_bytes()
     with Image.open(first / "bars.png") as image:
-        width = figures.SIZE[0] * figures.RESOLUTION
-        assert image.size == (width, figures.SIZE[1] * figures.RESOLUTION)
+        width = figures.SIZE[0] * RESOLUTION
+        assert image.size == (width, figures.SIZE[1] * RESOLUTION)
     assert sorted(path.name for path in first.iterdir()) == ["bars.png", "bars.svg"]
 
 

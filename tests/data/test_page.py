@@ -3,7 +3,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hf_lesion.data import figures, page
+from hf_lesion.canvas import write_figure
+from hf_lesion.data import page
 from hf_lesion.data.exploration import read_frame
 
 NAMES = [
@@ -112,7 +113,7 @@ def test_one_class_of_another_size_is_drawn(frame, tmp_path):
     part.iloc[0, part.columns.get_loc("width")] = 601
     charts = page.build_charts(part)
     png = tmp_path / "one.png"
-    figures.write_png(charts[0].figure, png)
+    write_figure(charts[0].figure, png)
     page.write_page(
         charts[:1],
         {"class_bars": png},

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from hf_lesion.canvas import write_figure
 from hf_lesion.evaluation.figures import (
     COLOURS,
     DARK,
@@ -13,7 +14,6 @@ from hf_lesion.evaluation.figures import (
     INK_SWITCH,
     LIGHT,
     draw_confusion,
-    write_figure,
 )
 from hf_lesion.labels import CODES, NAMES
 

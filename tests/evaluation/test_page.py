@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from shipped import records
 
-from hf_lesion.evaluation import figures, page, tables
+from hf_lesion import canvas
+from hf_lesion.evaluation import page, tables
 from hf_lesion.evaluation.report import format_metric
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.labels import CODES, NOTICE
@@ -17,7 +18,7 @@ from hf_lesion.labels import CODES, NOTICE
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "RESOLUTION", 40)  # quick to write; nobody looks at these
+        patch.setattr(canvas, "RESOLUTION", 40)  # quick to write; nobody looks at these
         page.write_pages(folder, records())
     return folder
 

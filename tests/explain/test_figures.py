@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_lesion.canvas import write_figure
 from hf_lesion.explain.agreement import Agreement
 from hf_lesion.explain.figures import (
+    WARNING,
     Cell,
     Row,
     caption_of,
     describe_agreement,
     draw_rows,
-    write_png,
 )
 from hf_lesion.explain.score_figures import draw_scores
 from hf_lesion.labels import CODES
@@ -24,12 +25,21 @@ def test_cells_have_one_colour_scale_and_captions():
     mask = Image.new("L", (40, 30))
     mask.paste(255, (10, 10, 20, 20))
     hot = np.eye(8, dtype=np.float32)
-    row = Row([Cell(image, caption="a"), Cell(image, hot, "mel 90%", mask)], "apart", True)
+    row = Row(
+        [Cell(image, caption="a"), Cell(image, hot, "mel 90%\n46% inside", mask, [1])],
+        "apart",
+        True,
+        "above",
+    )
     figure = draw_rows([row, row], title="title", names=["image", "cnn"])
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert texts.count("mel 90%") == 2
+    assert texts.count("mel 90%") == texts.count("46% inside") == 2
+    marked = {text.get_text() for axes in figure.axes for text in axes.texts
+              if text.get_color() == WARNING}  # fmt: skip
+    assert marked == {"46% inside"}
     assert [axes.get_title() for axes in figure.axes][:2] == ["image", "cnn"]
-    assert "apart" in [text.get_text() for text in figure.texts]
+    beside = [text.get_text() for text in figure.texts]
+    assert beside.count("above") == beside.count("apart") == 2
     (scale,) = [axes for axes in figure.axes if axes.get_ylabel().startswith("heat")]
     assert scale.get_ylim() == (0, 1)
 
@@ -39,17 +49,22 @@ def test_a_flat_map_is_said_to_be_one_and_not_coloured(tmp_path):
     figure = draw_rows([Row([Cell(image, heat(0))])], title="")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert "no evidence for this\nclass in the last layer" in texts
-    write_png(figure, tmp_path / "figure.png")
+    write_figure(figure, tmp_path / "figure.png")
     assert Image.open(tmp_path / "figure.png").width > 200
 
 
 @pytest.mark.parametrize(
-    ("energy", "text"),
-    [(0.456, "mel 80%\n46% of heat in lesion"), (None, "mel 80%"), (float("nan"), "mel 80%")],
+    ("energy", "explained", "text"),
+    [
+        (0.456, None, "mel 80%\n46% of heat in lesion"),
+        (None, None, "mel 80%"),
+        (float("nan"), None, "mel 80%"),
+        (0.456, ("bcc", 0.031), "answer: mel 80%, bcc 3%\n46% of heat in lesion"),
+        (None, ("mel", 0.8), "answer: mel 80%"),
+    ],
 )
-def test_captions(energy, text):
-    assert caption_of("mel", 0.8, energy) == text
-    assert caption_of(CODES.index("mel"), 0.8, energy) == text
+def test_captions_have_the_answer_whatever_is_explained(energy, explained, text):
+    assert caption_of(("mel", 0.8), energy, explained=explained) == text
 
 
 def test_models_that_look_elsewhere_are_flagged():
@@ -78,6 +93,6 @@ def test_scores_are_drawn_from_a_record_with_gaps(tmp_path):
     }
     figure = draw_scores(record, title="title")
     assert len(figure.axes) == 6
-    write_png(figure, tmp_path / "scores.png")
+    write_figure(figure, tmp_path / "scores.png")
     without = draw_scores({"localisation": {"maps": located}}, title="title")
     assert len(without.axes) == 4

@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.evaluation.cases import Case, compare_models
 from hf_lesion.evaluation.explanation_record import read_explanations
+from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "explain_images.py"
@@ -98,6 +100,18 @@ def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model
     picture = np.asarray(Image.open("figure.png").convert("RGB"))
     assert picture.shape[1] > 600
     assert picture.std() > 20
+
+
+def test_the_answer_stands_beside_a_class_that_was_chosen(tiny_timm_model):
+    classifier = LesionClassifier.from_pretrained(tiny_timm_model)
+    image, _ = draw_lesion("nv", seed=1, size=(96, 72))
+    own = classifier.predict([image])[0]
+    answer, last = CODES[own.argmax()], CODES[own.argmin()]
+    rows, _ = compare_models([classifier], [Case("a", image)], target=last)
+    said = f"answer: {answer} {own.max():.0%}, {last} {own.min():.0%}"
+    assert rows[0].cells[1].caption == said
+    rows, _ = compare_models([classifier], [Case("a", image)])
+    assert rows[0].cells[1].caption == f"{answer} {own.max():.0%}"
 
 
 def test_no_image_is_one_line(call, tiny_timm_model, tmp_path):
