@@ -36,9 +36,8 @@ HEAT_MAP = (
     "model looked, not whether it is right."
 )
 CORRECTED = (
-    "Probabilities are corrected, by what validation images showed, for training with more of the "
-    "rare diagnoses than there are; the answer, the thresholds and the gate go by the model's own "
-    "scores before that."
+    "Probabilities are corrected on validation images, because training showed rare diagnoses more "
+    "often than they are; the answer, the thresholds and the gate go by the model's own scores."
 )
 WHAT_IS_MALIGNANT = (
     "Malignant: a cancer that can grow into the tissue around it or spread, or, with actinic "
