@@ -20,7 +20,7 @@ HOW_COMPARED = (
     "where less than half of their top fifths is shared."
 )
 STRANGE = "This does not look like a dermoscopic image, so the answers mean nothing."
-APART, TOGETHER = "different places", "the same places"
+APART, TOGETHER = "different places", "similar places"
 
 
 def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
