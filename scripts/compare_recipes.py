@@ -126,7 +126,7 @@ def train_missing(arguments: argparse.Namespace) -> None:
 
     from hf_lesion.data import protocols
     from hf_lesion.data.dataset import read_fingerprint
-    from hf_lesion.evaluation.scoring import quiet_libraries
+    from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
     fingerprint = read_fingerprint(arguments.dataset)

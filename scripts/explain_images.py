@@ -134,10 +134,11 @@ def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
 
 def score(arguments: argparse.Namespace) -> None:
     """Measure the heatmaps of models, one after the other."""
-    from hf_lesion.evaluation import explanation_record, scoring
+    from hf_lesion.evaluation import explanation_record
     from hf_lesion.evaluation.explanations import take_some
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     folders = {model: output_of(arguments, model) for model in arguments.model}
     for folder in folders.values():
         if (folder / explanation_record.EXPLANATIONS).exists():
@@ -221,8 +222,9 @@ def sheet(arguments: argparse.Namespace) -> None:
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.inference import LesionClassifier
     from hf_lesion.labels import CODES, NAMES
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     masked = read_masked(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     answers = scoring.predict(classifier, masked.images, batch_size=32)
@@ -262,8 +264,8 @@ def shortcuts(arguments: argparse.Namespace) -> None:
 
 def load_models(names: list[str]) -> list["LesionClassifier"]:
     """Return the models that the arguments name."""
-    from hf_lesion.evaluation.scoring import quiet_libraries
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
     return [LesionClassifier.from_pretrained(name) for name in names]

@@ -38,9 +38,9 @@ def main() -> None:
     """Export, compare, say how far the two are apart."""
     arguments = parse_arguments()
     output = choose_output(arguments)
-    from hf_lesion.evaluation.scoring import quiet_libraries
     from hf_lesion.hub.export import check_packages, export_onnx
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.verbosity import quiet_libraries
 
     check_packages()
     quiet_libraries()

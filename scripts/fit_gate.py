@@ -153,8 +153,9 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     from hf_lesion.inference import LesionClassifier
     from hf_lesion.models.taps import COLOURS, tap_points
     from hf_lesion.provenance import provenance
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     fingerprint = read_fingerprint(arguments.dataset)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     names = (COLOURS, *tap_points(classifier.model))

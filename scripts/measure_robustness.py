@@ -39,8 +39,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from hf_lesion.evaluation.distortions import DISTORTIONS
     from hf_lesion.evaluation.record import weights_sha256
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     fingerprint = read_fingerprint(arguments.dataset)
     images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
     images = robustness.choose_images(images, arguments.limit)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_lesion.errors import InputError, one_line_errors
-from hf_lesion.operating_points import POINTS, TARGET_SENSITIVITY
+from hf_lesion.questions import POINTS, TARGET_SENSITIVITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +109,8 @@ def describe_calibration(found: "Calibration") -> str:
 def main() -> None:
     """Pack, and say how large it is."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation.scoring import quiet_libraries
     from hf_lesion.hub.packing import pack_model
+    from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
     size = pack_model(

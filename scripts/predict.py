@@ -65,10 +65,11 @@ def main() -> None:
     import torch
     from accelerate import PartialState
 
-    from hf_lesion.evaluation import bulk, scoring
+    from hf_lesion.evaluation import bulk
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     # Without cpu=True, processes launched on a machine without a GPU never hear of each other: each
     # would predict everything.
     state = PartialState(cpu=not torch.accelerator.is_available())

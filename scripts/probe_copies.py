@@ -58,8 +58,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from hf_lesion.evaluation.record import weights_sha256
     from hf_lesion.inference import LesionClassifier
     from hf_lesion.provenance import provenance
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     fingerprint = read_fingerprint(arguments.dataset)
     train, held_out = (
         scoring.read_split(arguments.dataset, split, fingerprint=fingerprint)

@@ -75,8 +75,8 @@ def main() -> None:
     options = parse_arguments()
     # Before anything is built or torch imported: a mistyped name or token costs seconds.
     repo_id = _check_account(options)
-    from hf_lesion.evaluation.scoring import quiet_libraries
     from hf_lesion.hub.publish import publish_folder, show_files
+    from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
     with _built(options, repo_id) as folder:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.manifest import CONFIG, WEIGHTS
-from hf_lesion.operating_points import PREVALENCES
+from hf_lesion.questions import PREVALENCES
 
 if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet
@@ -177,8 +177,9 @@ def main() -> None:
     check_output(arguments.output)
     from hf_lesion.evaluation import fitting, page, predictions, record, report, scoring
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     calibration, points = fitting.read_fits(arguments.model)
     evaluation_set = read_evaluation_set(arguments)
     classifier = LesionClassifier.from_pretrained(arguments.model)

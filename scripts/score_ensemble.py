@@ -34,8 +34,9 @@ def main() -> None:
     from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import ensemble, report, scoring
     from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.verbosity import quiet_libraries
 
-    scoring.quiet_libraries()
+    quiet_libraries()
     members = ensemble.find_members(arguments.models)
     fingerprint = read_fingerprint(arguments.dataset)
     images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)

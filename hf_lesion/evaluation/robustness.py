@@ -16,12 +16,14 @@ from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.scoring import EvaluationSet, take_images
 from hf_lesion.files import write_json
 from hf_lesion.labels import CODES
+from hf_lesion.markdown import table_lines
 from hf_lesion.provenance import provenance
 
 RECORD = "robustness.json"
 SCHEMA_VERSION = 1
 SEED = 0
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
+HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same answer")
 
 Predict = Callable[[EvaluationSet], Predictions]
 
@@ -118,12 +120,8 @@ def write_record(folder: Path, record: dict[str, Any]) -> Path:
 
 def render_table(record: dict[str, Any]) -> str:
     """Return the scores as a Markdown table, the lowest balanced accuracy first."""
-    rows = [
-        "| images | balanced accuracy | difference | melanoma sensitivity | same answer |",
-        "| --- | --- | --- | --- | --- |",
-        f"| unchanged | {_cell(record['unchanged'], 'balanced_accuracy')} | | "
-        f"{_cell(record['unchanged'], 'sensitivity_mel')} | |",
-    ]
+    before = [_cell(record["unchanged"], name) for name in ("balanced_accuracy", "sensitivity_mel")]
+    rows = [("unchanged", before[0], "", before[1], "")]
     ordered = sorted(record["distortions"].items(), key=lambda entry: _balanced(entry[1]))
     for name, scores in ordered:
         change, low, high = scores["difference"]
@@ -131,13 +129,17 @@ def render_table(record: dict[str, Any]) -> str:
         if scores["images"] != record["images"]:
             label += f" ({scores['images']:,} images)"
         rows.append(
-            f"| {label} | {_cell(scores, 'balanced_accuracy')} | {_signed(change)}"
-            f"{_bounds(low, high, signed=True)} | {_cell(scores, 'sensitivity_mel')} | "
-            f"{scores['agreement']:.1%} |"
+            (
+                label,
+                _cell(scores, "balanced_accuracy"),
+                f"{_signed(change)}{_bounds(low, high, signed=True)}",
+                _cell(scores, "sensitivity_mel"),
+                f"{scores['agreement']:.1%}",
+            )
         )
     worst = record["always_right"]
-    rows.append(f"| right under every one | {_cell(worst, 'balanced_accuracy')} | | | |")
-    return "\n".join(rows)
+    rows.append(("right under every one", _cell(worst, "balanced_accuracy"), "", "", ""))
+    return "\n".join(table_lines(HEADER, rows))
 
 
 def _compare(

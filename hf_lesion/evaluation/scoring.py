@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import datasets
 import numpy as np
 import pandas as pd
-import transformers
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
@@ -210,14 +208,6 @@ def load_split(folder: Path, split: str) -> datasets.Dataset:
             "as --split."
         )
     return datasets.load_dataset(str(folder), split=split)
-
-
-def quiet_libraries() -> None:
-    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
 
 
 def _check_columns(dataset: Any, folder: Path) -> None:

@@ -25,8 +25,6 @@ SHARES = tuple(round(0.1 * step, 1) for step in range(11))  # of the pixels
 ROAD_PERCENTILES = (20, 40, 60, 80)
 BLUR = 1 / 16  # of the side: colours stay, structure goes
 DELETION, INSERTION, ROAD = "deletion", "insertion", "road"
-# Whether more is better: a faithful map makes the probability fall early and rise early.
-IS_HIGHER_BETTER = {DELETION: False, INSERTION: True, ROAD: True}
 
 Imputer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -39,9 +39,6 @@ CHANGES: dict[str, Change] = {
     "ink": lambda image, _, rng: draw_ink(image, rng),
     "vignette": lambda image, _, rng: draw_vignette(image, rng, radius=VIGNETTE_RADIUS),
 }
-# Those in which the lesion and what surrounds it stay: a sound model answers the same.
-OVERLAID = ("ruler", "hair", "ink", "vignette")
-WITHOUT_LESION = "lesion blacked out"
 
 
 def change(image: Image.Image, mask: Image.Image, name: str, *, seed: int = 0) -> Image.Image:

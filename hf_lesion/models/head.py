@@ -1,9 +1,5 @@
 """The last linear layer of a classifier: what stands before it are the penultimate features."""
 
-import contextlib
-from collections.abc import Iterator
-
-import torch
 from torch import nn
 
 from hf_lesion.errors import InputError
@@ -27,14 +23,3 @@ def find_head(model: nn.Module, classes: int) -> nn.Linear:
             "penultimate features. Pass a model whose last layer is linear."
         )
     return heads[-1]
-
-
-@contextlib.contextmanager
-def inputs_of(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect what goes into a layer while the block runs: one tensor for each forward pass."""
-    seen: list[torch.Tensor] = []
-    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    try:
-        yield seen
-    finally:
-        hook.remove()

@@ -1,0 +1,14 @@
+"""How much the libraries below us say."""
+
+import sys
+
+import datasets
+import transformers
+
+
+def quiet_libraries() -> None:
+    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
