@@ -34,15 +34,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_lesion.errors import InputError
 from hf_lesion.files import write_json
-from hf_lesion.labels import LABEL2ID, MALIGNANT
+from hf_lesion.labels import LABEL2ID
 
 FILE = "operating_points.json"
 SCHEMA_VERSION = 1
-# What is asked at each point: is it one of these?
-POINTS: dict[str, tuple[str, ...]] = {"malignant": MALIGNANT, "melanoma": ("mel",)}
-TARGET_SENSITIVITY = 0.9
-# Round numbers for a reader who sets none; of no clinic.
-PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.record import Fitted, build_record
 from hf_lesion.evaluation.report import write_record
 from hf_lesion.models.calibration import Calibration
-from hf_lesion.operating_points import POINTS, OperatingPoints
+from hf_lesion.operating_points import OperatingPoints
+from hf_lesion.questions import POINTS
 
 COUNT = 140
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance"}
+BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance", "verbosity"}
 ALLOWED = {
     "canvas": {"errors", "files"},
     "errors": set(),
@@ -15,9 +15,11 @@ ALLOWED = {
     "markdown": {"errors"},
     "pixels": {"errors"},
     "provenance": set(),
+    "verbosity": set(),
     "labels": set(),
     "overlays": set(),
-    "operating_points": {"labels"},
+    "questions": {"labels"},
+    "operating_points": {"labels", "questions"},
     "decision": {"labels", "operating_points"},
     "data": {"labels", "overlays"},
     "models": {"labels"},
@@ -26,6 +28,7 @@ ALLOWED = {
     "evaluation": {
         "labels",
         "overlays",
+        "questions",
         "operating_points",
         "decision",
         "models",

@@ -9,7 +9,6 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, LABEL2ID, MALIGNANT
 from hf_lesion.operating_points import (
     FILE,
-    POINTS,
     OperatingPoint,
     OperatingPoints,
     parse_operating_points,
@@ -17,6 +16,7 @@ from hf_lesion.operating_points import (
     sum_of,
     write_operating_points,
 )
+from hf_lesion.questions import POINTS
 
 
 def point(codes=MALIGNANT, threshold=0.25):

@@ -15,7 +15,8 @@ from hf_lesion.evaluation.curves import build_curve
 from hf_lesion.evaluation.intervals import draw_weights, number_lesions, percentile_interval
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.ranking import question_of
-from hf_lesion.operating_points import POINTS, TARGET_SENSITIVITY, OperatingPoint
+from hf_lesion.operating_points import OperatingPoint
+from hf_lesion.questions import POINTS, TARGET_SENSITIVITY
 
 PER = 1000
 

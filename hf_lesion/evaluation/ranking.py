@@ -19,7 +19,8 @@ from hf_lesion.evaluation.intervals import (
 )
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.operating_points import POINTS, sum_of
+from hf_lesion.operating_points import sum_of
+from hf_lesion.questions import POINTS
 
 Statistic = Callable[[curves.Curve], NDArray[np.float64]]
 AREAS: dict[str, Statistic] = {

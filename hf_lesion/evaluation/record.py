@@ -12,8 +12,9 @@ from hf_lesion.evaluation.report import SCHEMA_VERSION
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import Calibration
-from hf_lesion.operating_points import PREVALENCES, OperatingPoints
+from hf_lesion.operating_points import OperatingPoints
 from hf_lesion.provenance import provenance
+from hf_lesion.questions import PREVALENCES
 
 SEED = 0
 
