@@ -71,7 +71,8 @@ def render() -> str:
     address = "http://127.0.0.1:7860"
     return (
         f'<div class="about">{parts}<section><h2>From a program</h2><p>{escape(API_TEXT)}</p>'
-        f'<pre tabindex="0"><code>{escape(API.format(address=address))}</code></pre></section>'
+        f'<pre tabindex="0" role="region" aria-label="A program that asks, scrolls sideways"><code>'
+        f"{escape(API.format(address=address))}</code></pre></section>"
         f"<section><h2>Licence and citation</h2><p>{escape(LICENCE)}</p><p>{escape(CITATION)} "
         f'<a href="{DOI}" rel="noreferrer">{DOI}</a></p></section></div>'
     )

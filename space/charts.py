@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from html import escape
 
 SIDE = 240  # of a square plot, in pixels
-PAD = 34  # around it, for numbers and names
+PAD = 46  # around it, for numbers and names
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 # Classes of style.css whose colours colour-blind readers can tell apart, by order.
 SERIES = ("one", "two", "three", "four", "five", "six", "seven", "rest")

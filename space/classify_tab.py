@@ -197,7 +197,8 @@ def _connect(page: Page, controls: Controls, outputs: list[gr.Component]) -> Non
         show_progress_on=[outputs[0]],
     )
     gr.on(
-        [controls.target.change, controls.method.change, controls.opacity.release],
+        # Not when the slider is released: who moves it by keys does not release it.
+        [controls.target.change, controls.method.change, controls.opacity.change],
         page.explain_again,
         inputs,
         outputs[-2:],

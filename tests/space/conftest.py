@@ -1,12 +1,19 @@
 """A running page with two small models, for the tests of the Space."""
 
+import contextlib
+import copy
+import os
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from playwright.sync_api import sync_playwright
+from space.browsing import CHROMIUM, FLAGS, open_page
 
 from hf_lesion.data.sample import draw_lesion
+from hf_lesion.decision import STRANGE, Gate
 from hf_lesion.labels import CODES
 
 LOGIT_SPREAD = 2.0
@@ -69,9 +76,16 @@ def lesion(tmp_path_factory):
 @pytest.fixture(scope="session")
 def page_url(classifiers):
     from app import build_demo
+
+    with served(build_demo(classifiers)) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served(demo):
+    """Serve a page in this process; yield its address."""
     from page import launch_options
 
-    demo = build_demo(classifiers)
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield url.rstrip("/")
     demo.close()
@@ -82,3 +96,48 @@ def client(page_url):
     from gradio_client import Client
 
     return Client(page_url, verbose=False)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI has no chromium: .ci/run should have installed it")
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser, page_url):
+    with open_page(browser, page_url) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def strange_url(classifiers):
+    """A page to whose gate every image is strange."""
+    from app import build_demo
+
+    found = {name: copy.copy(classifier) for name, classifier in classifiers.items()}
+    for classifier in found.values():
+        classifier.gate = build_refusing_gate(classifier)
+    with served(build_demo(found)) as url:
+        yield url
+
+
+def build_refusing_gate(classifier):
+    features = classifier.look([Image.new("RGB", (8, 8))], ("colours",))[1]["colours"].shape[1]
+    return Gate(
+        ("colours",),
+        mean=torch.zeros(features),
+        scale=torch.ones(features),
+        directions=torch.eye(features)[:, :1],
+        centre=torch.zeros(1, 2),
+        precision=torch.eye(2),
+        reference=torch.zeros(1),
+        refused_below=0.5,
+        rates={STRANGE: 0.04},
+    )
