@@ -129,6 +129,7 @@ def build_results(
         },
         "method": {
             "image_size": some["options"]["image_size"],
+            "epochs": max(record["options"]["num_train_epochs"] for record in records.values()),
             "level": intervals.LEVEL,
             "resamples": resamples,
             "seed": SEED,
@@ -224,8 +225,9 @@ def _render_method(results: dict[str, Any]) -> str:
     ours = sorted({_name_network(cell) for cell in found if cell is not None})
     named = f"; the first two tables: {', '.join(ours)}" if ours else ""
     return (
-        f"Small networks from random weights{named}. {method['image_size']} px; mean over the "
-        f"seeds, in brackets the {method['level']:.0%} interval over lesions. "
+        f"Small networks from random weights{named}. {method['image_size']} px, "
+        f"{method['epochs']:g} epochs (of copied rows half as many); mean over "
+        f"the seeds, in brackets the {method['level']:.0%} interval over lesions. "
         f"{results['hours']:.1f} hours of training in all."
     )
 
