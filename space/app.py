@@ -4,9 +4,9 @@ Launch: python space/app.py --models runs/resnet18 runs/cnn
 """
 
 import argparse
+import atexit
 import contextlib
 import ctypes
-import gc
 import io
 import os
 import signal
@@ -78,8 +78,6 @@ def main() -> None:
             threading.Event().wait()
         finally:
             demo.close(verbose=False)
-            # Looking through all that torch holds once more takes seconds, for nothing.
-            gc.freeze()
 
 
 def share_one_arena() -> None:
@@ -234,5 +232,22 @@ def _stop(_number: int, _frame: object) -> NoReturn:
     raise StoppedError("stopped", TERMINATED)
 
 
+def _leave(code: int) -> NoReturn:
+    """End at once, with all that was promised for the end.
+
+    The interpreter would first take itself apart, for seconds, and threads that still load a model
+    or answer a question can crash it meanwhile.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if "torch" in sys.modules and isinstance(end.code, int):
+            _leave(end.code)
+        raise

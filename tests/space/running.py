@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-import httpx
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
 # A proxy that is not there: nothing outside can be reached, wherever this test runs.
@@ -70,20 +69,19 @@ def start_app(folder, port, *options):
     return app
 
 
+def free_port():
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def wait_until(is_so, seconds):
     """Wait until something is so; fail if it takes too long."""
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.05)
-
-
-def is_served(url):
-    """Tell whether something answers there."""
-    try:
-        return httpx.get(url, timeout=5).status_code < 500
-    except httpx.TransportError:
-        return False
 
 
 def listen_to_ctrl_c():

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gradio_client import Client, handle_file
+from space.running import free_port, listen_to_ctrl_c
 
 SPACE = Path(__file__).resolve().parents[2] / "space"
 
@@ -72,8 +73,7 @@ def test_the_page_is_served_before_its_models_and_asks_for_a_password(tmp_path, 
         command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # A shell lets what it starts in the background ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=listen_to_ctrl_c,
     ) as process:
         try:
             while True:
@@ -154,9 +154,3 @@ def test_a_port_that_is_none_is_refused():
 def launch(*arguments):
     command = [sys.executable, SPACE / "app.py", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -1,11 +1,22 @@
 """The page in a real browser: a visitor's way through it, and that it asks no one else."""
 
+import base64
+
 import numpy as np
 import pytest
 from PIL import Image
-from space.browsing import DESKTOP, PHONE, choose_example, clear_image, open_tab, wait_for_result
+from space.browsing import (
+    DESKTOP,
+    PHONE,
+    choose_example,
+    clear_image,
+    open_page,
+    open_tab,
+    wait_for_result,
+)
 
 from hf_lesion.labels import CODES, NAMES, NOTICE
+from space import zoo
 
 pytestmark = pytest.mark.browser
 
@@ -152,3 +163,59 @@ def test_a_batch_gives_a_table_and_the_reasons(tab, lesion, tmp_path):
     header, row = (tmp_path / "out.csv").read_text().splitlines()
     assert header == "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
     assert row.startswith("lesion,")
+
+
+def picture_of(tab, where):
+    """Return width and height of a picture as the visitor sees it, turned as its file says."""
+    return tuple(
+        tab.locator(where).first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    )
+
+
+@pytest.mark.parametrize("orientation", [6, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_photo_taken_sideways_is_shown_and_classified_upright(
+    tab, classifiers, tmp_path, orientation
+):
+    content, upright = zoo.photo(orientation)
+    (tmp_path / "photo.jpg").write_bytes(content)
+    assert Image.open(tmp_path / "photo.jpg").size == upright.size[::-1]
+    tab.set_input_files("#image input[type=file]", tmp_path / "photo.jpg")
+    values = {code: float(value) for code, value in wait_for_result(tab)["bars"]}
+    expected = classifiers["tiny_cnn"].predict([upright])[0]
+    assert [values[code] for code in CODES] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert picture_of(tab, "#image img") == upright.size
+    assert picture_of(tab, "#overlay img") == upright.size
+
+
+COPY = """async (encoded) => {
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  const blob = new Blob([bytes], {type: 'image/png'});
+  await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+}"""
+KEPT = """async () => [
+  (await indexedDB.databases()).map((database) => database.name),
+  Object.entries(localStorage), Object.entries(sessionStorage), document.cookie]"""
+
+
+def test_an_image_from_the_clipboard_is_classified_and_the_browser_keeps_nothing(
+    browser, page_url, classifiers
+):
+    permissions = ["clipboard-read", "clipboard-write"]
+    with open_page(browser, page_url, permissions=permissions) as tab:
+        tab.evaluate(COPY, base64.b64encode(zoo.PNG).decode())
+        tab.locator("#image").get_by_label("Paste from clipboard").click()
+        values = {code: float(value) for code, value in wait_for_result(tab)["bars"]}
+        kept = tab.evaluate(KEPT)
+    expected = classifiers["tiny_cnn"].predict([zoo.PLAIN])[0]
+    assert [values[code] for code in CODES] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert kept == [[], [], [], ""]
+
+
+@pytest.mark.slow
+def test_an_image_from_the_camera_is_classified(browser, page_url):
+    with open_page(browser, page_url, permissions=["camera"]) as tab:
+        tab.locator("#image").get_by_label("Capture from camera").click()
+        tab.get_by_role("button", name="Click to Access Webcam").click()
+        tab.wait_for_function("document.querySelector('#image video')?.videoWidth > 0")
+        tab.locator("#image").get_by_label("capture photo").click()
+        assert len(wait_for_result(tab)["bars"]) == len(CODES)

@@ -9,7 +9,6 @@ import hashlib
 import io
 import re
 import shutil
-import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -25,7 +24,7 @@ from space.http_calls import (
     press,
     upload,
 )
-from space.running import SPACE, spoil, start_app, wait_until
+from space.running import SPACE, free_port, spoil, start_app, wait_until
 
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
@@ -58,12 +57,9 @@ def spoilt(tiny_cnn_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def app(spoilt, tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("running")
     options = ["--share", "--models", spoilt[0], folder / "missing"]
-    app = start_app(folder, port, *options)
+    app = start_app(folder, free_port(), *options)
     wait_until(lambda: "altered is left out" in app.err.read_text(), LOADED)
     yield app
     app.stop()

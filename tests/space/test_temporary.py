@@ -5,10 +5,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from space.bad_requests import SHOWN
+from space.conftest import served
+from space.http_calls import as_file, call, event_numbers, press, upload
+from space.running import free_port, listen_to_ctrl_c, start_app, wait_until
 
+from space import zoo
+
+LONGEST_WAIT = 20  # seconds
 SPACE = Path(__file__).resolve().parents[2] / "space"
 # What the page does with the folder, without the seconds that the page itself takes.
 HOLD = """
@@ -39,11 +47,6 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def listen_to_ctrl_c():
-    """Undo what a shell does to whatever it starts in the background: it ignores Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def hold(place):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(SPACE)],
@@ -63,6 +66,60 @@ def test_a_page_that_is_ended_leaves_nothing_behind(place, number, code):
     process.send_signal(number)
     assert process.wait(20) == code
     assert list(place.iterdir()) == []
+
+
+def test_whatever_visitors_leave_is_deleted_while_the_page_runs(place, classifiers, monkeypatch):
+    import page
+    from shelf import Shelf
+    from temporary import own_folder
+
+    monkeypatch.setattr(page, "DELETE_CACHE", (1, 1))  # looks each second for what is a second old
+    with own_folder() as folder, served(page.build_page(Shelf.of(classifiers))) as url:
+        numbers = event_numbers(url)
+        images = [as_file(upload(url, name, zoo.PNG), name) for name in ("a.png", "b.png")]
+        bad = as_file(upload(url, "c.png", b"words"), "c.png")
+        assert press(url, numbers, "show", [images[0], "tiny_cnn", *SHOWN])[0]
+        assert press(url, numbers, "run", [[*images, bad], "tiny_cnn"])[0]
+        assert call(url, "explain", [images[1], "tiny_cnn", "mel", "gradcam"])[0] == "complete"
+        assert upload(url, "large.png", bytes(51 * 2**20)) == 413
+        assert len(list_visitors_files(folder)) > 4
+        wait_until(lambda: not list_visitors_files(folder), LONGEST_WAIT)
+        page_says = press(url, numbers, "show", [images[0], "tiny_cnn", *SHOWN])[1][0]
+        assert "a.png is no longer here: images are deleted after an hour." in page_says
+    assert not folder.exists()
+
+
+def list_visitors_files(folder):
+    """List what visitors' requests left in the page's folder: not its lock nor its own examples."""
+    return [
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and file.name != "lock" and "hf_lesion_examples" not in str(file)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_page_that_is_ended_or_killed_at_work_leaves_nothing_behind(
+    tmp_path, tiny_cnn_model, number
+):
+    options = (free_port(), "--models", tiny_cnn_model)
+    app = start_app(tmp_path, *options)
+    image = as_file(upload(app.url, "mole.png", zoo.PNG), "mole.png")
+    numbers = event_numbers(app.url)
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(press, app.url, numbers, "run", [[image] * 200, "tiny_cnn"])
+        wait_until(lambda: working.running(), LONGEST_WAIT)
+        assert app.stop(number) == {signal.SIGTERM: 143, signal.SIGINT: 130}.get(number, -number)
+        working.exception(LONGEST_WAIT)  # it may be done, or cut off
+    assert Path(image["path"]).is_file() == (number == signal.SIGKILL)
+    if number == signal.SIGKILL:
+        again = start_app(tmp_path, *options)
+        assert not Path(image["path"]).exists()
+        assert len(list(again.temporary.iterdir())) == 1
+        again.stop()
+    assert list(app.temporary.iterdir()) == []
+    assert "Traceback" not in app.said()
 
 
 def test_what_a_killed_page_left_goes_with_the_next_start(place):
