@@ -142,7 +142,7 @@ def _build_outputs(
                     value=METHOD,
                     label="Method",
                     filterable=False,
-                    min_width=140,
+                    min_width=180,
                     elem_id="method",
                 )
             opacity = gr.Slider(
