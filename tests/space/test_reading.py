@@ -24,7 +24,10 @@ def test_the_data_tab_shows_the_counts_and_the_leak(summary):
     assert "6,705 (66.9%)" in shown
     for audit in summary["leakage"]:
         assert f"{100 * audit['share']:.1f}%" in shown
-    assert shown.count("<figure") == 7
+    assert summary["price"]
+    for measured in summary["price"]:
+        assert f"{measured['balanced_accuracy']:.3f} [" in shown
+    assert shown.count("<figure") == 8
     assert "<img" not in shown
 
 
