@@ -11,7 +11,8 @@ from catalogue import Entry, dig
 from charts import Bar, Point, figure, interval_rows, percent_bars, say_point
 from markup import more, text_table
 
-QUESTIONS = ("malignant", "melanoma")
+from hf_lesion.questions import POINTS
+
 THRESHOLD_ROWS = (
     "threshold",
     "fixed on validation to find",
@@ -52,7 +53,7 @@ RETAKEN = ", retaken"
 
 def operating_points(part: Mapping[str, Any]) -> str:
     """Return the thresholds of one split's record: what they find, miss and alarm about."""
-    found = {name: dig(part, "operating_points", name) for name in QUESTIONS}
+    found = {name: dig(part, "operating_points", name) for name in POINTS}
     found = {name: point for name, point in found.items() if point is not None}
     if not found:
         return ""

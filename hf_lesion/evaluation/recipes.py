@@ -238,14 +238,15 @@ def _name_network(cell: dict[str, Any]) -> str:
 
 
 def _table(title: str, rows: Sequence[tuple[str, Any]], wanted: int) -> str:
-    lines = [f"| {title} | accuracy | balanced accuracy | seeds |", "| --- | --- | --- | --- |"]
-    for label, cell in rows:
-        if cell is None:
-            lines.append(f"| {label} | {MISSING} | {MISSING} | 0 of {wanted} |")
-            continue
-        values = " | ".join(_value(cell[name]) for name in MEASURES)
-        lines.append(f"| {label} | {values} | {len(cell['accuracy']['seeds'])} of {wanted} |")
-    return "\n".join(lines)
+    header = (title, "accuracy", "balanced accuracy", "seeds")
+    return "\n".join(markdown.table_lines(header, [_cells(*row, wanted) for row in rows]))
+
+
+def _cells(label: str, cell: Any, wanted: int) -> list[str]:
+    if cell is None:
+        return [label, MISSING, MISSING, f"0 of {wanted}"]
+    values = [_value(cell[name]) for name in MEASURES]
+    return [label, *values, f"{len(cell['accuracy']['seeds'])} of {wanted}"]
 
 
 def _value(found: dict[str, Any]) -> str:

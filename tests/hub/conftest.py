@@ -1,7 +1,9 @@
 """A Hub on loopback, and processes that know no other."""
 
 import contextlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -26,6 +28,15 @@ def serving(port=0):
         server.released.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def run_folder(tiny_cnn_model, tmp_path_factory):
+    """A finished run of our CNN."""
+    folder = tmp_path_factory.mktemp("run") / "tiny_cnn"
+    shutil.copytree(tiny_cnn_model, folder)
+    (folder / "training.json").write_text(json.dumps({"dataset": {"synthetic": True}}))
+    return folder
 
 
 @pytest.fixture

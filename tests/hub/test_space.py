@@ -1,6 +1,5 @@
 """The Space's folder: complete, and its requirements name what it imports."""
 
-import json
 import re
 import shutil
 from importlib import metadata
@@ -30,18 +29,10 @@ COMPLETE = {
 
 
 @pytest.fixture(scope="module")
-def model(tiny_cnn_model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run") / "tiny_cnn"
-    shutil.copytree(tiny_cnn_model, folder)
-    (folder / "training.json").write_text(json.dumps({"dataset": {"synthetic": True}}))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(model, tmp_path_factory):
+def built(run_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("built") / "space"
     folder.mkdir()
-    build_space_folder(SPACE, folder, models=[str(model)])
+    build_space_folder(SPACE, folder, models=[str(run_folder)])
     return folder
 
 
@@ -58,7 +49,7 @@ def test_the_front_matter_is_complete(built):
     assert len(front["short_description"]) <= 60  # what the Hub takes
 
 
-def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, model):
+def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, run_folder):
     names = {file.relative_to(built).as_posix() for file in built.rglob("*") if file.is_file()}
     assert {"app.py", "requirements.txt", "style.css", "LICENSE", "SHA256SUMS"} <= names
     assert {"hf_lesion/inference.py", "hf_lesion/data/checksums.csv"} <= names
@@ -88,8 +79,8 @@ def test_the_requirements_name_what_the_app_imports(built):
     assert not strange
 
 
-def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, model, tmp_path):
-    commit = near.offer("me/a", model)
+def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, run_folder, tmp_path):
+    commit = near.offer("me/a", run_folder)
     folder = tmp_path / "space"
     folder.mkdir()
     build_space_folder(SPACE, folder, models=["me/a"])
@@ -100,21 +91,23 @@ def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, model, tm
     assert front["preload_from_hub"] == [f"me/a config.json,model.safetensors {commit}"]
 
 
-def test_what_was_measured_of_the_ensemble_comes_along(model, tmp_path):
+def test_what_was_measured_of_the_ensemble_comes_along(run_folder, tmp_path):
     models, built = tmp_path / "models", tmp_path / "space"
-    shutil.copytree(model, models / "tiny_cnn")
+    shutil.copytree(run_folder, models / "tiny_cnn")
     (models / "ensemble.json").write_text("{}")
     built.mkdir()
     build_space_folder(SPACE, built, models=[str(models)])
     assert (built / "models" / "ensemble.json").read_text() == "{}"
 
 
-def test_two_models_of_one_name_are_refused(model, tmp_path):
-    shutil.copytree(model, tmp_path / "other" / "tiny_cnn")
+def test_two_models_of_one_name_are_refused(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "other" / "tiny_cnn")
     (tmp_path / "space").mkdir()
     with pytest.raises(InputError, match=r"Two of the models are named tiny_cnn\. Rename"):
         build_space_folder(
-            SPACE, tmp_path / "space", models=[str(model), str(tmp_path / "other" / "tiny_cnn")]
+            SPACE,
+            tmp_path / "space",
+            models=[str(run_folder), str(tmp_path / "other" / "tiny_cnn")],
         )
 
 
@@ -138,21 +131,21 @@ class TestFetching:
     def _path(self, monkeypatch):
         monkeypatch.syspath_prepend(str(SPACE))
 
-    def test_folders_and_hub_ids_go_together(self, near, model):
+    def test_folders_and_hub_ids_go_together(self, near, run_folder):
         from fetching import fetch_models
 
-        first = near.offer("me/a", model)
-        folders, names, lines = fetch_models([str(model), "me/a", f"me/a@{first}"])
-        assert folders[0] == model
+        first = near.offer("me/a", run_folder)
+        folders, names, lines = fetch_models([str(run_folder), "me/a", f"me/a@{first}"])
+        assert folders[0] == run_folder
         assert folders[1].name == folders[2].name == first
         assert set(names.values()) <= {"me/a", f"me/a@{first[:7]}"}
         assert f"me/a: commit {first}" in lines
 
-    def test_what_cannot_be_had_is_left_out_with_a_line(self, near, model):
+    def test_what_cannot_be_had_is_left_out_with_a_line(self, near, run_folder):
         from fetching import fetch_models
 
-        folders, names, lines = fetch_models([str(model), "me/none"])
-        assert (folders, names) == ([model], {})
+        folders, names, lines = fetch_models([str(run_folder), "me/none"])
+        assert (folders, names) == ([run_folder], {})
         assert re.fullmatch(r"me/none is left out: There is no model me/none on the .*", lines[0])
 
     def test_the_models_beside_the_app_stand_in_for_a_hub_that_is_gone(self, near):

@@ -3,7 +3,6 @@
 Slow: every test starts the page in a process of its own.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -34,15 +33,6 @@ snapshot_download(sys.argv[1], repo_type="space", local_dir=sys.argv[2])
 """
 IMAGE = draw_lesion("mel", seed=3)[0]
 STANDING_IN = "None of them is to be had now: the models beside the app are served instead."
-
-
-@pytest.fixture(scope="module")
-def run_folder(tiny_cnn_model, tmp_path_factory):
-    """A finished run of our CNN."""
-    folder = tmp_path_factory.mktemp("run") / "tiny_cnn"
-    shutil.copytree(tiny_cnn_model, folder)
-    (folder / "training.json").write_text(json.dumps({"dataset": {"synthetic": True}}))
-    return folder
 
 
 @pytest.fixture(scope="module")
