@@ -56,13 +56,14 @@ def main() -> None:
     from temporary import own_folder
 
     auth = None if options.auth_file is None else read_auth(options.auth_file)
-    folders, names, fetched = fetch_models(options.models or default_sources())
-    for line in fetched:
-        print(line, file=sys.stderr)
-    entries, lines = read_entries(folders, names=names)
-    for line in lines:
-        print(line, file=sys.stderr)
     with own_folder():
+        sources = options.models or default_sources()
+        folders, names, fetched = fetch_models(sources, meanwhile=import_page)
+        for line in fetched:
+            print(line, file=sys.stderr)
+        entries, lines = read_entries(folders, names=names)
+        for line in lines:
+            print(line, file=sys.stderr)
         from page import build_page
         from shelf import Shelf
 
@@ -78,6 +79,11 @@ def main() -> None:
             threading.Event().wait()
         finally:
             demo.close(verbose=False)
+
+
+def import_page() -> None:
+    """Import what the page is built with; gradio takes seconds."""
+    import page  # noqa: F401
 
 
 def share_one_arena() -> None:

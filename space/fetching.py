@@ -1,6 +1,6 @@
 """Models of the page that lie on the Hub: fetched and checked before it opens, or left out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,18 +22,21 @@ def default_sources() -> list[str]:
     return [*([str(MODELS)] if MODELS.is_dir() else []), *lines]
 
 
-def fetch_models(sources: Sequence[str]) -> tuple[list[Path], dict[Path, str], list[str]]:
+def fetch_models(
+    sources: Sequence[str], *, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[list[Path], dict[Path, str], list[str]]:
     """Turn model folders and Hub ids into folders.
 
     Args:
         sources: Folders, or Hub ids such as "owner/name" and "owner/name@commit".
+        meanwhile: Called while the Hub is waited for; not at all if none of them is there.
 
     Returns:
         The folders; for those from the Hub the names that they are shown by; and one line for each
         commit that was taken and each model that is left out. If nothing is left, the models beside
         the app are taken, and a line says so.
     """
-    found = _fetch_all([source for source in sources if is_hub_id(source)])
+    found = _fetch_all([source for source in sources if is_hub_id(source)], meanwhile)
     folders, names, lines = [], {}, []
     for source in sources:
         one = found.get(source)
@@ -63,19 +66,23 @@ def show_name(source: str) -> str:
     return f"{repo_id}{at}{revision[:SHORT] if len(revision) == 40 else revision}"
 
 
-def _fetch_all(sources: Sequence[str]) -> Mapping[str, "Snapshot | InputError"]:
+def _fetch_all(
+    sources: Sequence[str], meanwhile: Callable[[], object]
+) -> Mapping[str, "Snapshot | InputError"]:
     """Fetch them at the same time: where the Hub does not answer, all wait for it together."""
     if not sources:
         return {}
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(sources, pool.map(_fetch, sources), strict=True))
-
-
-def _fetch(source: str) -> "Snapshot | InputError":
-    # Imports huggingface_hub: only where there is something to fetch.
+    # Imports huggingface_hub: only where there is something to fetch, and before the threads
+    # start, since `meanwhile` may import it too.
     from hf_lesion.models.snapshot import open_snapshot
 
-    try:
-        return open_snapshot(source)
-    except InputError as error:
-        return error
+    def fetch(source: str) -> "Snapshot | InputError":
+        try:
+            return open_snapshot(source)
+        except InputError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:
+        fetched = [pool.submit(fetch, source) for source in sources]
+        meanwhile()
+        return {source: one.result() for source, one in zip(sources, fetched, strict=True)}

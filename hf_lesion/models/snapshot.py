@@ -5,6 +5,9 @@ one commit, can be compared with SHA256SUMS, and are there when the Hub is not.
 """
 
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,8 +134,12 @@ def _trouble(repo_id: str, revision: str | None) -> str | None:
 
     huggingface_hub alone tries again and again for most of a minute.
     """
+
+    def ask() -> object:
+        return HfApi().model_info(repo_id, revision=revision, timeout=SECONDS)
+
     try:
-        HfApi().model_info(repo_id, revision=revision, timeout=SECONDS)
+        _within(SECONDS, ask)
     except GatedRepoError as error:
         raise InputError(
             f"The model {repo_id} asks for consent first: give it on its page on the Hub."
@@ -149,6 +156,24 @@ def _trouble(repo_id: str, revision: str | None) -> str | None:
     except TROUBLE as error:
         return _name(error)
     return None
+
+
+def _within(seconds: float, ask: Callable[[], object]) -> None:
+    """Call something; raise what it raises, and TimeoutError if it takes longer than this.
+
+    The client's own limit is for each step and each address of a server: where packets are dropped
+    the steps add up to a minute, and looking up a name has no limit at all.
+    """
+    answer: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="asks the Hub", daemon=True).start()
+    answer.result(timeout=seconds)
 
 
 def _forget(folder: Path, repo_id: str, error: DamageError) -> InputError:
@@ -168,4 +193,6 @@ def _forget(folder: Path, repo_id: str, error: DamageError) -> InputError:
 def _name(error: Exception) -> str:
     if isinstance(error, HfHubHTTPError):
         return f"HTTP {error.response.status_code}"
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"no answer in {SECONDS} seconds"
     return type(error).__name__

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import time
 
 import pytest
@@ -89,9 +90,23 @@ def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypa
     monkeypatch.setattr("hf_lesion.models.snapshot.SECONDS", 0.3)
     near.spoil("GET|HEAD", "", local_hub.wait(5), times=99)
     start = time.monotonic()
-    with pytest.raises(InputError, match=r"from the Hub \(ReadTimeout\)"):
+    with pytest.raises(InputError, match=r"from the Hub \(no answer in 0.3 seconds\)"):
         open_snapshot(MODEL)
     assert time.monotonic() - start < 2
+
+
+def test_a_hub_whose_many_addresses_drop_all_packets_is_given_up_as_soon(near, first, monkeypatch):
+    monkeypatch.setattr("hf_lesion.models.snapshot.SECONDS", 0.5)
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address = full.getsockname()
+    with full, socket.create_connection(address):
+        # The one place in the queue is taken: whoever connects now waits, as behind a firewall.
+        one = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: [one] * 8)
+        start = time.monotonic()
+        with pytest.raises(InputError, match=r"from the Hub \(no answer in 0.5 seconds\)"):
+            open_snapshot(MODEL)
+        assert time.monotonic() - start < 2
 
 
 def test_a_download_that_is_cut_goes_on_where_it_stopped(near, folder, first):

@@ -20,7 +20,6 @@ from hf_lesion.hub.model_folder import build_model_folder
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import check_manifest
-from hf_lesion.models.snapshot import SECONDS
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,12 +157,9 @@ class TestModels:
                 seconds = page.seconds
         return seconds
 
-    @pytest.mark.parametrize(
-        ("fault", "within"),
-        [("gone", 3), ("broken", 3), ("silent", SECONDS + 3)],
-    )
+    @pytest.mark.parametrize("fault", ["gone", "broken", "silent"])
     def test_without_a_hub_the_models_beside_the_app_are_served_in_about_the_usual_time(
-        self, hub, usual, fault, within, tmp_path, lesion, record_property
+        self, hub, usual, fault, tmp_path, lesion, record_property
     ):
         own = of_hub(hub, tmp_path)
         if fault == "gone":
@@ -180,4 +176,5 @@ class TestModels:
             assert page.classify(lesion)["label"] in CODES
         record_property("seconds", (round(usual, 1), round(page.seconds, 1)))
         sys.stdout.write(f"usual {usual:.1f} s, {fault} {page.seconds:.1f} s\n")
-        assert page.seconds < 1.5 * usual + within
+        # Importing the page goes on while a silent Hub is waited for.
+        assert page.seconds < 1.5 * usual + 3
