@@ -114,6 +114,12 @@ def list_files(folder: Path) -> list[str]:
     return sorted(name.as_posix() for name in names if CACHE not in name.parts)
 
 
+def list_models(folder: Path) -> list[Path]:
+    """Return the model folders right inside a folder, in the order of their names; none hidden."""
+    found = (file.parent for file in folder.glob(f"*/{CONFIG}"))
+    return sorted(model for model in found if not model.name.startswith("."))
+
+
 def file_sha256(file: Path) -> str:
     """Return the SHA-256 of a file's bytes in hexadecimal."""
     with file.open("rb") as stream:

@@ -2,16 +2,25 @@
 
     python scripts/export.py --model runs/resnet18 --format onnx
     python scripts/export.py --model me/ham10000-resnet18 --format onnx --output resnet18.onnx
+    python scripts/export.py --model models/cnn --format onnx --int8 --dataset data/ham10000
 
 Writes onnx/model.onnx beside the model, where Optimum and transformers.js look for it: any batch
 size, labels and preprocessing in its metadata, checked against PyTorch to 1e-4 on 200 images. What
 scripts/publish.py publishes of the model then holds it. Needs pip install -e '.[export]'.
+
+With --int8 also onnx/model_quantized.onnx, a quarter of the size, and quantisation.json, which says
+what the eight bits cost on a split of the dataset: no such file without its measured loss.
 """
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.scoring import EvaluationSet
+    from hf_lesion.inference import LesionClassifier
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -29,6 +38,9 @@ def parse_arguments() -> argparse.Namespace:
         metavar="DIR",
         help="folder of images to compare on (default: 200 drawn ones)",
     )
+    add("--int8", action="store_true", help="also in eight bits, with the measured loss")
+    add("--dataset", type=Path, metavar="DIR", help="for --int8: what prepare_data.py wrote")
+    add("--split", default="test", metavar="NAME", help="for --int8: where the loss is measured")
     add("--overwrite", action="store_true", help="replace the file if it is there already")
     return parser.parse_args()
 
@@ -44,6 +56,7 @@ def main() -> None:
 
     check_packages()
     quiet_libraries()
+    sets = read_sets(arguments) if arguments.int8 else None
     classifier = LesionClassifier.from_pretrained(arguments.model, device="cpu")
     found = export_onnx(classifier, output, images=read_images(arguments.images))
     print(
@@ -51,17 +64,62 @@ def main() -> None:
         f"logit, {found.probabilities:.1e} of a probability."
     )
     print(f"Written: {output}, {output.stat().st_size / 1e6:.1f} MB")
+    if sets is not None:
+        write_int8(classifier, output, *sets)
+
+
+def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, EvaluationSet]":
+    """Return what ranges are read from, some training images, and what the loss is measured on."""
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.evaluation.scoring import read_split
+    from hf_lesion.hub.quantisation import choose_images
+
+    source = arguments.dataset
+    fingerprint = read_fingerprint(source)
+    train = read_split(source, "train", fingerprint=fingerprint)
+    return choose_images(train), read_split(source, arguments.split, fingerprint=fingerprint)
+
+
+def write_int8(
+    classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
+) -> None:
+    """Write the network in eight bits, measure what that costs, and say it."""
+    from hf_lesion.hub import quantisation
+
+    folder = file.parent.parent
+    target = folder / quantisation.QUANTISED_FILE
+    quantisation.quantise(classifier, file, target, shown)
+    found = quantisation.measure_loss(classifier, file, target, images)
+    data = {
+        "source": images.source,
+        "fingerprint": images.fingerprint,
+        "split": images.name,
+        "calibrated_on": {"split": shown.name, "images": len(shown.references)},
+    }
+    quantisation.write_record(folder, found, data=data)
+    loss, low, high = found["differences"]["balanced_accuracy"]
+    print(
+        f"In eight bits: balanced accuracy {loss:+.3f} [{low:+.3f}, {high:+.3f}] on "
+        f"{found['images']:,} images of {images.name}, {found['same_answer']:.1%} answered alike."
+    )
+    print(f"Written: {target}, {target.stat().st_size / 1e6:.1f} MB, and {quantisation.RECORD}")
 
 
 def choose_output(arguments: argparse.Namespace) -> Path:
     """Return the file to write.
 
     Raises:
-        InputError: If it is there already, or a Hub id is given and no file.
+        InputError: If it is there already, a Hub id is given and no file, or --int8 lacks what
+            it needs.
     """
     folder = Path(arguments.model)
     if arguments.output is None and not folder.is_dir():
         raise InputError(f"{folder} is no folder here: pass --output FILE.")
+    if arguments.int8 and (arguments.output or not arguments.dataset):
+        raise InputError(
+            "--int8 writes beside the model and measures what it costs: pass a folder as --model, "
+            "--dataset DIR, and no --output."
+        )
     output = arguments.output or folder / "onnx" / "model.onnx"
     if output.exists() and not arguments.overwrite:
         raise InputError(f"{output} is there already. Pass --overwrite to replace it.")

@@ -43,8 +43,9 @@ def main() -> None:
     answers = ensemble.read_members(members, images, arguments.split)
     data = {"source": images.source, "split": images.name, "fingerprint": images.fingerprint}
     weights = {folder.name: weights_sha256(folder) for folder in members}
-    found = ensemble.describe(ensemble.average(answers), data=data, weights=weights)
-    found["pairs"] = ensemble.compare_pairs(answers)
+    mean = ensemble.average(answers)
+    found = ensemble.describe(mean, data=data, weights=weights)
+    found["pairs"] = ensemble.compare_pairs(answers, mean)
     file = ensemble.write_ensemble(arguments.models, arguments.split, found)
     for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
         print(f"{name}: {report.format_metric(found, name)}")

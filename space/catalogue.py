@@ -10,7 +10,7 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
 ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"
@@ -79,7 +79,7 @@ def find_models(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
     found: list[Path] = []
     lines = []
     for folder in folders:
-        models = [folder] if (folder / CONFIG).is_file() else _inside(folder)
+        models = [folder] if (folder / CONFIG).is_file() else list_models(folder)
         if not models:
             reason = f"no {CONFIG} in it or right below" if folder.is_dir() else "no such folder"
             lines.append(f"{folder} is left out: {reason}.")
@@ -192,13 +192,6 @@ def one_line(error: Exception) -> str:
     """Return an error as one line; what is not ours with its kind."""
     text = " ".join(str(error).split())
     return text if isinstance(error, InputError) else f"{type(error).__name__}: {text}"
-
-
-def _inside(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    return [child for child in children if (child / CONFIG).is_file()]
 
 
 def _unique_name(folder: Path, taken: Mapping[str, object]) -> str:

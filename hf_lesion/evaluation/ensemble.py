@@ -15,7 +15,7 @@ from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predict
 from hf_lesion.evaluation.record import build_record, weights_sha256
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import write_json
-from hf_lesion.manifest import CONFIG
+from hf_lesion.manifest import list_models
 
 RECORD = "ensemble.json"
 NAME = "ensemble"
@@ -29,7 +29,7 @@ def find_members(models: Path) -> list[Path]:
     Raises:
         InputError: If there are fewer than two.
     """
-    found = sorted(file.parent for file in models.glob(f"*/{CONFIG}"))
+    found = list_models(models)
     if len(found) < 2:
         raise InputError(f"{models} holds {len(found)} models; an ensemble needs two or more.")
     return found
@@ -76,12 +76,13 @@ def describe(
 
 
 def compare_pairs(
-    members: Mapping[str, Predictions], *, resamples: int = RESAMPLES
+    members: Mapping[str, Predictions], mean: Predictions, *, resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
     """Return how much better each model is than the next, and the members' mean than the best.
 
     Args:
         members: Model → its answers, all to the same images.
+        mean: As from `average`.
         resamples: How often the bootstrap draws.
 
     Returns:
@@ -89,7 +90,7 @@ def compare_pairs(
         neighbours in the order of balanced accuracy.
     """
     ranked = sorted(members.items(), key=lambda item: -_balanced_accuracy(item[1]))
-    order = [(NAME, average(members)), *ranked]
+    order = [(NAME, mean), *ranked]
     found = []
     for (first, better), (second, worse) in itertools.pairwise(order):
         differences = paired_differences(

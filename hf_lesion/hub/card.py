@@ -28,6 +28,7 @@ from hf_lesion.hub.charts import (
 )
 from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.procedure import say_procedure
+from hf_lesion.hub.quantisation import read_record, say_loss
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
@@ -255,6 +256,12 @@ def _copies(model: Shipped) -> str:
     return render_copies([model])
 
 
+def _quantised(model: Shipped) -> str:
+    """Return what `quantisation.json` says; empty where it is absent."""
+    found = read_record(model.folder)
+    return say_loss(found) if found else ""
+
+
 def _read(model: Shipped, name: str) -> Any:
     file = model.folder / name
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
@@ -266,6 +273,7 @@ SECTIONS: dict[str, Callable[[Shipped], str]] = {
     "Abstention": _gate,
     "Where it looks": _explanations,
     "Sharp and soft images": _copies,
+    "In eight bits": _quantised,
 }
 SECTION_CHARTS = {
     "Robustness": ROBUSTNESS_CHART,

@@ -13,6 +13,7 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.pictures import TEXTS, check_pictures
+from hf_lesion.hub.quantisation import QUANTISED_FILE
 from hf_lesion.hub.repository import CARD, Kind
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
@@ -81,17 +82,18 @@ def check_model_card(folder: Path) -> None:
 
 
 def check_measured_weights(folder: Path) -> None:
-    """Check that every record beside a model's weights, and its ONNX file, is of these weights.
+    """Check that every record beside a model's weights, and every ONNX file, is of these weights.
 
     Raises:
         InputError: If one is of others.
     """
     own = file_sha256(folder / WEIGHTS)
     others = [name for name, weights in _measured(folder) if weights != own]
-    exported = folder / ONNX_FILE
-    # In its metadata, as text: found without onnx, which need not be installed to publish.
-    if exported.is_file() and own.encode() not in exported.read_bytes():
-        others.append(ONNX_FILE)
+    for name in (ONNX_FILE, QUANTISED_FILE):
+        exported = folder / name
+        # In its metadata, as text: found without onnx, which need not be installed to publish.
+        if exported.is_file() and own.encode() not in exported.read_bytes():
+            others.append(name)
     if others:
         raise InputError(
             f"{len(others)} files were made from other weights: {list_offenders(others)}. Make "

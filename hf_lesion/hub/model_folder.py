@@ -24,6 +24,7 @@ from hf_lesion.hub.checks import (
 )
 from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.packing import READABLE, hide_home, read_training
+from hf_lesion.hub.quantisation import QUANTISED_FILE, check_quantised
 from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.labels import NOTICE
@@ -36,7 +37,7 @@ PRIVATE_RECORDS = ("run.json", "trainer_state.json")
 RENDERED = "Written by scripts/render_results.py"
 # The gate is loaded with the model, curves.png is how training went. All other charts are drawn
 # anew: no picture is taken along that could show an image of the dataset.
-OPTIONAL = ("gate.safetensors", "curves.png", ONNX_FILE)
+OPTIONAL = ("gate.safetensors", "curves.png", ONNX_FILE, QUANTISED_FILE)
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
@@ -67,6 +68,7 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
         # The code that the weights were checked with, whatever lay beside them.
         write_text(folder / MODULE, inspect.getsource(cnn))
     check_measured_weights(folder)
+    check_quantised(folder)
     if name is not None:
         write_card(source, folder, name=name, charts=write_charts(folder))
     write_manifest(folder)

@@ -13,7 +13,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
 COPIES = "copies.json"
 TEST, VALIDATION = "test", "validation"
@@ -82,7 +82,7 @@ def read_shipped(models: Path) -> list[Shipped]:
     Raises:
         InputError: If there is none, or one lacks a record of its test or validation scores.
     """
-    folders = sorted(file.parent for file in models.glob(f"*/{CONFIG}"))
+    folders = list_models(models)
     if not folders:
         raise InputError(f"There is no model in {models}. Pack one with scripts/pack_model.py.")
     shipped = [read_folder(folder) for folder in folders]

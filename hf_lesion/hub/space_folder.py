@@ -15,7 +15,7 @@ from hf_lesion.files import write_text
 from hf_lesion.hub.checks import NON_COMMERCIAL, check_files, read_front_matter
 from hf_lesion.hub.model_folder import build_model_folder
 from hf_lesion.hub.repository import CARD
-from hf_lesion.manifest import CONFIG, WEIGHTS, write_manifest
+from hf_lesion.manifest import CONFIG, WEIGHTS, list_models, write_manifest
 from hf_lesion.models.snapshot import open_snapshot
 
 APP = "app.py"
@@ -105,7 +105,7 @@ def _add_models(folder: Path, models: Sequence[str]) -> list[str]:
 def _folders(source: Path) -> list[Path]:
     if (source / CONFIG).is_file():
         return [source]
-    found = sorted(file.parent for file in source.glob(f"*/{CONFIG}"))
+    found = list_models(source)
     if not found:
         raise InputError(f"{source} holds no model. Pack one with scripts/pack_model.py.")
-    return [model for model in found if not model.name.startswith(".")]
+    return found

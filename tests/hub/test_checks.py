@@ -109,11 +109,12 @@ def test_a_record_of_other_weights_is_refused(folder, name, record, found):
     check_measured_weights(folder)
 
 
-def test_an_onnx_file_of_other_weights_is_refused(folder):
+@pytest.mark.parametrize("name", ["model", "model_quantized"])
+def test_an_onnx_file_of_other_weights_is_refused(folder, name):
     (folder / "onnx").mkdir()
-    file = folder / "onnx" / "model.onnx"
+    file = folder / "onnx" / f"{name}.onnx"
     file.write_bytes(b"weights_sha256" + b"ab" * 32)
-    with pytest.raises(InputError, match=r"other weights: onnx/model\.onnx\. Make them anew"):
+    with pytest.raises(InputError, match=rf"other weights: onnx/{name}\.onnx\. Make them anew"):
         check_measured_weights(folder)
     file.write_bytes(b"weights_sha256" + file_sha256(folder / "model.safetensors").encode())
     check_measured_weights(folder)

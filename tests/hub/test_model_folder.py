@@ -10,7 +10,10 @@ from shipped import TRAINING, records, write_model
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import write_record
 from hf_lesion.hub.checks import check_model_card, read_front_matter
+from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.model_folder import build_model_folder, write_card
+from hf_lesion.hub.quantisation import QUANTISED_FILE
+from hf_lesion.hub.quantisation import write_record as write_quantisation
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import check_manifest, file_sha256, read_manifest
 from hf_lesion.training.figures import draw_curves
@@ -106,6 +109,18 @@ def test_building_twice_gives_the_same_bytes(finished, built, tmp_path):
     assert [(n, file_sha256(built / n)) for n in names(built)] == [
         (n, file_sha256(again / n)) for n in names(again)
     ]
+
+
+def test_eight_bits_go_along_with_what_they_cost_and_never_without(finished, built, tmp_path):
+    quantised = finished / QUANTISED_FILE
+    shutil.copyfile(finished / ONNX_FILE, quantised)
+    with pytest.raises(InputError, match=r"model_quantized\.onnx costs in right answers is not"):
+        build_model_folder(finished, built, name="me/cnn")
+    write_quantisation(finished, {"bytes": {}}, data={})
+    again = tmp_path / "again"
+    again.mkdir()
+    build_model_folder(finished, again, name="me/cnn")
+    assert {QUANTISED_FILE, "quantisation.json"} <= set(names(again))
 
 
 def test_the_code_that_travels_is_ours_whatever_lay_there(finished, built):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "export.py"
 
 
@@ -13,6 +15,21 @@ def test_an_existing_file_is_not_replaced_unasked(call, tmp_path):
     assert err == (
         f"error: {tmp_path}/onnx/model.onnx is there already. Pass --overwrite to replace it.\n"
     )
+
+
+@pytest.mark.parametrize("more", [(), ("--dataset", "data", "--output", "a.onnx")])
+def test_eight_bits_need_a_dataset_to_measure_their_loss_on(call, tmp_path, more):
+    code, out, err = call("--model", tmp_path, "--int8", *more)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: --int8 writes beside the model and measures what it costs: pass")
+
+
+def test_a_dataset_that_is_not_there_is_said_before_anything_is_exported(call, tmp_path):
+    code, out, err = call("--model", tmp_path, "--int8", "--dataset", tmp_path / "none")
+    assert (code, out) == (2, "")
+    assert str(tmp_path / "none") in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_model_on_the_hub_needs_a_place_for_the_file(call):

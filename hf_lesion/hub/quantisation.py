@@ -1,0 +1,210 @@
+"""An ONNX network in eight bits, `onnx/model_quantized.onnx`, and what that costs in right answers.
+
+Weights and activations become integers, scaled by ranges that calibration images show: static
+post-training quantisation (Jacob et al., "Quantization and training of neural networks for
+efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime. The file is named as
+Optimum and transformers.js (`dtype: "q8"`) expect it.
+"""
+
+import contextlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.intervals import paired_differences
+from hf_lesion.evaluation.scoring import EvaluationSet, over_batches, take_images
+from hf_lesion.files import whole_file, write_json
+from hf_lesion.hub.export import BATCH, INPUT, ONNX_FILE, onnx_logits, open_session, read_metadata
+from hf_lesion.inference import LesionClassifier, softmax
+from hf_lesion.manifest import WEIGHTS, file_sha256
+from hf_lesion.provenance import provenance
+
+if TYPE_CHECKING:
+    from onnxruntime.quantization import CalibrationDataReader
+
+QUANTISED_FILE = "onnx/model_quantized.onnx"
+RECORD = "quantisation.json"
+CALIBRATION_IMAGES = 200
+SEED = 0
+SCORES = ("balanced_accuracy", "accuracy")
+
+
+def quantise(classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet) -> None:
+    """Write an exported network in eight bits.
+
+    Args:
+        classifier: What was exported; its preprocessing is used.
+        file: The network in full precision, as from `export_onnx`.
+        target: The file to write, whole or not at all.
+        images: That show what ranges activations have: of the training split, never those that
+            the loss is measured on.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder, whole_file(target) as partial:
+        merged = Path(folder) / "merged.onnx"
+        # Folds what a layer of normalisation does into the convolution before it.
+        quant_pre_process(str(file), str(merged), skip_symbolic_shape=True)
+        quantize_static(
+            str(merged),
+            str(partial),
+            _reader(classifier, images),
+            per_channel=True,
+            # Seven bits of a weight's eight: where a processor adds pairs of products in 16 bits
+            # (x86 without VNNI), eight can overflow, and a fifth of the answers became others.
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        model = onnx.load(str(partial))
+        onnx.helper.set_model_props(model, read_metadata(file))
+        onnx.save(model, str(partial))
+
+
+def measure_loss(
+    classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet
+) -> dict[str, Any]:
+    """Compare a network in eight bits with itself in full precision.
+
+    Args:
+        classifier: What was exported; its preprocessing is used.
+        file: The network in full precision.
+        target: The same in eight bits.
+        images: Labelled, none of which the network was trained on.
+
+    Returns:
+        `images`; `lesions`; `same_answer`, the share of images that both answer alike;
+        `differences`, eight bits minus full precision, as from `paired_differences`; and the files'
+        `bytes`.
+    """
+    full, eight = (_answers(classifier, one, images) for one in (file, target))
+    lesions = images.lesion_ids
+    return {
+        "images": len(images.references),
+        "lesions": None if lesions is None else len(set(lesions)),
+        "same_answer": float((full.argmax(axis=1) == eight.argmax(axis=1)).mean()),
+        "differences": paired_differences(full, eight, images.references, lesions),
+        "bytes": {"full": file.stat().st_size, "quantised": target.stat().st_size},
+    }
+
+
+def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, Any]) -> None:
+    """Write what eight bits cost beside the model that they are of.
+
+    Args:
+        folder: The model's, with the network in eight bits.
+        found: As from `measure_loss`.
+        data: Which images the ranges and the loss come from.
+    """
+    model = {"name": folder.resolve().name, "weights_sha256": file_sha256(folder / WEIGHTS)}
+    record = {
+        "model": model,
+        "file_sha256": file_sha256(folder / QUANTISED_FILE),
+        **found,
+        "data": data,
+        "provenance": provenance(),
+    }
+    write_json(folder / RECORD, record)
+
+
+def check_quantised(folder: Path) -> None:
+    """Check that a model's network in eight bits, if it has one, comes with its measured loss.
+
+    Raises:
+        InputError: If the loss was not measured, or of another file.
+    """
+    file = folder / QUANTISED_FILE
+    if file.is_file() and read_record(folder).get("file_sha256") != file_sha256(file):
+        raise InputError(
+            f"What {file} costs in right answers is not known. Run scripts/export.py --int8, or "
+            "delete the file."
+        )
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return what `quantisation.json` says; empty without one.
+
+    Raises:
+        InputError: If it can't be read.
+    """
+    file = folder / RECORD
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{file} is no record: {error}. Run scripts/export.py again.") from error
+
+
+def say_loss(record: Mapping[str, Any]) -> str:
+    """Return what a record says as Markdown, for the model's card."""
+    changes = "; ".join(
+        f"{name.replace('_', ' ')} {value:+.3f} [{low:+.3f}, {high:+.3f}]"
+        for name, (value, low, high) in ((name, record["differences"][name]) for name in SCORES)
+    )
+    size = {name: count / 1e6 for name, count in record["bytes"].items()}
+    return (
+        f"`{QUANTISED_FILE}` is the network of `{ONNX_FILE}` in {size['quantised']:.1f} MB instead "
+        f"of {size['full']:.1f}. On {record['images']:,} images ({record['data']['split']}) it "
+        f"gives the same answer to {record['same_answer']:.1%}. Its scores minus those in full "
+        f"precision, with intervals by paired bootstrap: {changes}."
+    )
+
+
+def choose_images(images: EvaluationSet, count: int = CALIBRATION_IMAGES) -> EvaluationSet:
+    """Return so many images, drawn evenly: the same for the same set."""
+    total = len(images.references)
+    drawn = np.random.default_rng(SEED).choice(total, min(count, total), replace=False)
+    return take_images(images, sorted(drawn.tolist()))
+
+
+def _answers(
+    classifier: LesionClassifier, file: Path, images: EvaluationSet
+) -> NDArray[np.floating]:
+    session = open_session(file)
+
+    def answer(few: Sequence[Any], *, batch_size: int) -> NDArray[np.float32]:
+        return onnx_logits(session, classifier, few)
+
+    return softmax(over_batches(answer, images, batch_size=BATCH))
+
+
+def _reader(classifier: LesionClassifier, images: EvaluationSet) -> "CalibrationDataReader":
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = _batches(classifier, images)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return next(self.batches, None)
+
+    return Reader()
+
+
+def _batches(
+    classifier: LesionClassifier, images: EvaluationSet
+) -> Iterator[dict[str, NDArray[np.float32]]]:
+    for start in range(0, len(images.references), BATCH):
+        few = [images.load(i) for i in range(start, min(start + BATCH, len(images.references)))]
+        yield {INPUT: classifier.preprocess(few).numpy()}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep onnxruntime's remarks on how else one might quantise to itself."""
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)
