@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever half there: to a temporary name first, then renamed."""
+"""Files written so that none is ever half there, to a temporary name first; and records read."""
 
 import contextlib
 import json
@@ -69,6 +69,30 @@ def write_json(target: Path, value: Any) -> None:
     """Write `value` as indented JSON to `target`, whole or not at all; NaN becomes null."""
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(target, text + "\n")
+
+
+def read_json(file: Path, *, fix: str) -> dict[str, Any]:
+    """Return the record that a file holds as JSON.
+
+    Args:
+        file: To read.
+        fix: What to do about a damaged one, as a sentence.
+
+    Raises:
+        InputError: If it is no JSON, or JSON of something else than a record.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file} is not JSON: {error}. {fix}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file} holds a {type(found).__name__} instead of a record. {fix}")
+    return found
+
+
+def read_json_if_there(file: Path, *, fix: str) -> dict[str, Any]:
+    """Return what `read_json` does; empty where there is no such file."""
+    return read_json(file, fix=fix) if file.is_file() else {}
 
 
 def without_nan(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """One classifier for scripts, Space and notebooks: images in, probabilities and heatmaps out."""
 
-import json
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from hf_lesion.explain.heatmap import (
     explain_classes,
     explain_methods,
 )
+from hf_lesion.files import read_json_if_there
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.manifest import TRAINING
 from hf_lesion.models.build import load_snapshot
@@ -289,10 +289,4 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If it is no JSON.
     """
-    file = folder / TRAINING
-    if not file.is_file():
-        return {}
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}. Train the model again.") from error
+    return read_json_if_there(folder / TRAINING, fix="Train the model again.")

@@ -3,7 +3,15 @@ import json
 import pytest
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import remove_leftovers, whole_file, whole_folder, write_json, write_text
+from hf_lesion.files import (
+    read_json,
+    read_json_if_there,
+    remove_leftovers,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 
 NO_PROCESS = 2**22 + 1  # above the kernel's largest process id
 
@@ -94,3 +102,18 @@ def test_json_has_null_for_nan_and_infinity(tmp_path):
         "é": [None, 1.5, [None, "nan"]],
         "n": 3,
     }
+
+
+def test_a_record_is_read_and_a_damaged_one_is_named_with_the_way_out(tmp_path):
+    file = tmp_path / "record.json"
+    assert read_json_if_there(file, fix="Score again.") == {}
+    write_json(file, {"a": 1})
+    assert read_json(file, fix="") == read_json_if_there(file, fix="") == {"a": 1}
+    for damaged, said in (
+        (b"{", "is not JSON: "),
+        (b"\xff", "is not JSON: "),
+        (b"[]", "holds a list"),
+    ):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=rf"record\.json {said}.* Score again\.$"):
+            read_json(file, fix="Score again.")

@@ -2,7 +2,6 @@
 
 import functools
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions
 from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.files import read_json
 from hf_lesion.manifest import TRAINING
 
 PREDICTIONS = "predictions_{split}.csv"
@@ -101,7 +101,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
                 f"There is no {needed}. Train with scripts/train.py, then run scripts/score.py "
                 f"--model {folder} --split {SPLIT} --dataset DIR."
             )
-    training = json.loads(file.read_text(encoding="utf-8"))
+    training = read_json(file, fix="Train the model again.")
     report = read_report(folder)[SPLIT]
     return {
         "name": folder.name,

@@ -1,7 +1,6 @@
 """Several models as one: the mean of what each answered when it was scored."""
 
 import itertools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predictions
 from hf_lesion.evaluation.record import build_record, weights_sha256
 from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import write_json
+from hf_lesion.files import read_json_if_there, write_json
 from hf_lesion.manifest import list_models
 
 RECORD = "ensemble.json"
@@ -122,10 +121,4 @@ def read_ensemble(models: Path) -> dict[str, Any]:
     Raises:
         InputError: If it can't be read.
     """
-    file = models / RECORD
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file} is no record: {error}. Delete it and score again.") from error
+    return read_json_if_there(models / RECORD, fix="Delete it and score again.")

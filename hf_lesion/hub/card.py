@@ -4,7 +4,6 @@ Mitchell et al., "Model cards for model reporting", FAT* 2019.
 """
 
 import importlib.resources
-import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.explain.section import render_section
+from hf_lesion.files import read_json_if_there
 from hf_lesion.hub.charts import (
     EXPLANATIONS,
     GATE,
@@ -197,7 +197,7 @@ def _subgroups(record: dict[str, Any]) -> str:
 def _robustness(model: Shipped) -> str:
     """Return what `robustness.json` says; empty where it is absent."""
     found = _read(model, ROBUSTNESS)
-    if found is None:
+    if not found:
         return ""
     data = found["data"]
     return (
@@ -210,7 +210,7 @@ def _robustness(model: Shipped) -> str:
 def _gate(model: Shipped) -> str:
     """Return what `gate.json` says; empty where it is absent."""
     found = _read(model, GATE)
-    if found is None:
+    if not found:
         return ""
     refused = [
         (f"dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
@@ -245,7 +245,7 @@ def _parts_of(real: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 def _explanations(model: Shipped) -> str:
     """Return what `explanations.json` says of heat maps; empty where it is absent."""
     found = _read(model, EXPLANATIONS)
-    if found is None:
+    if not found:
         return ""
     record = found.get(TEST) or found.get(VALIDATION)
     return "" if record is None or "localisation" not in record else render_section(record)
@@ -262,9 +262,8 @@ def _quantised(model: Shipped) -> str:
     return say_loss(found) if found else ""
 
 
-def _read(model: Shipped, name: str) -> Any:
-    file = model.folder / name
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+def _read(model: Shipped, name: str) -> dict[str, Any]:
+    return read_json_if_there(model.folder / name, fix="Make it again.")
 
 
 # Each gives "" where the record is absent.

@@ -3,7 +3,6 @@
 So that they are of these very records, and that none can be a photograph.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness_figures import draw_robustness
 from hf_lesion.explain.score_figures import draw_scores
+from hf_lesion.files import read_json_if_there
 
 GATE, EXPLANATIONS = "gate.json", "explanations.json"
 ROBUSTNESS_CHART, GATE_CHART = f"{FIGURES}/robustness.png", f"{FIGURES}/gate.png"
@@ -48,4 +48,4 @@ def explanation_chart(split: str) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json_if_there(file, fix="Make it again.")

@@ -1,6 +1,5 @@
 """What must hold before a folder leaves the house; each check names the first offenders."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.files import read_json
 from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.quantisation import QUANTISED_FILE
@@ -68,7 +68,7 @@ def check_model_card(folder: Path) -> None:
     Raises:
         InputError: If it does not.
     """
-    record = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    record = read_json(folder / TRAINING, fix="Train the model again.")
     licence = read_licence(folder)
     drawn = record.get("dataset", {}).get("synthetic") is True
     if not drawn and licence != NON_COMMERCIAL:
@@ -193,9 +193,8 @@ def _is_near(said: Sequence[Any], measured: Sequence[float | None]) -> bool:
 def _measured(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield each record, or its part of a split, with the weights that it was measured on."""
     for file in sorted(folder.glob("*.json")):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        parts = {"": found, **found} if isinstance(found, dict) else {}
-        for name, part in parts.items():
+        found = read_json(file, fix="Make it again.")
+        for name, part in {"": found, **found}.items():
             model = part.get("model") if isinstance(part, dict) else None
             if isinstance(model, dict) and "weights_sha256" in model:
                 yield f"{file.name} {name}".strip(), model["weights_sha256"]

@@ -14,7 +14,7 @@ from datasets import IterableDatasetDict, load_dataset
 from hf_lesion.data.dataset import RECORD_FILE, SPLITS_FILE, read_fingerprint
 from hf_lesion.data.readme import build_readme
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import write_json, write_text
+from hf_lesion.files import read_json, write_json, write_text
 from hf_lesion.hub.checks import check_files, read_licence
 from hf_lesion.hub.packing import hide_home
 from hf_lesion.hub.repository import CARD
@@ -38,7 +38,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
         InputError: If the source is no prepared dataset, or its files are not those of its record.
     """
     read_fingerprint(source)
-    record = json.loads((source / RECORD_FILE).read_text(encoding="utf-8"))
+    record = read_json(source / RECORD_FILE, fix="Run scripts/prepare_data.py again.")
     (folder / DATA).mkdir()
     for file in sorted((source / DATA).glob("*.parquet")):
         _link(file, folder / DATA / file.name)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import json
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -11,7 +10,7 @@ import yaml
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import write_text
+from hf_lesion.files import read_json, write_text
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.charts import write_charts
 from hf_lesion.hub.checks import (
@@ -64,7 +63,7 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
             shutil.copyfile(file, target)
             # safetensors writes for the owner alone; what is published is for everyone.
             target.chmod(READABLE)
-    if "auto_map" in json.loads((folder / CONFIG).read_text(encoding="utf-8")):
+    if "auto_map" in read_json(folder / CONFIG, fix="Train the model again."):
         # The code that the weights were checked with, whatever lay beside them.
         write_text(folder / MODULE, inspect.getsource(cnn))
     check_measured_weights(folder)
@@ -103,7 +102,7 @@ def _is_scored(folder: Path) -> bool:
 
 
 def _plain_card(folder: Path, name: str) -> str:
-    record = json.loads((folder / TRAINING).read_text(encoding="utf-8"))
+    record = read_json(folder / TRAINING, fix="Train the model again.")
     drawn = record.get("dataset", {}).get("synthetic") is True
     front = {
         "license": OPEN if drawn else NON_COMMERCIAL,

@@ -1,11 +1,10 @@
 """A finished run made into a folder to ship: weights, preprocessing, its record, nothing else."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_folder, write_text
+from hf_lesion.files import read_json, whole_folder, write_text
 from hf_lesion.manifest import TRAINING, WEIGHTS
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
@@ -58,12 +57,8 @@ def read_training(run: Path) -> str:
             f"{run} is no finished run: it has no {TRAINING}. Pass the --output_dir of "
             "scripts/train.py, once that has ended."
         )
-    text = file.read_text(encoding="utf-8")
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}. Train the model again.") from error
-    return text
+    read_json(file, fix="Train the model again.")
+    return file.read_text(encoding="utf-8")
 
 
 def hide_home(text: str) -> str:

@@ -7,7 +7,6 @@ Optimum and transformers.js (`dtype: "q8"`) expect it.
 """
 
 import contextlib
-import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, over_batches, take_images
-from hf_lesion.files import whole_file, write_json
+from hf_lesion.files import read_json_if_there, whole_file, write_json
 from hf_lesion.hub.export import BATCH, INPUT, ONNX_FILE, onnx_logits, open_session, read_metadata
 from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.manifest import WEIGHTS, file_sha256
@@ -136,13 +135,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: If it can't be read.
     """
-    file = folder / RECORD
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{file} is no record: {error}. Run scripts/export.py again.") from error
+    return read_json_if_there(folder / RECORD, fix="Run scripts/export.py again.")
 
 
 def say_loss(record: Mapping[str, Any]) -> str:

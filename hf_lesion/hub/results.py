@@ -1,7 +1,6 @@
 """The table of results: read from the reports beside the models, written between two markers."""
 
 import functools
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.files import read_json, read_json_if_there
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
@@ -67,7 +67,7 @@ class Shipped:
     config: dict[str, Any]
     training: dict[str, Any]
     report: dict[str, Any]
-    copies: dict[str, Any] | None
+    copies: dict[str, Any]
     weight_bytes: int
 
     @property
@@ -168,7 +168,7 @@ def _fits(model: Shipped) -> list[str]:
 
 def render_copies(shipped: Sequence[Shipped]) -> str:
     """Return the table of what sharper copies do to the models, as Markdown; empty if unknown."""
-    known = [(model, model.copies) for model in shipped if model.copies is not None]
+    known = [(model, model.copies) for model in shipped if model.copies]
     if not known:
         return ""
     rows = []
@@ -206,14 +206,14 @@ def read_folder(folder: Path) -> Shipped:
         raise InputError(
             f"{folder} was not scored on {' and '.join(missing)}. Run scripts/score.py."
         )
-    file = folder / COPIES
+    again = "Pack the model again with scripts/pack_model.py."
     return Shipped(
         name=folder.name,
         folder=folder,
-        config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
-        training=json.loads((folder / TRAINING).read_text(encoding="utf-8")),
+        config=read_json(folder / CONFIG, fix=again),
+        training=read_json(folder / TRAINING, fix=again),
         report=report,
-        copies=json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None,
+        copies=read_json_if_there(folder / COPIES, fix="Run scripts/probe_copies.py again."),
         weight_bytes=(folder / WEIGHTS).stat().st_size,
     )
 

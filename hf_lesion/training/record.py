@@ -1,7 +1,6 @@
 """What is written down of a run: `run.json` when it starts, `training.json` when it is finished."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from transformers import Trainer
 from hf_lesion.data.dataset import read_fingerprint, read_split_sum
 from hf_lesion.data.sample import is_synthetic
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import without_nan, write_json
+from hf_lesion.files import read_json, without_nan, write_json
 from hf_lesion.manifest import TRAINING
 from hf_lesion.provenance import provenance
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
@@ -75,7 +74,7 @@ def check_identity(
     file = output_dir / RUN
     if checkpoint is None or not file.is_file():
         return [leg]
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = read_json(file, fix="Start afresh in another --output_dir.")
     now = without_nan(identity)
     differing = [
         f"{key} was {before['identity'].get(key)!r} and is {value!r}"
@@ -102,7 +101,7 @@ def is_finished(output_dir: Path, steps: int) -> bool:
 
 def read_record(output_dir: Path) -> dict[str, Any]:
     """Return the record of a finished run."""
-    return json.loads((output_dir / TRAINING).read_text(encoding="utf-8"))
+    return read_json(output_dir / TRAINING, fix="Train the model again.")
 
 
 def describe_run(

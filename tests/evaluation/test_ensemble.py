@@ -75,5 +75,5 @@ def test_one_model_is_no_ensemble(members, tmp_path):
     with pytest.raises(InputError, match=r"holds 0 models; an ensemble needs two or more\.$"):
         ensemble.find_members(tmp_path / "none")
     (tmp_path / ensemble.RECORD).write_text("no json")
-    with pytest.raises(InputError, match="is no record"):
+    with pytest.raises(InputError, match=r"ensemble\.json .* score again\."):
         ensemble.read_ensemble(tmp_path)

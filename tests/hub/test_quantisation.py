@@ -136,5 +136,5 @@ def test_the_record_is_read_back_and_said(folder):
         "accuracy +0.001 [-0.003, +0.004]."
     )
     (folder / RECORD).write_text("[1]")
-    with pytest.raises(InputError, match=r"quantisation\.json is no record"):
+    with pytest.raises(InputError, match=r"quantisation\.json holds a list instead of a record"):
         quantisation.read_record(folder)
