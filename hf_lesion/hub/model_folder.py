@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import yaml
@@ -36,7 +36,8 @@ PRIVATE_RECORDS = ("run.json", "trainer_state.json")
 RENDERED = "Written by scripts/render_results.py"
 # The gate is loaded with the model, curves.png is how training went. All other charts are drawn
 # anew: no picture is taken along that could show an image of the dataset.
-OPTIONAL = ("gate.safetensors", "curves.png", ONNX_FILE, QUANTISED_FILE)
+OPTIONAL = ("gate.safetensors", "curves.png")
+EXPORTED = (ONNX_FILE, QUANTISED_FILE)
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
@@ -46,15 +47,16 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
     Args:
         source: A finished run, or what `scripts/pack_model.py` made.
         folder: Empty.
-        name: The model's name in its card: "owner/name", or the folder's; None writes neither
-            card nor charts.
+        name: The model's name in its card: "owner/name", or the folder's; None, for the models of
+            a Space, writes neither card nor charts and leaves ONNX files out.
 
     Raises:
         InputError: If the source is damaged or no finished run, or the result fails a check.
     """
     check_manifest(source)
     read_training(source)
-    for file in _chosen(source):
+    optional = OPTIONAL if name is None else (*OPTIONAL, *EXPORTED)
+    for file in _chosen(source, optional):
         target = folder / file.relative_to(source)
         target.parent.mkdir(exist_ok=True)
         if file.suffix == ".json":
@@ -118,7 +120,7 @@ def _plain_card(folder: Path, name: str) -> str:
     )
 
 
-def _chosen(source: Path) -> list[Path]:
+def _chosen(source: Path, optional: Sequence[str]) -> list[Path]:
     records = [file for file in source.glob("*.json") if file.name not in PRIVATE_RECORDS]
     needed = [source / CONFIG, source / WEIGHTS, source / TRAINING]
     if missing := [file.name for file in needed if not file.is_file()]:
@@ -126,5 +128,5 @@ def _chosen(source: Path) -> list[Path]:
             f"{source} has no {', '.join(missing)}. Pass the --output_dir of scripts/train.py, "
             "once that has ended, or what scripts/pack_model.py made of it."
         )
-    optional = [source / name for name in OPTIONAL if (source / name).is_file()]
-    return sorted({*records, *needed, *optional})
+    there = [source / name for name in optional if (source / name).is_file()]
+    return sorted({*records, *needed, *there})

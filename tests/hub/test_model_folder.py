@@ -123,6 +123,20 @@ def test_eight_bits_go_along_with_what_they_cost_and_never_without(finished, bui
     assert {QUANTISED_FILE, "quantisation.json"} <= set(names(again))
 
 
+def test_a_spaces_model_goes_without_what_only_a_repository_shows(finished, built):
+    build_model_folder(finished, built, name=None)
+    assert names(built) == [
+        "SHA256SUMS",
+        "cnn.py",
+        "config.json",
+        "curves.png",
+        "gate.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "training.json",
+    ]
+
+
 def test_the_code_that_travels_is_ours_whatever_lay_there(finished, built):
     from hf_lesion.models import cnn
 
