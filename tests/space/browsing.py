@@ -22,6 +22,8 @@ FLAGS = (
 )
 TIMEOUT = 60_000
 POLL = 100
+# A picture's address, once the picture itself is there.
+LOADED = "image => image.naturalWidth ? image.getAttribute('src') : null"
 FADE = 400  # milliseconds
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1440, "height": 900}
@@ -88,7 +90,7 @@ def read_result(tab):
     overlay = tab.locator("#overlay img")
     return {
         "bars": bars.evaluate_all("all => all.map(li => Object.values(li.dataset))"),
-        "overlay": overlay.last.get_attribute("src") if overlay.count() else None,
+        "overlay": overlay.last.evaluate(LOADED) if overlay.count() else None,
     }
 
 

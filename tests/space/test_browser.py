@@ -167,9 +167,9 @@ def test_a_batch_gives_a_table_and_the_reasons(tab, lesion, tmp_path):
 
 def picture_of(tab, where):
     """Return width and height of a picture as the visitor sees it, turned as its file says."""
-    return tuple(
-        tab.locator(where).first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
-    )
+    picture = tab.locator(where).first
+    picture.evaluate("image => image.decode()")  # waits until it is fetched
+    return tuple(picture.evaluate("image => [image.naturalWidth, image.naturalHeight]"))
 
 
 @pytest.mark.parametrize("orientation", [6, pytest.param(8, marks=pytest.mark.slow)])
