@@ -79,14 +79,28 @@ def read_json(file: Path, *, fix: str) -> dict[str, Any]:
         fix: What to do about a damaged one, as a sentence.
 
     Raises:
+        InputError: As `parse_json`.
+    """
+    return parse_json(file.read_bytes(), source=str(file), fix=fix)
+
+
+def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
+    """Parse a record.
+
+    Args:
+        data: JSON as UTF-8.
+        source: Its name, for messages.
+        fix: What to do about a damaged one, as a sentence.
+
+    Raises:
         InputError: If it is no JSON, or JSON of something else than a record.
     """
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(data.decode())
     except ValueError as error:
-        raise InputError(f"{file} is not JSON: {error}. {fix}") from error
+        raise InputError(f"{source} is not JSON: {error}. {fix}") from error
     if not isinstance(found, dict):
-        raise InputError(f"{file} holds a {type(found).__name__} instead of a record. {fix}")
+        raise InputError(f"{source} holds a {type(found).__name__} instead of a record. {fix}")
     return found
 
 

@@ -71,35 +71,33 @@ def main() -> None:
 def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, EvaluationSet]":
     """Return what ranges are read from, some training images, and what the loss is measured on."""
     from hf_lesion.data.dataset import read_fingerprint
-    from hf_lesion.evaluation.scoring import read_split
-    from hf_lesion.hub.quantisation import choose_images
+    from hf_lesion.evaluation.scoring import draw_rows, read_split, take_images
+    from hf_lesion.hub.quantisation import CALIBRATION_IMAGES
 
     source = arguments.dataset
     fingerprint = read_fingerprint(source)
     train = read_split(source, "train", fingerprint=fingerprint)
-    return choose_images(train), read_split(source, arguments.split, fingerprint=fingerprint)
+    shown = take_images(train, draw_rows(len(train.image_ids), CALIBRATION_IMAGES))
+    return shown, read_split(source, arguments.split, fingerprint=fingerprint)
 
 
 def write_int8(
     classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
 ) -> None:
     """Write the network in eight bits, measure what that costs, and say it."""
+    from hf_lesion.explain.estimates import format_change
     from hf_lesion.hub import quantisation
 
     folder = file.parent.parent
     target = folder / quantisation.QUANTISED_FILE
     quantisation.quantise(classifier, file, target, shown)
     found = quantisation.measure_loss(classifier, file, target, images)
-    data = {
-        "source": images.source,
-        "fingerprint": images.fingerprint,
-        "split": images.name,
-        "calibrated_on": {"split": shown.name, "images": len(shown.references)},
-    }
+    calibrated_on = {"split": shown.name, "images": len(shown.references)}
+    data = {**images.origin, "calibrated_on": calibrated_on}
     quantisation.write_record(folder, found, data=data)
-    loss, low, high = found["differences"]["balanced_accuracy"]
+    loss = format_change(found["differences"]["balanced_accuracy"])
     print(
-        f"In eight bits: balanced accuracy {loss:+.3f} [{low:+.3f}, {high:+.3f}] on "
+        f"In eight bits: balanced accuracy {loss} on "
         f"{found['images']:,} images of {images.name}, {found['same_answer']:.1%} answered alike."
     )
     print(f"Written: {target}, {target.stat().st_size / 1e6:.1f} MB, and {quantisation.RECORD}")

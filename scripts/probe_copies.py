@@ -112,6 +112,8 @@ def measure_pairs(
 
 def print_pairs(pairs: dict[str, Any]) -> None:
     """Print what changes when the same images are sharp instead of soft."""
+    from hf_lesion.explain.estimates import format_change
+
     scores = pairs["balanced_accuracy"]
     print(
         f"\nThe same {pairs['images']:,} images sharp and soft: balanced accuracy "
@@ -119,8 +121,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
         f"{pairs['agreement']:.1%}. Mean change of the probability, sharp minus soft:"
     )
     for code, found in pairs["shift"].items():
-        low, high = found["interval"]
-        print(f"  {code:<6}{found['mean']:+.3f} [{low:+.3f}, {high:+.3f}]")
+        print(f"  {code:<6}{format_change((found['mean'], *found['interval']))}")
 
 
 @one_line_errors

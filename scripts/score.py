@@ -192,12 +192,7 @@ def main() -> None:
         )
     found = record.build_record(
         answers,
-        data={
-            "source": evaluation_set.source,
-            "split": evaluation_set.name,
-            "fingerprint": evaluation_set.fingerprint,
-            "same_as_training": is_same,
-        },
+        data={**evaluation_set.origin, "same_as_training": is_same},
         model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
         size=classifier.image_size,
         views=arguments.views,

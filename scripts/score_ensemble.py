@@ -34,6 +34,7 @@ def main() -> None:
     from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import ensemble, report, scoring
     from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.explain.estimates import format_change
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -41,17 +42,16 @@ def main() -> None:
     fingerprint = read_fingerprint(arguments.dataset)
     images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
     answers = ensemble.read_members(members, images, arguments.split)
-    data = {"source": images.source, "split": images.name, "fingerprint": images.fingerprint}
     weights = {folder.name: weights_sha256(folder) for folder in members}
     mean = ensemble.average(answers)
-    found = ensemble.describe(mean, data=data, weights=weights)
+    found = ensemble.describe(mean, data=images.origin, weights=weights)
     found["pairs"] = ensemble.compare_pairs(answers, mean)
     file = ensemble.write_ensemble(arguments.models, arguments.split, found)
     for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
         print(f"{name}: {report.format_metric(found, name)}")
     for pair in found["pairs"]:
-        value, low, high = pair["differences"]["balanced_accuracy"]
-        print(f"{pair['first']} minus {pair['second']}: {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        change = format_change(pair["differences"]["balanced_accuracy"])
+        print(f"{pair['first']} minus {pair['second']}: {change}")
     print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
 
 

@@ -54,6 +54,7 @@ ALLOWED = {
         "evaluation.tables",
         "evaluation.subgroups",
         "evaluation.robustness",
+        "explain.estimates",
         "explain.score_figures",
         "explain.section",
     },

@@ -13,6 +13,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions
 from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.explain.estimates import format_change
 from hf_lesion.files import read_json
 from hf_lesion.manifest import TRAINING
 
@@ -177,10 +178,5 @@ def _cells(run: dict[str, Any]) -> list[str]:
     scores = []
     for name in ("balanced_accuracy", "macro_auroc"):
         found = run.get("differences", {}).get(name)
-        scores += [format_metric(run, name), "–" if found is None else _format_difference(found)]
+        scores += [format_metric(run, name), "–" if found is None else format_change(found)]
     return [f"`{run['name']}`", changed or "–", *scores, str(run["seed"]), f"{run['hours']:.2f}"]
-
-
-def _format_difference(found: Sequence[float]) -> str:
-    difference, low, high = found
-    return f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.intervals import LEVEL, RESAMPLES, bootstrap_statistic
-from hf_lesion.evaluation.scoring import EvaluationSet, take_images
+from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.labels import CODES
 
 SHARP = "sharp"
@@ -57,9 +57,7 @@ def is_sharp(evaluation_set: EvaluationSet) -> NDArray[np.bool_]:
 
 def choose_train(images: EvaluationSet, count: int) -> EvaluationSet:
     """Return `count` images at random, by a fixed seed; all where there are not more."""
-    total = len(images.image_ids)
-    chosen = np.random.default_rng(SEED).permutation(total)[: min(count, total)]
-    return take_images(images, sorted(chosen.tolist()))
+    return take_images(images, draw_rows(len(images.image_ids), count, seed=SEED))
 
 
 def probe(

@@ -89,11 +89,7 @@ def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) 
     """
     images = masked.images
     return {
-        "data": {
-            "source": images.source,
-            "split": images.name,
-            "fingerprint": images.fingerprint,
-        },
+        "data": images.origin,
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(folder)},
         "preprocessing": dict(zip(("height", "width"), classifier.image_size, strict=True)),
         "explained": "predicted class",

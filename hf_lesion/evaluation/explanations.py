@@ -10,7 +10,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.scoring import EvaluationSet, load_split, read_split, take_images
+from hf_lesion.evaluation.scoring import (
+    EvaluationSet,
+    draw_rows,
+    load_split,
+    read_split,
+    take_images,
+)
 from hf_lesion.explain import controls, faithfulness, names
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
 from hf_lesion.inference import LesionClassifier
@@ -68,7 +74,7 @@ def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedS
     total = len(masked.images.image_ids)
     if count is None or count >= total:
         return masked
-    rows = sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+    rows = draw_rows(total, count, seed=seed)
     images = take_images(masked.images, rows)
     return MaskedSet(images, lambda index: masked.load_mask(rows[index]))
 

@@ -119,12 +119,7 @@ def store_fits(
         logit_adjustment: τ that its weights were adjusted by.
     """
     lesions = number_lesions(images.lesion_ids, len(images.references))
-    fitted_on = {
-        "source": images.source,
-        "split": images.name,
-        "fingerprint": images.fingerprint,
-        "images": len(images.references),
-    }
+    fitted_on = {**images.origin, "images": len(images.references)}
     slope, biases = calibration.fit_shown(answers, images.references)
     found = Calibration(
         temperature=temperature,

@@ -13,7 +13,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation import intervals, metrics
 from hf_lesion.evaluation.distortions import DISTORTIONS, distort
 from hf_lesion.evaluation.predictions import Predictions, take
-from hf_lesion.evaluation.scoring import EvaluationSet, take_images
+from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.files import write_json
 from hf_lesion.labels import CODES
 from hf_lesion.markdown import table_lines
@@ -38,9 +38,7 @@ def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
         return images
     if limit < 1:
         raise InputError(f"Expected --limit of at least 1, got {limit}.")
-    total = len(images.image_ids)
-    rows = np.random.default_rng(SEED).permutation(total)[: min(limit, total)]
-    return take_images(images, sorted(rows.tolist()))
+    return take_images(images, draw_rows(len(images.image_ids), limit, seed=SEED))
 
 
 def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,11 @@ class EvaluationSet:
     fingerprint: str
     load: Callable[[int], Image.Image]
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What records keep of the images that they are of."""
+        return {"source": self.source, "split": self.name, "fingerprint": self.fingerprint}
 
 
 def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
@@ -128,6 +133,18 @@ def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> Evaluatio
     )
 
 
+def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
+    """Return `count` of so many rows, drawn by chance, in order; all where there are not more."""
+    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+
+
+def load_batches(evaluation_set: EvaluationSet, batch_size: int) -> Iterator[list[Image.Image]]:
+    """Yield all images in order, `batch_size` at a time."""
+    count = len(evaluation_set.image_ids)
+    for start in range(0, count, batch_size):
+        yield [evaluation_set.load(row) for row in range(start, min(start + batch_size, count))]
+
+
 def predict(
     classifier: LesionClassifier, evaluation_set: EvaluationSet, *, batch_size: int, views: int = 1
 ) -> Predictions:
@@ -176,9 +193,7 @@ def over_batches(
     bar_name = f"Scoring {evaluation_set.name}"
     # No bar where nobody watches: a log keeps only the error line.
     with tqdm(total=count, desc=bar_name, unit="image", disable=None) as bar:
-        for start in range(0, count, batch_size):
-            indices = range(start, min(start + batch_size, count))
-            images = [evaluation_set.load(index) for index in indices]
+        for images in load_batches(evaluation_set, batch_size):
             parts.append(function(images, batch_size=batch_size))
             bar.update(len(images))
     return np.concatenate(parts)

@@ -10,7 +10,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.preprocessing import INTERPOLATION, preprocessing_of
+from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -150,9 +151,17 @@ def read_metadata(file: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _write(classifier: LesionClassifier, file: Path) -> None:
+def write_metadata(file: Path, told: Mapping[str, str]) -> None:
+    """Put metadata into an ONNX file in place of its own, and check the file."""
     import onnx
 
+    model = onnx.load(str(file))
+    onnx.helper.set_model_props(model, dict(told))
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
+def _write(classifier: LesionClassifier, file: Path) -> None:
     height, width = classifier.image_size
     with _quiet():
         torch.onnx.export(
@@ -168,10 +177,7 @@ def _write(classifier: LesionClassifier, file: Path) -> None:
             dynamo=True,
             verbose=False,
         )
-    model = onnx.load(str(file))
-    onnx.helper.set_model_props(model, _metadata(classifier))
-    onnx.checker.check_model(model)
-    onnx.save(model, str(file))
+    write_metadata(file, _metadata(classifier))
 
 
 def _metadata(classifier: LesionClassifier) -> dict[str, str]:
@@ -200,12 +206,6 @@ def _is_installed(name: str) -> bool:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's remarks on its own progress to itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import read_json, whole_folder, write_text
+from hf_lesion.files import parse_json, whole_folder, write_text
 from hf_lesion.manifest import TRAINING, WEIGHTS
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
@@ -57,8 +57,9 @@ def read_training(run: Path) -> str:
             f"{run} is no finished run: it has no {TRAINING}. Pass the --output_dir of "
             "scripts/train.py, once that has ended."
         )
-    read_json(file, fix="Train the model again.")
-    return file.read_text(encoding="utf-8")
+    data = file.read_bytes()
+    parse_json(data, source=str(file), fix="Train the model again.")
+    return data.decode()
 
 
 def hide_home(text: str) -> str:

@@ -6,24 +6,34 @@ efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime. The fi
 Optimum and transformers.js (`dtype: "q8"`) expect it.
 """
 
-import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import paired_differences
-from hf_lesion.evaluation.scoring import EvaluationSet, over_batches, take_images
+from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
+from hf_lesion.explain.estimates import format_change
 from hf_lesion.files import read_json_if_there, whole_file, write_json
-from hf_lesion.hub.export import BATCH, INPUT, ONNX_FILE, onnx_logits, open_session, read_metadata
+from hf_lesion.hub.export import (
+    BATCH,
+    INPUT,
+    ONNX_FILE,
+    OUTPUT,
+    open_session,
+    read_metadata,
+    write_metadata,
+)
 from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.provenance import provenance
+from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:
     from onnxruntime.quantization import CalibrationDataReader
@@ -31,7 +41,6 @@ if TYPE_CHECKING:
 QUANTISED_FILE = "onnx/model_quantized.onnx"
 RECORD = "quantisation.json"
 CALIBRATION_IMAGES = 200
-SEED = 0
 SCORES = ("balanced_accuracy", "accuracy")
 
 
@@ -45,11 +54,15 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
         images: That show what ranges activations have: of the training split, never those that
             the loss is measured on.
     """
-    import onnx
     from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with _quiet(), tempfile.TemporaryDirectory() as folder, whole_file(target) as partial:
+    # Its remarks are on how else one might quantise.
+    with (
+        errors_only(logging.root),
+        tempfile.TemporaryDirectory() as folder,
+        whole_file(target) as partial,
+    ):
         merged = Path(folder) / "merged.onnx"
         # Folds what a layer of normalisation does into the convolution before it.
         quant_pre_process(str(file), str(merged), skip_symbolic_shape=True)
@@ -64,9 +77,7 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        model = onnx.load(str(partial))
-        onnx.helper.set_model_props(model, read_metadata(file))
-        onnx.save(model, str(partial))
+        write_metadata(partial, read_metadata(file))
 
 
 def measure_loss(
@@ -85,7 +96,14 @@ def measure_loss(
         `differences`, eight bits minus full precision, as from `paired_differences`; and the files'
         `bytes`.
     """
-    full, eight = (_answers(classifier, one, images) for one in (file, target))
+    sessions = [open_session(one) for one in (file, target)]
+
+    def answer(few: list[Image.Image], *, batch_size: int) -> NDArray[np.float32]:
+        fed = {INPUT: classifier.preprocess(few).numpy()}
+        return np.stack([session.run([OUTPUT], fed)[0] for session in sessions], axis=1)
+
+    both = softmax(over_batches(answer, images, batch_size=BATCH))
+    full, eight = both[:, 0], both[:, 1]
     lesions = images.lesion_ids
     return {
         "images": len(images.references),
@@ -141,8 +159,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def say_loss(record: Mapping[str, Any]) -> str:
     """Return what a record says as Markdown, for the model's card."""
     changes = "; ".join(
-        f"{name.replace('_', ' ')} {value:+.3f} [{low:+.3f}, {high:+.3f}]"
-        for name, (value, low, high) in ((name, record["differences"][name]) for name in SCORES)
+        f"{name.replace('_', ' ')} {format_change(record['differences'][name])}" for name in SCORES
     )
     size = {name: count / 1e6 for name, count in record["bytes"].items()}
     return (
@@ -153,51 +170,14 @@ def say_loss(record: Mapping[str, Any]) -> str:
     )
 
 
-def choose_images(images: EvaluationSet, count: int = CALIBRATION_IMAGES) -> EvaluationSet:
-    """Return so many images, drawn evenly: the same for the same set."""
-    total = len(images.references)
-    drawn = np.random.default_rng(SEED).choice(total, min(count, total), replace=False)
-    return take_images(images, sorted(drawn.tolist()))
-
-
-def _answers(
-    classifier: LesionClassifier, file: Path, images: EvaluationSet
-) -> NDArray[np.floating]:
-    session = open_session(file)
-
-    def answer(few: Sequence[Any], *, batch_size: int) -> NDArray[np.float32]:
-        return onnx_logits(session, classifier, few)
-
-    return softmax(over_batches(answer, images, batch_size=BATCH))
-
-
 def _reader(classifier: LesionClassifier, images: EvaluationSet) -> "CalibrationDataReader":
     from onnxruntime.quantization import CalibrationDataReader
 
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = _batches(classifier, images)
+    batches = load_batches(images, BATCH)
 
+    class Reader(CalibrationDataReader):
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self.batches, None)
+            few = next(batches, None)
+            return None if few is None else {INPUT: classifier.preprocess(few).numpy()}
 
     return Reader()
-
-
-def _batches(
-    classifier: LesionClassifier, images: EvaluationSet
-) -> Iterator[dict[str, NDArray[np.float32]]]:
-    for start in range(0, len(images.references), BATCH):
-        few = [images.load(i) for i in range(start, min(start + BATCH, len(images.references)))]
-        yield {INPUT: classifier.preprocess(few).numpy()}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep onnxruntime's remarks on how else one might quantise to itself."""
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.root.setLevel(level)

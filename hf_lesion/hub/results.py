@@ -11,6 +11,7 @@ from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.explain.estimates import format_change
 from hf_lesion.files import read_json, read_json_if_there
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
@@ -125,8 +126,7 @@ def render_pairs(shipped: Sequence[Shipped]) -> str:
     rows = []
     for pair in pairs:
         names = f"`{pair['first']}` minus `{pair['second']}`"
-        bounds = (pair["differences"][name] for name in PAIRED)
-        rows.append([names, *(f"{d:+.3f} [{low:+.3f}, {high:+.3f}]" for d, low, high in bounds)])
+        rows.append([names, *(format_change(pair["differences"][name]) for name in PAIRED)])
     sentence = (
         "Differences on test, by paired bootstrap over lesions: what is hard about an image "
         "cancels out, so they are known better than the models' own values."
@@ -249,8 +249,7 @@ def _format_pairs(pairs: dict[str, Any] | None) -> tuple[str, str]:
     if pairs is None:
         return "–", "–"
     shift = pairs["shift"]["nv"]
-    low, high = shift["interval"]
-    return f"{pairs['agreement']:.1%}", f"{shift['mean']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return f"{pairs['agreement']:.1%}", format_change((shift["mean"], *shift["interval"]))
 
 
 def _format_area(record: dict[str, Any], name: str) -> str:

@@ -10,7 +10,7 @@ pytest.importorskip("onnxruntime")
 
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.scoring import EvaluationSet
+from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
 from hf_lesion.hub.export import ONNX_FILE, draw_images, export_onnx, open_session, read_metadata
 from hf_lesion.hub.quantisation import QUANTISED_FILE, RECORD
@@ -44,7 +44,8 @@ def quantised(tiny_cnn_model, tmp_path_factory):
     shutil.copytree(tiny_cnn_model, folder)
     classifier = LesionClassifier.from_pretrained(folder, device="cpu")
     export_onnx(classifier, folder / ONNX_FILE, images=draw_images(4))
-    shown = quantisation.choose_images(draw_set("train", first_seed=100), 14)
+    train = draw_set("train", first_seed=100)
+    shown = take_images(train, draw_rows(IMAGES, 14))
     assert len(shown.references) == len(set(shown.image_ids)) == 14
     quantisation.quantise(classifier, folder / ONNX_FILE, folder / QUANTISED_FILE, shown)
     return classifier, folder
