@@ -1,17 +1,19 @@
 """Training augmentation: torchvision v2 transforms that draw from torch's generator alone.
 
 `student` is the augmentation of the student project (flips, rotation by 20°, colour jitter 0.1).
-`strong` adds what makes a model blind to how sharp an image is: rescaling, blur and JPEG. In
-HAM10000_224 sharpness tells the class, and cameras differ in it everywhere.
+`standard` crops, mirrors and turns by quarters; `strong` rotates by any angle and varies sharpness
+as well (rescaling, blur, JPEG), in which cameras differ.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from PIL import Image
+from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
@@ -24,9 +26,10 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Transform = Callable[[Image.Image], torch.Tensor]
 
 CROP_SCALE = (0.5, 1.0)  # of the frame's area
+STRONG_CROP_SCALE = (0.45, 1.0)
 CROP_RATIO = (0.7, 1.4)  # width to height
 # The shortest side that a crop of a 4:3 frame can have, as a share of the frame's shorter side.
-LEAST_CROP = math.sqrt(CROP_SCALE[0] * (4 / 3) * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
+LEAST_CROP = math.sqrt(STRONG_CROP_SCALE[0] * (4 / 3) * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision has it
 
@@ -37,6 +40,50 @@ class QuarterTurn(torch.nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the (3, S, S) image turned."""
         return torch.rot90(image, int(torch.randint(4, ())), dims=(-2, -1))
+
+
+class RotatedCrop(torch.nn.Module):
+    """Cut out a rectangle at any angle, mirrored or not, and scale it to a square.
+
+    The rectangle is drawn as by torchvision's `RandomResizedCrop` and rotated about its centre;
+    what of it lies outside the frame is filled by reflection.
+
+    Args:
+        side: Height and width of the result in pixels.
+        scale: The rectangle's share of the frame's area is drawn from this range.
+        ratio: Its width to its height, drawn evenly on a logarithmic scale.
+    """
+
+    def __init__(self, side: int, scale: tuple[float, float], ratio: tuple[float, float]):
+        super().__init__()
+        self.side = side
+        self.scale = scale
+        self.ratio = ratio
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return (3, side, side) bytes of a (3, H, W) image of bytes."""
+        height, width = image.shape[-2:]
+        area, log_ratio, across, down, turn, mirror = torch.rand(6).tolist()
+        area = height * width * (self.scale[0] + area * (self.scale[1] - self.scale[0]))
+        low, high = map(math.log, self.ratio)
+        ratio = math.exp(low + log_ratio * (high - low))
+        crop_width = min(math.sqrt(area * ratio), width)
+        crop_height = min(math.sqrt(area / ratio), height)
+        # Centre and half sides in the coordinates of `grid_sample`, [-1, 1] along each axis.
+        centre_x = (2 * across - 1) * (1 - crop_width / width)
+        centre_y = (2 * down - 1) * (1 - crop_height / height)
+        angle = 2 * math.pi * turn
+        sine, cosine = math.sin(angle), math.cos(angle)
+        half_width = crop_width if mirror < 0.5 else -crop_width
+        theta = torch.tensor(
+            [
+                [cosine * half_width / width, -sine * crop_height / width, centre_x],
+                [sine * half_width / height, cosine * crop_height / height, centre_y],
+            ]
+        )
+        grid = affine_grid(theta[None], [1, 3, self.side, self.side], align_corners=False)
+        cut = grid_sample(image[None].float(), grid, padding_mode="reflection", align_corners=False)
+        return cut[0].round_().clamp_(0, 255).to(torch.uint8)
 
 
 class ColourShift(torch.nn.Module):
@@ -155,6 +202,13 @@ def _squash(side: int) -> v2.Resize:
     return v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
 
 
+def _at_most(image: torch.Tensor, side: int) -> torch.Tensor:
+    """Return the image with a shorter side of at most `side` pixels."""
+    if min(image.shape[-2:]) <= side:
+        return image
+    return functional.resize(image, [side], antialias=True)
+
+
 def _none(side: int) -> _Steps:
     return _Steps([_squash(side)])
 
@@ -190,7 +244,12 @@ def _strong(side: int) -> _Steps:
         v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
     ]
     erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
-    return _Steps([*_geometry(side), *camera], [ColourShift(0.2, turn=7)], [erasing])
+    geometry = [
+        # The smallest crop keeps its pixels; a larger one is shrunk by less than two.
+        v2.Lambda(partial(_at_most, side=math.ceil(side / LEAST_CROP))),
+        RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
+    ]
+    return _Steps([*geometry, *camera], [ColourShift(0.2, turn=7)], [erasing])
 
 
 _STEPS: dict[str, Callable[[int], _Steps]] = {

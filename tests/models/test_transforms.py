@@ -16,6 +16,7 @@ from hf_lesion.models.transforms import (
     ColourShift,
     QuarterTurn,
     Rescale,
+    RotatedCrop,
     build_train_transform,
     least_side,
 )
@@ -126,3 +127,24 @@ def test_no_crop_of_a_smallest_image_is_enlarged(augmentation):
 
 def test_without_crops_the_input_size_is_enough():
     assert least_side(Preprocessing(128, (0.5,) * 3, (0.5,) * 3), "student") == 128
+
+
+def test_strong_rotates_by_any_angle_and_fills_by_reflection():
+    image = torch.zeros(3, 90, 120, dtype=torch.uint8)
+    image[:, :, 60:] = 200  # an upright edge
+    crop = RotatedCrop(64, scale=(0.9, 0.9), ratio=(1.0, 1.0))
+    torch.manual_seed(0)
+    cuts = [crop(image) for _ in range(8)]
+    assert all(cut.shape == (3, 64, 64) and cut.dtype == torch.uint8 for cut in cuts)
+    # Reflection brings in no colour that is not in the image.
+    assert all(set(cut.unique().tolist()) <= set(range(201)) for cut in cuts)
+    slanted = [cut for cut in cuts if (cut[0, 0] != cut[0, 31]).any() and (cut[0, :, 0] != 0).any()]
+    assert slanted  # some edge is neither upright nor level
+
+
+def test_an_unrotated_crop_of_the_whole_frame_is_a_plain_resize(monkeypatch):
+    image = torch.randint(0, 256, (3, 48, 48), dtype=torch.uint8)
+    monkeypatch.setattr(torch, "rand", lambda n: torch.tensor([0.5, 0.5, 0.5, 0.5, 0.0, 0.0]))
+    cut = RotatedCrop(96, scale=(1.0, 1.0), ratio=(1.0, 1.0))(image)
+    plain = v2.functional.resize(image, [96, 96], antialias=False)
+    assert (cut.int() - plain.int())[:, 2:-2, 2:-2].abs().max() <= 1
