@@ -90,8 +90,8 @@ def test_missing_images_are_counted_and_named(folder):
     lines = "".join(f"{name},nv\n" for name in ["a", "b", "x1", "x2", "x3", "x4", "x5", "x6"])
     (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
     assert refusal(read, folder) == (
-        f"6 of 8 images have no file (.jpg, .jpeg, .png) under {images}: x1, x2, x3, x4, x5, …. "
-        "Pass the folder that holds all of them."
+        f"6 of 8 images have no file under {images}: x1, x2, x3, x4, x5, …. Pass the folder that "
+        "holds all of them as .jpg, .jpeg, .jfif, .png, .webp, .avif, .tif, .tiff, .bmp, .gif."
     )
     shutil.rmtree(images)
     assert refusal(read, folder) == (
