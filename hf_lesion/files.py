@@ -86,7 +86,8 @@ def walk(folder: Path) -> list[Path]:
     """
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    inside, linked = [folder], []
+    inside = [folder]
+    linked: list[Path] = []
     while inside or linked:
         place = inside.pop() if inside else linked.pop(0)
         identity = place.stat()

@@ -203,15 +203,16 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     is_signed = _read_tag(image, Base.SampleFormat, 1) == SIGNED
     white = 2 ** min(_stated_bits(image) or bits, bits - is_signed) - 1
     stored = np.asarray(image)
-    values = stored.astype(np.float64)
+    values = stored.astype(np.float32)  # in place from here: 40 million of them
     if bits == 32 and not is_signed:
         values %= UNSIGNED_32  # Pillow holds them as signed
-    values = np.clip(values / white, 0, 1) * EIGHT_BIT
+    values *= EIGHT_BIT / white
+    np.clip(values, 0, EIGHT_BIT, out=values)
     if _read_tag(image, Base.PhotometricInterpretation, 1) == MIN_IS_WHITE:
-        values = EIGHT_BIT - values
+        np.subtract(EIGHT_BIT, values, out=values)
     if isinstance(clear := image.info.get("transparency"), int):
         values[stored == clear] = EIGHT_BIT
-    return Image.fromarray(values.round().astype(np.uint8))
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

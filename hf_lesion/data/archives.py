@@ -66,15 +66,15 @@ def list_files(source: Path, stack: ExitStack) -> list[PictureFile]:
 def _list_members(path: Path, stack: ExitStack) -> list[Member]:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
+        members = [
+            Member(archive, info.filename)
+            for info in archive.infolist()
+            if not info.is_dir() and not _is_hidden(info.filename)
+        ]
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception as error:
+    except Exception as error:  # whatever is raised over damaged bytes
         raise InputError(f"{path} is no whole zip archive ({error}). Fetch it again.") from error
-    members = [
-        Member(archive, info.filename)
-        for info in archive.infolist()
-        if not info.is_dir() and not _is_hidden(info.filename)
-    ]
     nested = [each.path for each in members if each.name.lower().endswith(ZIP_SUFFIX)]
     if nested:
         raise InputError(

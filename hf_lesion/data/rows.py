@@ -131,7 +131,8 @@ def _read_shard(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, pre_buffer=False)
+        # Opened here: Arrow takes no path that is not UTF-8.
+        return pq.ParquetFile(path.open("rb"), pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 

@@ -4,11 +4,12 @@ Each part is a Parquet file of its own until all are there; so memory holds one 
 one part of answers, a kill costs one part, and processes need to agree on nothing.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,8 @@ def predict_parts(
     with tqdm(total=total, desc="Predicting", unit="image", disable=None, position=process) as bar:
         for number in todo:
             table = _predict_part(classifier, images, number, batch_size=batch_size, bar=bar)
-            with whole_file(part_file(parts, number)) as partial:
-                pq.write_table(table, partial)
+            with whole_file(part_file(parts, number)) as partial, _open_writer(partial) as writer:
+                writer.write_table(table)
 
 
 def count_parts(images: Images) -> int:
@@ -182,9 +183,9 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
             "Run the same command again."
         )
     images = unreadable = 0
-    with whole_file(output) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+    with whole_file(output) as partial, _open_writer(partial) as writer:
         for file in files:
-            table = pq.read_table(file)
+            table = _open_table(file).read()
             images += table.num_rows
             unreadable += table.num_rows - table["error"].null_count
             writer.write_table(table)
@@ -215,15 +216,27 @@ def write_submission(predictions: Path, target: Path) -> None:
     Raises:
         InputError: As `check_submission`.
     """
-    check_submission(pq.read_table(predictions, columns=["image_id"])["image_id"].to_pylist())
+    table = _open_table(predictions)
+    check_submission(table.read(columns=["image_id"])["image_id"].to_pylist())
     with whole_file(target) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["image", *ISIC_COLUMNS])
-        for batch in pq.ParquetFile(predictions).iter_batches():
+        for batch in table.iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
                     values = [float(row[code]) for code in ISIC_COLUMNS.values()]
                     writer.writerow([_submitted_name(row["image_id"]), *values])
+
+
+@contextlib.contextmanager
+def _open_writer(file: Path) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of predictions; Arrow itself takes no path that is not UTF-8."""
+    with file.open("wb") as stream, pq.ParquetWriter(stream, SCHEMA) as writer:
+        yield writer
+
+
+def _open_table(file: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(file.open("rb"))
 
 
 def _submitted_name(name: str) -> str:

@@ -213,8 +213,9 @@ def _is_mask(file: Path, folder: Path, masks: Path | None) -> bool:
     """Return whether a file of a folder is a mask by its name, or by a folder of masks inside."""
     if file.stem.endswith(MASK_ENDING):
         return True
-    inside = masks is not None and masks.resolve() != folder.resolve()
-    return inside and file.resolve().is_relative_to(masks.resolve())
+    if masks is None or masks.resolve() == folder.resolve():
+        return False
+    return file.resolve().is_relative_to(masks.resolve())
 
 
 def _find_mask(file: Path, masks: Path | None) -> Image.Image | None:

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -253,6 +254,18 @@ def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
         assert part in message
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
+
+
+def test_folders_of_any_name_are_prepared(own_raw, prepared, tmp_path):
+    try:
+        source = own_raw.rename(tmp_path / os.fsdecode(b"caf\xe9, $x^{ [1]\n"))
+        (source / os.fsdecode(b"\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this system does not allow such names")
+    output = tmp_path / os.fsdecode(b"out \xff")
+    record = prepare(source, output, seed=5)
+    assert record["fingerprint"] == prepared[1]["fingerprint"] == read_fingerprint(output)
+    assert json.loads((output / "prepared.json").read_text("utf-8"))["source"] == str(source)
 
 
 def test_damaged_images_are_left_out_and_every_other_is_shown_to_models(own_raw, tmp_path):

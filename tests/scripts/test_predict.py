@@ -10,6 +10,7 @@ import pytest
 from damaged import FORMATS, damage
 from PIL import Image
 
+from hf_lesion.files import storable_name
 from hf_lesion.labels import CODES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
@@ -52,7 +53,7 @@ NAMES = {
 @pytest.fixture
 def odd_names(tmp_path):
     """A folder of images with odd names, and with a file that is not an image."""
-    folder = tmp_path / "in, \n $ [1] 💥"
+    folder = tmp_path / os.fsdecode(b"in, \n $ [1] \xff")
     folder.mkdir()
     for name in NAMES:
         try:
@@ -64,14 +65,16 @@ def odd_names(tmp_path):
 
 
 def test_names_of_any_bytes_are_predicted_and_submitted(call, tiny_cnn_model, odd_names, tmp_path):
-    output, submission = tmp_path / "p.parquet", tmp_path / "s.csv"
+    folder = tmp_path / os.fsdecode(b"out \xff")
+    output, submission = folder / "p.parquet", folder / "s.csv"
     options = ["--model", tiny_cnn_model, "--input", odd_names, "--output", output]
     code, out, err = call(*options, "--submission", submission)
     assert code == 0, err
     first, second, *_ = out.splitlines()
     assert first == "1 other file was left out: notes.txt"
-    assert second == f"{len(NAMES)} images, 0 unreadable: {output}"
-    assert sorted(pd.read_parquet(output)["image_id"]) == sorted(NAMES.values())
+    assert second == f"{len(NAMES)} images, 0 unreadable: {storable_name(output)}"
+    with output.open("rb") as stream:
+        assert sorted(pd.read_parquet(stream)["image_id"]) == sorted(NAMES.values())
     table = pd.read_csv(submission, lineterminator="\n", keep_default_na=False)
     assert sorted(table["image"]) == sorted(NAMES.values())
     assert table.drop(columns="image").sum(axis=1).round(5).eq(1).all()
