@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_file
+from hf_lesion.files import storable_name, whole_file
 
 RESOLUTION = 150  # dots per inch: sharp on a screen, about 100 kB
 FORMATS = (".png", ".webp")
@@ -28,8 +28,12 @@ def new_figure(
 
 
 def title_figure(figure: Figure, title: str, *, characters: int) -> None:
-    """Write a title at the upper left, wrapped where a line would be longer than that."""
-    figure.suptitle(textwrap.fill(title, characters), x=0.01, ha="left", fontsize=12)
+    """Write a title at the upper left, wrapped where a line would be longer than that.
+
+    It may hold names of any bytes; a dollar sign is one, and begins no formula.
+    """
+    wrapped = storable_name(textwrap.fill(title, characters))
+    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=12, parse_math=False)
 
 
 def check_format(path: Path) -> None:

@@ -1,10 +1,14 @@
 """One kind of error for mistakes that a user can mend, and how scripts show it."""
 
 import functools
+import io
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
 
 EXIT_USER_ERROR = 2
+Value = TypeVar("Value", bound=Hashable)
 
 
 class InputError(ValueError):
@@ -35,15 +39,23 @@ def list_offenders(offenders: Sequence[object], shown: int = 5) -> str:
     return f"{text}, …" if len(offenders) > shown else text
 
 
+def find_repeated(values: Iterable[Value]) -> list[Value]:
+    """Return the values that occur more than once, wherever they stand, each once."""
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
 def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a script's `main`: an `InputError` or a full disk ends it with one line, exit code 2.
 
     Ctrl-C ends with exit code 130, as shells expect, and a `StoppedError` with its own code. Any
-    other exception is a defect of ours and keeps its traceback.
+    other exception is a defect of ours and keeps its traceback. What the terminal can't show of a
+    file's name is printed as an escape.
     """
 
     @functools.wraps(main)
     def wrapped() -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             main()
         except InputError as error:

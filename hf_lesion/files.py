@@ -1,4 +1,4 @@
-"""Files written so that none is ever half there, to a temporary name first; and records read."""
+"""Files: written so that none is ever half there, to a temporary name first; read, and listed."""
 
 import contextlib
 import json
@@ -60,9 +60,49 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, whole or not at all."""
+    """Write `text` as UTF-8 to `target`, whole or not at all; names in it as `storable_name`."""
     with whole_file(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def storable_name(name: str | Path) -> str:
+    r"""Return a file's name as text that can be stored as UTF-8.
+
+    A system allows names of any bytes. Those that are not text, which Python holds as surrogates,
+    are written as its own escapes for them: `caf\udce9.jpg`.
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def walk(folder: Path) -> list[Path]:
+    """Return the files at any depth below `folder`, in one fixed order.
+
+    Linked folders are followed, each folder once: a link that leads back ends there, and one to a
+    folder that lies below `folder` itself adds nothing. Hidden files and folders are passed over,
+    and so is what is not a file, such as a pipe or a device.
+
+    Raises:
+        OSError: If a folder can't be read.
+    """
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    inside = [folder]
+    linked: list[Path] = []
+    while inside or linked:
+        place = inside.pop() if inside else linked.pop(0)
+        identity = place.stat()
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        for entry in sorted(place.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                (linked if entry.is_symlink() else inside).append(entry)
+            # Reading the target of a broken link is an error that names it.
+            elif entry.is_file() or not entry.exists():
+                files.append(entry)
+    return sorted(files)
 
 
 def write_json(target: Path, value: Any) -> None:

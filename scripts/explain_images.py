@@ -191,11 +191,15 @@ def output_of(arguments: argparse.Namespace, model: Path) -> Path:
 def compare(arguments: argparse.Namespace) -> None:
     """Draw models side by side."""
     from hf_lesion.canvas import check_format, write_figure
-    from hf_lesion.evaluation.cases import compare_models, read_cases
+    from hf_lesion.evaluation.cases import compare_models, find_cases, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
+    from hf_lesion.pixels import describe_left_out
 
     check_format(arguments.output)
-    cases = read_cases(arguments.images, arguments.masks)
+    files, left_out = find_cases(arguments.images, arguments.masks)
+    if left_out:
+        print(describe_left_out(left_out), flush=True)
+    cases = read_cases(files, arguments.masks)
     models = load_models(arguments.models)
     rows, agreements = compare_models(
         models, cases, target=arguments.target, method=arguments.method

@@ -79,10 +79,13 @@ class Looker:
 def list_photos(folder: Path) -> "list[Image.Image]":
     """Return the photos of a folder and its subfolders, in the order of their paths."""
     from hf_lesion.evaluation.bulk import list_folder
+    from hf_lesion.pixels import describe_left_out
 
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Pass one with photos of other things.")
     found = list_folder(folder)
+    if found.left_out:
+        print(f"{folder}: {describe_left_out(found.left_out)}", flush=True)
     return [found.load(index) for index in range(len(found.names))]
 
 

@@ -5,7 +5,8 @@
         --output out.parquet --split test --submission submission.csv
 
 Writes one row for each image: image_id, the predicted diagnosis, seven probabilities, and an error
-in place of them where a file can't be read. A job that was stopped goes on with the same line.
+in place of them where a file can't be read. Images are JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF
+files; other files are left out, and counted. A job that was stopped goes on with the same line.
 """
 
 import argparse
@@ -54,8 +55,12 @@ def list_images(arguments: argparse.Namespace) -> "Images":
     from hf_lesion.evaluation import bulk
 
     if (arguments.input / RECORD).is_file():
-        return bulk.read_dataset(arguments.input, arguments.split)
-    return bulk.list_folder(arguments.input)
+        images = bulk.read_dataset(arguments.input, arguments.split)
+    else:
+        images = bulk.list_folder(arguments.input)
+    if arguments.submission is not None:
+        bulk.check_submission(images.names)
+    return images
 
 
 @one_line_errors
@@ -67,6 +72,7 @@ def main() -> None:
 
     from hf_lesion.evaluation import bulk
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.pixels import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -74,6 +80,8 @@ def main() -> None:
     # would predict everything.
     state = PartialState(cpu=not torch.accelerator.is_available())
     images = list_images(arguments)
+    if state.is_main_process and images.left_out:
+        print(describe_left_out(images.left_out), flush=True)
     classifier = LesionClassifier.from_pretrained(arguments.model, device=state.device)
     parts = arguments.output.with_name(arguments.output.name + bulk.PARTS_SUFFIX)
     with state.main_process_first():

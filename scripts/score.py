@@ -46,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
         "--images",
         type=Path,
         metavar="DIR",
-        help="instead of --dataset: folder of <image_id>.jpg, .jpeg or .png",
+        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on)",
     )
     parser.add_argument(
         "--ground_truth",
@@ -177,11 +177,14 @@ def main() -> None:
     check_output(arguments.output)
     from hf_lesion.evaluation import fitting, page, predictions, record, report, scoring
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.pixels import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
     calibration, points = fitting.read_fits(arguments.model)
     evaluation_set = read_evaluation_set(arguments)
+    if evaluation_set.left_out:
+        print(describe_left_out(evaluation_set.left_out), flush=True)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     is_same = compare_data(classifier.record, evaluation_set.fingerprint, arguments)
     if arguments.predictions is not None:

@@ -12,6 +12,7 @@ from PIL import Image
 from hf_lesion.errors import InputError
 from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import CODES, LABEL2ID, NAMES
+from hf_lesion.pixels import load_image
 
 if TYPE_CHECKING:
     from ensemble import Ensemble
@@ -75,7 +76,7 @@ def build_answer(
 
     Args:
         classifier: The model to ask.
-        image: RGB image of any size.
+        image: Of any size and mode.
         target: A diagnosis code, `PREDICTED` for the model's answer or `RUNNER_UP` for the next.
         method: One of `METHODS`.
 
@@ -84,6 +85,7 @@ def build_answer(
     """
     check_target(target)
     check_method(method)
+    image = load_image(image)  # once: what is shown, classified and explained is the same
     picture = image.copy()
     picture.thumbnail((DISPLAY_PIXELS, DISPLAY_PIXELS))
     opinion = ask(classifier, image)

@@ -6,20 +6,27 @@ single upload may be, and its name is a label, never a path.
 
 import csv
 import io
-import lzma
+import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from intake import MAX_FILE_BYTES, Handed, check_size, clean_name, read_bytes, read_file
+from intake import (
+    MAX_FILE_BYTES,
+    Handed,
+    check_size,
+    clean_name,
+    clean_path,
+    read_bytes,
+    read_file,
+)
 from opinions import Opinion, ask
 from PIL import Image
 
-from hf_lesion.errors import InputError
+from hf_lesion.errors import InputError, find_repeated
 from hf_lesion.labels import CODES
 
 if TYPE_CHECKING:
@@ -38,26 +45,22 @@ LONGEST_LIST = MOST_ENTRIES * 512
 ENCRYPTED = 0x1
 # The ISIC archive's order of columns.
 ISIC_CODES = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
-DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    NotImplementedError,
-    struct.error,
-)
 FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to classify: what it is called, and how its image is read (or why it can't be)."""
+    """One thing to classify.
+
+    Attributes:
+        name: What it is called.
+        read: Returns its image, or raises the InputError that says why it can't be read.
+        path: Its name with the folders of the zip it lies in; empty if there are none.
+    """
 
     name: str
     read: Callable[[], Image.Image]
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,9 @@ class Row:
 def list_items(handed: Sequence[Handed]) -> list[Item]:
     """List the images among files and inside zips, none of which is decoded yet.
 
+    No two have one name without its ending, by which the CSV knows them: of a zip the folders are
+    added, and what still repeats is numbered.
+
     Raises:
         InputError: If there are more than `MOST_IMAGES`, or none at all.
     """
@@ -96,7 +102,27 @@ def list_items(handed: Sequence[Handed]) -> list[Item]:
             )
     if not items:
         raise InputError("There is no image in what was uploaded. Upload JPEG or PNG files.")
-    return items
+    return _tell_apart(items)
+
+
+def _tell_apart(items: Sequence[Item]) -> list[Item]:
+    repeated = set(find_repeated(_image_id(item.name) for item in items))
+    taken: set[str] = set()
+    found = []
+    for item in items:
+        name = (_image_id(item.name) in repeated and item.path) or item.name
+        start, ending = os.path.splitext(name)
+        count = 1
+        while _image_id(name) in taken:
+            count += 1
+            name = f"{start} ({count}){ending}"
+        taken.add(_image_id(name))
+        found.append(replace(item, name=name))
+    return found
+
+
+def _image_id(name: str) -> str:
+    return os.path.splitext(name)[0]
 
 
 def classify_items(
@@ -122,7 +148,7 @@ def format_csv(rows: Sequence[Row]) -> str:
     for row in rows:
         if row.opinion is not None:
             values = [f"{row.opinion.scores[CODES.index(code)]:.8f}" for code in ISIC_CODES]
-            writer.writerow([_as_cell(Path(row.name).stem), *values])
+            writer.writerow([_as_cell(_image_id(row.name)), *values])
     return stream.getvalue()
 
 
@@ -144,7 +170,7 @@ def _items_of(file: Handed) -> list[Item]:
             return [_entry_of(file, info) for info in archive.infolist() if _counts(info)]
     except InputError as error:
         return [Item(file.name, _failing(error))]
-    except DAMAGE:
+    except Exception:  # noqa: BLE001 - whatever is raised over damaged bytes
         problem = InputError(f"{file.name} is a damaged zip file. Zip the images again.")
         return [Item(file.name, _failing(problem))]
 
@@ -181,14 +207,14 @@ def _entry_of(file: Handed, info: zipfile.ZipInfo) -> Item:
             with zipfile.ZipFile(file.path) as archive, archive.open(info) as stream:
                 # Never more than it said, whatever it unpacks to.
                 content = stream.read(MAX_FILE_BYTES + 1)
-        except DAMAGE as error:
+        except Exception as error:
             raise InputError(
                 f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
             ) from error
         check_size(name, len(content))
         return read_bytes(name, content)
 
-    return Item(name, read)
+    return Item(name, read, clean_path(info.filename))
 
 
 def _failing(error: InputError) -> Callable[[], Image.Image]:

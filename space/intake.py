@@ -12,6 +12,7 @@ from gradio.data_classes import FileData, ImageData, ListFiles
 from PIL import Image
 
 from hf_lesion.errors import InputError
+from hf_lesion.files import storable_name
 from hf_lesion.pixels import load_image
 
 MAX_FILE_BYTES = 10 * 2**20
@@ -162,7 +163,7 @@ def read_file(handed: Handed) -> Image.Image:
         ) from error
     except InputError as error:
         raise InputError(str(error).replace(str(file), name)) from error
-    except (OSError, MemoryError) as error:
+    except OSError as error:
         raise InputError(
             f"{name} can't be read ({type(error).__name__}). Upload it again, or smaller."
         ) from error
@@ -212,10 +213,17 @@ def clean_name(name: str) -> str:
 
     It is shown and written to tables, never used as a path.
     """
-    last = PureWindowsPath(name).name.translate(CONTROL).strip()
+    last = storable_name(PureWindowsPath(name).name.translate(CONTROL).strip())
     if len(last) > LONGEST_NAME:
         last = f"{last[: LONGEST_NAME // 2]}…{last[-LONGEST_NAME // 2 :]}"
     return last or UNNAMED
+
+
+def clean_path(name: str) -> str:
+    """Return a file's name with its folders, each as by `clean_name`: a label, never a path."""
+    path = PureWindowsPath(name)
+    parts = path.relative_to(path.anchor).parts
+    return "/".join(clean_name(part) for part in parts if part != "..") or UNNAMED
 
 
 def _read_data_url(url: str, name: str) -> Image.Image:

@@ -13,7 +13,7 @@ ALLOWED = {
     "files": {"errors"},
     "manifest": {"errors", "files"},
     "markdown": {"errors"},
-    "pixels": {"errors"},
+    "pixels": {"errors", "files"},
     "provenance": set(),
     "verbosity": set(),
     "labels": set(),
@@ -61,7 +61,7 @@ ALLOWED = {
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))
 JUNK_DRAWERS = {"utils", "util", "helpers", "common", "misc"}
-LONGEST_MODULE = 300
+LONGEST_MODULE = 400
 
 
 def module_name(file: Path) -> str:

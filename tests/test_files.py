@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -7,6 +8,8 @@ from hf_lesion.files import (
     read_json,
     read_json_if_there,
     remove_leftovers,
+    storable_name,
+    walk,
     whole_file,
     whole_folder,
     write_json,
@@ -117,3 +120,37 @@ def test_a_record_is_read_and_a_damaged_one_is_named_with_the_way_out(tmp_path):
         file.write_bytes(damaged)
         with pytest.raises(InputError, match=rf"record\.json {said}.* Score again\.$"):
             read_json(file, fix="Score again.")
+
+
+def test_links_are_followed_once_and_never_in_a_circle(tmp_path):
+    """Links: to a folder outside, to one inside, back up, to and fro, to nothing, to itself."""
+    outside, inside = tmp_path / "outside", tmp_path / "in"
+    for folder in (outside / "deep", inside / "a", inside / "z"):
+        folder.mkdir(parents=True)
+        (folder / "file.png").touch()
+    (outside / "deep" / "back").symlink_to(inside)
+    links = {"part": outside, "a/z": inside / "z", "z/a": inside / "a", "up": tmp_path}
+    links |= {"gone.png": tmp_path / "gone", "self.png": inside / "self.png"}
+    for name, target in links.items():
+        (inside / name).symlink_to(target)
+    os.mkfifo(inside / "pipe.png")  # would be waited for
+    found = [str(path.relative_to(inside)) for path in walk(inside)]
+    assert found == ["a/file.png", "gone.png", "part/deep/file.png", "self.png", "z/file.png"]
+
+
+def test_folders_that_all_link_to_each_other_are_walked_at_once(tmp_path):
+    names = [f"{number:02d}" for number in range(30)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").touch()
+    for name in names:
+        for other in names:
+            (tmp_path / name / f"to_{other}").symlink_to(tmp_path / other)
+    assert len(walk(tmp_path)) == len(names)
+
+
+def test_names_that_are_no_text_are_stored_as_escapes(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xf0\x9f\x92\xa5\n.jpg")
+    assert storable_name(name) == "caf\\udce9 💥\n.jpg"
+    write_json(tmp_path / "a.json", {"source": name})
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"source": name}

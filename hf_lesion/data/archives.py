@@ -1,13 +1,13 @@
 """Reading the files of a source from folders and from zip archives as they were downloaded."""
 
 import zipfile
-import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hf_lesion.data.images import PictureFile, walk
+from hf_lesion.data.images import PictureFile
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import walk
 
 ZIP_SUFFIX = ".zip"
 MAC_FOLDER = "__MACOSX"  # where macOS keeps its own notes on each file of a zip
@@ -33,13 +33,7 @@ class Member:
         """
         try:
             return self.archive.read(self.path)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except Exception as error:  # whatever the unpackers raise over damaged bytes
             raise InputError(f"damaged in {self.archive.filename}: {error}") from error
 
     def __str__(self) -> str:
@@ -72,13 +66,15 @@ def list_files(source: Path, stack: ExitStack) -> list[PictureFile]:
 def _list_members(path: Path, stack: ExitStack) -> list[Member]:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-    except zipfile.BadZipFile as error:
+        members = [
+            Member(archive, info.filename)
+            for info in archive.infolist()
+            if not info.is_dir() and not _is_hidden(info.filename)
+        ]
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # whatever is raised over damaged bytes
         raise InputError(f"{path} is no whole zip archive ({error}). Fetch it again.") from error
-    members = [
-        Member(archive, info.filename)
-        for info in archive.infolist()
-        if not info.is_dir() and not _is_hidden(info.filename)
-    ]
     nested = [each.path for each in members if each.name.lower().endswith(ZIP_SUFFIX)]
     if nested:
         raise InputError(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.data.rows import open_image, watch_rows
-from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, ID2LABEL
 
 UNKNOWN = "unknown"  # the dataset's own word in sex and localization
@@ -137,8 +136,8 @@ def choose_samples(frame: pd.DataFrame, *, per_class: int, seed: int) -> dict[st
 
 
 def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    image = _open_small(row)
-    pixels = np.asarray(image.convert("RGB").resize(COLOUR_SIZE), dtype=float)
+    image = open_image(dict(row), draft=COLOUR_SIZE)
+    pixels = np.asarray(image.resize(COLOUR_SIZE), dtype=float)
     width, height = Image.open(BytesIO(row["image"]["bytes"])).size
     lesion = None if row["mask"] is None else _read_mask(row)
     return {
@@ -151,19 +150,6 @@ def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         **_describe_mask(lesion),
         **_describe_colours(pixels, lesion),
     }
-
-
-def _open_small(row: Mapping[str, Any]) -> Image.Image:
-    """Return the image, a JPEG decoded at an eighth to a half of its size where that suffices."""
-    try:
-        image = Image.open(BytesIO(row["image"]["bytes"]))
-        image.draft("RGB", COLOUR_SIZE)
-        image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"The image of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
-        ) from error
-    return image
 
 
 def _read_mask(row: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -2,21 +2,17 @@
 
 import filecmp
 import os
-import struct
 from collections.abc import Collection, Iterable, Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
 from PIL import Image
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import walk
+from hf_lesion.pixels import IMAGE_SUFFIXES, decode
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them
-# What Pillow raises over broken files: OSError when truncated or unknown, SyntaxError for PNG
-# chunks, the others from deep within its readers.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class PictureFile(Protocol):
@@ -33,8 +29,8 @@ class PictureFile(Protocol):
 def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, PictureFile]:
     """Find the picture file of each stem anywhere below `folder`.
 
-    Links to folders are followed; hidden files and folders are passed over. A file that is there
-    twice with the same content counts once (the copy on Kaggle holds each image folder twice).
+    A file that is there twice with the same content counts once (the copy on Kaggle holds each
+    image folder twice). What is looked through is said at `walk`.
 
     Args:
         folder: Where to look.
@@ -92,37 +88,29 @@ def choose_pictures(
     return found
 
 
-def decode_picture(data: bytes) -> Image.Image:
-    """Decode every pixel of a picture file.
+def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Decode every pixel of a picture file, and so prove that `load_image` shows it.
 
     Args:
-        data: Content of a JPEG or PNG file.
+        data: Content of a file of one of the `IMAGE_SUFFIXES`.
+        draft: As for `load_image`.
 
     Returns:
-        The picture in its own mode.
+        The picture in its own mode, as it is stored.
 
     Raises:
-        InputError: If `data` is empty, is no picture, or ends early; the text is a short reason.
+        InputError: If `data` is empty, is not a picture, or is damaged; the text is a short reason.
     """
     if not data:
         raise InputError("empty file")
     try:
-        image = Image.open(BytesIO(data))
-        image.load()
+        return decode(data, draft=draft)
+    except InputError:
+        raise
     except Image.UnidentifiedImageError as error:
         raise InputError("not a picture") from error
-    except BROKEN as error:
-        raise InputError(f"broken picture: {error}") from error
-    return image
-
-
-def walk(folder: Path) -> list[Path]:
-    """Return the files at any depth below `folder`, but hidden ones, in one fixed order."""
-    paths = []
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        paths += [Path(root, name) for name in sorted(names) if not name.startswith(".")]
-    return paths
+    except Exception as error:
+        raise InputError(f"broken picture: {error or type(error).__name__}") from error
 
 
 def _is_same(first: PictureFile, second: PictureFile) -> bool:

@@ -14,6 +14,7 @@ from hf_lesion.data.dataset import PREPARE_HINT, read_fingerprint
 from hf_lesion.data.images import decode_picture
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.pixels import load_image
 
 SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-\d{5}\.parquet")
 Taken = TypeVar("Taken")
@@ -91,23 +92,29 @@ def read_thumbnails(
     folder: Path, wanted: Collection[int], *, size: tuple[int, int]
 ) -> dict[int, Image.Image]:
     """Return RGB copies of `size` (width, height) of some images, by their row number."""
-    return read_each(
-        folder, wanted, lambda image: image.convert("RGB").resize(size), "Collecting images"
-    )
+    return read_each(folder, wanted, lambda image: image.resize(size), "Collecting images")
 
 
-def open_image(row: dict[str, Any], *, column: str = "image") -> Image.Image:
-    """Return the decoded image (or mask) of a row, in its own mode.
+def open_image(
+    row: dict[str, Any], *, column: str = "image", draft: tuple[int, int] | None = None
+) -> Image.Image:
+    """Return the image of a row as `load_image` shows it to models, or its mask as it is stored.
+
+    Args:
+        row: Of a prepared dataset.
+        column: "image" or "mask".
+        draft: As for `load_image`.
 
     Raises:
         InputError: If it does not decode; the text names the image.
     """
     try:
-        return decode_picture(row[column]["bytes"])
+        picture = decode_picture(row[column]["bytes"], draft=draft)
     except InputError as error:
         raise InputError(
             f"The {column} of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
         ) from error
+    return load_image(picture) if column == "image" else picture
 
 
 def _read_shard(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -124,7 +131,8 @@ def _read_shard(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _open(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, pre_buffer=False)
+        # Opened here: Arrow takes no path that is not UTF-8.
+        return pq.ParquetFile(path.open("rb"), pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise _broken(path, error) from error
 

@@ -114,7 +114,11 @@ def write_split(
         for shard in range(shards):
             part = items[shard * len(items) // shards : (shard + 1) * len(items) // shards]
             name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
-            with pq.ParquetWriter(folder / name, features.arrow_schema) as writer:
+            # Opened here: Arrow takes no path that is not UTF-8.
+            with (
+                (folder / name).open("wb") as stream,
+                pq.ParquetWriter(stream, features.arrow_schema) as writer,
+            ):
                 for start in range(0, len(part), ROWS_PER_GROUP):
                     batch = part[start : start + ROWS_PER_GROUP]
                     outcomes = list(pool.map(read_item, batch))

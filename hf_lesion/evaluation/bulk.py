@@ -4,12 +4,12 @@ Each part is a Parquet file of its own until all are there; so memory holds one 
 one part of answers, a kill costs one part, and processes need to agree on nothing.
 """
 
+import contextlib
+import csv
 import hashlib
-import io
-import itertools
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS
-from hf_lesion.evaluation.scoring import SUFFIXES, load_split
-from hf_lesion.files import whole_file, write_json
+from hf_lesion.evaluation.scoring import check_unique, load_split, read_stored
+from hf_lesion.files import storable_name, whole_file, write_json
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
-from hf_lesion.pixels import load_image
+from hf_lesion.pixels import IMAGE_SUFFIXES, list_images, load_image
 
 PART_IMAGES = 1024
 JOB = "job.json"
@@ -47,50 +47,48 @@ class Images:
     """Images that are read one at a time.
 
     Attributes:
-        names: N image ids: the path within the folder without its ending, or the dataset's own.
+        names: N different image ids: the path within the folder without its ending, as
+            `storable_name`, or the dataset's own.
         load: From an index below N to the image in RGB; raises InputError if it can't be read.
+        left_out: Files of the folder that are not images.
     """
 
     names: Sequence[str]
     load: Callable[[int], Image.Image]
+    left_out: Sequence[Path] = ()
 
 
 def list_folder(folder: Path) -> Images:
-    """Return the images below a folder, in the order of their paths.
+    """Return the images below a folder, in the order of their paths; see `list_images`.
 
     Raises:
         InputError: If there is none, or two differ in their ending only.
     """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    names = [str(path.relative_to(folder).with_suffix("")) for path in files]
+    files, left_out = list_images(folder)
     if not files:
-        raise InputError(f"There is no image ({', '.join(SUFFIXES)}) in {folder}.")
-    if twice := [name for name, after in itertools.pairwise(names) if name == after]:
+        raise InputError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {folder}.")
+    names = [storable_name(path.relative_to(folder).with_suffix("")) for path in files]
+    if twice := find_repeated(names):
         raise InputError(
             f"{len(twice)} images have more than one file in {folder}: {list_offenders(twice)}. "
             "Keep one of each."
         )
-    return Images(names, lambda index: load_image(files[index]))
+    return Images(names, lambda index: load_image(files[index]), left_out)
 
 
 def read_dataset(folder: Path, split: str) -> Images:
     """Return the images of one split of a prepared dataset.
 
     Raises:
-        InputError: If there is no such dataset or split, or it has no image_id.
+        InputError: If there is no such dataset or split, or its image_ids are missing or repeat.
     """
     rows = load_split(folder, split)
     if missing := [name for name in ("image", "image_id") if name not in rows.features]:
         raise InputError(f"The dataset in {folder} has no column {list_offenders(missing)}.")
+    names = rows["image_id"][:]
+    check_unique(names, folder)
     stored = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-
-    def load(index: int) -> Image.Image:
-        try:
-            return load_image(Image.open(io.BytesIO(stored[index]["image"]["bytes"])))
-        except OSError as error:
-            raise InputError(f"its bytes are no image: {error}") from error
-
-    return Images(rows["image_id"][:], load)
+    return Images(names, lambda index: read_stored(stored[index]["image"], names[index]))
 
 
 def fingerprint_weights(classifier: LesionClassifier) -> str:
@@ -150,8 +148,8 @@ def predict_parts(
     with tqdm(total=total, desc="Predicting", unit="image", disable=None, position=process) as bar:
         for number in todo:
             table = _predict_part(classifier, images, number, batch_size=batch_size, bar=bar)
-            with whole_file(part_file(parts, number)) as partial:
-                pq.write_table(table, partial)
+            with whole_file(part_file(parts, number)) as partial, _open_writer(partial) as writer:
+                writer.write_table(table)
 
 
 def count_parts(images: Images) -> int:
@@ -185,14 +183,27 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
             "Run the same command again."
         )
     images = unreadable = 0
-    with whole_file(output) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+    with whole_file(output) as partial, _open_writer(partial) as writer:
         for file in files:
-            table = pq.read_table(file)
+            table = _open_table(file).read()
             images += table.num_rows
             unreadable += table.num_rows - table["error"].null_count
             writer.write_table(table)
     shutil.rmtree(parts)
     return {"images": images, "unreadable": unreadable}
+
+
+def check_submission(names: Sequence[str]) -> None:
+    """Check that images can be told apart in a submission, which names them without folders.
+
+    Raises:
+        InputError: If images of two folders have the same name.
+    """
+    if twice := find_repeated(map(_submitted_name, names)):
+        raise InputError(
+            f"{len(twice)} names occur in more than one folder: {list_offenders(twice)}. A "
+            "submission names images without their folders: rename them, or leave out --submission."
+        )
 
 
 def write_submission(predictions: Path, target: Path) -> None:
@@ -201,15 +212,35 @@ def write_submission(predictions: Path, target: Path) -> None:
     Args:
         predictions: As `merge_parts` writes them.
         target: The CSV to write: image, MEL, NV and so on, in the ISIC's order.
+
+    Raises:
+        InputError: As `check_submission`.
     """
-    header = ",".join(("image", *ISIC_COLUMNS))
-    with whole_file(target) as partial, partial.open("w", encoding="utf-8") as stream:
-        stream.write(f"{header}\n")
-        for batch in pq.ParquetFile(predictions).iter_batches():
+    table = _open_table(predictions)
+    check_submission(table.read(columns=["image_id"])["image_id"].to_pylist())
+    with whole_file(target) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["image", *ISIC_COLUMNS])
+        for batch in table.iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
-                    values = ",".join(repr(float(row[code])) for code in ISIC_COLUMNS.values())
-                    stream.write(f"{Path(row['image_id']).name},{values}\n")
+                    values = [float(row[code]) for code in ISIC_COLUMNS.values()]
+                    writer.writerow([_submitted_name(row["image_id"]), *values])
+
+
+@contextlib.contextmanager
+def _open_writer(file: Path) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer of predictions; Arrow itself takes no path that is not UTF-8."""
+    with file.open("wb") as stream, pq.ParquetWriter(stream, SCHEMA) as writer:
+        yield writer
+
+
+def _open_table(file: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(file.open("rb"))
+
+
+def _submitted_name(name: str) -> str:
+    return Path(name).name
 
 
 def _rows_of(number: int, images: Images) -> range:
@@ -229,7 +260,7 @@ def _predict_part(
             try:
                 loaded[index] = images.load(index)
             except (InputError, OSError) as error:
-                errors[index] = str(error)
+                errors[index] = storable_name(str(error))
         if loaded:
             found = classifier.predict(list(loaded.values()), batch_size=batch_size)
             answers |= dict(zip(loaded, found, strict=True))

@@ -15,11 +15,11 @@ from hf_lesion.explain.agreement import Agreement, compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
 from hf_lesion.explain.heatmap import GRADCAM
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
+from hf_lesion.files import storable_name
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
-from hf_lesion.pixels import load_image
+from hf_lesion.pixels import IMAGE_SUFFIXES, list_images, load_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 MASK_ENDING = "_segmentation"
 ENERGY = MEASURES.index("energy")
 
@@ -34,31 +34,44 @@ class Case:
     truth: str | None = None
 
 
-def read_cases(paths: Sequence[Path], masks: Path | None) -> list[Case]:
-    """Read images, given as files or folders, and the masks that go with them.
+def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], list[Path]]:
+    """Return the images to explain, without the masks among them, and the files left out.
 
     Args:
-        paths: Files, or folders whose images are all taken.
+        paths: Files, or folders whose images are all taken; see `list_images`.
+        masks: As for `read_cases`.
+
+    Raises:
+        InputError: If there is no image.
+    """
+    files: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        images, others = list_images(path) if path.is_dir() else ([path], [])
+        files += [file for file in images if not _is_mask(file, path, masks)]
+        left_out += others
+    if not files:
+        raise InputError(
+            f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {list_offenders(list(paths))}. "
+            "Pass image files, or a folder of them."
+        )
+    return files, left_out
+
+
+def read_cases(files: Sequence[Path], masks: Path | None) -> list[Case]:
+    """Read images and the masks that go with them.
+
+    Args:
+        files: As from `find_cases`.
         masks: Folder of `<name>_segmentation.png` or `<name>.png`; without one, masks are looked
             for beside the images.
 
     Raises:
-        InputError: If there is no image, or one can't be read.
+        InputError: If an image can't be read.
     """
-    files: list[Path] = []
-    for path in paths:
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        files += [
-            file
-            for file in inside
-            if file.suffix.lower() in SUFFIXES and not file.stem.endswith(MASK_ENDING)
-        ]
-    if not files:
-        raise InputError(
-            f"There is no image ({', '.join(SUFFIXES)}) in {list_offenders(list(paths))}. "
-            "Pass image files, or a folder of them."
-        )
-    return [Case(file.stem, load_image(file), _find_mask(file, masks)) for file in files]
+    return [
+        Case(storable_name(file.stem), load_image(file), _find_mask(file, masks)) for file in files
+    ]
 
 
 def compare_models(
@@ -194,6 +207,15 @@ def _explain_case(
 
 def _describe(case: Case) -> str:
     return case.name if case.truth is None else f"{case.name}\ntruth: {case.truth}"
+
+
+def _is_mask(file: Path, folder: Path, masks: Path | None) -> bool:
+    """Return whether a file of a folder is a mask by its name, or by a folder of masks inside."""
+    if file.stem.endswith(MASK_ENDING):
+        return True
+    if masks is None or masks.resolve() == folder.resolve():
+        return False
+    return file.resolve().is_relative_to(masks.resolve())
 
 
 def _find_mask(file: Path, masks: Path | None) -> Image.Image | None:

@@ -1,7 +1,6 @@
 """Evaluation sets: labelled images read one at a time, and a classifier run over them."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,18 +10,17 @@ import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
-from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.pixels import lay_down, load_image
+from hf_lesion.pixels import IMAGE_SUFFIXES, lay_down, list_images, load_image
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 REQUIRED_COLUMNS = ("image", "label", "image_id")
 
 
@@ -39,6 +37,7 @@ class EvaluationSet:
         fingerprint: Changes whenever an image or a reference changes.
         load: From an index below N to the image in RGB.
         groups: Columns of N values each whose values are to be measured apart.
+        left_out: Files of a folder that are not among the images.
     """
 
     name: str
@@ -49,6 +48,7 @@ class EvaluationSet:
     fingerprint: str
     load: Callable[[int], Image.Image]
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    left_out: tuple[Path, ...] = ()
 
     @property
     def origin(self) -> dict[str, str]:
@@ -66,7 +66,7 @@ def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
 
     Raises:
         InputError: If there is no such dataset or split, a column is missing, an image has no
-            label, or the label names are not `CODES`.
+            label, an image_id repeats, or the label names are not `CODES`.
     """
     dataset = load_split(folder, split)
     _check_columns(dataset, folder)
@@ -84,7 +84,7 @@ def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
         lesion_ids=lesion_ids,
         source=folder.resolve().name,
         fingerprint=fingerprint,
-        load=lambda index: _decode(stored[index]["image"], image_ids[index]),
+        load=lambda index: read_stored(stored[index]["image"], image_ids[index]),
         groups={
             name: name_values(name, columns[name]) for name in COLUMNS if name in columns.features
         },
@@ -97,7 +97,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
     Images that the CSV does not name are left out. The fingerprint covers every image's bytes.
 
     Args:
-        folder: Holds `<image_id>.jpg`, `.jpeg` or `.png`.
+        folder: Holds `<image_id>.jpg`, or another of the `IMAGE_SUFFIXES`; see `list_images`.
         ground_truth: As `parse_ground_truth`.
         name: What to call the set.
 
@@ -105,7 +105,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         InputError: If the CSV is malformed, or an image is missing or there twice.
     """
     truth = read_ground_truth(ground_truth)
-    files = _find_images(folder, truth["image_id"].tolist())
+    files, left_out = _find_images(folder, truth["image_id"].tolist())
     lesion_ids = tuple(truth["lesion_id"]) if "lesion_id" in truth else None
     return EvaluationSet(
         name=name,
@@ -116,6 +116,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
         groups={name: name_values(name, truth[name].tolist()) for name in COLUMNS if name in truth},
+        left_out=tuple(sorted(left_out)),
     )
 
 
@@ -249,33 +250,45 @@ def _check_labelled(references: NDArray[np.int64], image_ids: Sequence[str], fol
             f"{len(bad)} images of {folder} have no label: {list_offenders(bad)}. "
             "Leave them out of the dataset."
         )
+    check_unique(image_ids, folder)
 
 
-def _decode(stored: dict[str, Any], image_id: str) -> Image.Image:
-    """Return one image of a dataset, which holds its bytes or the path of its file."""
-    if stored["bytes"] is None:
-        return load_image(stored["path"])
+def check_unique(image_ids: Sequence[str], folder: Path) -> None:
+    """Raise InputError if an image_id of a dataset repeats."""
+    if twice := find_repeated(image_ids):
+        said = f"{len(twice)} image_ids of {folder} repeat: {list_offenders(twice)}"
+        raise InputError(f"{said}. Prepare the dataset again.")
+
+
+def read_stored(stored: dict[str, Any], image_id: str) -> Image.Image:
+    """Return one image of a dataset, which holds its bytes or the path of its file.
+
+    Raises:
+        InputError: If it can't be read; the text names it.
+    """
     try:
-        return load_image(Image.open(io.BytesIO(stored["bytes"])))
-    except (UnidentifiedImageError, InputError) as error:
+        return load_image(stored["path"] if stored["bytes"] is None else stored["bytes"])
+    except InputError as error:
         raise InputError(
             f"Image {image_id} of the dataset can't be read: its bytes are damaged or not an "
             "image. Prepare the dataset again from an intact copy."
         ) from error
 
 
-def _find_images(folder: Path, image_ids: Sequence[str]) -> list[Path]:
+def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """Return the file of each image, and the other files of the folder."""
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Pass the folder that holds the images.")
     found: dict[str, list[Path]] = {image_id: [] for image_id in image_ids}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.stem in found:
-            found[path.stem].append(path)
+    files, left_out = list_images(folder)
+    for path in files:
+        found.get(path.stem, left_out).append(path)
     missing = [image_id for image_id, paths in found.items() if not paths]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(found)} images have no file ({', '.join(SUFFIXES)}) under "
-            f"{folder}: {list_offenders(missing)}. Pass the folder that holds all of them."
+            f"{len(missing)} of {len(found)} images have no file under {folder}: "
+            f"{list_offenders(missing)}. Pass the folder that holds all of them as "
+            f"{', '.join(IMAGE_SUFFIXES)}."
         )
     twice = [image_id for image_id, paths in found.items() if len(paths) > 1]
     if twice:
@@ -283,7 +296,7 @@ def _find_images(folder: Path, image_ids: Sequence[str]) -> list[Path]:
             f"{len(twice)} images have more than one file under {folder}: "
             f"{list_offenders(twice)}. Keep one of each."
         )
-    return [paths[0] for paths in found.values()]
+    return [paths[0] for paths in found.values()], left_out
 
 
 def _fingerprint(truth: pd.DataFrame, files: Sequence[Path]) -> str:

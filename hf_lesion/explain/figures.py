@@ -18,6 +18,7 @@ from PIL import Image
 from hf_lesion.canvas import new_figure
 from hf_lesion.explain.agreement import Agreement
 from hf_lesion.explain.heatmap import COLOUR_MAP, overlay
+from hf_lesion.pixels import load_image
 
 CELL = 2.1  # inches
 LINE = 0.145  # inches a line of text below a picture
@@ -27,6 +28,7 @@ NAMES_ROOM, ROW_TITLE_ROOM, FOOT = 0.26, 0.19, 0.1  # inches
 THUMBNAIL = 240  # pixels: what a cell shows
 OUTLINE = "#56B4E9"
 WARNING = "#D55E00"
+FLATTEST, TALLEST = 0.3, 1.3  # room of a picture, in widths: what is taller is drawn narrower
 RESOLUTION = 110  # dots per inch: of what holds small pictures
 POINTS = 72  # an inch
 
@@ -36,7 +38,7 @@ class Cell:
     """One picture of a figure.
 
     Attributes:
-        image: RGB.
+        image: Of any mode; shown by its own proportions, as `load_image` shows it.
         heatmap: (H, W) in [0, 1] over the whole frame; None shows the image alone.
         caption: Below it, a few lines.
         marked: Which of those lines stand out.
@@ -77,26 +79,25 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
     """
     layout = _lay_out(rows, textwrap.fill(title, int(_width(rows) * 11)), bool(names))
     figure = new_figure((layout.width, layout.height), layout=None)
-    for place, row in enumerate(rows):
-        top = layout.height - layout.head - place * layout.row
+    top = layout.height - layout.head
+    for place, (row, picture) in enumerate(zip(rows, layout.pictures, strict=True)):
         if row.title:
             _write(figure, layout, row, row.title, top)
-        top -= layout.above
+        foot = top - layout.above - picture
         for column, cell in enumerate(row.cells):
-            axes = figure.add_axes(
-                (
-                    (column + 0.03) * CELL / layout.width,
-                    (top - layout.picture) / layout.height,
-                    0.94 * CELL / layout.width,
-                    layout.picture * 0.97 / layout.height,
-                )
-            )
+            box = ((column + 0.03) * CELL, foot, 0.94 * CELL, 0.97 * picture)
+            axes = _add_axes(figure, layout, box)
             _draw_cell(axes, cell)
             if place == 0 and column < len(names):
-                axes.set_title(names[column], fontsize=9, pad=4 + layout.above * POINTS)
-        _write(figure, layout, row, row.remark, top - layout.picture - layout.caption)
+                axes.set_title(
+                    names[column], loc="left", fontsize=9, pad=4 + layout.above * POINTS,
+                    parse_math=False,
+                )  # fmt: skip
+        top = foot - layout.caption
+        _write(figure, layout, row, row.remark, top)
+        top -= layout.remark
     figure.suptitle(layout.title, x=0.03 * CELL / layout.width, y=1 - 0.08 / layout.height,
-                    ha="left", va="top", fontsize=11)  # fmt: skip
+                    ha="left", va="top", fontsize=11, parse_math=False)  # fmt: skip
     if any(cell.heatmap is not None for row in rows for cell in row.cells):
         _draw_scale(figure, layout)
     return figure
@@ -117,29 +118,42 @@ def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str,
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things are, in inches; `above` is the room of a row's title."""
+    """Where things are, in inches; `pictures` are the rows' heights, `above` their titles'."""
 
     title: str
     width: float
     height: float
     head: float
     above: float
-    picture: float
+    pictures: Sequence[float]
     caption: float
-    row: float
+    remark: float
 
 
 def _lay_out(rows: Sequence[Row], title: str, has_names: bool) -> _Layout:
-    shape = rows[0].cells[0].image
-    picture = CELL * min(1.3, shape.height / shape.width)
+    pictures = [CELL * max(map(_proportion, row.cells)) for row in rows]
     lines = max(_count_lines(cell.caption) for row in rows for cell in row.cells)
     caption = 0.16 + lines * LINE
-    remark = max(_count_lines(row.remark) for row in rows)
+    remarks = max(_count_lines(row.remark) for row in rows)
+    remark = remarks * LINE + 0.16 if remarks else 0.06
     above = ROW_TITLE_ROOM if any(row.title for row in rows) else 0.0
     head = 0.12 + _count_lines(title) * TITLE_LINE + has_names * NAMES_ROOM
-    row = above + picture + caption + (remark * LINE + 0.16 if remark else 0.06)
-    height = head + len(rows) * row + FOOT
-    return _Layout(title, _width(rows), height, head, above, picture, caption, row)
+    height = head + sum(pictures) + len(rows) * (above + caption + remark) + FOOT
+    return _Layout(title, _width(rows), height, head, above, pictures, caption, remark)
+
+
+def _proportion(cell: Cell) -> float:
+    """Return the height of the room for a cell's picture, in widths of it."""
+    width, height = load_image(cell.image).size
+    return min(TALLEST, max(FLATTEST, height / width))
+
+
+def _add_axes(figure: Figure, layout: _Layout, box: tuple[float, float, float, float]) -> Axes:
+    """Return axes at a place that is given as left, lower edge, width and height in inches."""
+    left, lower, width, height = box
+    return figure.add_axes(
+        (left / layout.width, lower / layout.height, width / layout.width, height / layout.height)
+    )
 
 
 def _width(rows: Sequence[Row]) -> float:
@@ -157,6 +171,7 @@ def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> 
         0.03 * CELL / layout.width,
         top / layout.height,
         text,
+        parse_math=False,
         va="top",
         fontsize=8,
         color=WARNING if row.is_warning else "0.25",
@@ -165,12 +180,13 @@ def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> 
 
 
 def _draw_cell(axes: Axes, cell: Cell) -> None:
-    picture = cell.image.convert("RGB").copy()
+    picture = load_image(cell.image)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     shown = picture if cell.heatmap is None else overlay(picture, cell.heatmap)
-    axes.imshow(np.asarray(shown), aspect="auto")
+    axes.imshow(np.asarray(shown), aspect="equal")
+    axes.set_anchor("NW")
     if cell.mask is not None:
-        inside = np.asarray(cell.mask.convert("L").resize(picture.size)) > 127
+        inside = np.asarray(load_image(cell.mask).convert("L").resize(picture.size)) > 127
         if inside.any() and not inside.all():
             axes.contour(inside, levels=[0.5], colors=[OUTLINE], linewidths=1.0)
     if cell.heatmap is not None and not cell.heatmap.any():
@@ -183,20 +199,15 @@ def _draw_cell(axes: Axes, cell: Cell) -> None:
     for place, line in enumerate(cell.caption.split("\n")):
         axes.annotate(line, (0, 0), xytext=(0, -(0.06 + place * LINE) * POINTS),
                       xycoords="axes fraction", textcoords="offset points", fontsize=8, va="top",
+                      parse_math=False,
                       color=WARNING if place in cell.marked else "black")  # fmt: skip
 
 
 def _draw_scale(figure: Figure, layout: _Layout) -> None:
     """Draw the colour scale beside the first row."""
-    top = layout.height - layout.head - layout.above
-    axes = figure.add_axes(
-        (
-            1 - 0.7 / layout.width,
-            (top - layout.picture) / layout.height,
-            0.12 / layout.width,
-            layout.picture * 0.97 / layout.height,
-        )
-    )
+    picture = layout.pictures[0]
+    foot = layout.height - layout.head - layout.above - picture
+    axes = _add_axes(figure, layout, (layout.width - 0.7, foot, 0.12, 0.97 * picture))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=axes)
     bar.set_label("heat, of each map's maximum", fontsize=7)
     bar.ax.tick_params(labelsize=7)

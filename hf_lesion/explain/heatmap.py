@@ -19,6 +19,7 @@ from hf_lesion.explain.layers import activations_of, target_layer
 from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
 from hf_lesion.explain.scaling import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
+from hf_lesion.pixels import Source, load_image
 
 COLOUR_MAP = "inferno"
 OPACITY = 0.5
@@ -245,21 +246,22 @@ def _build(method: str, taken: _Taken) -> Heatmaps:
 
 
 def overlay(
-    image: Image.Image, heatmap: NDArray[np.float32], *, opacity: float = OPACITY
+    image: Source, heatmap: NDArray[np.float32], *, opacity: float = OPACITY
 ) -> Image.Image:
-    """Return the image with a heatmap in colour blended over it.
+    """Return the image, upright as `load_image` shows it, with a heatmap in colour over it.
 
     The colours are matplotlib's inferno: even steps to the eye, and readable in grey and by
     colour-blind readers.
 
     Args:
-        image: RGB image of any size.
+        image: Whatever `explain` takes: an image of any size, mode and orientation.
         heatmap: (H, W) in [0, 1], covering the whole frame of the image.
         opacity: Weight of the colours in [0, 1].
     """
+    picture = load_image(image)
     resized = Image.fromarray(np.asarray(heatmap, dtype=np.float32)).resize(
-        image.size, Image.Resampling.BICUBIC
+        picture.size, Image.Resampling.BICUBIC
     )
     values = np.clip(np.asarray(resized), 0.0, 1.0)
     colours = matplotlib.colormaps[COLOUR_MAP](values, bytes=True)[..., :3]
-    return Image.blend(image.convert("RGB"), Image.fromarray(colours), opacity)
+    return Image.blend(picture, Image.fromarray(colours), opacity)

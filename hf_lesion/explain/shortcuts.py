@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from hf_lesion.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
+from hf_lesion.pixels import load_image
 
 Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]
 BLACK = (0, 0, 0)
@@ -45,12 +46,12 @@ def change(image: Image.Image, mask: Image.Image, name: str, *, seed: int = 0) -
     """Return an image with one of the `CHANGES` made.
 
     Args:
-        image: RGB, any size.
+        image: Of any size and mode; changed as `load_image` shows it.
         mask: Of the same frame, any size; white = lesion.
         name: Of `CHANGES`.
         seed: Of what is drawn; the same seed draws the same.
     """
-    return CHANGES[name](image.convert("RGB"), mask, np.random.default_rng(seed))
+    return CHANGES[name](load_image(image), mask, np.random.default_rng(seed))
 
 
 def _fit(mask: Image.Image, image: Image.Image) -> Image.Image:

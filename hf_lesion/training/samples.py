@@ -6,7 +6,6 @@ other numbers of workers; drawn from (seed, epoch, index) it is.
 
 import contextlib
 import hashlib
-import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,10 +73,8 @@ class LesionSamples(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self.rows[index if self.drawn is None else int(self.drawn[index])]
-        stored = PILImage.open(io.BytesIO(row["image"]["bytes"]))
-        if self.least_side is not None:
-            stored.draft("RGB", (self.least_side, self.least_side))
-        image = load_image(stored)
+        draft = None if self.least_side is None else (self.least_side, self.least_side)
+        image = load_image(row["image"]["bytes"], draft=draft)
         with seeded(sample_seed(self.seed, self.epoch, index)):
             pixel_values = self.transform(image)
             share = draw_share(self.mixup) if self.mixup else None

@@ -1,7 +1,9 @@
 import zipfile
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
+from damaged import spoil
 
 from hf_lesion.data.archives import list_files
 from hf_lesion.errors import InputError
@@ -55,6 +57,20 @@ def test_a_member_with_flipped_bytes_is_noticed(tmp_path):
     packed = put_zip(tmp_path / "a.zip", {"b.jpg": b"good bytes"})
     packed.write_bytes(packed.read_bytes().replace(b"good", b"evil"))
     assert error_of(packed) == f"damaged in {packed}: Bad CRC-32 for file 'b.jpg'"
+
+
+def test_whatever_is_wrong_with_an_archive_it_is_named(tmp_path):
+    members = {f"{kind}.jpg": b"content" * 20 for kind in "abc"}
+    whole = put_zip(tmp_path / "a.zip", members, compression=zipfile.ZIP_DEFLATED).read_bytes()
+    named = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        (tmp_path / "a.zip").write_bytes(spoil(whole, rng))
+        try:
+            read_all(tmp_path)
+        except InputError as error:
+            named += str(tmp_path / "a.zip") in str(error)
+    assert named > 200
 
 
 def test_what_is_no_source(tmp_path):

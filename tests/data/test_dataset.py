@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from damaged import FORMATS, damage
 from datasets import Image as ImageFeature
 from datasets import load_dataset
 from PIL import Image
@@ -19,6 +21,7 @@ from hf_lesion.data.sharper import crop_mask
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
+from hf_lesion.pixels import load_image
 
 LESIONS_PER_DX = 9
 SIZE = (40, 30)
@@ -251,6 +254,41 @@ def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
         assert part in message
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
+
+
+def test_folders_of_any_name_are_prepared(own_raw, prepared, tmp_path):
+    try:
+        source = own_raw.rename(tmp_path / os.fsdecode(b"caf\xe9, $x^{ [1]\n"))
+        (source / os.fsdecode(b"\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this system does not allow such names")
+    output = tmp_path / os.fsdecode(b"out \xff")
+    record = prepare(source, output, seed=5)
+    assert record["fingerprint"] == prepared[1]["fingerprint"] == read_fingerprint(output)
+    assert json.loads((output / "prepared.json").read_text("utf-8"))["source"] == str(source)
+
+
+def test_damaged_images_are_left_out_and_every_other_is_shown_to_models(own_raw, tmp_path):
+    """Files of every format, damaged by seeds: what is kept can be loaded, what is not is named."""
+    rows = read_metadata_of(own_raw)
+    firsts = rows["image_id"][rows["lesion_id"].duplicated(keep="last")]  # every lesion stays
+    refused = set()
+    for seed, image_id in enumerate(firsts):
+        file = file_of(own_raw, image_id)
+        kind = FORMATS[seed % len(FORMATS)]
+        content = damage(kind, seed)
+        file.unlink()
+        file.with_suffix(f".{kind.lower()}").write_bytes(content)
+        try:
+            load_image(content)
+        except InputError:
+            refused.add(image_id)
+    assert 5 < len(refused) < len(firsts) - 5
+    record = prepare(own_raw, tmp_path / "out", allow_missing=True)
+    assert set(record["left_out"]["unreadable"]) == refused
+    kept = read_rows(tmp_path / "out")
+    assert set(kept) == set(rows["image_id"]) - refused
+    assert {load_image(row["image"]["bytes"]).mode for row in kept.values()} == {"RGB"}
 
 
 def test_allow_missing_leaves_out_and_moves_no_other_image(spoiled, prepared, tmp_path):

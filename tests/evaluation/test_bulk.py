@@ -1,5 +1,7 @@
+import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -132,9 +134,58 @@ def test_a_dataset_is_read_by_its_image_ids(classifier, sample_dataset):
 
 
 def test_an_empty_folder_and_two_files_of_one_name_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"^There is no image \(\.jpg, \.jpeg, \.png\) in "):
+    with pytest.raises(InputError, match=r"^There is no image \(\.jpg, \.jpeg, \.jfif, \.png, "):
         bulk.list_folder(tmp_path)
-    for name in ("a.png", "a.jpg"):
+    # In the order of their paths another stands between the two.
+    for name in ("a.png", "a.k.png", "a.jpg"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     with pytest.raises(InputError, match=r"^1 images have more than one file in .*: a\. Keep one"):
         bulk.list_folder(tmp_path)
+
+
+def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
+    features = datasets.Features({"image": datasets.Image(), "image_id": datasets.Value("string")})
+    images = [Image.new("RGB", (4, 4))] * 3
+    rows = {"image": images, "image_id": ["I1", "I2", "I1"]}
+    folder = tmp_path / "data"
+    folder.mkdir()
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "test-0.parquet")
+    with pytest.raises(InputError, match=r"^1 image_ids of .* repeat: I1\. Prepare the dataset"):
+        bulk.read_dataset(tmp_path, "test")
+
+
+def test_every_format_and_linked_folders_are_predicted(tmp_path):
+    image = Image.new("RGB", (8, 6), (200, 120, 100))
+    kinds = {"jpg": "JPEG", "JPG": "JPEG", "jfif": "JPEG", "png": "PNG", "tif": "TIFF"}
+    kinds |= {"bmp": "BMP", "webp": "WEBP", "avif": "AVIF", "gif": "GIF"}
+    (tmp_path / "there").mkdir()
+    for suffix, kind in kinds.items():
+        image.save(tmp_path / "there" / f"x_{suffix}.{suffix}", kind)
+    (tmp_path / "there" / "notes.txt").touch()
+    (tmp_path / "here").mkdir()
+    image.save(tmp_path / "here" / "top.jpg")
+    (tmp_path / "here" / "part_1").symlink_to(tmp_path / "there")
+    (tmp_path / "here" / "round").symlink_to(tmp_path / "here")
+    found = bulk.list_folder(tmp_path / "here")
+    assert sorted(found.names) == sorted([*(f"part_1/x_{suffix}" for suffix in kinds), "top"])
+    assert {found.load(index).size for index in range(len(found.names))} == {(8, 6)}
+    assert [file.name for file in found.left_out] == ["notes.txt"]
+
+
+def test_a_submission_names_each_image_once(tmp_path):
+    """The ISIC's format has no folders: two images of one name would be two rows of one name."""
+    for name in ("p1/a", "p2/a", "p2/b"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    message = (
+        "1 names occur in more than one folder: a. A submission names images without their "
+        "folders: rename them, or leave out --submission."
+    )
+    with pytest.raises(InputError) as caught:
+        bulk.check_submission(bulk.list_folder(tmp_path).names)
+    assert str(caught.value) == message
+    rows = [{"image_id": name, "error": "x"} for name in ("p1/a", "p2/b", "p2/a")]
+    pq.write_table(pa.Table.from_pylist(rows, schema=bulk.SCHEMA), tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"^1 names occur in more than one folder: a\."):
+        bulk.write_submission(tmp_path / "p.parquet", tmp_path / "s.csv")
+    assert not (tmp_path / "s.csv").exists()

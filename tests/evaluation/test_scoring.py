@@ -85,13 +85,37 @@ def test_the_fingerprint_sees_pixels_and_references_but_not_order(folder):
     assert len({first, relabelled, read(folder).fingerprint}) == 3
 
 
+def test_every_format_and_linked_folders_are_found_and_the_rest_is_said(folder):
+    images = folder / "images"
+    (folder / "there").mkdir()
+    for name in ("e.webp", "f.TIF", "g.bmp", "h.avif", "i.gif", "j.jfif"):
+        kind = {"jfif": "JPEG", "TIF": "TIFF"}.get(name[2:], name[2:].upper())
+        draw_image(1).save(folder / "there" / name, kind)
+    (images / "part_3").symlink_to(folder / "there")
+    (images / "part_3" / "round").symlink_to(images)
+    (images / "LICENCE.txt").touch()
+    lines = "".join(f"{name},nv\n" for name in "abefghij")
+    (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
+    found = read(folder)
+    assert [found.load(place).size for place in range(8)] == [(12, 8)] * 8
+    left_out = [path.relative_to(images).as_posix() for path in found.left_out]
+    assert left_out == ["LICENCE.txt", "a_segmentation.png", "d.jpg", "part_2/c.jpeg"]
+
+
+def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
+    folder = write_dataset(tmp_path / "twice", image_ids=["I1", "I1"])
+    assert refusal(read_split, folder, "test", fingerprint="") == (
+        f"1 image_ids of {folder} repeat: I1. Prepare the dataset again."
+    )
+
+
 def test_missing_images_are_counted_and_named(folder):
     images = folder / "images"
     lines = "".join(f"{name},nv\n" for name in ["a", "b", "x1", "x2", "x3", "x4", "x5", "x6"])
     (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
     assert refusal(read, folder) == (
-        f"6 of 8 images have no file (.jpg, .jpeg, .png) under {images}: x1, x2, x3, x4, x5, …. "
-        "Pass the folder that holds all of them."
+        f"6 of 8 images have no file under {images}: x1, x2, x3, x4, x5, …. Pass the folder that "
+        "holds all of them as .jpg, .jpeg, .jfif, .png, .webp, .avif, .tif, .tiff, .bmp, .gif."
     )
     shutil.rmtree(images)
     assert refusal(read, folder) == (
@@ -205,7 +229,7 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     )
 
 
-def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, leave_out=()):
+def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, image_ids=None, leave_out=()):
     """Write a small Parquet dataset with one split, "test"."""
     features = {
         "image": datasets.Image(),
@@ -217,7 +241,7 @@ def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, leave_out=
     columns = {
         "image": images or [{"bytes": buffer.getvalue(), "path": None}] * len(labels),
         "label": list(labels),
-        "image_id": [f"I{index}" for index in range(len(labels))],
+        "image_id": image_ids or [f"I{index}" for index in range(len(labels))],
     }
     kept = [name for name in columns if name not in leave_out]
     dataset = datasets.Dataset.from_dict(

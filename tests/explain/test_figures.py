@@ -37,7 +37,7 @@ def test_cells_have_one_colour_scale_and_captions():
     marked = {text.get_text() for axes in figure.axes for text in axes.texts
               if text.get_color() == WARNING}  # fmt: skip
     assert marked == {"46% inside"}
-    assert [axes.get_title() for axes in figure.axes][:2] == ["image", "cnn"]
+    assert [axes.get_title(loc="left") for axes in figure.axes][:2] == ["image", "cnn"]
     beside = [text.get_text() for text in figure.texts]
     assert beside.count("above") == beside.count("apart") == 2
     (scale,) = [axes for axes in figure.axes if axes.get_ylabel().startswith("heat")]

@@ -1,10 +1,11 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.evaluation.cases import Case, compare_models
@@ -102,6 +103,40 @@ def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model
     assert picture.std() > 20
 
 
+def test_each_image_keeps_its_proportions_and_its_name_whatever_it_is(
+    call, tiny_timm_model, tmp_path
+):
+    """A round lesion is round in a wide, a tall and a turned image; `$` is no formula."""
+    folder = tmp_path / "images"
+    (folder / "masks").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, size, options in (
+        ("a wide $x^{ {0}.webp", (600, 450), {"lossless": True}),
+        ("b tall\ntwo lines.png", (300, 900), {}),
+        (os.fsdecode(b"c turned \xff.tif"), (400, 300), {"exif": exif}),
+    ):
+        image = Image.new("RGB", size, (220, 180, 160))
+        x, y = size[0] // 2, size[1] // 2
+        ImageDraw.Draw(image).ellipse((x - 75, y - 75, x + 75, y + 75), fill=(60, 20, 20))
+        image.save(folder / name, **options)
+        image.convert("L").save(folder / "masks" / f"{name.rpartition('.')[0]}.png")
+    (folder / "notes.txt").touch()
+    options = ["--models", tiny_timm_model, "--images", folder, "--masks", folder / "masks"]
+    code, out, err = call("compare", *options, "--output", "figure.png")
+    assert code == 0, err
+    assert out == "1 other file was left out: notes.txt\nWritten: figure.png\n"
+    picture = np.asarray(Image.open("figure.png").convert("RGB")).astype(int)
+    dark = abs(picture - [60, 20, 20]).sum(axis=2) < 40
+    dark[:, picture.shape[1] // 2 :] = False
+    rows = np.flatnonzero(dark.any(axis=1))
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 20) + 1)
+    assert len(parts) == 3
+    for part in parts:
+        width = np.ptp(np.flatnonzero(dark[part].any(axis=0))) + 1
+        assert abs(width - (np.ptp(part) + 1)) <= 2
+
+
 def test_the_answer_stands_beside_a_class_that_was_chosen(tiny_timm_model):
     classifier = LesionClassifier.from_pretrained(tiny_timm_model)
     image, _ = draw_lesion("nv", seed=1, size=(96, 72))
@@ -118,7 +153,7 @@ def test_no_image_is_one_line(call, tiny_timm_model, tmp_path):
     options = ["--models", tiny_timm_model, "--images", tmp_path, "--output", "figure.png"]
     code, out, err = call("compare", *options)
     assert (code, out) == (2, "")
-    assert err.startswith("error: There is no image (.jpg, .jpeg, .png) in")
+    assert err.startswith("error: There is no image (.jpg, .jpeg, .jfif, .png, ")
 
 
 def test_a_sheet_for_each_diagnosis(call, model, sample_dataset, tmp_path):

@@ -1,11 +1,16 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from damaged import FORMATS, damage
+from PIL import Image
 
+from hf_lesion.files import storable_name
 from hf_lesion.labels import CODES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
@@ -24,6 +29,88 @@ def test_a_dataset_is_predicted_and_submitted(call, tiny_cnn_model, sample_datas
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
     assert err == f"error: {output} is there already. Pass --overwrite to replace it.\n"
+
+
+# Names of any bytes that Linux allows, and what reading them back has to give.
+NAMES = {
+    b"plain": "plain",
+    b"arm, left": "arm, left",
+    b'5" scar': '5" scar',
+    b"two\nlines": "two\nlines",
+    b"return\r": "return\r",
+    b"-dash": "-dash",
+    b"=1+1": "=1+1",
+    b"$math$ {x} %s": "$math$ {x} %s",
+    b" blank ": " blank ",
+    b"a.b..c": "a.b..c",
+    b"caf\xe9": "caf\\udce9",
+    b"caf\xc3\xa9": "café",
+    "💥".encode(): "💥",
+    b"x" * 251: "x" * 251,
+}
+
+
+@pytest.fixture
+def odd_names(tmp_path):
+    """A folder of images with odd names, and with a file that is not an image."""
+    folder = tmp_path / os.fsdecode(b"in, \n $ [1] \xff")
+    folder.mkdir()
+    for name in NAMES:
+        try:
+            Image.new("RGB", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name + b".png"))
+        except OSError:
+            pytest.skip("this system does not allow such names")
+    (folder / "notes.txt").touch()
+    return folder
+
+
+def test_names_of_any_bytes_are_predicted_and_submitted(call, tiny_cnn_model, odd_names, tmp_path):
+    folder = tmp_path / os.fsdecode(b"out \xff")
+    output, submission = folder / "p.parquet", folder / "s.csv"
+    options = ["--model", tiny_cnn_model, "--input", odd_names, "--output", output]
+    code, out, err = call(*options, "--submission", submission)
+    assert code == 0, err
+    first, second, *_ = out.splitlines()
+    assert first == "1 other file was left out: notes.txt"
+    assert second == f"{len(NAMES)} images, 0 unreadable: {storable_name(output)}"
+    with output.open("rb") as stream:
+        assert sorted(pd.read_parquet(stream)["image_id"]) == sorted(NAMES.values())
+    table = pd.read_csv(submission, lineterminator="\n", keep_default_na=False)
+    assert sorted(table["image"]) == sorted(NAMES.values())
+    assert table.drop(columns="image").sum(axis=1).round(5).eq(1).all()
+
+
+def test_equal_names_are_refused_before_the_model_is_loaded(call, tmp_path):
+    for folder in ("p1", "p2"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / "in" / folder / "a.jpg")
+    options = ["--model", "absent", "--input", "in", "--output", "p.parquet"]
+    code, out, err = call(*options, "--submission", "s.csv")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: 1 names occur in more than one folder: a. A submission names images without their "
+        "folders: rename them, or leave out --submission.\n"
+    )
+
+
+def test_damaged_files_are_rows_and_never_the_end(call, tiny_cnn_model, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for kind in FORMATS:
+        for seed in range(10):
+            (folder / f"{kind}_{seed}.{kind.lower()}").write_bytes(damage(kind, seed))
+    Image.new("RGB", (8, 6)).save(folder / "sound.png")
+    (folder / "linked.png").symlink_to(folder / "absent.png")
+    code, out, err = call("--model", tiny_cnn_model, "--input", folder, "--output", "p.parquet")
+    assert code == 0, err
+    table = pd.read_parquet("p.parquet").set_index("image_id")
+    assert len(table) == 10 * len(FORMATS) + 2
+    refused = table["error"].notna()
+    assert f"{len(table)} images, {refused.sum()} unreadable" in out
+    assert not refused["sound"]
+    assert 20 < refused.sum() < len(table) - 10
+    assert "No such file" in table["error"]["linked"]
+    assert np.array_equal(refused, table[list(CODES)].isna().all(axis=1))
 
 
 @pytest.mark.slow

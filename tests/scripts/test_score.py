@@ -276,6 +276,37 @@ def test_a_failed_run_leaves_nothing_behind(tiny_timm_model, sample_folder, tmp_
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_names_of_any_bytes_are_scored_and_left_out_files_are_said(
+    call, tiny_timm_model, sample_folder, tmp_path
+):
+    try:
+        folder = tmp_path / os.fsdecode(b"caf\xe9, $x^{ [1]\n")
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this system does not allow such names")
+    lesions = pd.read_csv(sample_folder / "HAM10000_metadata.csv")
+    source = {path.stem: path for path in sorted(sample_folder.rglob("*.jpg"))}
+    names = ["arm, left", 'a "scar"', "-x", "$y_{", "💥", *map(str, range(9))]
+    rows = [["image_id", "dx"]]
+    for name, row in zip(names, lesions.to_dict("records"), strict=False):
+        shutil.copy(source[row["image_id"]], folder / f"{name}.jpg")
+        rows.append([name, row["dx"]])
+    (folder / os.fsdecode(b"\xff.txt")).touch()
+    truth = folder / os.fsdecode(b"truth \xff $x^{.csv")
+    with truth.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    options = ["--images", folder, "--ground_truth", truth, "--output", folder / "out"]
+    code, out, err = call("--model", tiny_timm_model, *options)
+    assert code == 0, err
+    assert out.startswith("2 other files were left out: truth \\udcff $x^{.csv, \\udcff.txt\n")
+    (record,) = read_report(folder / "out").values()
+    assert record["images"] == len(names)
+    (written,) = (folder / "out").glob("predictions_*.csv")
+    with written.open(encoding="utf-8", newline="") as stream:
+        assert list(parse_predictions(stream).image_ids) == names
+    assert len(list((folder / "out" / "figures").iterdir())) >= len(FIGURES) - 1
+
+
 def test_a_diverged_model_is_said_to_be_one(refusal, tiny_timm_model, sample_dataset, tmp_path):
     model = tmp_path / "diverged"
     shutil.copytree(tiny_timm_model, model)

@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from damaged import FORMATS, damage
 from PIL import Image
 
 from hf_lesion.labels import CODES
@@ -76,6 +77,33 @@ def test_names_in_a_zip_are_labels_and_never_paths(tiny, lesion, pack, tmp_path)
     before = sorted(tmp_path.rglob("*"))
     assert problems(tiny, zipped) == {"passwd.png": "", "abs.png": "", "y.png": ""}
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_equal_names_are_told_apart_in_the_table(page, lesion, pack, tmp_path):
+    """Of a zip by their folders, of files by a number: the CSV knows them without their endings."""
+    from intake import clean_name
+
+    content = lesion.read_bytes()
+    zipped = pack({"p1/a.png": content, "p2/a.png": content, "p2/../../b.png": content})
+    files = [hand(zipped), hand(lesion, "c.png"), hand(lesion, "c.jpg"), hand(lesion, "c (2).png")]
+    files.append(hand(lesion, clean_name('x, "y" \ud800\n.png')))
+    shown = page.classify_batch(files, "tiny_cnn")
+    names = [row["image"] for row in csv.DictReader(io.StringIO(link(shown)))]
+    expected = ["p1/a", "p2/a", "b", "c", "c (2)", "c (2) (2)", 'x, "y" \\ud800']
+    assert names == expected
+    assert "p2/a.png" in shown
+
+
+def test_damaged_files_of_every_format_end_nothing(tiny, tmp_path, pack):
+    entries = {f"{kind}_{seed}": damage(kind, seed) for kind in FORMATS for seed in range(10)}
+    for name, content in entries.items():
+        (tmp_path / name).write_bytes(content)
+    found = problems(tiny, *(tmp_path / name for name in entries))
+    assert list(found) == list(entries)
+    assert 20 < sum(map(bool, found.values())) < len(entries) - 10
+    assert all(text.startswith(f"{name} ") for name, text in found.items() if text)
+    in_zip = {name: text for name, text in problems(tiny, pack(entries)).items() if text}
+    assert in_zip.keys() == {name for name, text in found.items() if text}
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tiny, pack):

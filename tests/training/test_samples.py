@@ -2,14 +2,16 @@ import io
 
 import datasets
 import numpy as np
+import profiles
 import torch
 from datasets import Dataset, load_dataset
 from PIL import Image
 from torchvision.transforms import v2
 
+from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import build_train_transform
-from hf_lesion.training.samples import LesionSamples, collate, sample_seed
+from hf_lesion.training.samples import EvalTransform, LesionSamples, collate, sample_seed
 
 TRANSFORM = build_train_transform(Preprocessing(24, (0.5,) * 3, (0.5,) * 3), "strong")
 
@@ -32,6 +34,31 @@ def test_a_sample_is_a_function_of_seed_epoch_and_index(sample_dataset):
     assert torch.equal(second[3]["pixel_values"], expected)
     other_seed = build_samples(sample_dataset, seed=6)
     assert not torch.equal(other_seed[3]["pixel_values"], expected)
+
+
+def test_training_sees_the_pixels_of_prediction(tiny_timm_model):
+    """Turned, in the colours of its profile, of 16 bits: as `LesionClassifier` reads the file."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = profiles.rgb_profile(profiles.DISPLAY_P3)
+    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    images = [
+        (Image.fromarray(noise), {"icc_profile": profile, "exif": exif}),
+        (Image.fromarray(noise[..., 0].astype(np.uint16)), {}),
+    ]
+    files = []
+    for image, options in images:
+        stream = io.BytesIO()
+        image.save(stream, "PNG", **options)
+        files.append({"bytes": stream.getvalue(), "path": None})
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    rows = Dataset.from_dict({"image": files, "label": [0, 1]}, features=features)
+    classifier = LesionClassifier.from_pretrained(tiny_timm_model)
+    samples = LesionSamples(rows, EvalTransform(classifier.processor))
+    expected = classifier.preprocess([Image.open(io.BytesIO(each["bytes"])) for each in files])
+    for place in range(len(files)):
+        assert torch.equal(samples[place]["pixel_values"], expected[place])
+    assert abs(expected[1] - expected[1].min()).max() < 0.1  # dark: its largest value is 255
 
 
 def test_the_share_of_mixup_is_one_too_and_changes_no_pixel(sample_dataset):

@@ -1,0 +1,111 @@
+"""Whatever is wrong with an image file, it alone is refused, and in one line.
+
+Each failure names the seed that makes its file again; see `damaged`.
+"""
+
+import struct
+import time
+
+import numpy as np
+import profiles
+import pytest
+from damaged import FORMATS, build_exif, build_image, damage, save, spoil
+from PIL import Image
+
+from hf_lesion.data.images import decode_picture
+from hf_lesion.errors import InputError
+from hf_lesion.pixels import load_image
+
+QUICK, MANY = 60, 4000  # files of each format
+SECONDS = 5  # within which each file is read or refused
+
+
+def read(function, content):
+    """Return the image, or the one line that says why there is none."""
+    try:
+        return function(content)
+    except InputError as error:
+        return str(error)
+
+
+def check(kind, seed):
+    """Check that a damaged file is shown or refused, by both ways to read one alike."""
+    content = damage(kind, seed)
+    start = time.perf_counter()
+    shown, stored = read(load_image, content), read(decode_picture, content)
+    assert time.perf_counter() - start < SECONDS
+    if isinstance(shown, str):
+        assert shown.startswith("The image ")
+        assert isinstance(stored, str)
+        return False
+    assert (shown.mode, shown.info) == ("RGB", {})
+    assert sorted(shown.size) == sorted(stored.size)
+    return True
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_damaged_file_is_refused_or_shown_and_nothing_else(kind):
+    shown = []
+    for seed in range(QUICK):
+        try:
+            shown.append(check(kind, seed))
+        except Exception as error:
+            raise AssertionError(f"{kind}, seed {seed}") from error
+    assert 0 < sum(shown) < QUICK  # else nothing was damaged, or too much
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FORMATS)
+def test_many_damaged_files(kind):
+    for seed in range(QUICK, MANY):
+        try:
+            check(kind, seed)
+        except Exception as error:
+            raise AssertionError(f"{kind}, seed {seed}") from error
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_spoilt_exif_refuses_no_sound_image(kind):
+    """It is shown to the bit, turned in one of the eight ways."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    options = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
+    plain = load_image(save(image, kind, **options))
+    expected = {plain.tobytes(), *(plain.transpose(way).tobytes() for way in Image.Transpose)}
+    turned = 0
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        exif = spoil(build_exif(rng).tobytes(), rng)
+        found = load_image(save(image, kind, exif=exif, **options))
+        assert found.tobytes() in expected, f"seed {seed}"
+        turned += found.tobytes() != plain.tobytes()
+    assert turned > 20  # some orientations can be read nevertheless
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_spoilt_profile_refuses_no_sound_image(kind):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8))
+    whole = profiles.rgb_profile(profiles.DISPLAY_P3)
+    for seed in range(150):
+        profile = spoil(whole, np.random.default_rng(seed))
+        assert load_image(save(image, kind, icc_profile=profile)).size == image.size, f"seed {seed}"
+
+
+ERRORS = (struct.error, OverflowError, ZeroDivisionError, KeyError, RecursionError, MemoryError)
+
+
+@pytest.mark.parametrize("error", [*ERRORS, IndexError, AttributeError])
+@pytest.mark.parametrize("place", ["open", "load"])
+def test_whatever_a_decoder_raises_is_one_refused_file(monkeypatch, error, place):
+    def fail(*arguments, **options):
+        raise error("within")
+
+    content = build_image("PNG", np.random.default_rng(0))
+    if place == "open":
+        monkeypatch.setattr(Image, "open", fail)
+    else:
+        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    assert read(load_image, content) == (
+        f"The image can't be read as an image ({error.__name__}): the file is damaged or not an "
+        "image. Pass a JPEG or PNG."
+    )
+    assert read(decode_picture, content).startswith("broken picture: ")
