@@ -38,9 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def read_pairs(
-    frames: Path, squares: Path, split: str
-) -> tuple["EvaluationSet", "EvaluationSet"]:
+def read_pairs(frames: Path, squares: Path, split: str) -> tuple["EvaluationSet", "EvaluationSet"]:
     """Return the whole frames of a split and their square images, in the same order."""
     from dataclasses import replace
 
