@@ -202,7 +202,8 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
         )
     )
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=axes)
-    bar.set_label("heat, of each map's maximum; dark and grey: not seen", fontsize=7)
+    bar.set_label("heat, of each map's maximum", fontsize=7)
+    bar.ax.set_xlabel("dark grey:\nnot seen", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)
 
