@@ -28,6 +28,13 @@ from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.manifest import TRAINING
 from hf_lesion.models.build import load_snapshot
 from hf_lesion.models.calibration import Calibration, read_calibration
+from hf_lesion.models.preprocessing import (
+    Box,
+    Preprocessing,
+    limit_shape,
+    preprocessing_of,
+    seen_box,
+)
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.models.taps import head_name, look
 from hf_lesion.pixels import load_image
@@ -104,14 +111,30 @@ class LesionClassifier:
         height, width = self.preprocess([Image.new("RGB", (2, 2))]).shape[-2:]
         return height, width
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network sees of an image, at which size and in which colours.
+
+        Raises:
+            InputError: If the processor does not make square images of one size.
+        """
+        return preprocessing_of(self.processor)
+
     def preprocess(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Return (B, 3, H, W) pixel values; of 8-bit RGB exactly those that `pipeline()` makes.
 
         Other modes are read by `load_image` first: `pipeline()` shows a transparent image on black
-        and a 16-bit one as white.
+        and a 16-bit one as white. A strip of an image, see `limit_shape`, is made shorter, which
+        may change what `pipeline()` makes of it by less than a pixel.
         """
-        rgb = [load_image(image) for image in images]
+        rgb = [limit_shape(load_image(image), self.processor) for image in images]
         return self.processor(images=rgb, return_tensors="pt")["pixel_values"]
+
+    def seen_boxes(self, images: Sequence[Image.Image]) -> tuple[Box, ...]:
+        """Return the part of each image that the network sees: see `seen_box`."""
+        own = self.preprocessing
+        sizes = [load_image(image).size for image in images]
+        return tuple(seen_box(own.crop_mode, size, own.crop_pct) for size in sizes)
 
     def logits(self, images: Sequence[Image.Image], *, batch_size: int = 32) -> NDArray[np.float32]:
         """Return (N, C) logits of images of any size and mode."""
@@ -192,7 +215,7 @@ class LesionClassifier:
         pixel_values = self.preprocess(images).to(self.model.device)
         with self._lock:
             found = explain(self.model, pixel_values, ids, method=method, layer=layer, fine=fine)
-        return _as_explanation(found, method)
+        return _as_explanation(found, self.seen_boxes(images), method)
 
     def explain_classes(
         self,
@@ -223,7 +246,7 @@ class LesionClassifier:
             found = explain_classes(
                 self.model, pixel_values, ids, method=method, layer=layer, fine=fine
             )
-        return _as_explanation(found, method)
+        return _as_explanation(found, self.seen_boxes(images), method)
 
     def explain_methods(
         self, images: Sequence[Image.Image], methods: Sequence[str]
@@ -240,19 +263,22 @@ class LesionClassifier:
         pixel_values = self.preprocess(images).to(self.model.device)
         with self._lock:
             found = explain_methods(self.model, pixel_values, methods)
-        return {method: _as_explanation(own, method) for method, own in found.items()}
+        boxes = self.seen_boxes(images)
+        return {method: _as_explanation(own, boxes, method) for method, own in found.items()}
 
     def _no_explanation(self, shape: tuple[int, ...], method: str) -> Explanation:
         nothing = np.empty(shape, np.float32)
         maps = np.empty((*shape, *self.image_size), np.float32)
         return Explanation(
-            maps, np.empty(shape, np.int64), self.predict([]), nothing, nothing, method
+            maps, np.empty(shape, np.int64), self.predict([]), nothing, nothing, (), method
         )
 
 
-def _as_explanation(found: Heatmaps, method: str) -> Explanation:
+def _as_explanation(found: Heatmaps, boxes: tuple[Box, ...], method: str) -> Explanation:
     probabilities = softmax(found.logits)
-    return Explanation(found.maps, found.targets, probabilities, found.lows, found.highs, method)
+    return Explanation(
+        found.maps, found.targets, probabilities, found.lows, found.highs, boxes, method
+    )
 
 
 def _target(target: Target) -> Target:

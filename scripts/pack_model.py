@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.questions import POINTS, TARGET_SENSITIVITY
 
+CROP_MODES = ("centre", "squash", "pad")  # those of hf_lesion, which imports slowly
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -52,6 +54,11 @@ def parse_arguments() -> argparse.Namespace:
         default=0.0,
         metavar="TAU",
         help="how far to adjust logits to rare classes, such as 0.3; needs --dataset (default: 0)",
+    )
+    add(
+        "--crop_mode",
+        choices=CROP_MODES,
+        help="how a frame becomes a square; only of a run on square images (default: the run's)",
     )
     for name, codes in POINTS.items():
         add(
@@ -117,6 +124,7 @@ def main() -> None:
         arguments.run,
         arguments.output,
         overwrite=arguments.overwrite,
+        crop_mode=arguments.crop_mode,
         finish=calibrate(arguments),
     )
     print(f"Packed: {arguments.output}, {size / 1e6:.1f} MB")

@@ -198,6 +198,7 @@ def main() -> None:
         data={**evaluation_set.origin, "same_as_training": is_same},
         model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
         size=classifier.image_size,
+        crop_mode=classifier.preprocessing.crop_mode,
         views=arguments.views,
         groups=evaluation_set.groups,
         fitted=record.Fitted(

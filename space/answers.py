@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ensemble import Ensemble
 
     from hf_lesion.inference import LesionClassifier
+    from hf_lesion.models.preprocessing import Box
 
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 METHODS = METHOD_NAMES
@@ -35,9 +36,10 @@ class Answer:
         opinion: Its answer and what is shown as probabilities.
         target: The code of the diagnosis that was explained.
         picture: The image as it is shown: RGB, at most `DISPLAY_PIXELS` on its longer side.
-        heatmap: (H, W) float32 in [0, 1] over the whole frame; None if there is nothing to show.
+        heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is nothing to show.
         notice: Why there is no heatmap; empty if there is one.
         method: By which the heatmap was made.
+        box: The part of the image that the model saw, as `Explanation.boxes` has it.
     """
 
     opinion: Opinion
@@ -46,6 +48,12 @@ class Answer:
     heatmap: NDArray[np.float32] | None
     notice: str
     method: str = METHOD
+    box: "Box | None" = None
+
+    @property
+    def is_cropped(self) -> bool:
+        """Whether a part of the image was not seen, which the heatmap's picture shows in grey."""
+        return self.box is not None and (max(self.box[:2]) > 0 or min(self.box[2:]) < 1)
 
     @property
     def label(self) -> str:
@@ -62,7 +70,7 @@ class Answer:
 
         if self.heatmap is None:
             return None
-        return overlay(self.picture, self.heatmap, opacity=opacity / 100)
+        return overlay(self.picture, self.heatmap, self.box, opacity=opacity / 100)
 
 
 def build_answer(
@@ -101,7 +109,8 @@ def build_answer(
             "for this class, so there is nothing to colour."
         )
         return Answer(opinion, code, picture, None, notice, method)
-    return Answer(opinion, code, picture, explanation.heatmaps[0], "", method)
+    heatmap, (box,) = explanation.heatmaps[0], explanation.boxes
+    return Answer(opinion, code, picture, heatmap, "", method, box)
 
 
 def build_answers(

@@ -61,7 +61,8 @@ class Calls:
             method: gradcam, gradcam++, hirescam, layercam or eigencam.
 
         Returns:
-            The image with the heatmap over it; null if there is none.
+            The image with the heatmap over it, dark and grey where the model did not see it; null
+            if there is none.
             What /classify returns, and "target": the code that was explained, "notice": why there
             is no heatmap, empty if there is one.
         """

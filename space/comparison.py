@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from html import escape
-from itertools import combinations
 from typing import Any
 
 from answers import Answer
 from markup import picture_url, scrolling
-from messages import colour_bar, correction, likelier, percent
+from messages import NOT_SEEN, colour_bar, correction, likelier, percent
 from PIL import Image
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
@@ -25,13 +24,10 @@ APART, TOGETHER = "different places", "similar places"
 
 def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
     """Return the agreement of each pair of models that have a map."""
-    from hf_lesion.explain.agreement import compare_maps
+    from hf_lesion.explain.agreement import compare_all
 
-    maps = {name: answer.heatmap for name, answer in answers.items() if answer.heatmap is not None}
-    return {
-        (first, second): compare_maps(maps[first], maps[second])
-        for first, second in combinations(maps, 2)
-    }
+    shown = {name: answer for name, answer in answers.items() if answer.heatmap is not None}
+    return compare_all({name: (answer.heatmap, answer.box) for name, answer in shown.items()})
 
 
 def describe(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:
@@ -47,7 +43,7 @@ def render(answers: Mapping[str, Answer]) -> str:
     return (
         f'<div class="comparison">{_summary(answers)}'
         f'<div class="cards">{"".join(_card(name, one) for name, one in answers.items())}</div>'
-        f"{colour_bar()}{_probabilities(answers)}"
+        f"{colour_bar()}{_unseen(answers)}{_probabilities(answers)}"
         f"{correction([one.opinion for one in answers.values()])}{_agreement(answers)}</div>"
     )
 
@@ -71,6 +67,12 @@ def _warning(answers: Mapping[str, Answer]) -> str:
         return ""
     text = f"{STRANGE} So says the gate of {', '.join(strange)}."
     return f'<p class="note warning" role="note">{escape(text)}</p>'
+
+
+def _unseen(answers: Mapping[str, Answer]) -> str:
+    if not any(answer.is_cropped for answer in answers.values()):
+        return ""
+    return f'<p class="hint">{escape(NOT_SEEN)}</p>'
 
 
 def _card(name: str, answer: Answer) -> str:

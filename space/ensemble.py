@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation
+from hf_lesion.explain.placement import align
 from hf_lesion.inference import LesionClassifier, class_id
+from hf_lesion.models.preprocessing import Box
 
 
 class Ensemble:
@@ -57,17 +58,19 @@ class Ensemble:
                 probabilities.append(member.predict(images))
         if trouble is not None and not found:
             raise trouble
-        maps = np.stack([_mean_map(found, row) for row in range(len(images))])
+        means, boxes = zip(*(_mean_map(found, row) for row in range(len(images))), strict=True)
+        maps = np.stack(means)
         highs = maps.max(axis=(1, 2))
         lows = np.zeros_like(highs)
         scale = np.where(highs > 0, highs, 1)[:, None, None]
         mean = np.mean(probabilities, axis=0)
-        return Explanation((maps / scale).astype(np.float32), ids, mean, lows, highs, method)
+        return Explanation((maps / scale).astype(np.float32), ids, mean, lows, highs, boxes, method)
 
 
-def _mean_map(explanations: Sequence[Explanation], row: int) -> NDArray[np.float32]:
-    """Return the mean map of one image, as fine as the finest member's."""
-    maps = [explanation.heatmaps[row] for explanation in explanations]
-    width = max(one.shape[1] for one in maps)
-    height = max(one.shape[0] for one in maps)
-    return np.mean([cv2.resize(one, (width, height)) for one in maps], axis=0)
+def _mean_map(explanations: Sequence[Explanation], row: int) -> tuple[NDArray[np.float32], Box]:
+    """Return the mean map of one image where all members saw it, as fine as the finest member's."""
+    maps, box = align(
+        [explanation.heatmaps[row] for explanation in explanations],
+        [explanation.boxes[row] for explanation in explanations],
+    )
+    return np.mean(maps, axis=0), box

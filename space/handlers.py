@@ -66,7 +66,9 @@ class Page:
             gr.update(visible=True),
             messages.bars(answer.opinion),
             _slider(answer, opacity),
-            messages.explanation(answer.target, answer.notice, method),
+            messages.explanation(
+                answer.target, answer.notice, method, is_cropped=answer.is_cropped
+            ),
         )
 
     def explain_again(

@@ -35,6 +35,7 @@ HEAT_MAP = (
     "The brighter a place, the more it counted for this diagnosis. A heat map shows where the "
     "model looked, not whether it is right."
 )
+NOT_SEEN = "The model did not see what is dark and grey: it looks at the middle of an image."
 CORRECTED = (
     "Probabilities are corrected on validation images, because training showed rare diagnoses more "
     "often than they are; the answer, the thresholds and the gate go by the model's own scores."
@@ -146,7 +147,7 @@ def likelier(opinion: Opinion) -> str:
     return f"<br><small>likelier: {escape(NAMES[opinion.likeliest])}, {escape(chance)}</small>"
 
 
-def explanation(target: str, notice: str, method: str = METHOD) -> str:
+def explanation(target: str, notice: str, method: str = METHOD, *, is_cropped: bool = False) -> str:
     """Return what the heatmap of this diagnosis means, or why there is none."""
     if notice:
         return (
@@ -154,6 +155,7 @@ def explanation(target: str, notice: str, method: str = METHOD) -> str:
             f"{escape(notice)}</p>"
         )
     more = f" {NOT_OF_A_CLASS}" if method == "eigencam" else ""
+    more += f" {NOT_SEEN}" if is_cropped else ""
     return (
         f'<div class="caption" data-target="{escape(target)}" data-method="{escape(method)}"><p>'
         f"<strong>{escape(METHODS[method])} for {escape(NAMES[target])}.</strong> "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from answers import METHODS, Answer
 from markup import data_url, picture_url
-from messages import CORRECTED, percent
+from messages import CORRECTED, NOT_SEEN, percent
 from PIL import Image
 
 from hf_lesion.labels import MALIGNANT, NAMES, NOTICE
@@ -86,7 +86,8 @@ class Report:
         """What the second picture shows."""
         if self.answer.heatmap is None:
             return self.answer.notice
-        return f"{METHODS[self.answer.method]} for {NAMES[self.answer.target]}"
+        caption = f"{METHODS[self.answer.method]} for {NAMES[self.answer.target]}"
+        return f"{caption}. {NOT_SEEN}" if self.answer.is_cropped else caption
 
 
 def links(report: Report) -> str:

@@ -11,6 +11,7 @@ from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.record import Fitted, build_record
 from hf_lesion.evaluation.report import write_record
 from hf_lesion.models.calibration import Calibration
+from hf_lesion.models.preprocessing import build_stock_processor, cnn_preprocessing
 from hf_lesion.operating_points import OperatingPoints
 from hf_lesion.questions import POINTS
 
@@ -57,6 +58,7 @@ def _records(name, right):
             data={"source": "ham10000", "split": split, "fingerprint": "f" * 64},
             model={"name": name, "weights_sha256": "a" * 64},
             size=(128, 128),
+            crop_mode="centre",
             groups=groups,
             fitted=fit(predictions),
         )
@@ -94,6 +96,7 @@ def write_model(models, name, *, right, copies=True):
     folder = models / name
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
+    build_stock_processor(cnn_preprocessing(128)).save_pretrained(folder)
     (folder / "model.safetensors").write_bytes(b"0" * 1_500_000)
     (folder / "training.json").write_text(json.dumps(TRAINING))
     for split, record in records(name, right).items():

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.explanations import MaskedSet
 from hf_lesion.explain import shortcuts
@@ -15,9 +16,10 @@ from hf_lesion.explain.agreement import Agreement, compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
 from hf_lesion.explain.heatmap import GRADCAM
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
+from hf_lesion.explain.placement import NOTABLE, share_outside
 from hf_lesion.files import storable_name
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
+from hf_lesion.models.preprocessing import Box
 from hf_lesion.pixels import IMAGE_SUFFIXES, list_images, load_image
 
 MASK_ENDING = "_segmentation"
@@ -92,12 +94,12 @@ def compare_models(
     rows, agreements = [], []
     for case in cases:
         cells = [Cell(case.image, caption=_describe(case), mask=case.mask)]
-        maps: dict[str, NDArray[np.float32]] = {}
+        maps: dict[str, tuple[NDArray[np.float32], Box]] = {}
         for classifier in classifiers:
             cell = _explain_case(classifier, case, target, method)
             cells.append(cell)
-            if cell.heatmap is not None:
-                maps[classifier.name] = cell.heatmap
+            if cell.heatmap is not None and cell.box is not None:
+                maps[classifier.name] = cell.heatmap, cell.box
         agreement = compare_all(maps)
         remark, is_apart = describe_agreement(agreement) if agreement else ("", False)
         rows.append(Row(cells, remark, is_apart))
@@ -193,16 +195,22 @@ def _explain_case(
     classifier: LesionClassifier, case: Case, target: str | None, method: str
 ) -> Cell:
     found = classifier.explain([case.image], None if target is None else [target], method)
-    energy = None
+    (box,) = found.boxes
+    energy = outside = None
     if case.mask is not None:
         place = place_masks([case.mask], classifier.preprocess)
         energy = float(score_maps(found.heatmaps, place)[0, ENERGY])
+        outside = share_outside(case.mask, box)
     (own,) = found.probabilities
     answer, explained = (
         (CODES[label], float(own[label])) for label in (int(own.argmax()), int(found.targets[0]))
     )
-    caption = caption_of(answer, energy, explained=None if target is None else explained)
-    return Cell(case.image, found.heatmaps[0], caption, case.mask)
+    caption = caption_of(
+        answer, energy, explained=None if target is None else explained, outside=outside
+    )
+    is_notable = outside is not None and outside > NOTABLE
+    marked = [caption.count("\n")] if is_notable else []  # its last line
+    return Cell(case.image, found.heatmaps[0], caption, case.mask, marked, box)
 
 
 def _describe(case: Case) -> str:

@@ -21,6 +21,7 @@ from hf_lesion.explain.faithfulness import (
 )
 from hf_lesion.explain.localisation import MEASURES, RATIO, THRESHOLDS
 from hf_lesion.explain.names import CONTROL_NAMES, FINE, GAUSSIAN
+from hf_lesion.explain.placement import NOTABLE
 from hf_lesion.files import whole_file, without_nan
 from hf_lesion.labels import CODES
 
@@ -76,6 +77,23 @@ def describe_localisation(
         "maps": found,
         "against_gaussian": _against(GAUSSIAN, scores, lesion_ids, MEASURES, MEDIANS),
         "fine_against": _fine_against(scores, lesion_ids, MEASURES, MEDIANS),
+    }
+
+
+def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64]) -> dict[str, Any]:
+    """Return of how many images a notable part of the lesion lies outside of what is seen.
+
+    Args:
+        shares: (N,) the share of each lesion outside; NaN where it is unknown.
+        references: (N,) class ids.
+    """
+    is_notable = shares > NOTABLE
+    return {
+        "share": NOTABLE,
+        "images": int(is_notable.sum()),
+        "classes": {
+            code: int(is_notable[references == index].sum()) for index, code in enumerate(CODES)
+        },
     }
 
 

@@ -14,6 +14,7 @@ from hf_lesion.evaluation.explanations import (
     MaskedSet,
     build_mappers,
     choose_rows,
+    measure_outside,
     score_faithfulness,
     score_localisation,
 )
@@ -91,7 +92,10 @@ def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) 
     return {
         "data": images.origin,
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(folder)},
-        "preprocessing": dict(zip(("height", "width"), classifier.image_size, strict=True)),
+        "preprocessing": {
+            **dict(zip(("height", "width"), classifier.image_size, strict=True)),
+            "crop_mode": classifier.preprocessing.crop_mode,
+        },
         "explained": "predicted class",
         "intervals": record.describe_interval(images.lesion_ids),
     }
@@ -116,7 +120,7 @@ def _measure_localisation(
         classifier, masked, some, methods=(), mappers=finer, batch_size=size
     )
     scores[FINE] = _spread(fine[FINE], some, len(every))
-    return record.describe_localisation(
+    found = record.describe_localisation(
         {name: scores[name] for name in (*methods, FINE, *CONTROL_NAMES)},
         images.references,
         probabilities,
@@ -124,6 +128,8 @@ def _measure_localisation(
         in_detail=(methods[0], *CONTROL_NAMES),
         rows_of={FINE: some},
     )
+    outside = measure_outside(classifier, masked, every)
+    return {**found, "outside": record.describe_outside(outside, images.references)}
 
 
 def _choose_some(masked: MaskedSet, effort: Effort) -> list[int]:

@@ -19,6 +19,7 @@ from hf_lesion.evaluation.scoring import (
 )
 from hf_lesion.explain import controls, faithfulness, names
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
+from hf_lesion.explain.placement import share_outside
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
@@ -154,6 +155,14 @@ def score_localisation(
         for name, mapper in mappers.items():
             scores[name].append(score_maps(mapper(shown, targets, part), places))
     return np.concatenate(answers), {name: np.concatenate(own) for name, own in scores.items()}
+
+
+def measure_outside(
+    classifier: LesionClassifier, masked: MaskedSet, rows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return (N,) the share of each lesion that the model does not see; NaN for an empty mask."""
+    masks = map(masked.load_mask, rows)
+    return np.asarray([share_outside(mask, *classifier.seen_boxes([mask])) for mask in masks])
 
 
 def score_faithfulness(

@@ -43,6 +43,7 @@ def build_record(
     data: dict[str, Any],
     model: dict[str, Any],
     size: tuple[int, int],
+    crop_mode: str | None = None,
     groups: Groups | None = None,
     views: int = 1,
     fitted: Fitted | None = None,
@@ -54,6 +55,7 @@ def build_record(
         data: Where the images come from: source, split, fingerprint.
         model: Which weights: name, weights_sha256.
         size: Height and width in pixels to which preprocessing brings an image.
+        crop_mode: How it makes a frame a square; None where several models do it in several ways.
         views: How many views of each image were averaged.
         groups: Columns of N values each; every value's images are also measured by themselves.
         fitted: What lies beside the weights.
@@ -83,7 +85,12 @@ def build_record(
         "curves": ranking.drawn_curves(predictions),
         "data": data,
         "model": model,
-        "preprocessing": {"height": size[0], "width": size[1], "views": views},
+        "preprocessing": {
+            "height": size[0],
+            "width": size[1],
+            **({} if crop_mode is None else {"crop_mode": crop_mode}),
+            "views": views,
+        },
         "provenance": provenance(),
     }
 

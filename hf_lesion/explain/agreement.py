@@ -1,11 +1,15 @@
 """Do two models look at the same place? Their heatmaps of one image, compared."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from hf_lesion.explain.placement import align
+from hf_lesion.models.preprocessing import Box
 
 TOP_SHARE = 0.2  # of the frame
 # Half of the two top fifths is shared at an IoU of 1/3; fifths that are placed by chance share a
@@ -43,14 +47,19 @@ def compare_maps(first: NDArray[np.float32], second: NDArray[np.float32]) -> Agr
     return Agreement(pearson, float(shared / either))
 
 
-def compare_all(maps: Mapping[str, NDArray[np.float32]]) -> dict[tuple[str, str], Agreement]:
-    """Return the agreement of each pair of models' (H, W) maps of one image."""
-    names = list(maps)
-    return {
-        (first, second): compare_maps(maps[first], maps[second])
-        for place, first in enumerate(names)
-        for second in names[place + 1 :]
-    }
+def compare_all(
+    maps: Mapping[str, tuple[NDArray[np.float32], Box]],
+) -> dict[tuple[str, str], Agreement]:
+    """Return the agreement of each two models where both saw an image.
+
+    Args:
+        maps: A model's name → its (H, W) map of the image, and the box that the map fills.
+    """
+    found = {}
+    for first, second in itertools.combinations(maps, 2):
+        pair, _ = align(*zip(maps[first], maps[second], strict=True))
+        found[first, second] = compare_maps(*pair)
+    return found
 
 
 def _top(values: NDArray[np.float32]) -> NDArray[np.bool_]:

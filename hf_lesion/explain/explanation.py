@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hf_lesion.explain.methods import GRADCAM
 from hf_lesion.explain.scaling import find_flat
+from hf_lesion.models.preprocessing import Box
 
 
 @dataclass(frozen=True)
@@ -14,12 +15,14 @@ class Explanation:
     """Heatmaps and the probabilities of the same forward pass; "…" is N, or N and K classes.
 
     Attributes:
-        heatmaps: (…, H, W) float32 in [0, 1] over the whole frame of each image, each stretched to
-            its own range; all zero where it is flat.
+        heatmaps: (…, H, W) float32 in [0, 1] over the model's input, each stretched to its own
+            range; all zero where it is flat.
         targets: (…) the class ids that were explained.
         probabilities: (N, C) float32.
         lows: (…) what 0 stands for, in the method's own units.
         highs: (…) what 1 stands for.
+        boxes: The part of each of N images that fills the input, for `overlay`: its left, upper,
+            right and lower edge as shares of the image's width and height.
         method: Of `explain.methods.METHODS`.
     """
 
@@ -28,6 +31,7 @@ class Explanation:
     probabilities: NDArray[np.float32]
     lows: NDArray[np.float32]
     highs: NDArray[np.float32]
+    boxes: tuple[Box, ...]
     method: str = GRADCAM
 
     @property

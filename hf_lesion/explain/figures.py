@@ -18,6 +18,7 @@ from PIL import Image
 from hf_lesion.canvas import new_figure
 from hf_lesion.explain.agreement import Agreement
 from hf_lesion.explain.heatmap import COLOUR_MAP, overlay
+from hf_lesion.models.preprocessing import Box
 from hf_lesion.pixels import load_image
 
 CELL = 2.1  # inches
@@ -39,10 +40,12 @@ class Cell:
 
     Attributes:
         image: Of any mode; shown by its own proportions, as `load_image` shows it.
-        heatmap: (H, W) in [0, 1] over the whole frame; None shows the image alone.
+        heatmap: (H, W) in [0, 1] over the model's input; None shows the image alone.
         caption: Below it, a few lines.
         marked: Which of those lines stand out.
         mask: Grey, white = lesion: its outline is drawn; None draws none.
+        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for its
+            centre square.
     """
 
     image: Image.Image
@@ -50,6 +53,7 @@ class Cell:
     caption: str = ""
     mask: Image.Image | None = None
     marked: Sequence[int] = ()
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,7 @@ def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> 
 def _draw_cell(axes: Axes, cell: Cell) -> None:
     picture = load_image(cell.image)
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    shown = picture if cell.heatmap is None else overlay(picture, cell.heatmap)
+    shown = picture if cell.heatmap is None else overlay(picture, cell.heatmap, cell.box)
     axes.imshow(np.asarray(shown), aspect="equal")
     axes.set_anchor("NW")
     if cell.mask is not None:
@@ -210,6 +214,7 @@ def _draw_scale(figure: Figure, layout: _Layout) -> None:
     axes = _add_axes(figure, layout, (layout.width - 0.7, foot, 0.12, 0.97 * picture))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=axes)
     bar.set_label("heat, of each map's maximum", fontsize=7)
+    bar.ax.set_xlabel("dark grey:\nnot seen", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)
 
@@ -219,6 +224,7 @@ def caption_of(
     energy: float | None,
     *,
     explained: tuple[str, float] | None = None,
+    outside: float | None = None,
 ) -> str:
     """Return what stands under a heatmap: answer, probability, share of the heat inside.
 
@@ -227,6 +233,8 @@ def caption_of(
         energy: In [0, 1]; None or NaN where it is unknown.
         explained: Code and probability of the class that the heatmap is for, where it was chosen
             whatever the answer.
+        outside: Share of the lesion that the model did not see, in [0, 1]; None or NaN where it is
+            unknown. Less than half a per cent is not worth a line.
     """
     said = "{} {:.0%}".format(*answer)
     if explained is not None:
@@ -234,7 +242,8 @@ def caption_of(
         if explained[0] != answer[0]:
             said += ", {} {:.0%}".format(*explained)
     inside = "" if energy is None or np.isnan(energy) else f"\n{energy:.0%} of heat in lesion"
-    return f"{said}{inside}"
+    unseen = "" if outside is None or not outside >= 0.005 else f"\n{outside:.0%} of lesion unseen"
+    return f"{said}{inside}{unseen}"
 
 
 def _number(value: float) -> str:

@@ -17,12 +17,15 @@ from transformers import PreTrainedModel
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
 from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
+from hf_lesion.explain.placement import place
 from hf_lesion.explain.scaling import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
+from hf_lesion.models.preprocessing import Box, seen_box
 from hf_lesion.pixels import Source, load_image
 
 COLOUR_MAP = "inferno"
 OPACITY = 0.5
+UNSEEN = 0.4  # of its brightness is left to what the network did not see
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 RANKS = {PREDICTED: 0, RUNNER_UP: 1}
 Target = int | str
@@ -246,22 +249,29 @@ def _build(method: str, taken: _Taken) -> Heatmaps:
 
 
 def overlay(
-    image: Source, heatmap: NDArray[np.float32], *, opacity: float = OPACITY
+    image: Source,
+    heatmap: NDArray[np.float32],
+    box: Box | None = None,
+    *,
+    opacity: float = OPACITY,
 ) -> Image.Image:
-    """Return the image, upright as `load_image` shows it, with a heatmap in colour over it.
+    """Return the upright image with a heatmap in colour blended over what the network saw of it.
 
     The colours are matplotlib's inferno: even steps to the eye, and readable in grey and by
-    colour-blind readers.
+    colour-blind readers. What the network did not see is dark and grey.
 
     Args:
         image: Whatever `explain` takes: an image of any size, mode and orientation.
-        heatmap: (H, W) in [0, 1], covering the whole frame of the image.
-        opacity: Weight of the colours in [0, 1].
+        heatmap: (H, W) in [0, 1] over the network's input.
+        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for the
+            centre square, which models see unless they were made otherwise.
+        opacity: Weight of the colours in [0, 1]; 0 gives the image as it is.
     """
     picture = load_image(image)
-    resized = Image.fromarray(np.asarray(heatmap, dtype=np.float32)).resize(
-        picture.size, Image.Resampling.BICUBIC
-    )
-    values = np.clip(np.asarray(resized), 0.0, 1.0)
-    colours = matplotlib.colormaps[COLOUR_MAP](values, bytes=True)[..., :3]
-    return Image.blend(picture, Image.fromarray(colours), opacity)
+    box = box or seen_box("centre", picture.size)
+    placed = place(heatmap, box, picture.size)
+    colours = matplotlib.colormaps[COLOUR_MAP](np.clip(placed, 0.0, 1.0), bytes=True)[..., :3]
+    coloured = Image.blend(picture, Image.fromarray(colours), opacity)
+    grey = picture.convert("L").point(lambda value: UNSEEN * value).convert("RGB")
+    unseen = Image.blend(picture, grey, min(1.0, opacity / OPACITY))
+    return Image.composite(unseen, coloured, Image.fromarray(np.isnan(placed)))

@@ -43,7 +43,7 @@ def render_section(record: Found) -> str:
     )
     parts = [INTRODUCTION]
     if located:
-        parts += [render_localisation(located), render_overlap(located)]
+        parts += [render_localisation(located), say_outside(located), render_overlap(located)]
         parts += [say_verdicts(located, JUDGED), render_classes(located)]
     if faithful:
         parts += [render_faithfulness(faithful), say_verdicts(faithful, FAITHFUL)]
@@ -73,6 +73,19 @@ def render_localisation(found: Found) -> str:
         "over lesions. Right and wrong: the model's predictions."
     )
     return _table(header, rows, note)
+
+
+def say_outside(found: Found) -> str:
+    """Return of how many images the lesion reaches out of what the model sees; empty if unknown."""
+    outside = found.get("outside")
+    if outside is None:
+        return ""
+    text = (
+        f"In {outside['images']:,} of these images more than {outside['share']:.0%} of the lesion "
+        "lies outside of what the model sees of the frame"
+    )
+    counts = [f"{code} {count:,}" for code, count in outside["classes"].items() if count]
+    return f"{text} ({', '.join(counts)})." if counts else f"{text}."
 
 
 def render_overlap(found: Found) -> str:

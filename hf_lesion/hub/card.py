@@ -5,10 +5,12 @@ Mitchell et al., "Model cards for model reporting", FAT* 2019.
 
 import importlib.resources
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard
+from transformers import AutoImageProcessor
 
 import hf_lesion.evaluation.tables as tables
 from hf_lesion.errors import InputError
@@ -31,6 +33,7 @@ from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.quantisation import read_record, say_loss
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
 from hf_lesion.labels import CODES, NAMES, NOTICE
+from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
 
 CARD = "README.md"
 TEMPLATE = "templates/card.md.jinja"
@@ -66,7 +69,6 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
                 "earlier version. Run scripts/score.py again."
             )
     template = importlib.resources.files("hf_lesion.hub").joinpath(TEMPLATE)
-    size = test["preprocessing"]
     card = ModelCard.from_template(
         build_front_matter(model),
         template_str=template.read_text(encoding="utf-8"),
@@ -77,7 +79,7 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
         balanced=format_metric(test, "balanced_accuracy"),
         measured_on=_say_set(test),
         own_code="auto_map" in model.config,
-        size=f"{size['height']}×{size['width']}",
+        geometry=_say_geometry(model),
         data=_say_data(model),
         procedure=say_procedure(model.training),
         splits=[_split(split, model.report[split], charts) for split in (TEST, VALIDATION)],
@@ -110,6 +112,19 @@ def _say_network(model: Shipped) -> str:
     return (
         f"{model.architecture}, {model.training['parameters'] / 1e6:.1f} million "
         f"parameters, {model.weight_bytes / 1e6:.1f} MB"
+    )
+
+
+def _say_geometry(model: Shipped) -> str:
+    """Return what the network sees of an image, and whether it was scored otherwise."""
+    processor = AutoImageProcessor.from_pretrained(model.folder, trust_remote_code=False)
+    own = preprocessing_of(processor)
+    text = f"{describe_geometry(own)}; that and all other preprocessing is saved with the weights."
+    scored = replace(own, crop_mode=model.report[TEST]["preprocessing"].get("crop_mode", "squash"))
+    if scored == own:
+        return text
+    return (
+        f"{text} The results below were measured differently: {_lower(describe_geometry(scored))}."
     )
 
 

@@ -26,7 +26,7 @@ from hf_lesion.files import whole_file
 from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.manifest import WEIGHTS, file_sha256
-from hf_lesion.models.preprocessing import INTERPOLATION, preprocessing_of
+from hf_lesion.models.preprocessing import INTERPOLATION, describe_geometry
 from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:
@@ -182,8 +182,8 @@ def _write(classifier: LesionClassifier, file: Path) -> None:
 
 def _metadata(classifier: LesionClassifier) -> dict[str, str]:
     preprocessing: dict[str, Any] = {
-        **asdict(preprocessing_of(classifier.processor)),
-        "resize": "whole frame squashed to a square",
+        **asdict(classifier.preprocessing),
+        "resize": describe_geometry(classifier.preprocessing),
         "interpolation": INTERPOLATION,
         "colours": "RGB, divided by 255, minus mean, divided by std",
         "layout": "NCHW",

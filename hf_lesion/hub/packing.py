@@ -8,6 +8,7 @@ from hf_lesion.files import parse_json, whole_folder, write_text
 from hf_lesion.manifest import TRAINING, WEIGHTS
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
+from hf_lesion.models.preprocessing import change_processor
 
 READABLE = 0o644
 
@@ -17,6 +18,7 @@ def pack_model(
     output: Path,
     *,
     overwrite: bool = False,
+    crop_mode: str | None = None,
     finish: Callable[[Path], object] | None = None,
 ) -> int:
     """Write what a user of the model needs, weights in half precision, and return its bytes.
@@ -28,6 +30,8 @@ def pack_model(
         run: Folder that `scripts/train.py` finished.
         output: The folder to make.
         overwrite: Replace a folder that is there already.
+        crop_mode: One of `preprocessing.CROP_MODES`; None keeps the run's. Trained on square
+            images, a model may be shown frames in any of them.
         finish: What is still to be done to the folder before it gets its name: calibration.
 
     Raises:
@@ -35,6 +39,8 @@ def pack_model(
     """
     record = read_training(run)
     model, processor = load_classifier(str(run))
+    if crop_mode is not None:
+        processor = change_processor(model.config, processor, crop_mode=crop_mode)
     with whole_folder(output, overwrite=overwrite) as partial:
         save_compact(model, processor, partial)
         write_text(partial / TRAINING, hide_home(record))

@@ -4,7 +4,6 @@ A name is `cnn`, a timm architecture, a Hub id or a folder of a saved model.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
     BaseImageProcessor,
-    PretrainedConfig,
     PreTrainedModel,
     TimmWrapperConfig,
     TimmWrapperForImageClassification,
@@ -28,8 +26,11 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES, ID2LABEL, LABEL2ID
 from hf_lesion.models.cnn import LesionCnnConfig, LesionCnnForImageClassification
 from hf_lesion.models.preprocessing import (
+    CROP_MODE,
+    Preprocessing,
     build_processor,
     build_stock_processor,
+    change_processor,
     cnn_preprocessing,
     describe_for_timm,
     preprocessing_of,
@@ -54,6 +55,7 @@ def build_model(
     name: str,
     *,
     image_size: int | None = None,
+    crop_mode: str = CROP_MODE,
     pretrained: bool = False,
     init_weights: Path | None = None,
     model_args: dict[str, Any] | None = None,
@@ -65,6 +67,7 @@ def build_model(
     Args:
         name: "cnn", a timm architecture ("resnet18"), a Hub id ("microsoft/resnet-50") or a folder.
         image_size: Side of the square input in pixels; None keeps the model's own.
+        crop_mode: One of `CROP_MODES`: how a frame becomes a square, whatever the model did before.
         pretrained: For a timm architecture: fetch its ImageNet weights from the Hub.
         init_weights: For a timm architecture: a safetensors file with weights in timm's key names.
         model_args: Fields of `LesionCnnConfig`, or keyword arguments for `timm.create_model`.
@@ -77,16 +80,19 @@ def build_model(
         raise InputError(f"Expected --image_size of at least {SMALLEST_IMAGE}, got {image_size}.")
     if name == CNN:
         _refuse_weights(name, pretrained, init_weights)
-        return _build_cnn(image_size or CNN_IMAGE_SIZE, model_args or {})
+        own = cnn_preprocessing(image_size or CNN_IMAGE_SIZE, crop_mode)
+        return _build_cnn(own, model_args or {})
     if Path(name).is_dir() or "/" in name:
         _refuse_weights(name, pretrained, init_weights)
-        return _load_model(name, image_size, model_args)
+        return _load_model(name, image_size, crop_mode, model_args)
     if not timm.is_model(name):
         raise InputError(
             f"Unknown model {name!r}: expected cnn, a timm architecture such as resnet18, a Hub id "
             "such as timm/resnet18.a1_in1k, or the folder of a saved model."
         )
-    return _build_timm(name, image_size, pretrained, init_weights, model_args or {})
+    _check_size(name, image_size, model_args or {})
+    own = timm_preprocessing(name, image_size, crop_mode)
+    return _build_timm(name, own, pretrained, init_weights, model_args or {})
 
 
 def check_labels(model: PreTrainedModel, source: str) -> None:
@@ -110,13 +116,14 @@ def _refuse_weights(name: str, pretrained: bool, init_weights: Path | None) -> N
 
 
 def _build_cnn(
-    image_size: int, model_args: dict[str, Any]
+    preprocessing: Preprocessing, model_args: dict[str, Any]
 ) -> tuple[PreTrainedModel, BaseImageProcessor]:
     known = LesionCnnConfig.__annotations__
     if unknown := sorted(set(model_args) - set(known)):
         raise InputError(
             f"Unknown model_args for cnn: {list_offenders(unknown)}. Known: {', '.join(known)}."
         )
+    image_size = preprocessing.image_size
     shape = {**model_args, "image_size": image_size}
     try:
         config = LesionCnnConfig(**shape, id2label=ID2LABEL, label2id=LABEL2ID)
@@ -125,12 +132,12 @@ def _build_cnn(
         model.eval()(pixel_values=torch.zeros(1, config.num_channels, image_size, image_size))
     except BUILD_ERRORS as error:
         raise InputError(f"These model_args make no network, {model_args}: {error}") from error
-    return model, build_stock_processor(cnn_preprocessing(image_size))
+    return model, build_stock_processor(preprocessing)
 
 
 def _build_timm(
     architecture: str,
-    image_size: int | None,
+    preprocessing: Preprocessing,
     pretrained: bool,
     init_weights: Path | None,
     model_args: dict[str, Any],
@@ -139,7 +146,6 @@ def _build_timm(
         raise InputError(
             "--pretrained true and --init_weights exclude each other: pass one of them."
         )
-    _check_size(architecture, image_size, model_args)
     network = _create_timm(architecture, pretrained, model_args)
     if pretrained:
         start_head_at_zero(network)
@@ -148,8 +154,7 @@ def _build_timm(
     config = TimmWrapperConfig(
         architecture=architecture,
         pretrained_cfg=describe_for_timm(
-            timm.get_pretrained_cfg(architecture).to_dict(),
-            timm_preprocessing(architecture, image_size),
+            timm.get_pretrained_cfg(architecture).to_dict(), preprocessing
         ),
         model_args=model_args,
         id2label=ID2LABEL,
@@ -227,7 +232,7 @@ def load_snapshot(snapshot: Snapshot) -> tuple[PreTrainedModel, BaseImageProcess
 
 
 def _load_model(
-    source: str, image_size: int | None, model_args: dict[str, Any] | None
+    source: str, image_size: int | None, crop_mode: str, model_args: dict[str, Any] | None
 ) -> tuple[PreTrainedModel, BaseImageProcessor]:
     """Load a model to be fine-tuned: seven classes, a fresh head if it had others."""
     if model_args:
@@ -235,7 +240,19 @@ def _load_model(
     source = str(open_snapshot(source).folder)
     with _loading(source):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        processor = _squash(source, config, image_size)
+        if isinstance(config, TimmWrapperConfig):
+            processor = build_processor(config)
+        else:
+            processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False)
+        own = preprocessing_of(processor).image_size
+        if getattr(config, "pooling", None) == "flatten" and image_size not in (None, own):
+            raise InputError(
+                f"{source} flattens its last map and works at {own} pixels only: leave "
+                "--image_size out."
+            )
+        processor = change_processor(
+            config, processor, image_size=image_size or own, crop_mode=crop_mode
+        )
         config.id2label, config.label2id = dict(ID2LABEL), dict(LABEL2ID)
         model = AutoModelForImageClassification.from_pretrained(
             source,
@@ -246,25 +263,6 @@ def _load_model(
             dtype=torch.float32,
         )
     return model, processor
-
-
-def _squash(source: str, config: PretrainedConfig, image_size: int | None) -> BaseImageProcessor:
-    """Return a processor of our kind, whole frame to a square, with the model's size and colours.
-
-    A processor that crops would show training and prediction different parts of a lesion.
-    """
-    if isinstance(config, TimmWrapperConfig):
-        own = preprocessing_of(build_processor(config))
-        own = dataclasses.replace(own, image_size=image_size or own.image_size)
-        config.pretrained_cfg = describe_for_timm(config.pretrained_cfg, own)
-        return build_processor(config)
-    own = preprocessing_of(AutoImageProcessor.from_pretrained(source, trust_remote_code=False))
-    if getattr(config, "pooling", None) == "flatten" and image_size not in (None, own.image_size):
-        raise InputError(
-            f"{source} flattens its last map and works at {own.image_size} pixels only: "
-            "leave --image_size out."
-        )
-    return build_stock_processor(dataclasses.replace(own, image_size=image_size or own.image_size))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,8 @@
 
 `student` is the augmentation of the student project (flips, rotation by 20°, colour jitter 0.1).
 `standard` crops, mirrors and turns by quarters; `strong` rotates by any angle and varies sharpness
-as well (rescaling, blur, JPEG), in which cameras differ.
+as well (rescaling, blur, JPEG), in which cameras differ. All draw from what the network sees of a
+frame at prediction: of a frame whose centre is cropped, nothing beyond.
 """
 
 import math
@@ -22,14 +23,16 @@ from hf_lesion.models.preprocessing import Preprocessing
 
 Augmentation = Literal["none", "student", "standard", "strong"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
+CROPPING = ("standard", "strong")  # these cut parts out of the frame
 
 Transform = Callable[[Image.Image], torch.Tensor]
+Step = Callable[[torch.Tensor], torch.Tensor]
 
 CROP_SCALE = (0.5, 1.0)  # of the frame's area
 STRONG_CROP_SCALE = (0.45, 1.0)
 CROP_RATIO = (0.7, 1.4)  # width to height
-# The shortest side that a crop of a 4:3 frame can have, as a share of the frame's shorter side.
-LEAST_CROP = math.sqrt(STRONG_CROP_SCALE[0] * (4 / 3) * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
+# The shortest side that a crop of a square can have, as a share of the square's side.
+LEAST_CROP = math.sqrt(STRONG_CROP_SCALE[0] * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
 
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision has it
 
@@ -151,7 +154,7 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
     """Return a function from a PIL image to a (3, S, S) float tensor, augmented and normalised.
 
     Args:
-        preprocessing: Size, mean and std, the same as at prediction.
+        preprocessing: Geometry, mean and std, the same as at prediction.
         augmentation: One of `AUGMENTATIONS`.
 
     Raises:
@@ -166,6 +169,7 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
     return v2.Compose(
         [
             _as_tensor,
+            *_frame(preprocessing, augmentation),
             *steps.on_bytes,
             v2.ToDtype(torch.float32, scale=True),
             *steps.on_floats,
@@ -181,8 +185,7 @@ def least_side(preprocessing: Preprocessing, augmentation: str) -> int:
     A JPEG may be decoded at a half, a quarter or an eighth of its size, which takes less time, as
     long as this much is left.
     """
-    crops = augmentation in ("standard", "strong")
-    return math.ceil(preprocessing.image_size / (LEAST_CROP if crops else 1))
+    return math.ceil(preprocessing.image_size / (LEAST_CROP if augmentation in CROPPING else 1))
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,32 @@ class _Steps:
 
 def _as_tensor(image: Image.Image) -> torch.Tensor:
     return functional.pil_to_tensor(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _frame(preprocessing: Preprocessing, augmentation: str) -> list[Step]:
+    """Return what makes of a frame the part that the network sees at prediction."""
+    if preprocessing.crop_mode == "centre":
+        return [_centre_square]
+    # What is cut out of a padded frame would be cut out of its borders, too.
+    if preprocessing.crop_mode == "pad" and augmentation not in CROPPING:
+        return [partial(_pad, colour=[round(255 * value) for value in preprocessing.mean])]
+    return []
+
+
+def _centre_square(image: torch.Tensor) -> torch.Tensor:
+    height, width = image.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return image[..., top : top + side, left : left + side]
+
+
+def _pad(image: torch.Tensor, colour: list[int]) -> torch.Tensor:
+    """Return the image in the middle of a square of one colour."""
+    height, width = image.shape[-2:]
+    side = max(height, width)
+    left, top = (side - width) // 2, (side - height) // 2
+    borders = [left, top, side - width - left, side - height - top]
+    return functional.pad(image, borders, fill=colour)
 
 
 def _squash(side: int) -> v2.Resize:

@@ -13,6 +13,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.models.transforms import Augmentation
 from hf_lesion.training.imbalance import Imbalance
 
@@ -32,6 +33,10 @@ class ModelArguments:
     )
     image_size: int | None = field(
         default=None, metadata={"help": "Side of the square input in pixels; default: the model's."}
+    )
+    crop_mode: CropMode = field(
+        default=CROP_MODE,
+        metadata={"help": "What of a frame the network sees: its centre square or all of it."},
     )
     pretrained: bool = field(
         default=False,

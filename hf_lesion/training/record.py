@@ -34,6 +34,8 @@ LINEAGE = (
     "taught_by",
     AVERAGED,
 )
+# What a run was that began before there was a choice.
+EARLIER = {"crop_mode": "squash"}
 # Neither changes what is learned.
 FREE = ("checkpoint_minutes", "dataset")
 # Of the Trainer's settings, those under which a resumed run would be another one. The length of the
@@ -76,10 +78,11 @@ def check_identity(
         return [leg]
     before = read_json(file, fix="Start afresh in another --output_dir.")
     now = without_nan(identity)
+    then = {**EARLIER, **before["identity"]}
     differing = [
-        f"{key} was {before['identity'].get(key)!r} and is {value!r}"
+        f"{key} was {then.get(key)!r} and is {value!r}"
         for key, value in now.items()
-        if before["identity"].get(key) != value
+        if then.get(key) != value
     ]
     if differing:
         raise InputError(

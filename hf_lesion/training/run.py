@@ -184,6 +184,7 @@ def _train(
     model, processor = build_model(
         model_arguments.model,
         image_size=model_arguments.image_size,
+        crop_mode=model_arguments.crop_mode,
         pretrained=model_arguments.pretrained,
         init_weights=Path(model_arguments.init_weights) if model_arguments.init_weights else None,
         model_args=model_arguments.model_args,  # type: ignore[arg-type]

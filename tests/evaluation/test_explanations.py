@@ -3,6 +3,7 @@ import json
 import datasets
 import numpy as np
 import pytest
+from PIL import Image
 
 from hf_lesion.data.dataset import read_fingerprint
 from hf_lesion.errors import InputError
@@ -10,13 +11,21 @@ from hf_lesion.evaluation.cases import choose_cases
 from hf_lesion.evaluation.explanation_record import (
     compact_json,
     describe_localisation,
+    describe_outside,
     read_explanations,
     write_explanations,
 )
-from hf_lesion.evaluation.explanations import choose_rows, read_masked_split
+from hf_lesion.evaluation.explanations import (
+    MaskedSet,
+    choose_rows,
+    measure_outside,
+    read_masked_split,
+)
 from hf_lesion.evaluation.shortcut_scores import describe_shortcuts
 from hf_lesion.explain.localisation import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.models.preprocessing import change_processor
 
 
 def test_masks_come_with_their_images(sample_dataset):
@@ -67,6 +76,23 @@ def test_right_and_wrong_are_apart_and_flat_maps_are_counted():
     assert maps["gradcam"]["classes"]["mel"]["wrong"]["images"] == 2
     assert found["against_gaussian"]["gradcam"]["energy"][0] == pytest.approx(0.1)
     assert set(found["against_gaussian"]) == {"gradcam", "eigencam"}
+
+
+@pytest.mark.parametrize(("mode", "count"), [("centre", 2), ("squash", 0), ("pad", 0)])
+def test_lesions_outside_of_what_is_seen_are_counted(mode, count, tiny_cnn_model):
+    """A tenth, half and all of a lesion outside of the centre square, one inside, one empty."""
+    boxes = [(48, 0, 68, 9), (40, 0, 60, 9), (0, 0, 9, 9), (60, 0, 90, 90)]
+    masks = [Image.new("L", (200, 100)) for _ in range(5)]
+    for mask, box in zip(masks, boxes, strict=False):
+        mask.paste(255, box)
+    whole = LesionClassifier.from_pretrained(tiny_cnn_model)
+    own = change_processor(whole.model.config, whole.processor, crop_mode=mode)
+    classifier = LesionClassifier(whole.model, own, name="a")
+    shares = measure_outside(classifier, MaskedSet(None, masks.__getitem__), range(5))
+    expected = [0.1, 0.5, 1, 0, np.nan] if mode == "centre" else [0, 0, 0, 0, np.nan]
+    assert shares == pytest.approx(expected, nan_ok=True)
+    found = describe_outside(shares, np.array([4, 4, 4, 5, 5]))
+    assert (found["images"], found["classes"]["mel"], found["classes"]["nv"]) == (count, count, 0)
 
 
 def test_answers_that_survive_are_counted():

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from hf_lesion.explain.agreement import compare_all, compare_maps
+from hf_lesion.explain.placement import WHOLE
 
 
 def ramp(size=(20, 30)):
@@ -39,8 +40,14 @@ def test_sizes_may_differ_and_a_flat_map_says_nothing():
 
 
 def test_every_pair_is_compared_once():
-    assert list(compare_all({"a": ramp(), "b": ramp(), "c": ramp()})) == [
-        ("a", "b"),
-        ("a", "c"),
-        ("b", "c"),
-    ]
+    maps = dict.fromkeys("abc", (ramp(), WHOLE))
+    assert list(compare_all(maps)) == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_models_that_see_other_parts_are_compared_where_both_saw():
+    """One map of the whole image, and one of its right half: they agree where they overlap."""
+    whole = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    half = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    found = compare_all({"a": (whole, WHOLE), "b": (half, (0.5, 0.0, 1.0, 1.0))})["a", "b"]
+    assert found.pearson > 0.99
+    assert found.iou > 0.9

@@ -53,6 +53,25 @@ def test_a_flat_map_is_said_to_be_one_and_not_coloured(tmp_path):
     assert Image.open(tmp_path / "figure.png").width > 200
 
 
+def test_a_picture_is_dark_where_the_model_did_not_look():
+    image = Image.new("RGB", (40, 30), (200, 150, 100))
+    seen = (0.5, 0.0, 1.0, 1.0)
+    figure = draw_rows([Row([Cell(image, heat(1), box=seen), Cell(image, heat(1))])], title="")
+    first, second = (axes.images[0].get_array().astype(int) for axes in figure.axes[:2])
+    assert np.ptp(first[:, :20], axis=-1).max() == 0
+    assert np.ptp(first[:, 20:], axis=-1).min() > 0
+    assert [np.ptp(second[0, column]) == 0 for column in (2, 8, 32, 38)] == [1, 0, 0, 1]
+    assert figure.axes[-1].get_xlabel() == "dark grey:\nnot seen"
+
+
+@pytest.mark.parametrize(
+    ("outside", "said"),
+    [(None, ""), (float("nan"), ""), (0.0, ""), (0.004, ""), (0.126, "\n13% of lesion unseen")],
+)
+def test_a_caption_says_how_much_of_the_lesion_was_not_seen(outside, said):
+    assert caption_of(("mel", 0.8), None, outside=outside) == f"mel 80%{said}"
+
+
 @pytest.mark.parametrize(
     ("energy", "explained", "text"),
     [

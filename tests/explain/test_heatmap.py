@@ -15,7 +15,9 @@ from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.explain.scaling import stretch
 from hf_lesion.explain.views import VIEWS, lay_back, show
+from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.build import build_model
+from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box
 
 # One of each convolutional family, the smallest that timm has.
 FAMILIES = [
@@ -277,3 +279,28 @@ def test_the_overlay_lies_where_the_map_is_high():
     assert pixels.shape == (30, 40, 3)
     assert pixels[5, 5].sum() > pixels[25, 35].sum() + 100
     assert np.array_equal(np.asarray(overlay(image, heatmap, opacity=0)), np.asarray(image))
+
+
+@pytest.mark.parametrize("name", ["tiny_timm_model", "tiny_cnn_model"])
+@pytest.mark.parametrize("mode", CROP_MODES)
+def test_an_explanation_says_where_its_map_belongs(name, mode, request):
+    """What was not seen is grey and dark, also under a tag that says how to turn the image."""
+    classifier = LesionClassifier.from_pretrained(request.getfixturevalue(name))
+    own = change_processor(classifier.model.config, classifier.processor, crop_mode=mode)
+    shown = LesionClassifier(classifier.model, own, name=name)
+    image = Image.new("RGB", (40, 30), (200, 120, 80))
+    turned = image.copy()
+    turned.getexif()[0x0112] = 6  # to be turned by a quarter
+    found = shown.explain([image, turned])
+    assert found.boxes == (seen_box(mode, (40, 30)), seen_box(mode, (30, 40)))
+    for row, (one, seen) in enumerate([(image, np.s_[:, 5:35]), (turned, np.s_[5:35])]):
+        pixels = np.asarray(overlay(one, found.heatmaps[row], found.boxes[row])).astype(int)
+        assert pixels.shape[:2] == ((30, 40), (40, 30))[row]
+        unseen = np.ones(pixels.shape[:2], bool)
+        unseen[seen if mode == "centre" else np.s_[:]] = False
+        grey = np.ptp(pixels, axis=-1) == 0
+        assert (grey == unseen).all()
+        assert pixels[unseen].max(initial=0) < 80
+        # Unless it is told, it takes the model for one that sees the centre.
+        as_centre = np.asarray(overlay(one, found.heatmaps[row]))
+        assert np.array_equal(pixels, as_centre) == (mode == "centre")

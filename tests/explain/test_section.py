@@ -49,6 +49,17 @@ def test_a_method_that_does_not_beat_the_gaussian_is_said_not_to():
     assert section.render_section({}) == section.INTRODUCTION
 
 
+def test_lesions_that_reach_out_of_what_is_seen_are_counted():
+    found = record(NONE)
+    assert "lies outside" not in section.render_section(found)
+    outside = {"share": 0.1, "images": 12, "classes": {**dict.fromkeys(CODES, 0), "mel": 12}}
+    found["localisation"]["outside"] = outside
+    assert (
+        "In 12 of these images more than 10% of the lesion lies outside of what the model sees of "
+        "the frame (mel 12)." in section.render_section(found)
+    )
+
+
 def test_what_is_beaten_and_what_is_not_are_both_named():
     text = section.render_section(record(NONE | {"energy": [0.1, 0.01, 0.2]}))
     assert (

@@ -9,6 +9,7 @@ from hf_lesion.evaluation.report import format_metric
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import read_shipped
 from hf_lesion.labels import CODES, NAMES, NOTICE
+from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
 
 SPLITS = ("test", "validation")
 HEADINGS = (
@@ -51,11 +52,23 @@ def test_everything_a_card_needs_is_there(folder):
         "7,026 in train",
         "0.3 hours in the last of 2 runs",
         "teacher teacher2",
+        "The centre square of the image is scaled to 128×128 pixels;",
         "doi:10.7910/DVN/DBW86T",
     ):
         assert text in card
     assert "None" not in card
     assert not re.search(r"\bnan\b", card)
+
+
+def test_scores_of_another_crop_mode_are_said_to_be_that(folder):
+    assert "measured differently" not in card_of(folder)
+    squashed = Preprocessing(128, (0.5,) * 3, (0.5,) * 3, "squash")
+    build_stock_processor(squashed).save_pretrained(folder)
+    assert (
+        "The whole image is squashed to 128×128 pixels; that and all other preprocessing is saved "
+        "with the weights. The results below were measured differently: the centre square of the "
+        "image is scaled to 128×128 pixels.\n" in card_of(folder)
+    )
 
 
 def test_sections_of_other_records_appear_with_them(folder):

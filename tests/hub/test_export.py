@@ -65,7 +65,8 @@ def test_the_file_says_how_it_is_fed_and_what_comes_out(exported):
     found = read_metadata(file)
     assert json.loads(found["labels"]) == list(CODES)
     told = json.loads(found["preprocessing"])
-    assert told["image_size"] == 64
+    assert (told["image_size"], told["crop_mode"], told["crop_pct"]) == (64, "centre", 1.0)
+    assert told["resize"] == "The centre square of the image is scaled to 64×64 pixels"
     assert len(told["mean"]) == len(told["std"]) == 3
     assert found["notice"] == NOTICE
     weights = file.parents[1] / "model.safetensors"

@@ -6,8 +6,12 @@ import pytest
 import torch
 from transformers import pipeline
 
+from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.hub.packing import folder_bytes, hide_home, pack_model
+from hf_lesion.inference import LesionClassifier
+from hf_lesion.labels import CODES
+from hf_lesion.models.preprocessing import CROP_MODES
 
 
 @pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
@@ -36,6 +40,17 @@ def test_weights_and_record_are_packed_and_nothing_else(run, tmp_path):
     }
     loaded = pipeline("image-classification", model=str(packed))
     assert loaded.model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("mode", CROP_MODES)
+def test_a_run_on_squares_is_packed_for_frames(run, mode, tmp_path):
+    pack_model(run, tmp_path / "packed", crop_mode=mode)
+    packed = LesionClassifier.from_pretrained(tmp_path / "packed")
+    assert packed.preprocessing.crop_mode == mode
+    asked = pipeline("image-classification", model=str(tmp_path / "packed"), top_k=7)
+    image = draw_lesion("mel", seed=1)[0]
+    answers = {answer["label"]: answer["score"] for answer in asked(image)}
+    assert packed.predict([image])[0] == pytest.approx([answers[c] for c in CODES], abs=1e-5)
 
 
 def test_an_existing_folder_is_replaced_on_request_only(run, tmp_path):

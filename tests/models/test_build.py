@@ -18,7 +18,7 @@ from transformers import (
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.build import build_model, check_labels, load_classifier
-from hf_lesion.models.preprocessing import preprocessing_of
+from hf_lesion.models.preprocessing import CROP_MODES, Preprocessing, preprocessing_of
 
 ARCHITECTURE = "test_resnet"
 
@@ -185,18 +185,29 @@ def test_a_saved_model_brings_its_own_shape(tiny_timm_model):
         build_model(str(tiny_timm_model), model_args={"drop_rate": 0.1})
 
 
-def test_a_model_whose_processor_crops_is_made_to_squash(tmp_path):
+@pytest.mark.parametrize("mode", CROP_MODES)
+def test_a_fine_tuned_model_sees_what_the_recipe_says_whatever_it_saw_before(mode, tmp_path):
     shape = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
     ResNetForImageClassification(ResNetConfig(**shape)).save_pretrained(tmp_path)
     cropping = ConvNextImageProcessor(size={"shortest_edge": 224}, crop_pct=0.875)
     cropping.save_pretrained(tmp_path)
-    _, processor = build_model(str(tmp_path), image_size=96)
+    _, processor = build_model(str(tmp_path), image_size=96, crop_mode=mode)
+    mean = tuple(cropping.image_mean)
+    assert preprocessing_of(processor) == Preprocessing(96, mean, mean, mode)
     stripe = Image.new("RGB", (200, 100))
-    stripe.paste((255, 255, 255), (0, 0, 10, 100))
+    stripe.paste((255, 255, 255), (0, 0, 20, 100))
     pixels = processor(images=stripe, return_tensors="pt")["pixel_values"][0]
     assert pixels.shape == (3, 96, 96)
-    assert (pixels[:, :, 0] > pixels[:, :, 48]).all()
-    assert preprocessing_of(processor).mean == tuple(cropping.image_mean)
+    assert (pixels[0, 48, 0] > pixels[0, 48, 48]) == (mode != "centre")
+
+
+def test_models_see_the_centre_unless_it_is_said_otherwise(tiny_timm_model):
+    for name in ("cnn", ARCHITECTURE, str(tiny_timm_model)):
+        assert preprocessing_of(build_model(name)[1]).crop_mode == "centre"
+        _, processor = build_model(name, crop_mode="squash")
+        assert preprocessing_of(processor).crop_mode == "squash"
+    with pytest.raises(InputError, match=r"^Unknown crop_mode 'border': expected one of centre, "):
+        build_model("cnn", crop_mode="border")
 
 
 def test_a_saved_folder_is_fine_tuned_from_its_weights_at_another_size(tiny_timm_model):

@@ -12,7 +12,7 @@ from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import (
     AUGMENTATIONS,
     CROP_RATIO,
-    CROP_SCALE,
+    STRONG_CROP_SCALE,
     ColourShift,
     QuarterTurn,
     Rescale,
@@ -54,6 +54,45 @@ def test_torchs_generator_alone_decides(augmentation, image):
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("size", [(80, 60), (60, 80), (81, 60)])
+def test_training_on_frames_equals_training_on_their_centre_squares(augmentation, size):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    frame, side = Image.fromarray(noise), min(size)
+    left, upper = (size[0] - side) // 2, (size[1] - side) // 2
+    square = frame.crop((left, upper, left + side, upper + side))
+    transform = build_train_transform(PREPROCESSING, augmentation)
+    for seed in range(3):
+        pair = []
+        for shown in (frame, square):
+            torch.manual_seed(seed)
+            pair.append(transform(shown))
+        assert torch.equal(*pair)
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize(("mode", "is_seen"), [("centre", False), ("squash", True), ("pad", True)])
+def test_training_sees_what_the_network_will_see(augmentation, mode, is_seen):
+    """White margins beside the centre square: seen now and then, or never."""
+    frame = Image.new("RGB", (80, 60), "white")
+    frame.paste("black", (10, 0, 70, 60))
+    own = Preprocessing(32, (0.0,) * 3, (1.0,) * 3, mode)
+    transform = build_train_transform(own, augmentation)
+    brightest = []
+    for seed in range(20):
+        torch.manual_seed(seed)
+        brightest.append(float(transform(frame).max()))
+    assert (max(brightest) > 0.5) == is_seen
+
+
+def test_a_padded_frame_has_borders_of_the_mean_colour():
+    own = Preprocessing(32, (0.8, 0.4, 0.2), (1.0,) * 3, "pad")
+    pixels = build_train_transform(own, "none")(Image.new("RGB", (80, 60), "black"))
+    assert pixels[:, :3].abs().max() < 0.02  # the mean, normalised
+    assert pixels[:, -3:].abs().max() < 0.02
+    assert torch.allclose(pixels[:, 16, 16], -torch.tensor(own.mean), atol=0.01)
 
 
 def test_no_augmentation_draws_nothing(image):
@@ -119,8 +158,8 @@ def test_no_crop_of_a_smallest_image_is_enlarged(augmentation):
     side = least_side(Preprocessing(128, (0.5,) * 3, (0.5,) * 3), augmentation)
     assert 128 < side < 2 * 128
     torch.manual_seed(0)
-    frame = torch.zeros(3, side, side * 4 // 3)
-    crop = v2.RandomResizedCrop(128, scale=CROP_SCALE, ratio=CROP_RATIO)
+    frame = torch.zeros(3, side, side)  # what is left of a frame, at the least
+    crop = v2.RandomResizedCrop(128, scale=STRONG_CROP_SCALE, ratio=CROP_RATIO)
     sides = [crop.make_params([frame]) for _ in range(2000)]
     assert min(min(found["height"], found["width"]) for found in sides) in range(127, 140)
 

@@ -30,6 +30,11 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
     maps = located["maps"]
     assert list(maps) == ["gradcam", "eigencam", "fine", "gaussian", "random", "untrained"]
     images = located["images"]
+    outside = located["outside"]
+    assert outside["share"] == 0.1
+    assert outside["images"] == 0  # drawn lesions lie in the middle
+    assert "In 0 of these images more than 10% of the lesion lies outside" in out
+    assert record["preprocessing"] == {"height": 64, "width": 64, "crop_mode": "centre"}
     for own in maps.values():
         assert own["right"]["images"] + own["wrong"]["images"] == own["all"]["images"]
     assert maps["gradcam"]["all"]["images"] == images
@@ -147,6 +152,17 @@ def test_the_answer_stands_beside_a_class_that_was_chosen(tiny_timm_model):
     assert rows[0].cells[1].caption == said
     rows, _ = compare_models([classifier], [Case("a", image)])
     assert rows[0].cells[1].caption == f"{answer} {own.max():.0%}"
+
+
+def test_a_lesion_outside_of_the_centre_is_said_to_be_unseen(tiny_timm_model):
+    classifier = LesionClassifier.from_pretrained(tiny_timm_model)
+    mask = Image.new("L", (200, 150))
+    mask.paste(255, (5, 50, 45, 90))  # half of it left of the centre square
+    rows, _ = compare_models([classifier], [Case("a", Image.new("RGB", (200, 150)), mask)])
+    cell = rows[0].cells[1]
+    assert cell.caption.endswith("\n50% of lesion unseen")
+    assert cell.marked == [cell.caption.count("\n")]
+    assert cell.box == (0.125, 0, 0.875, 1)
 
 
 def test_no_image_is_one_line(call, tiny_timm_model, tmp_path):

@@ -16,6 +16,10 @@ def test_a_run_becomes_a_folder_that_loads(call, tiny_cnn_model, tmp_path):
     assert code == 0, err
     assert out.startswith(f"Packed: {packed}, 0.")
     assert LesionClassifier.from_pretrained(packed).record == {"steps": 3}
+    line = ("--run", run, "--output", tmp_path / "models" / "squashed", "--crop_mode", "squash")
+    assert call(*line)[0] == 0
+    squashed = LesionClassifier.from_pretrained(tmp_path / "models" / "squashed")
+    assert squashed.preprocessing.crop_mode == "squash"
     code, out, err = call("--run", run, "--output", packed)
     assert (code, out) == (2, "")
     assert err == (

@@ -75,7 +75,8 @@ def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
         "same_as_training": None,
     }
     assert record["model"] == {"name": "tiny", "weights_sha256": weights_sha256(model)}
-    assert record["preprocessing"] == {"height": 64, "width": 64, "views": 1}
+    geometry = {"height": 64, "width": 64, "crop_mode": "centre", "views": 1}
+    assert record["preprocessing"] == geometry
     assert record["provenance"]["command"].startswith("score.py --model")
     prepared = json.loads((sample_dataset / "prepared.json").read_text())
     assert record["images"] == prepared["images"]["test"]

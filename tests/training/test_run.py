@@ -19,6 +19,7 @@ from hf_lesion.files import without_nan
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import LesionTrainingArguments, build_parser, parse_arguments
 from hf_lesion.training.ema import RAW_WEIGHTS
+from hf_lesion.training.record import check_identity, write_identity
 from hf_lesion.training.run import read_splits, train
 from hf_lesion.training.stopping import only_run
 
@@ -148,6 +149,14 @@ def test_a_checkpoint_is_not_resumed_as_another_run(finished, sample_dataset):
         r"'strong', seed was 42 and is 7\. Resume with the settings",
     ):
         run(finished.output_dir, sample_dataset, *options)
+
+
+def test_a_run_from_before_crop_modes_goes_on_as_it_began(tmp_path):
+    write_identity(tmp_path, {"seed": 1}, [{"from": None}])
+    now = {"seed": 1, "crop_mode": "squash"}
+    assert len(check_identity(tmp_path, now, Path("checkpoint-3"))) == 2
+    with pytest.raises(InputError, match=r"crop_mode was 'squash' and is 'centre'\. Resume with"):
+        check_identity(tmp_path, {**now, "crop_mode": "centre"}, Path("checkpoint-3"))
 
 
 def test_a_named_checkpoint_must_be_whole(sample_dataset, tmp_path):

@@ -1,0 +1,105 @@
+"""Placement of heatmaps: from a network's input to the image, of which it may see a part only.
+
+A box (`hf_lesion.models.preprocessing.Box`) says which part of an image fills the input.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.models.preprocessing import Box
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+NOTABLE = 0.1  # a lesion of which more than this share lies outside of the box is counted
+EXACT = 9  # decimals of a pixel: shares such as 75/600 are not exact
+
+
+def place(heatmap: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a heatmap where it belongs on an image, enlarged by bicubic interpolation.
+
+    Args:
+        heatmap: (H, W) over a network's input.
+        box: The part of the image that fills the input.
+        size: Width and height of the image in pixels.
+
+    Returns:
+        (height, width), NaN where the network did not see the image. Where the image was padded,
+        the border is cut away.
+    """
+    width, height = size
+    left, right = _span(box[0], box[2], width)
+    upper, lower = _span(box[1], box[3], height)
+    part = (left / width, upper / height, right / width, lower / height)
+    placed = np.full((height, width), np.nan, np.float32)
+    placed[upper:lower, left:right] = _cut(
+        heatmap, box, part, (right - left, lower - upper), Image.Resampling.BICUBIC
+    )
+    return placed
+
+
+def align(
+    heatmaps: Sequence[NDArray[np.float32]], boxes: Sequence[Box]
+) -> tuple[list[NDArray[np.float32]], Box]:
+    """Return heatmaps of one image over the part of it that all networks saw, and that part.
+
+    Args:
+        heatmaps: (H, W) each, over the networks' inputs, of any sizes.
+        boxes: The part of the image that fills each input.
+
+    Returns:
+        The maps, all as large as the largest, and the box that they fill.
+    """
+    edges = np.asarray(boxes)
+    left, upper = (float(edge) for edge in edges[:, :2].max(axis=0))
+    right, lower = (float(edge) for edge in edges[:, 2:].min(axis=0))
+    shared = (left, upper, right, lower)
+    height, width = (max(one.shape[axis] for one in heatmaps) for axis in (0, 1))
+    return [
+        _cut(one, box, shared, (width, height), Image.Resampling.BILINEAR)
+        for one, box in zip(heatmaps, boxes, strict=True)
+    ], shared
+
+
+def share_outside(mask: Image.Image, box: Box) -> float:
+    """Return the share of a lesion that a network does not see.
+
+    Args:
+        mask: Grey, white = lesion, in the frame of its image.
+        box: The part of the image that the network sees.
+
+    Returns:
+        In [0, 1]; NaN if the mask is empty.
+    """
+    lesion = np.asarray(mask.convert("L")) > 127
+    left, right = _span(box[0], box[2], mask.width)
+    upper, lower = _span(box[1], box[3], mask.height)
+    total = int(lesion.sum())
+    return 1 - int(lesion[upper:lower, left:right].sum()) / total if total else math.nan
+
+
+def _span(low: float, high: float, pixels: int) -> tuple[int, int]:
+    """Return the first pixel whose centre lies between two shares, and the one after the last."""
+    first, stop = (math.ceil(round(edge * pixels - 0.5, EXACT)) for edge in (low, high))
+    first = min(max(first, 0), pixels - 1)
+    return first, max(min(stop, pixels), first + 1)
+
+
+def _cut(
+    heatmap: NDArray[np.float32],
+    box: Box,
+    part: Box,
+    size: tuple[int, int],
+    resample: Image.Resampling,
+) -> NDArray[np.float32]:
+    """Return (height, width) values of a part of the image out of a map that fills a box of it."""
+    height, width = heatmap.shape
+    corners = []
+    for axis, pixels in enumerate((width, height, width, height)):
+        low, high = box[axis % 2], box[axis % 2 + 2]
+        place_in_map = (part[axis] - low) / (high - low) * pixels
+        corners.append(min(max(place_in_map, 0.0), float(pixels)))
+    values = Image.fromarray(np.asarray(heatmap, dtype=np.float32))
+    return np.asarray(values.resize(size, resample, box=tuple(corners)))
