@@ -8,7 +8,8 @@ r"""Look at where models look, and measure it.
 
 score: heatmaps against lesion masks, beside controls that never look; what taking their pixels away
 does to the answer; and how often the answer survives rulers, hair, ink, dark corners and a lesion
-that is blacked out. Writes explanations.json and explanations_<split>.png next to the model.
+that is blacked out. Counts lesions that reach out of what the model sees of a frame. Writes
+explanations.json and explanations_<split>.png next to the model.
 compare: the original and every model's heatmap side by side on one colour scale, with prediction,
 probability and the share of the heat in the lesion, and how far the models agree on where to look.
 sheet: for each diagnosis the most confident right and wrong cases with their heatmaps. It shows

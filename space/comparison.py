@@ -26,8 +26,12 @@ def compare(answers: Mapping[str, Answer]) -> dict[tuple[str, str], Any]:
     """Return the agreement of each pair of models that have a map."""
     from hf_lesion.explain.agreement import compare_all
 
-    shown = {name: answer for name, answer in answers.items() if answer.heatmap is not None}
-    return compare_all({name: (answer.heatmap, answer.box) for name, answer in shown.items()})
+    maps = {
+        name: (answer.heatmap, answer.box)
+        for name, answer in answers.items()
+        if answer.heatmap is not None and answer.box is not None
+    }
+    return compare_all(maps)
 
 
 def describe(answers: Mapping[str, Answer]) -> list[dict[str, Any]]:

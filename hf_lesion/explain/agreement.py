@@ -57,8 +57,9 @@ def compare_all(
     """
     found = {}
     for first, second in itertools.combinations(maps, 2):
-        pair, _ = align(*zip(maps[first], maps[second], strict=True))
-        found[first, second] = compare_maps(*pair)
+        pair = maps[first], maps[second]
+        shared, _ = align([heatmap for heatmap, _ in pair], [box for _, box in pair])
+        found[first, second] = compare_maps(*shared)
     return found
 
 
