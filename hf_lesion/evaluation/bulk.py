@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.data.metadata import ISIC_COLUMNS
+from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError, find_repeated, list_offenders
-from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS
-from hf_lesion.evaluation.scoring import check_unique, load_split, read_stored
+from hf_lesion.evaluation.scoring import check_unique, read_stored
 from hf_lesion.files import storable_name, whole_file, write_json
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
@@ -80,11 +81,9 @@ def read_dataset(folder: Path, split: str) -> Images:
     """Return the images of one split of a prepared dataset.
 
     Raises:
-        InputError: If there is no such dataset or split, or its image_ids are missing or repeat.
+        InputError: As `open_split`, or if its image_ids repeat.
     """
-    rows = load_split(folder, split)
-    if missing := [name for name in ("image", "image_id") if name not in rows.features]:
-        raise InputError(f"The dataset in {folder} has no column {list_offenders(missing)}.")
+    rows = open_split(folder, split)
     names = rows["image_id"][:]
     check_unique(names, folder)
     stored = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
@@ -185,6 +184,7 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
     images = unreadable = 0
     with whole_file(output) as partial, _open_writer(partial) as writer:
         for file in files:
+            # Not read_table, which takes folders such as "run=1" for columns.
             table = _open_table(file).read()
             images += table.num_rows
             unreadable += table.num_rows - table["error"].null_count

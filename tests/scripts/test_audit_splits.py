@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hf_lesion.data import leakage
-from hf_lesion.data.dataset import read_fingerprint
-from hf_lesion.data.rows import open_image
+from hf_lesion.data.reader import open_image
+from hf_lesion.data.record import read_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "audit_splits.py"
