@@ -20,7 +20,16 @@ def draw_png(seed=0, size=(12, 8)):
     return stream.getvalue()
 
 
-def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, leave_out=(), split="test"):
+def write_dataset(
+    folder,
+    *,
+    names=CODES,
+    labels=(0, 1),
+    images=None,
+    image_ids=None,
+    leave_out=(),
+    split="test",
+):
     """Write a dataset of one image for each label, and a record that fits it."""
     images = images or [draw_png(seed) for seed in range(len(labels))]
     features = {
@@ -31,7 +40,7 @@ def write_dataset(folder, *, names=CODES, labels=(0, 1), images=None, leave_out=
     columns = {
         "image": [{"bytes": data, "path": None} for data in images],
         "label": list(labels),
-        "image_id": [f"I{index}" for index in range(len(labels))],
+        "image_id": image_ids or [f"I{index}" for index in range(len(labels))],
     }
     kept = [name for name in columns if name not in leave_out]
     rows = datasets.Dataset.from_dict(

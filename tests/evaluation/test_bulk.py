@@ -1,4 +1,3 @@
-import datasets
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -141,17 +140,6 @@ def test_an_empty_folder_and_two_files_of_one_name_are_refused(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     with pytest.raises(InputError, match=r"^1 images have more than one file in .*: a\. Keep one"):
         bulk.list_folder(tmp_path)
-
-
-def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
-    features = datasets.Features({"image": datasets.Image(), "image_id": datasets.Value("string")})
-    images = [Image.new("RGB", (4, 4))] * 3
-    rows = {"image": images, "image_id": ["I1", "I2", "I1"]}
-    folder = tmp_path / "data"
-    folder.mkdir()
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / "test-0.parquet")
-    with pytest.raises(InputError, match=r"^1 image_ids of .* repeat: I1\. Prepare the dataset"):
-        bulk.read_dataset(tmp_path, "test")
 
 
 def test_every_format_and_linked_folders_are_predicted(tmp_path):

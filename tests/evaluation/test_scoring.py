@@ -104,8 +104,8 @@ def test_every_format_and_linked_folders_are_found_and_the_rest_is_said(folder):
 
 
 def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
-    folder = write_dataset(tmp_path / "twice", image_ids=["I1", "I1"])
-    assert refusal(read_split, folder, "test", fingerprint="") == (
+    folder = write_dataset(tmp_path / "twice", labels=(0, 1, 2), image_ids=["I1", "I2", "I1"])
+    assert refusal(read_split, folder, "test") == (
         f"1 image_ids of {folder} repeat: I1. Prepare the dataset again."
     )
 
