@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.scoring import EvaluationSet
-    from hf_lesion.inference import LesionClassifier
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,8 +50,8 @@ def main() -> None:
     """Export, compare, say how far the two are apart."""
     arguments = parse_arguments()
     output = choose_output(arguments)
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.hub.export import check_packages, export_onnx
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.verbosity import quiet_libraries
 
     check_packages()

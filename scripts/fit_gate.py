@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.gate import Seen
     from hf_lesion.evaluation.scoring import EvaluationSet
-    from hf_lesion.inference import LesionClassifier
 
 RECORD, FIGURE = "gate.json", "gate.png"
 DRAWN_FOR_CHOICE, DRAWN_FOR_TEST = 40, 100  # of each kind
@@ -61,8 +61,8 @@ class Looker:
         import numpy as np
         from tqdm import trange
 
+        from hf_lesion.classifier import softmax
         from hf_lesion.evaluation.gate import Seen
-        from hf_lesion.inference import softmax
 
         count = min(count, self.limit or count)
         logits, blocks = [], []
@@ -146,11 +146,11 @@ def measure_real(gate: Any, seen: "Seen", images: "EvaluationSet") -> dict[str, 
 
 def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """Return the gate and its record."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import gate as fitting
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.record import weights_sha256
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.models.taps import COLOURS, tap_points
     from hf_lesion.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.scoring import EvaluationSet
-    from hf_lesion.inference import LesionClassifier
 
 RECORD = "copies.json"
 LABELS = {
@@ -53,10 +53,10 @@ def parse_arguments() -> argparse.Namespace:
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the record of one model on one split."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import copies, scoring
     from hf_lesion.evaluation.record import weights_sha256
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries
 

@@ -16,7 +16,7 @@ from hf_lesion.labels import CODES, LABEL2ID, NAMES
 if TYPE_CHECKING:
     from ensemble import Ensemble
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 METHODS = METHOD_NAMES

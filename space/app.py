@@ -22,7 +22,7 @@ from hf_lesion.errors import InputError, StoppedError, one_line_errors
 if TYPE_CHECKING:
     import gradio as gr
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 # Read by gradio when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

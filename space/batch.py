@@ -25,7 +25,7 @@ from hf_lesion.labels import CODES
 if TYPE_CHECKING:
     from ensemble import Ensemble
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 MOST_IMAGES = 200
 ZIP_SIGN = b"PK\x03\x04"

@@ -13,7 +13,7 @@ from hf_lesion.labels import NAMES
 if TYPE_CHECKING:
     from ensemble import Ensemble
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 RANDOM_SEEDS = [0, 1, 2, 3]
 MAP, RANDOM = "this heat map", "random maps"
@@ -33,9 +33,9 @@ def render(
     Raises:
         InputError: If there is no heatmap to test.
     """
+    from hf_lesion.classifier import LesionClassifier, class_id
     from hf_lesion.explain.controls import random_maps
     from hf_lesion.explain.faithfulness import SHARES, measure
-    from hf_lesion.inference import LesionClassifier, class_id
 
     if not isinstance(classifier, LesionClassifier):
         raise InputError("Only the map of one model can be tested. Choose one instead of all.")

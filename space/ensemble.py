@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier, class_id
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation
-from hf_lesion.inference import LesionClassifier, class_id
 
 
 class Ensemble:

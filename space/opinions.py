@@ -21,8 +21,8 @@ from hf_lesion.manifest import WEIGHTS, file_sha256
 if TYPE_CHECKING:
     from ensemble import Ensemble
 
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.decision import Verdict
-    from hf_lesion.inference import LesionClassifier
 
 STRANGE, UNSURE, UNJUDGED = "strange", "unsure", "unjudged"
 
@@ -87,7 +87,7 @@ class Opinion:
 
 def ask(model: "LesionClassifier | Ensemble", image: Image.Image) -> Opinion:
     """Return what one model, or the ensemble of several, makes of an image."""
-    from hf_lesion.inference import LesionClassifier  # not before the page is served
+    from hf_lesion.classifier import LesionClassifier  # not before the page is served
 
     if isinstance(model, LesionClassifier):
         return _ask_one(model, image)

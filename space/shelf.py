@@ -17,7 +17,7 @@ from hf_lesion.errors import InputError
 if TYPE_CHECKING:
     from ensemble import Ensemble
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 ENSEMBLE = "ensemble"
 LEFT_OUT = " is left out: "  # between a model's source and the reason, in every such line
@@ -38,7 +38,7 @@ def load_entry(entry: Entry) -> "LesionClassifier":
     import transformers
     from PIL import Image
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()

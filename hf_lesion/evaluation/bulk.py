@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS
 from hf_lesion.evaluation.scoring import SUFFIXES, load_split
 from hf_lesion.files import whole_file, write_json
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.pixels import load_image
 

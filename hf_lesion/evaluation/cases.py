@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.explanations import MaskedSet
 from hf_lesion.explain import shortcuts
@@ -15,7 +16,6 @@ from hf_lesion.explain.agreement import Agreement, compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
 from hf_lesion.explain.heatmap import GRADCAM
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.pixels import load_image
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.pixels import lay_down, load_image
 

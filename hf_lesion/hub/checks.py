@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
@@ -15,7 +16,6 @@ from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.quantisation import QUANTISED_FILE
 from hf_lesion.hub.repository import CARD, Kind
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
 
 NON_COMMERCIAL = "cc-by-nc-4.0"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
@@ -30,7 +31,6 @@ from hf_lesion.hub.export import (
     read_metadata,
     write_metadata,
 )
-from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.provenance import provenance
 from hf_lesion.verbosity import errors_only

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.dataset import read_fingerprint
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import predict, read_images, read_split
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 

@@ -10,6 +10,7 @@ import torch
 pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.hub import export
 from hf_lesion.hub.checks import check_measured_weights
@@ -22,7 +23,6 @@ from hf_lesion.hub.export import (
     open_session,
     read_metadata,
 )
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES, NOTICE
 from hf_lesion.manifest import file_sha256
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.models.calibration import (
     Calibration,

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, pipeline
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import preprocessing_of
 from hf_lesion.models.transforms import build_train_transform

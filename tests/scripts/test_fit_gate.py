@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fit_gate.py"
 

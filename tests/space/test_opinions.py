@@ -22,7 +22,7 @@ RAISE, SLOPE = 6.0, 0.05
 @pytest.fixture(scope="module")
 def corrected(model_folders, tmp_path_factory):
     """Return the two small models, with corrections that change the likeliest diagnosis."""
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     place, found = tmp_path_factory.mktemp("corrected"), {}
     for folder in model_folders:
@@ -167,7 +167,7 @@ def test_without_a_correction_the_calibrated_scores_are_shown_as_they_are(classi
 def test_a_correction_of_other_weights_is_not_used(tiny_cnn_model, tmp_path, image):
     from opinions import ask
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     folder = shutil.copytree(tiny_cnn_model, tmp_path / "model")
     correct(folder, "df", sha="0" * 64)

@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from transformers import pipeline
 
+from hf_lesion.classifier import LesionClassifier, class_id
 from hf_lesion.errors import InputError
-from hf_lesion.inference import LesionClassifier, class_id
 from hf_lesion.labels import CODES
 
 
