@@ -176,7 +176,8 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     strangers = see_strangers(looker, halves[0], drawn=DRAWN_FOR_CHOICE, first_seed=0)
     chosen, shares = fitting.choose_gate(gates, strangers)
     unsure = fitting.fit_unsure(seen["validation"].probabilities, validation.references[:count])
-    gate = replace(gates[chosen], unsure_below=unsure)
+    weights = weights_sha256(arguments.model)
+    gate = replace(gates[chosen], unsure_below=unsure, weights_sha256=weights)
 
     tested = see_twice(looker, "test", len(test.image_ids), test.load)
     real = {name: measure_real(gate, each, test) for name, each in tested.items()}
@@ -199,7 +200,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
             for name, each in found.items()
         },
         "data": {"source": test.source, "fingerprint": fingerprint},
-        "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
+        "model": {"name": classifier.name, "weights_sha256": weights},
         "provenance": provenance(),
     }
     return fitting.with_rates(gate, real["test"]), record

@@ -16,15 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from intake import MAX_FILE_BYTES, Handed, check_size, clean_name, read_bytes, read_file
-from opinions import Opinion, ask
+from opinions import Opinion, form_opinion
 from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
-
     from hf_lesion.classifier import LesionClassifier
 
 MOST_IMAGES = 200
@@ -99,13 +97,17 @@ def list_items(handed: Sequence[Handed]) -> list[Item]:
     return items
 
 
-def classify_items(
-    classifier: "LesionClassifier | Ensemble", items: Sequence[Item]
-) -> Iterator[Row]:
-    """Classify one item after the other; a bad one is a row with a reason, never an end."""
+def classify_items(networks: "Sequence[LesionClassifier]", items: Sequence[Item]) -> Iterator[Row]:
+    """Classify one item after the other; a bad one is a row with a reason, never an end.
+
+    Args:
+        networks: One, or several whose mean is the answer.
+        items: What to classify.
+    """
     for item in items:
         try:
-            yield Row(item.name, ask(classifier, item.read()))
+            image = item.read()
+            yield Row(item.name, form_opinion([network(image) for network in networks]))
         except InputError as error:
             yield Row(item.name, None, str(error))
 

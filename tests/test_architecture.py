@@ -6,11 +6,22 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance", "verbosity"}
+BASE = {
+    "canvas",
+    "errors",
+    "files",
+    "images",
+    "manifest",
+    "markdown",
+    "pixels",
+    "provenance",
+    "verbosity",
+}
 ALLOWED = {
     "canvas": {"errors", "files"},
     "errors": set(),
     "files": {"errors"},
+    "images": {"errors", "pixels"},
     "manifest": {"errors", "files"},
     "markdown": {"errors"},
     "pixels": {"errors"},
@@ -24,7 +35,8 @@ ALLOWED = {
     "data": {"labels", "overlays"},
     "models": {"labels"},
     "explain": {"labels", "overlays", "models"},
-    "classifier": {"labels", "models", "explain.explanation", "explain.heatmap", "decision"},
+    "prediction": {"labels", "explain", "decision"},
+    "classifier": {"labels", "models", "explain", "decision", "prediction"},
     "evaluation": {
         "labels",
         "overlays",
@@ -61,7 +73,7 @@ ALLOWED = {
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))
 JUNK_DRAWERS = {"utils", "util", "helpers", "common", "misc"}
-LONGEST_MODULE = 300
+LONGEST_MODULE = 450
 
 
 def module_name(file: Path) -> str:

@@ -37,7 +37,7 @@ def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
     assert asking.is_alive()
     may_load.set()
     asking.join(WAIT)
-    assert found == [classifiers["tiny_cnn"]]
+    assert found == [{"tiny_cnn": classifiers["tiny_cnn"]}]
 
 
 def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(entries, classifiers):
@@ -104,16 +104,15 @@ def test_one_model_alone_is_no_ensemble(classifiers):
 
 def test_the_ensemble_averages_answers_and_maps(classifiers, lesion):
     from answers import build_answer
+    from intake import Picture
     from shelf import Shelf
 
     image = Image.open(lesion)
-    ensemble = Shelf.of(classifiers).get("ensemble")
-    answer = build_answer(ensemble, image)
+    reading = Shelf.of(classifiers).read("ensemble", Picture.of(image))
+    answer = build_answer(reading)
     parts = [one.explain_classes([image]) for one in classifiers.values()]
     mean = np.mean([part.probabilities[0] for part in parts], axis=0)
     assert answer.target == CODES[mean.argmax()]
-    found = ensemble.explain([image], [answer.target])
-    np.testing.assert_allclose(found.probabilities[0], mean, atol=1e-6)
-    np.testing.assert_array_equal(found.heatmaps[0], answer.heatmap)
+    np.testing.assert_allclose(reading.opinion.scores, mean, atol=1e-6)
     maps = np.mean([part.heatmaps[0, mean.argmax()] for part in parts], axis=0)
-    np.testing.assert_allclose(found.heatmaps[0], maps / maps.max(), atol=1e-5)
+    np.testing.assert_allclose(answer.heatmap, maps / maps.max(), atol=1e-5)
