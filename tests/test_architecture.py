@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = {
+    "access",
     "canvas",
     "errors",
     "files",
@@ -18,6 +19,7 @@ BASE = {
     "verbosity",
 }
 ALLOWED = {
+    "access": set(),
     "canvas": {"errors", "files"},
     "errors": set(),
     "files": {"errors"},

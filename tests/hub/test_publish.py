@@ -113,7 +113,13 @@ class TestRefusals:
         ("token", "repo_id", "text"),
         [
             ("", REPO, "You are not logged in to the Hub. Run `hf auth login`, or set HF_TOKEN."),
-            ("hf_wrong", REPO, "The Hub refuses your token: expired, revoked or mistyped. Run"),
+            (
+                "hf_wrong",
+                REPO,
+                "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is "
+                "read from the environment variable HF_TOKEN. Set it to a new one from "
+                "https://huggingface.co/settings/tokens.",
+            ),
             ("hf_reader", REPO, "Your token of the Hub may only read. https://huggingface.co/set"),
             (
                 "hf_me",
@@ -180,7 +186,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "fault", "text"),
         [
-            ("POST", "/create", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("POST", "/create", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("POST", "/create", answer(403, "No rights"), 'The Hub says: "No rights"'),
             (
                 "POST",
@@ -193,7 +199,7 @@ class TestFaults:
             ("POST", "/create", answer(500), "the Hub has trouble of its own (HTTP 500)"),
             ("POST", "/create", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("POST", "/create", hang_up(), "the connection to the Hub broke off"),
-            ("GET", "/api/models", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("GET", "/api/models", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("GET", "/api/models", answer(403, "Blocked"), 'The Hub says: "Blocked"'),
             ("GET", "/api/models", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("GET", "/api/models", answer(500), "the Hub has trouble of its own (HTTP 500)"),
@@ -211,7 +217,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "fault", "text"),
         [
-            ("POST", "/preupload/", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("POST", "/preupload/", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("POST", "/preupload/", answer(404), "the Hub refuses (HTTP 404)"),
             ("POST", "/objects/batch", answer(403, "over quota"), "a quota of your account"),
             ("PUT", "/lfs/", answer(500), "the Hub has trouble of its own (HTTP 500)"),
