@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENSEMBLE = "ensemble"
 LEFT_OUT = " is left out: "  # between a model's source and the reason, in every such line
 DAMAGED = "its files are damaged"
+TOKEN_PLACE = " It is read from "  # as hf_lesion.access says where a token of this machine lies
 LONGEST_WAIT = 120.0  # seconds that a question waits for its model
 WARM_UP_PIXELS = (64, 48)
 
@@ -184,4 +185,5 @@ def _publicly(line: str) -> str:
     """Return a line on a model that is left out without where its folder lies on this machine."""
     source, _, reason = line.partition(LEFT_OUT)
     name = PurePath(source).name
-    return f"{name}{LEFT_OUT}{reason.replace(source, name)}"
+    reason = reason.partition(TOKEN_PLACE)[0].replace(source, name)
+    return f"{name}{LEFT_OUT}{reason}"

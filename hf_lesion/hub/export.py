@@ -1,8 +1,9 @@
 """A classifier as ONNX, for runtimes without Python: `onnx/model.onnx`, checked against PyTorch.
 
-Names and places are those of Optimum and transformers.js: input `pixel_values` (B, 3, H, W), output
-`logits` (B, 7), in `onnx/` beside config.json. A temperature that was folded into the weights is in
-the logits; labels and preprocessing are in the file's metadata.
+Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). A temperature that was folded into the
+weights is in the logits; labels and preprocessing are in the file's metadata, which is all that
+onnxruntime needs in any language. The pipelines of transformers.js know neither of our model types
+(`timm_wrapper`, `lesion_cnn`) and do not load these folders.
 """
 
 import contextlib

@@ -2,8 +2,7 @@
 
 Weights and activations become integers, scaled by ranges that calibration images show: static
 post-training quantisation (Jacob et al., "Quantization and training of neural networks for
-efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime. The file is named as
-Optimum and transformers.js (`dtype: "q8"`) expect it.
+efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime.
 """
 
 import logging

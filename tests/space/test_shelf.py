@@ -10,6 +10,10 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 WAIT = 20
+TOKEN = (
+    "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is read from the "
+    "file /home/ada/.cache/huggingface/token. Run `hf auth login`."
+)
 
 
 @pytest.fixture
@@ -71,10 +75,13 @@ def test_what_is_left_out_is_told_to_visitors_without_places_of_this_machine(ent
     lines = [
         "/home/ada/half is left out: /home/ada/half/x is half copied.",
         "me/a@1a2b3c4: commit 1a2b3c4",
+        f"me/b is left out: No. {TOKEN}",
     ]
     shelf = Shelf(entries, lines=lines, load=load, say=lambda line: None)
     shelf.load()
     assert sorted(shelf.left_out) == [
+        "b is left out: No. The Hub rejects your token (HTTP 401): it is expired, revoked or "
+        "mistyped.",
         "half is left out: half/x is half copied.",
         "tiny_cnn is left out: tiny_cnn/x is damaged.",
         "tiny_resnet is left out: its files are damaged.",
