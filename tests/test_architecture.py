@@ -53,6 +53,7 @@ ALLOWED = {
     "benchmark": {"labels", "data", "models", "classifier", "explain", "training"},
     "hub": {
         "labels",
+        "decision",
         "operating_points",
         "data",
         "models",

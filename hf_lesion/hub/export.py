@@ -33,7 +33,6 @@ from hf_lesion.verbosity import errors_only
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-ONNX_FILE = "onnx/model.onnx"
 INPUT, OUTPUT = "pixel_values", "logits"
 OPSET = 18
 TOLERANCE = 1e-4

@@ -24,12 +24,12 @@ from hf_lesion.files import read_json_if_there, whole_file, write_json
 from hf_lesion.hub.export import (
     BATCH,
     INPUT,
-    ONNX_FILE,
     OUTPUT,
     open_session,
     read_metadata,
     write_metadata,
 )
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.provenance import provenance
 from hf_lesion.verbosity import errors_only
@@ -37,7 +37,6 @@ from hf_lesion.verbosity import errors_only
 if TYPE_CHECKING:
     from onnxruntime.quantization import CalibrationDataReader
 
-QUANTISED_FILE = "onnx/model_quantized.onnx"
 RECORD = "quantisation.json"
 CALIBRATION_IMAGES = 200
 SCORES = ("balanced_accuracy", "accuracy")

@@ -9,10 +9,11 @@ from hub.local_hub import answer, go_away, hang_up, lose_answer, wait
 from huggingface_hub import constants
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.publish import plan, publish_folder, upload
+from hf_lesion.hub import publish
+from hf_lesion.hub.publish import plan, publish_folder, show_files, upload
 from hf_lesion.hub.repository import check_account, check_target, find_target
 from hf_lesion.hub.trouble import AGAIN
-from hf_lesion.manifest import write_manifest
+from hf_lesion.manifest import list_files, write_manifest
 
 REPO = "me/model"
 FILES = ["README.md", "SHA256SUMS", "config.json", "model.safetensors", "onnx/model.onnx"]
@@ -84,6 +85,21 @@ class TestSending:
         said = capsys.readouterr().out
         assert said.count("  new ") == len(FILES)
         assert said.endswith("Nothing was sent: this is a dry run.\n")
+
+    @pytest.mark.parametrize("count", [1, 30])
+    def test_the_folder_is_walked_once_however_many_files_it_holds(
+        self, near, folder, monkeypatch, count
+    ):
+        for number in range(count):
+            (folder / f"{number}.json").write_text("{}")
+        walked = []
+        monkeypatch.setattr(
+            publish, "list_files", lambda place: walked.append(place) or list_files(place)
+        )
+        publish_folder(folder, REPO, "model", dry_run=True)
+        assert walked == [folder]
+        show_files(folder)
+        assert walked == [folder] * 2
 
     def test_a_branch_is_made_and_the_main_one_left_alone(self, near, folder):
         for _ in range(2):

@@ -13,8 +13,9 @@ from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
-from hf_lesion.hub.export import ONNX_FILE, draw_images, export_onnx, open_session, read_metadata
-from hf_lesion.hub.quantisation import QUANTISED_FILE, RECORD
+from hf_lesion.hub.export import draw_images, export_onnx, open_session, read_metadata
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.quantisation import RECORD
 from hf_lesion.labels import CODES
 
 IMAGES = 28

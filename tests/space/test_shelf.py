@@ -11,8 +11,8 @@ from hf_lesion.labels import CODES
 
 WAIT = 20
 TOKEN = (
-    "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is read from the "
-    "file /home/ada/.cache/huggingface/token. Run `hf auth login`."
+    "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is read from "
+    "the file /home/ada/.cache/huggingface/token. Run `hf auth login`."
 )
 
 
