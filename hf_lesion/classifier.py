@@ -39,7 +39,7 @@ from hf_lesion.models.calibration import FILE as CALIBRATION
 from hf_lesion.models.calibration import Calibration, read_calibration
 from hf_lesion.models.head import softmax
 from hf_lesion.models.snapshot import open_snapshot
-from hf_lesion.models.taps import head_name, look, tapped
+from hf_lesion.models.taps import head_name, look, tapped, walk
 from hf_lesion.prediction import Prediction, Targets, class_of, pair
 
 BATCH_SIZE = 32
@@ -334,7 +334,7 @@ class LesionClassifier:
         """Hold the network, in evaluation mode whatever a training loop has left it in."""
         network = self.network
         with _LOCKS.setdefault(network, threading.Lock()):
-            if any(module.training for module in network.modules()):
+            if any(module.training for module in walk(network)):
                 network.eval()
             yield network
 
