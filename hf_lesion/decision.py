@@ -9,7 +9,7 @@ fitted on (a conformal p-value: Vovk et al., "Algorithmic Learning in a Random W
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
+from hf_lesion.files import read_json_if_there
 
 GATE = "gate.safetensors"
+GATE_RECORD = "gate.json"
 SCHEMA_VERSION = "1"
 Kind = Literal["accepted", "strange", "unsure", "unjudged"]
 ACCEPTED: Kind = "accepted"
@@ -71,6 +73,8 @@ class Gate:
         refused_below: Least likeness of an image that is accepted.
         unsure_below: Least confidence of an answer that is given without a reservation.
         rates: False-alarm rate of each kind of verdict, as far as measured.
+        weights_sha256: The weights that it was fitted on; None in a file of an earlier version,
+            beside which `gate.json` says it.
     """
 
     inputs: tuple[str, ...]
@@ -83,6 +87,7 @@ class Gate:
     refused_below: float
     unsure_below: float = 0.0
     rates: Mapping[str, float] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
     def distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N,) how far (N, D) features are from those of dermoscopic images."""
@@ -179,6 +184,7 @@ def write_gate(path: Path, gate: Gate) -> None:
         "refused_below": gate.refused_below,
         "unsure_below": gate.unsure_below,
         "rates": dict(gate.rates),
+        "weights_sha256": gate.weights_sha256,
     }
     header = {"format": "pt", "schema_version": SCHEMA_VERSION, "gate": json.dumps(about)}
     save_file(tensors, path, metadata=header)
@@ -204,6 +210,22 @@ def read_gate(path: Path) -> Gate:
         return Gate(**tensors, **about)
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} is no gate: {error}. {FIX}") from error
+
+
+def find_gate(folder: Path) -> Gate | None:
+    """Return the gate beside a model's weights, with the weights it was fitted on; None without.
+
+    Raises:
+        InputError: As `read_gate`, or if `gate.json` is damaged.
+    """
+    file = folder / GATE
+    if not file.is_file():
+        return None
+    gate = read_gate(file)
+    if gate.weights_sha256 is not None:
+        return gate
+    record = read_json_if_there(folder / GATE_RECORD, fix=FIX)
+    return replace(gate, weights_sha256=record.get("model", {}).get("weights_sha256"))
 
 
 _TENSORS = ("mean", "scale", "directions", "centre", "precision", "reference")

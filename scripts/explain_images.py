@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanations import MaskedSet
-    from hf_lesion.inference import LesionClassifier
 
 SHEETS = Path("reports/private/cases")
 PARTS = ("localisation", "shortcuts", "faithfulness")  # those of hf_lesion, which imports slowly
@@ -152,11 +152,11 @@ def score_model(
 ) -> None:
     """Measure one model's heatmaps; write each part when it is there, draw and print."""
     from hf_lesion.canvas import write_figure
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanation_record import read_explanations, write_explanations
     from hf_lesion.evaluation.explanation_run import Effort, describe_run, measure_model
     from hf_lesion.explain.score_figures import draw_scores
     from hf_lesion.explain.section import render_section
-    from hf_lesion.inference import LesionClassifier
 
     classifier = LesionClassifier.from_pretrained(model)
     split = arguments.split
@@ -220,10 +220,10 @@ def compare(arguments: argparse.Namespace) -> None:
 def sheet(arguments: argparse.Namespace) -> None:
     """Draw a sheet for each diagnosis."""
     from hf_lesion.canvas import write_figure
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.cases import choose_cases, draw_class
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.labels import CODES, NAMES
     from hf_lesion.verbosity import quiet_libraries
 
@@ -267,7 +267,7 @@ def shortcuts(arguments: argparse.Namespace) -> None:
 
 def load_models(names: list[str]) -> list["LesionClassifier"]:
     """Return the models that the arguments name."""
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

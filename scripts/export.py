@@ -4,9 +4,10 @@
     python scripts/export.py --model me/ham10000-resnet18 --format onnx --output resnet18.onnx
     python scripts/export.py --model models/cnn --format onnx --int8 --dataset data/ham10000
 
-Writes onnx/model.onnx beside the model, where Optimum and transformers.js look for it: any batch
-size, labels and preprocessing in its metadata, checked against PyTorch to 1e-4 on 200 images. What
-scripts/publish.py publishes of the model then holds it. Needs pip install -e '.[export]'.
+Writes onnx/model.onnx beside the model, for onnxruntime in any language: any batch size, labels and
+preprocessing in its metadata, checked against PyTorch to 1e-4 on 200 images. What
+scripts/publish.py publishes of the model then holds it. Needs pip install -e '.[export]'. The
+pipelines of transformers.js do not load it: they know neither of our model types.
 
 With --int8 also onnx/model_quantized.onnx, a quarter of the size, and quantisation.json, which says
 what the eight bits cost on a split of the dataset: no such file without its measured loss.
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.scoring import EvaluationSet
-    from hf_lesion.inference import LesionClassifier
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,8 +51,8 @@ def main() -> None:
     """Export, compare, say how far the two are apart."""
     arguments = parse_arguments()
     output = choose_output(arguments)
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.hub.export import check_packages, export_onnx
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.verbosity import quiet_libraries
 
     check_packages()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.gate import Seen
-    from hf_lesion.inference import LesionClassifier
 
 RECORD, FIGURE = "gate.json", "gate.png"
 DRAWN_FOR_CHOICE, DRAWN_FOR_TEST = 40, 100  # of each kind
@@ -59,8 +59,8 @@ class Looker:
         import numpy as np
         from tqdm import trange
 
+        from hf_lesion.classifier import softmax
         from hf_lesion.evaluation.gate import Seen
-        from hf_lesion.inference import softmax
 
         count = min(count, self.limit or count)
         logits, blocks = [], []
@@ -131,10 +131,10 @@ def _draw(
 
 def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """Return the gate and its record."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import gate as fitting
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.record import weights_sha256
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.models.taps import COLOURS, tap_points
     from hf_lesion.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries
@@ -158,7 +158,8 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     strangers = see_strangers(looker, halves[0], drawn=DRAWN_FOR_CHOICE, first_seed=0)
     chosen, shares = fitting.choose_gate(gates, strangers)
     unsure = fitting.fit_unsure(seen["validation"].probabilities, validation.references[:count])
-    gate = replace(gates[chosen], unsure_below=unsure)
+    weights = weights_sha256(arguments.model)
+    gate = replace(gates[chosen], unsure_below=unsure, weights_sha256=weights)
 
     tested = see_twice(looker, "test", len(test.image_ids), test.load)
     real = {
@@ -180,7 +181,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
             for name, each in found.items()
         },
         "data": test.origin,
-        "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
+        "model": {"name": classifier.name, "weights_sha256": weights},
         "provenance": provenance(),
     }
     return fitting.with_rates(gate, real["test"]), record

@@ -34,10 +34,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the record of one model on one split."""
     from functools import partial
 
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import robustness, scoring
     from hf_lesion.evaluation.distortions import DISTORTIONS
     from hf_lesion.evaluation.record import weights_sha256
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

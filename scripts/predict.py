@@ -70,8 +70,8 @@ def main() -> None:
     import torch
     from accelerate import PartialState
 
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import bulk
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.pixels import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 

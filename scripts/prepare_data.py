@@ -179,8 +179,8 @@ def _missing(record: dict[str, Any]) -> list[str]:
         names = left_out["no_row"]
         lines.append(f"Without row: {len(names)} images, left out: {list_offenders(names)}")
     if left_out["unscored"]:
-        names = list_offenders(left_out["unscored"])
-        lines.append(f"Not scored by the challenge, left out: {names}")
+        unscored = list_offenders(left_out["unscored"])
+        lines.append(f"Not scored by the challenge, left out: {unscored}")
     if record["without_mask"]:
         broken = len(left_out["unreadable_masks"])
         note = f", {broken} of them with a mask that cannot be read" if broken else ""

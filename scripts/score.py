@@ -174,8 +174,8 @@ def main() -> None:
     """Read, predict, record, print."""
     arguments = parse_arguments()
     check_output(arguments.output)
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import fitting, page, predictions, record, report, scoring
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.pixels import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 

@@ -32,9 +32,11 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     ),
     "Privacy": (
         "An image is read on the server that runs this page and is sent nowhere else. It lies in "
-        "a temporary folder, is deleted within 70 minutes and when the page ends. No history is "
-        "kept, nothing is counted, and no log names an image. What you download is made on the "
-        "spot and not kept.",
+        "a temporary folder, is deleted within 70 minutes and when the page ends. So that another "
+        "class or opacity needs no second pass, a picture of it of the size that you see and what "
+        "the networks made of it stay in memory for five minutes after they were last asked for. "
+        "No history is kept, nothing is counted, and no log names an image. What you download is "
+        "made on the spot and not kept.",
     ),
 }
 LICENCE = (

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from opinions import Opinion, ask
+from opinions import Opinion
 from PIL import Image
+from predictions import Reading
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import CODES, LABEL2ID, NAMES
-from hf_lesion.pixels import load_image
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
-
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.models.preprocessing import Box
 
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 METHODS = METHOD_NAMES
 METHOD = "gradcam"
 OPACITY, FULL = 50, 100  # per cent
-DISPLAY_PIXELS = 768
 LONGEST_SAID = 60  # characters of what a client sent that are said back to it
 
 
@@ -35,7 +31,7 @@ class Answer:
     Attributes:
         opinion: Its answer and what is shown as probabilities.
         target: The code of the diagnosis that was explained.
-        picture: The image as it is shown: RGB, at most `DISPLAY_PIXELS` on its longer side.
+        picture: The image as it is shown: RGB, as in `predictions.Reading`.
         heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is nothing to show.
         notice: Why there is no heatmap; empty if there is one.
         method: By which the heatmap was made.
@@ -73,18 +69,11 @@ class Answer:
         return overlay(self.picture, self.heatmap, self.box, opacity=opacity / 100)
 
 
-def build_answer(
-    classifier: "LesionClassifier | Ensemble",
-    image: Image.Image,
-    target: str = PREDICTED,
-    *,
-    method: str = METHOD,
-) -> Answer:
-    """Classify one image and explain one class of it.
+def build_answer(reading: Reading, target: str = PREDICTED, *, method: str = METHOD) -> Answer:
+    """Explain one class of an image that was classified.
 
     Args:
-        classifier: The model to ask.
-        image: Of any size and mode.
+        reading: Of the image, by the model that is asked.
         target: A diagnosis code, `PREDICTED` for the model's answer or `RUNNER_UP` for the next.
         method: One of `METHODS`.
 
@@ -93,33 +82,26 @@ def build_answer(
     """
     check_target(target)
     check_method(method)
-    image = load_image(image)  # once: what is shown, classified and explained is the same
-    picture = image.copy()
-    picture.thumbnail((DISPLAY_PIXELS, DISPLAY_PIXELS))
-    opinion = ask(classifier, image)
+    opinion = reading.opinion
     code = _resolve(target, opinion)
     try:
-        explanation = classifier.explain([image], [code], method)
+        found = reading.heatmap(code, method)
     except InputError as error:
         # A network without a known target layer still classifies.
-        return Answer(opinion, code, picture, None, f"No heat map: {error}", method)
-    if explanation.flat[0]:
+        return Answer(opinion, code, reading.picture, None, f"No heat map: {error}", method)
+    notice = ""
+    if found is None:
         notice = (
             f"No evidence for {NAMES[code]} in the last layer: no place in the image stands out "
             "for this class, so there is nothing to colour."
         )
-        return Answer(opinion, code, picture, None, notice, method)
-    heatmap, (box,) = explanation.heatmaps[0], explanation.boxes
-    return Answer(opinion, code, picture, heatmap, "", method, box)
+    heatmap, box = found or (None, None)
+    return Answer(opinion, code, reading.picture, heatmap, notice, method, box)
 
 
-def build_answers(
-    classifiers: "Mapping[str, LesionClassifier]", image: Image.Image, target: str
-) -> dict[str, Answer]:
-    """Ask several models about one image; arguments and errors as `build_answer`."""
-    return {
-        name: build_answer(classifier, image, target) for name, classifier in classifiers.items()
-    }
+def build_answers(readings: Mapping[str, Reading], target: str) -> dict[str, Answer]:
+    """Explain one class of an image by several models; arguments and errors as `build_answer`."""
+    return {name: build_answer(reading, target) for name, reading in readings.items()}
 
 
 def check_target(target: str) -> None:

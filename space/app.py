@@ -22,7 +22,7 @@ from hf_lesion.errors import InputError, StoppedError, one_line_errors
 if TYPE_CHECKING:
     import gradio as gr
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 # Read by gradio when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -56,7 +56,7 @@ def main() -> None:
     from temporary import own_folder
 
     auth = None if options.auth_file is None else read_auth(options.auth_file)
-    with own_folder():
+    with own_folder() as folder:
         sources = options.models or default_sources()
         folders, names, fetched = fetch_models(sources, meanwhile=import_page)
         for line in fetched:
@@ -64,9 +64,12 @@ def main() -> None:
         entries, lines = read_entries(folders, names=names)
         for line in lines:
             print(line, file=sys.stderr)
+        import_page()
+        from guards import check_uploads
         from page import build_page
         from shelf import Shelf
 
+        check_uploads(folder)
         shelf = Shelf(entries, lines=[*fetched, *lines])
         demo = build_page(shelf, max_concurrency=options.max_concurrency)
         print(f"Models: {', '.join(shelf.names())}", flush=True)
@@ -82,8 +85,18 @@ def main() -> None:
 
 
 def import_page() -> None:
-    """Import what the page is built with; gradio takes seconds."""
-    import page  # noqa: F401
+    """Import what the page is built with; gradio takes seconds.
+
+    Raises:
+        InputError: If gradio no longer has what the page takes from it.
+    """
+    try:
+        import page  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"The page can't be imported ({error}). Install what it was written for, as in "
+            "pyproject.toml: pip install -e ."
+        ) from error
 
 
 def share_one_arena() -> None:

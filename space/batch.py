@@ -23,16 +23,14 @@ from intake import (
     read_bytes,
     read_file,
 )
-from opinions import Opinion, ask
+from opinions import Opinion, form_opinion
 from PIL import Image
 
 from hf_lesion.errors import InputError, find_repeated
 from hf_lesion.labels import CODES
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
-
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 MOST_IMAGES = 200
 ZIP_SIGN = b"PK\x03\x04"
@@ -125,13 +123,17 @@ def _image_id(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-def classify_items(
-    classifier: "LesionClassifier | Ensemble", items: Sequence[Item]
-) -> Iterator[Row]:
-    """Classify one item after the other; a bad one is a row with a reason, never an end."""
+def classify_items(networks: "Sequence[LesionClassifier]", items: Sequence[Item]) -> Iterator[Row]:
+    """Classify one item after the other; a bad one is a row with a reason, never an end.
+
+    Args:
+        networks: One, or several whose mean is the answer.
+        items: What to classify.
+    """
     for item in items:
         try:
-            yield Row(item.name, ask(classifier, item.read()))
+            image = item.read()
+            yield Row(item.name, form_opinion([network(image) for network in networks]))
         except InputError as error:
             yield Row(item.name, None, str(error))
 

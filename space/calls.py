@@ -6,9 +6,9 @@ from typing import Any
 import comparison
 import gradio as gr
 from answers import METHOD, Answer, build_answer, build_answers
-from intake import Upload
+from intake import Picture, Upload
 from judgement import as_dict, judge
-from opinions import Opinion, ask
+from opinions import Opinion
 from PIL import Image
 from shelf import Shelf
 
@@ -42,7 +42,7 @@ class Calls:
         """
         usable = _checked(image)
         try:
-            opinion = ask(self.shelf.get(model), usable)
+            opinion = self.shelf.read(model, usable).opinion
         except InputError as error:
             raise refusal(error) from error
         return self._describe(model, opinion)
@@ -68,7 +68,7 @@ class Calls:
         """
         usable = _checked(image)
         try:
-            answer = build_answer(self.shelf.get(model), usable, target, method=method)
+            answer = build_answer(self.shelf.read(model, usable), target, method=method)
         except InputError as error:
             raise refusal(error) from error
         return answer.overlay(), self._describe_map(model, answer)
@@ -90,7 +90,7 @@ class Calls:
         """
         usable = _checked(image)
         try:
-            answers = build_answers(self.shelf.all(), usable, target)
+            answers = build_answers(self.shelf.read_all(usable), target)
         except InputError as error:
             raise refusal(error) from error
         return {
@@ -112,9 +112,9 @@ def refusal(error: InputError) -> gr.Error:
     return gr.Error(escape(str(error), quote=False), print_exception=False)
 
 
-def _checked(image: Upload) -> Image.Image:
+def _checked(image: Upload) -> Picture:
     if image is None:
         raise gr.Error("Expected an image, got none.", print_exception=False)
     if isinstance(image, InputError):
         raise refusal(image)
-    return image
+    return Picture.of(image)

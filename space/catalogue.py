@@ -1,4 +1,4 @@
-"""Finds the models of the page, checks them unloaded, and reads what was measured of each."""
+"""The models of the page: found, checked before they are loaded, and what was measured of each."""
 
 import json
 import math
@@ -10,13 +10,16 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
+from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, file_sha256, list_models
+from hf_lesion.operating_points import FILE as POINTS
+from hf_lesion.operating_points import OperatingPoint, OperatingPoints, read_operating_points
 
 ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"
 EXPLANATIONS = "explanations.json"
 GATE = "gate.json"
 ROBUSTNESS = "robustness.json"
+MEASURED = (REPORT, EXPLANATIONS, GATE, ROBUSTNESS)
 # What was measured on the test split counts more than on the validation split, which chose epochs.
 SPLITS = ("test", "validation")
 # safetensors: 8 bytes with the length of a JSON header, the header, then the numbers.
@@ -45,6 +48,9 @@ class Entry:
         explanations: What `explanations.json` says of each split; empty if there is none.
         gate: What `gate.json` says of the weights' gate; empty if there is none.
         robustness: What `robustness.json` says; empty if there is none.
+        points: The thresholds of `operating_points.json` by name; empty if there are none.
+        weights_sha256: Of the weights beside them; None if they can't be read.
+        stale: The records that are left out, because they are not of these weights.
     """
 
     name: str
@@ -54,6 +60,9 @@ class Entry:
     explanations: Mapping[str, Any] = field(default_factory=dict)
     gate: Mapping[str, Any] = field(default_factory=dict)
     robustness: Mapping[str, Any] = field(default_factory=dict)
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    weights_sha256: str | None = None
+    stale: tuple[str, ...] = ()
 
     @property
     def measure(self) -> Measure | None:
@@ -97,8 +106,8 @@ def read_entries(
         names: What those from the Hub are called; the others go by their folders' names.
 
     Returns:
-        The entries with names that tell them apart, best first, and one line for each folder that
-        is left out.
+        The entries with names that tell them apart, best first, and one line for each folder or
+        record that is left out.
 
     Raises:
         InputError: If not one is left.
@@ -114,6 +123,10 @@ def read_entries(
         name = (names or {}).get(folder) or _unique_name(folder, entries)
         entry = read_entry(name, folder)
         entries[entry.name] = entry
+        lines += [
+            f"{folder / record} is not of the weights beside it and is not used. Measure it again."
+            for record in entry.stale
+        ]
     if not entries:
         raise InputError(
             " ".join([*lines, "There is no model to show."])
@@ -123,10 +136,31 @@ def read_entries(
 
 
 def read_entry(name: str, source: Path) -> Entry:
-    """Read the records beside a model's weights; a damaged one counts as none."""
+    """Read the records beside a model's weights.
+
+    A damaged one counts as none, and so does one of other weights, or what it says of a split.
+    """
+    own = _sha256_of(source / WEIGHTS)
     # Read here rather than by hf_lesion.evaluation, whose packages a Space does not need.
-    files = (REPORT, TRAINING, EXPLANATIONS, GATE, ROBUSTNESS)
-    return Entry(name, source, *(_read_record(source / file) for file in files))
+    found = {file: _read_record(source / file) for file in MEASURED}
+    kept = {file: _of_weights(record, own) for file, record in found.items()}
+    stale = [file for file in MEASURED if kept[file] != found[file]]
+    points = _read_points(source)
+    if points is not None and points.weights_sha256 != own:
+        points = None
+        stale.append(POINTS)
+    return Entry(
+        name,
+        source,
+        kept[REPORT],
+        _read_record(source / TRAINING),
+        kept[EXPLANATIONS],
+        kept[GATE],
+        kept[ROBUSTNESS],
+        {} if points is None else points.points,
+        own,
+        tuple(stale),
+    )
 
 
 def measure_ensemble(entries: Sequence[Entry]) -> Measure | None:
@@ -138,13 +172,9 @@ def measure_ensemble(entries: Sequence[Entry]) -> Measure | None:
     if len(parents) != 1:
         return None
     record = _read_record(parents.pop() / ENSEMBLE_RECORD)
-    for split in SPLITS:
-        weights = {
-            entry.name: dig(entry.report, split, "model", "weights_sha256") for entry in entries
-        }
-        if dig(record, split, "members") == weights:
-            return _measure(record, split)
-    return None
+    weights = {entry.name: entry.weights_sha256 for entry in entries}
+    measured = [split for split in SPLITS if dig(record, split, "members") == weights]
+    return _measure(record, measured[0]) if measured else None
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:
@@ -211,6 +241,34 @@ def _read_record(file: Path) -> Mapping[str, Any]:
         # The page can do without a record: the model itself is whole.
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _sha256_of(weights: Path) -> str | None:
+    try:
+        return file_sha256(weights)
+    except OSError:
+        return None
+
+
+def _of_weights(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]:
+    """Return a record, or what it says of the splits, as far as it was measured on these weights.
+
+    Each names the weights in its "model"; a record of splits does so for each of them.
+    """
+
+    def is_own(part: object) -> bool:
+        return own is not None and dig(part, "model", "weights_sha256") == own
+
+    if "model" in record:
+        return record if is_own(record) else {}
+    return {split: part for split, part in record.items() if is_own(part)}
+
+
+def _read_points(source: Path) -> OperatingPoints | None:
+    try:
+        return read_operating_points(source)
+    except (InputError, OSError):
+        return None
 
 
 def _classes(config: object) -> tuple[object, ...] | None:

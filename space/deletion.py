@@ -1,60 +1,60 @@
 """Does the heatmap name what the model relies on? Its pixels are taken away, brightest first."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from answers import build_answer
 from charts import curves, figure
-from PIL import Image
+from predictions import Reading
 
 from hf_lesion.errors import InputError
-from hf_lesion.labels import NAMES
+from hf_lesion.labels import LABEL2ID, NAMES
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
-
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 RANDOM_SEEDS = [0, 1, 2, 3]
 MAP, RANDOM = "this heat map", "random maps"
 
 
 def render(
-    classifier: "LesionClassifier | Ensemble", image: Image.Image, target: str, method: str
+    networks: "Sequence[LesionClassifier]", reading: Reading, target: str, method: str
 ) -> str:
     """Return the deletion curve of one heatmap beside the mean of some random ones.
 
+    The network is held for one batch at a time: other visitors' images go in between.
+
     Args:
-        classifier: One model: an ensemble's map is no single network's.
-        image: RGB image.
+        networks: One: the map of several is no single network's.
+        reading: Of the image, by this network.
         target: As for `answers.build_answer`.
         method: As for `answers.build_answer`.
 
     Raises:
         InputError: If there is no heatmap to test.
     """
-    from hf_lesion.explain.controls import random_maps
-    from hf_lesion.explain.faithfulness import SHARES, measure
-    from hf_lesion.inference import LesionClassifier, class_id
+    import torch
 
-    if not isinstance(classifier, LesionClassifier):
+    from hf_lesion.explain.controls import random_maps
+    from hf_lesion.explain.faithfulness import SHARES, measure_deletion
+
+    if len(networks) > 1:
         raise InputError("Only the map of one model can be tested. Choose one instead of all.")
-    answer = build_answer(classifier, image, target, method=method)
+    answer = build_answer(reading, target, method=method)
     if answer.heatmap is None:
         raise InputError(answer.notice)
-    pixel_values = classifier.preprocess([image]).to(classifier.model.device)
+    (classifier,) = networks
+    pixel_values = reading.predictions[0].pixel_values
     size = (int(pixel_values.shape[-2]), int(pixel_values.shape[-1]))
     maps = np.concatenate([answer.heatmap[np.newaxis], random_maps(RANDOM_SEEDS, size)])
-    # Other requests may not use the network meanwhile: heatmaps are taken by hooks.
-    with classifier._lock:
-        found = measure(
-            classifier.model,
-            pixel_values.expand(len(maps), -1, -1, -1),
-            maps.astype(np.float32),
-            np.full(len(maps), class_id(answer.target)),
-            with_road=False,
-        )
-    own, others = found.deletion[0], found.deletion[1:].mean(axis=0)
+    deletion = measure_deletion(
+        lambda shown: torch.from_numpy(classifier.forward(shown)).softmax(dim=-1),
+        pixel_values.expand(len(maps), -1, -1, -1),
+        maps.astype(np.float32),
+        np.full(len(maps), LABEL2ID[answer.target]),
+    )
+    own, others = deletion[0], deletion[1:].mean(axis=0)
     areas = np.trapezoid(np.stack([own, others]), SHARES, axis=1)
     lines = {MAP: (SHARES, own.tolist()), RANDOM: (SHARES, others.tolist())}
     return figure(

@@ -17,9 +17,8 @@ import verdicts
 from answers import METHOD, OPACITY, Answer, build_answer, build_answers, check_opacity
 from catalogue import measure_ensemble
 from gallery import draw_examples
-from intake import Upload, Uploads
+from intake import ImageError, Picture, Upload, Uploads
 from judgement import Judgement, judge
-from opinions import weights_sha256
 from PIL import Image
 from shelf import ENSEMBLE, Shelf
 
@@ -56,6 +55,8 @@ class Page:
         try:
             check_opacity(opacity)
             answer, judgement = self._answer(image, model, target, method)
+        except ImageError as error:
+            return _without_result(messages.problem(str(error)))
         except InputError as error:
             return _without_result(messages.trouble(str(error)))
         if answer.opinion.is_strange and not insists:
@@ -89,7 +90,7 @@ class Page:
 
     def report(self, image: Upload, model: str, target: str, method: str, opacity: float) -> str:
         """Return links that hold a report of what is shown."""
-        if not isinstance(image, Image.Image):
+        if image is None or isinstance(image, InputError):
             return ""
         try:
             check_opacity(opacity)
@@ -110,10 +111,13 @@ class Page:
 
     def check(self, image: Upload, model: str, target: str, method: str) -> str:
         """Return the deletion curve of the heatmap that is shown, beside a random map's."""
-        if not isinstance(image, Image.Image):
+        if image is None or isinstance(image, InputError):
             return ""
         try:
-            return deletion.render(self.shelf.get(model), image, target, method)
+            networks = list(self.shelf.get(model).values())
+            return deletion.render(
+                networks, self.shelf.read(model, Picture.of(image)), target, method
+            )
         except InputError as error:
             return messages.trouble(str(error))
 
@@ -131,7 +135,9 @@ class Page:
         if isinstance(image, InputError):
             return messages.problem(str(image))
         try:
-            answers = build_answers(self.shelf.all(), image, target)
+            answers = build_answers(self.shelf.read_all(Picture.of(image)), target)
+        except ImageError as error:
+            return messages.problem(str(error))
         except InputError as error:
             return messages.trouble(str(error))
         return comparison.render(answers)
@@ -146,11 +152,11 @@ class Page:
             if isinstance(files, InputError):
                 raise files
             items = batch.list_items(files)
-            classifier = self.shelf.get(model)
+            networks = list(self.shelf.get(model).values())
         except InputError as error:
             return messages.trouble(str(error))
         rows = []
-        for row in batch.classify_items(classifier, items):
+        for row in batch.classify_items(networks, items):
             rows.append(row)
             if progress is not None:
                 progress((len(rows), len(items)), desc="Classifying", unit="images")
@@ -177,15 +183,15 @@ class Page:
         return [(labels.get(name, of_mean), name) for name in self.shelf.choices()]
 
     def _answer(
-        self, image: Image.Image, model: str, target: str, method: str
+        self, image: Picture | Image.Image, model: str, target: str, method: str
     ) -> tuple[Answer, Judgement]:
-        answer = build_answer(self.shelf.get(model), image, target, method=method)
+        answer = build_answer(self.shelf.read(model, Picture.of(image)), target, method=method)
         return answer, judge(self.shelf.entries.get(model), answer.opinion)
 
     def _weights(self, model: str) -> dict[str, str]:
         names = self.shelf.names() if model == ENSEMBLE else [model]
         entries = [self.shelf.entries[name] for name in names if name in self.shelf.entries]
-        return {entry.name: weights_sha256(entry.source) or "unknown" for entry in entries}
+        return {entry.name: entry.weights_sha256 or "unknown" for entry in entries}
 
 
 def _slider(answer: Answer, opacity: float) -> Any:

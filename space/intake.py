@@ -2,8 +2,12 @@
 
 import base64
 import binascii
+import contextlib
+import hashlib
 import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
@@ -13,6 +17,7 @@ from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.files import storable_name
+from hf_lesion.manifest import file_sha256
 from hf_lesion.pixels import load_image
 
 MAX_FILE_BYTES = 10 * 2**20
@@ -54,16 +59,53 @@ class Handed:
     path: Path
 
 
+class ImageError(InputError):
+    """An image that can't be read."""
+
+
+class Picture:
+    """One image that was handed in: decoded when it is needed, and only once.
+
+    Args:
+        sha256: Of its bytes.
+        read: Decodes it; raises InputError.
+    """
+
+    def __init__(self, sha256: str, read: Callable[[], Image.Image]):
+        self.sha256 = sha256
+        self._read = read
+
+    @classmethod
+    def of(cls, image: "Picture | Image.Image") -> "Picture":
+        """Return an image as it was handed in, also one that is decoded already."""
+        if isinstance(image, Picture):
+            return image
+        said = f"{image.mode} {image.size} ".encode()
+        return cls(hashlib.sha256(said + image.tobytes()).hexdigest(), lambda: image)
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """Upright RGB.
+
+        Raises:
+            ImageError: If it can't be read.
+        """
+        try:
+            return self._read()
+        except InputError as error:
+            raise ImageError(str(error)) from error
+
+
 Choice = TypeVar("Choice", gr.Radio, gr.Dropdown, gr.Slider)
-Upload = Image.Image | InputError | None
+Upload = Picture | Image.Image | InputError | None
 Uploads = list[Handed] | InputError | None
 
 
 def build_image_input(**options: Any) -> gr.Image:
-    """Build an image component that reads every upload with `load_image`.
+    """Build an image component that hands every upload over as a `Picture`, not decoded yet.
 
-    The handler gets an upright RGB image, None, or the `InputError` itself: gr.Image alone would
-    raise before the handler runs, and the visitor would see a bare "Error" beside an old result.
+    The handler gets that, None, or the `InputError` itself: gr.Image alone would raise before the
+    handler runs, and the visitor would see a bare "Error" beside an old result.
 
     Args:
         options: What `gr.Image` takes.
@@ -127,22 +169,26 @@ def _list_files(payload: ListFiles | FileData | None) -> Uploads:
     return [Handed(clean_name(file.orig_name or file.path), Path(file.path)) for file in files]
 
 
-def read_upload(payload: ImageData) -> Image.Image:
-    """Read what the browser or an API client sent.
+def read_upload(payload: ImageData) -> Picture:
+    """Take what the browser or an API client sent, whose bytes are counted before any is decoded.
 
     Args:
         payload: A file that gradio has put into its cache, or a `data:` URL.
 
     Raises:
-        InputError: If it is no image that can be read. The message names the visitor's file, never
+        InputError: If it is of no kind that is taken. The message names the visitor's file, never
             a path of this machine.
     """
     name = clean_name(payload.orig_name) if payload.orig_name else UNNAMED
     if payload.url and payload.url.startswith("data:"):
-        return _read_data_url(payload.url, name)
+        content = _decode_data_url(payload.url, name)
+        return Picture(hashlib.sha256(content).hexdigest(), lambda: read_bytes(name, content))
     if not payload.path:
         raise InputError("Expected an image file, got none. Upload a JPEG or PNG.")
-    return read_file(Handed(name, Path(payload.path)))
+    handed = Handed(name, Path(payload.path))
+    with _in_words(handed):
+        check_file(handed)
+        return Picture(file_sha256(handed.path), lambda: read_file(handed))
 
 
 def read_file(handed: Handed) -> Image.Image:
@@ -151,18 +197,23 @@ def read_file(handed: Handed) -> Image.Image:
     Raises:
         InputError: If it is too large, of no kind that is taken, or can't be read.
     """
-    name, file = handed.name, handed.path
+    with _in_words(handed):
+        check_file(handed)
+        return load_image(handed.path)
+
+
+@contextlib.contextmanager
+def _in_words(handed: Handed) -> Iterator[None]:
+    """Turn what reading a file raises into words that name the file as its owner does."""
+    name = handed.name
     try:
-        check_size(name, file.stat().st_size)
-        with file.open("rb") as stream:
-            check_kind(name, stream.read(SIGN_BYTES))
-        return load_image(file)
+        yield
     except FileNotFoundError as error:
         raise InputError(
             f"{name} is no longer here: images are deleted after an hour. Upload it again."
         ) from error
     except InputError as error:
-        raise InputError(str(error).replace(str(file), name)) from error
+        raise InputError(str(error).replace(str(handed.path), name)) from error
     except OSError as error:
         raise InputError(
             f"{name} can't be read ({type(error).__name__}). Upload it again, or smaller."
@@ -175,6 +226,13 @@ def read_bytes(name: str, content: bytes) -> Image.Image:
         file = Path(folder) / "upload"
         file.write_bytes(content)
         return read_file(Handed(name, file))
+
+
+def check_file(handed: Handed) -> None:
+    """Raise InputError unless a file has a size and a beginning that are taken here."""
+    check_size(handed.name, handed.path.stat().st_size)
+    with handed.path.open("rb") as stream:
+        check_kind(handed.name, stream.read(SIGN_BYTES))
 
 
 def check_size(name: str, size: int) -> None:
@@ -226,12 +284,11 @@ def clean_path(name: str) -> str:
     return "/".join(clean_name(part) for part in parts if part != "..") or UNNAMED
 
 
-def _read_data_url(url: str, name: str) -> Image.Image:
+def _decode_data_url(url: str, name: str) -> bytes:
     encoded = url.partition(",")[2]
     if len(encoded) > MAX_FILE_BYTES * BASE64_GROWTH:
         raise InputError(f"{name} is larger than {MAX_FILE_BYTES // 2**20} MB. Make it smaller.")
     try:
-        content = base64.b64decode(encoded, validate=True)
+        return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{name} is not valid base64. Send the image as a file.") from error
-    return read_bytes(name, content)

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from catalogue import Entry, dig
-from opinions import Opinion, weights_sha256
+from opinions import Opinion
 
-from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, NAMES
+from hf_lesion.operating_points import OperatingPoint, sum_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from hf_lesion.operating_points import OperatingPoint
 
 MELANOMA = "melanoma"
 LEAST_IMAGES = 10  # fewer answers of one confidence say nothing
@@ -106,22 +104,14 @@ def find_confidence(report: Mapping[str, Any], top: float) -> Confidence | None:
 
 
 def _find_melanoma_point(entry: Entry, opinion: Opinion) -> MelanomaPoint | None:
-    from hf_lesion.operating_points import read_operating_points, sum_of
-
-    try:
-        found = read_operating_points(entry.source)
-    except (InputError, OSError):
-        return None
-    if found is None or found.weights_sha256 != weights_sha256(entry.source):
-        return None
-    point = found.points.get(MELANOMA)
+    point = entry.points.get(MELANOMA)
     if point is None:
         return None
     score = float(sum_of(opinion.scores[np.newaxis], point.codes)[0])
     return MelanomaPoint(score, point.threshold, *_rates(entry, point))
 
 
-def _rates(entry: Entry, point: "OperatingPoint") -> tuple[float, float, str]:
+def _rates(entry: Entry, point: OperatingPoint) -> tuple[float, float, str]:
     measured = dig(entry.report, "test", "operating_points", MELANOMA, "metrics")
     sensitivity, specificity = dig(measured, "sensitivity"), dig(measured, "specificity")
     if isinstance(sensitivity, float) and isinstance(specificity, float):

@@ -41,10 +41,16 @@ def _point(name: str, measure: Measure | None) -> Point:
 def _model(entry: Entry, *, is_open: bool) -> str:
     head = f'<summary><h2 class="model">{escape(entry.name)}</h2></summary>'
     opened = " open" if is_open else ""
+    stale = "".join(
+        f'<p class="note warning" role="note">{escape(file)} is not of the weights that are '
+        "served, so it is not used.</p>"
+        for file in entry.stale
+    )
     if entry.measure is None:
+        reason = "" if entry.stale else ": there is no report.json beside the weights"
         return (
-            f'<details class="one-model"{opened}>{head}<p class="note">Nothing was measured: there '
-            "is no report.json beside the weights.</p></details>"
+            f'<details class="one-model"{opened}>{head}{stale}<p class="note">Nothing was measured'
+            f"{reason}.</p></details>"
         )
     part = entry.report[entry.measure.split]
     parts = [
@@ -52,13 +58,14 @@ def _model(entry: Entry, *, is_open: bool) -> str:
         _confusion(part),
         _drawn(operating_points, part),
         _drawn(_reliability, part),
-        _drawn(robustness, entry) if _is_of(entry.robustness, part) else "",
-        _drawn(gate, entry) if _is_of(entry.gate, part) else "",
+        _drawn(robustness, entry),
+        _drawn(gate, entry),
         _drawn(subgroups, part),
         _explanations(entry),
     ]
     return (
-        f'<details class="one-model"{opened}>{head}<p class="lede">{escape(_facts(entry, part))}'
+        f'<details class="one-model"{opened}>{head}{stale}'
+        f'<p class="lede">{escape(_facts(entry, part))}'
         f'</p><div class="charts">{"".join(parts)}</div></details>'
     )
 
@@ -68,12 +75,6 @@ def _drawn(draw: Callable[[Any], str], record: object) -> str:
         return draw(record)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         return ""  # a record of another version: the page can do without this chart
-
-
-def _is_of(record: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
-    """Tell whether a record was measured with the same weights as the report."""
-    shas = [dig(one, "model", "weights_sha256") for one in (record, part)]
-    return shas[0] == shas[1]
 
 
 def _facts(entry: Entry, part: Mapping[str, Any]) -> str:

@@ -5,24 +5,18 @@ them. What is shown as a probability is corrected for how often training showed 
 where the model came with that correction: see `hf_lesion.models.calibration`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from hf_lesion.labels import CODES, MALIGNANT
-from hf_lesion.manifest import WEIGHTS, file_sha256
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
-
     from hf_lesion.decision import Verdict
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.prediction import Prediction
 
 STRANGE, UNSURE, UNJUDGED = "strange", "unsure", "unjudged"
 
@@ -38,7 +32,7 @@ class Opinion:
     """
 
     scores: NDArray[np.float32]
-    corrected: "NDArray[np.floating] | None" = None
+    corrected: NDArray[np.floating] | None = None
     verdict: "Verdict | None" = None
 
     @property
@@ -52,7 +46,7 @@ class Opinion:
         return float(self.scores.max())
 
     @property
-    def shown(self) -> "NDArray[np.floating]":
+    def shown(self) -> NDArray[np.floating]:
         """(C,) what is shown as probabilities."""
         return self.scores if self.corrected is None else self.corrected
 
@@ -85,50 +79,17 @@ class Opinion:
         return [CODES[place] for place in np.argsort(-self.shown, kind="stable")]
 
 
-def ask(model: "LesionClassifier | Ensemble", image: Image.Image) -> Opinion:
-    """Return what one model, or the ensemble of several, makes of an image."""
-    from hf_lesion.inference import LesionClassifier  # not before the page is served
+def form_opinion(predictions: "Sequence[Prediction]") -> Opinion:
+    """Return what one model, or the mean of several, makes of an image.
 
-    if isinstance(model, LesionClassifier):
-        return _ask_one(model, image)
-    return _ask_all(model.members.values(), image)
-
-
-def _ask_one(classifier: "LesionClassifier", image: Image.Image) -> Opinion:
-    probabilities, (verdict,) = classifier.judge([image])
-    return Opinion(probabilities[0], _correct(classifier, probabilities), verdict)
-
-
-def _ask_all(members: "Iterable[LesionClassifier]", image: Image.Image) -> Opinion:
-    """Return the mean of several models, judged by the first that has a gate."""
-    each = [_ask_one(member, image) for member in members]
-    scores = np.mean([one.scores for one in each], axis=0)
-    is_corrected = any(one.corrected is not None for one in each)
-    corrected = np.mean([one.shown for one in each], axis=0) if is_corrected else None
-    verdicts = [one.verdict for one in each if one.verdict is not None]
+    Args:
+        predictions: One for each network, of the same one image; the gate's word is that of the
+            first which has a gate.
+    """
+    scores = np.mean([one.probabilities[0] for one in predictions], axis=0)
+    is_corrected = any(one.corrected is not None for one in predictions)
+    shown = [one.probabilities if one.corrected is None else one.corrected for one in predictions]
+    corrected = np.mean([one[0] for one in shown], axis=0) if is_corrected else None
+    verdicts = [one.verdicts[0] for one in predictions]
     gated = [verdict for verdict in verdicts if verdict.kind != UNJUDGED]
-    return Opinion(scores, corrected, next(iter(gated or verdicts), None))
-
-
-def _correct(
-    classifier: "LesionClassifier", probabilities: NDArray[np.float32]
-) -> "NDArray[np.floating] | None":
-    found = classifier.calibration
-    # Of other weights, it would correct what these do not do.
-    if found is None or found.weights_sha256 != weights_sha256(Path(classifier.model.name_or_path)):
-        return None
-    return found.shown(probabilities)[0]
-
-
-def weights_sha256(folder: Path) -> str | None:
-    """Return the SHA-256 of a model's weights file; None if it can't be read."""
-    file = folder / WEIGHTS
-    try:
-        return _sha256(file, file.stat().st_mtime_ns)
-    except OSError:
-        return None
-
-
-@cache
-def _sha256(file: Path, _changed: int) -> str:
-    return file_sha256(file)
+    return Opinion(scores, corrected, (gated or verdicts)[0])

@@ -12,6 +12,7 @@ import gradio as gr
 import messages
 import models_tab
 from calls import Calls
+from guards import check_gradio
 from handlers import Page
 from intake import MAX_UPLOAD_BYTES
 from refusals import HANDLERS, refuse_in_words
@@ -36,7 +37,11 @@ def build_page(
         shelf: At least one model, loaded or not.
         max_concurrency: How many requests are computed at once.
         queue_size: How many may wait.
+
+    Raises:
+        InputError: If gradio no longer works as the page relies on.
     """
+    check_gradio()
     page = Page(shelf)
     drawn_only = all(entry.drawn_only for entry in shelf.entries.values())
     blocks = gr.Blocks(

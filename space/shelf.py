@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from answers import choose
 from catalogue import Entry, best_first, one_line, read_entry
+from predictions import Reading, Recent, join, read
 
 from hf_lesion.errors import InputError
 
 if TYPE_CHECKING:
-    from ensemble import Ensemble
+    from intake import Picture
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
 ENSEMBLE = "ensemble"
 LEFT_OUT = " is left out: "  # between a model's source and the reason, in every such line
 DAMAGED = "its files are damaged"
+TOKEN_PLACE = " It is read from "  # as hf_lesion.access says where a token of this machine lies
 LONGEST_WAIT = 120.0  # seconds that a question waits for its model
 WARM_UP_PIXELS = (64, 48)
 
@@ -38,7 +41,7 @@ def load_entry(entry: Entry) -> "LesionClassifier":
     import transformers
     from PIL import Image
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
@@ -53,6 +56,7 @@ class Shelf:
     Attributes:
         entries: What is known of each model, best first.
         left_out: One line on each model that is not served, as visitors may read it.
+        recent: What the models made of the last few images.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Shelf:
     ):
         self.entries = {entry.name: entry for entry in entries}
         self.left_out = [_publicly(line) for line in lines if LEFT_OUT in line]
+        self.recent = Recent()
         self._load = load
         self._say = say
         self._loaded: dict[str, Future[LesionClassifier]] = {
@@ -113,18 +118,36 @@ class Shelf:
         names = self.names()
         return [*names, ENSEMBLE] if len(names) > 1 and ENSEMBLE not in names else names
 
-    def get(self, name: str) -> "LesionClassifier | Ensemble":
-        """Return a model, or the ensemble of all; waits while it is being loaded.
+    def get(self, name: str) -> "dict[str, LesionClassifier]":
+        """Return a model by its name, or all of them for `ENSEMBLE`; waits until it is loaded.
 
         Raises:
             InputError: If there is no such model, it can't be used, or takes too long to load.
         """
         if isinstance(name, str) and name in self._loaded:
-            return self._wait(name)
+            return {name: self._wait(name)}
         choose("model", name, self.choices())
-        from ensemble import Ensemble
+        return self.all()
 
-        return Ensemble(self.all())
+    def read(self, name: str, picture: "Picture") -> Reading:
+        """Return what a model, or all of them together, makes of an image.
+
+        Raises:
+            InputError: As `get`, or if the image can't be read.
+        """
+        return join(list(self._read(self.get(name), picture).values()))
+
+    def read_all(self, picture: "Picture") -> dict[str, Reading]:
+        """Return what every model makes of an image; errors as `read`."""
+        return self._read(self.all(), picture)
+
+    def _read(
+        self, models: "Mapping[str, LesionClassifier]", picture: "Picture"
+    ) -> dict[str, Reading]:
+        return {
+            name: self.recent.get(picture.sha256, name, partial(_read_picture, model, picture))
+            for name, model in models.items()
+        }
 
     def all(self) -> "dict[str, LesionClassifier]":
         """Return every model that can be used; waits until all are loaded."""
@@ -150,6 +173,10 @@ class Shelf:
             ) from error
 
 
+def _read_picture(model: "LesionClassifier", picture: "Picture") -> Reading:
+    return read(model, picture.image)
+
+
 def _failed(future: "Future[LesionClassifier]") -> bool:
     return future.done() and future.exception() is not None
 
@@ -158,4 +185,5 @@ def _publicly(line: str) -> str:
     """Return a line on a model that is left out without where its folder lies on this machine."""
     source, _, reason = line.partition(LEFT_OUT)
     name = PurePath(source).name
-    return f"{name}{LEFT_OUT}{reason.replace(source, name)}"
+    reason = reason.partition(TOKEN_PLACE)[0].replace(source, name)
+    return f"{name}{LEFT_OUT}{reason}"

@@ -6,11 +6,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance", "verbosity"}
+BASE = {
+    "access",
+    "canvas",
+    "errors",
+    "files",
+    "images",
+    "manifest",
+    "markdown",
+    "pixels",
+    "provenance",
+    "verbosity",
+}
 ALLOWED = {
+    "access": set(),
     "canvas": {"errors", "files"},
     "errors": set(),
     "files": {"errors"},
+    "images": {"errors", "pixels"},
     "manifest": {"errors", "files"},
     "markdown": {"errors"},
     "pixels": {"errors", "files"},
@@ -24,7 +37,8 @@ ALLOWED = {
     "data": {"labels", "overlays"},
     "models": {"labels"},
     "explain": {"labels", "overlays", "models"},
-    "inference": {"labels", "models", "explain.explanation", "explain.heatmap", "decision"},
+    "prediction": {"labels", "explain", "decision"},
+    "classifier": {"labels", "models", "explain", "decision", "prediction"},
     "evaluation": {
         "labels",
         "data",
@@ -33,17 +47,18 @@ ALLOWED = {
         "operating_points",
         "decision",
         "models",
-        "inference",
+        "classifier",
         "explain",
     },
     "training": {"labels", "data", "models", "evaluation.metrics"},
-    "benchmark": {"labels", "data", "models", "inference", "explain", "training"},
+    "benchmark": {"labels", "data", "models", "classifier", "explain", "training"},
     "hub": {
         "labels",
+        "decision",
         "operating_points",
         "data",
         "models",
-        "inference",
+        "classifier",
         "evaluation.ensemble",
         "evaluation.figures",
         "evaluation.gate_figures",
@@ -62,7 +77,7 @@ ALLOWED = {
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))
 JUNK_DRAWERS = {"utils", "util", "helpers", "common", "misc"}
-LONGEST_MODULE = 400
+LONGEST_MODULE = 450
 
 
 def module_name(file: Path) -> str:

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from hf_lesion import decision
 from hf_lesion.errors import InputError
+from hf_lesion.files import write_json
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,16 @@ def test_a_gate_is_read_as_it_was_written(gate, tmp_path):
         before, after = getattr(gate, field.name), getattr(again, field.name)
         same = torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
         assert same, field.name
+
+
+def test_a_gate_is_found_with_the_weights_it_was_fitted_on(gate, tmp_path):
+    assert decision.find_gate(tmp_path) is None
+    decision.write_gate(tmp_path / decision.GATE, gate)
+    assert decision.find_gate(tmp_path).weights_sha256 is None
+    write_json(tmp_path / "gate.json", {"model": {"weights_sha256": "ab"}})
+    assert decision.find_gate(tmp_path).weights_sha256 == "ab"
+    decision.write_gate(tmp_path / decision.GATE, dataclasses.replace(gate, weights_sha256="cd"))
+    assert decision.find_gate(tmp_path).weights_sha256 == "cd"
 
 
 def test_damaged_files_are_explained(gate, tmp_path):

@@ -14,9 +14,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from hf_lesion.benchmark.timing import Candidate
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.explain.heatmap import explain, explain_classes
 from hf_lesion.explain.layers import target_layer
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
 

@@ -42,7 +42,7 @@ def time_bare(folders: Sequence[Path], questions: Sequence[Question]) -> dict[st
         folders: The models', by whose names the questions ask.
         questions: Each is answered once to warm up and once timed.
     """
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     models = {folder.name: LesionClassifier.from_pretrained(folder) for folder in folders}
     seconds: dict[str, list[float]] = {CLASSIFY: [], EXPLAIN: []}

@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.metadata import ISIC_COLUMNS
 from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.scoring import check_unique, read_stored
 from hf_lesion.files import storable_name, whole_file, write_json
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.pixels import IMAGE_SUFFIXES, list_images, load_image
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation import explanation_record as record
 from hf_lesion.evaluation.explanations import (
     Mapper,
@@ -21,7 +22,6 @@ from hf_lesion.evaluation.explanations import (
 from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.shortcut_scores import answer_changed, describe_shortcuts
 from hf_lesion.explain.names import CONTROL_NAMES, FINE
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.provenance import provenance
 
 LOCALISATION, SHORTCUTS, FAITHFULNESS = "localisation", "shortcuts", "faithfulness"

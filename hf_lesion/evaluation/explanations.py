@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import (
@@ -20,7 +21,6 @@ from hf_lesion.evaluation.scoring import (
 from hf_lesion.explain import controls, faithfulness, names
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
 from hf_lesion.explain.placement import share_outside
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 # From images and the classes to explain (and the images' row numbers) to (B, H, W) maps.

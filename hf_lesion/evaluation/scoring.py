@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.description import count_words, name_images, say_sizes
 from hf_lesion.data.images import find_pictures, read_size
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
@@ -23,7 +24,6 @@ from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
 from hf_lesion.files import walk
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import LABEL2ID
 from hf_lesion.pixels import IMAGE_SUFFIXES, lay_down, load_image
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.explanations import MaskedSet
 from hf_lesion.evaluation.intervals import bootstrap_intervals
 from hf_lesion.evaluation.resampling import estimate
 from hf_lesion.explain.shortcuts import CHANGES, change
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 UNCHANGED = "unchanged"

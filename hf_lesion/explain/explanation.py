@@ -1,12 +1,17 @@
-"""What a classifier hands out when asked to explain: heatmaps and probabilities."""
+"""Explanations: heatmaps with the probabilities of the same forward pass."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_lesion.explain.heatmap import Heatmaps
 from hf_lesion.explain.methods import GRADCAM
 from hf_lesion.explain.scaling import find_flat
+from hf_lesion.labels import CODES
+from hf_lesion.models.head import softmax
 from hf_lesion.models.preprocessing import Box
 
 
@@ -44,3 +49,47 @@ class Explanation:
         """(…, H, W) the maps on their raw scale, where those of one model compare."""
         lows, highs = self.lows[..., None, None], self.highs[..., None, None]
         return lows + self.heatmaps * (highs - lows)
+
+    def first(self) -> "Explanation":
+        """Return the explanation of the first of K classes alone: (N, K, …) becomes (N, …)."""
+        kept = {
+            name: getattr(self, name)[:, 0] for name in ("heatmaps", "targets", "lows", "highs")
+        }
+        return replace(self, **kept)
+
+
+def explained(found: Heatmaps, boxes: Sequence[Box], method: str) -> Explanation:
+    """Return what `hf_lesion.explain.heatmap` found as an explanation.
+
+    Args:
+        found: Heatmaps of B images.
+        boxes: The part of each image that fills the input.
+        method: By which they were made.
+    """
+    answers = softmax(found.logits)
+    return Explanation(
+        found.maps, found.targets, answers, found.lows, found.highs, tuple(boxes), method
+    )
+
+
+def join(parts: Sequence[Explanation]) -> Explanation:
+    """Return the explanations of batches, at least one, as one."""
+    names = ("heatmaps", "targets", "probabilities", "lows", "highs")
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+    }
+    together["boxes"] = tuple(box for part in parts for box in part.boxes)
+    return replace(parts[0], **together)
+
+
+def explain_nothing(shape: tuple[int, ...], size: tuple[int, int], method: str) -> Explanation:
+    """Return the explanation of no images.
+
+    Args:
+        shape: (0,), or (0, K) of K classes.
+        size: Height and width of the maps.
+        method: As for `Explanation`.
+    """
+    none, answers = np.empty(shape, np.float32), np.empty((0, len(CODES)), np.float32)
+    maps = np.empty((*shape, *size), np.float32)
+    return Explanation(maps, np.empty(shape, np.int64), answers, none, none, (), method)

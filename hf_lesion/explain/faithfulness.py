@@ -5,7 +5,7 @@ and efficient evaluation strategy for attribution methods" (ICML 2022). All of t
 pytorch-grad-cam's own perturbation metrics, on the probability of the explained class.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ BLUR = 1 / 16  # of the side: colours stay, structure goes
 DELETION, INSERTION, ROAD = "deletion", "insertion", "road"
 
 Imputer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,27 +86,64 @@ def measure(
         seed: Of the random order, and of ROAD's noise.
     """
     network = Probabilities(model).eval()
-    wanted = [ClassifierOutputTarget(int(target)) for target in targets]
     ranks = rank_pixels(maps, seed=seed)
-    side = min(pixel_values.shape[-2:])
-
-    def ask(removal: RemoveMostRelevantFirst) -> NDArray[np.float32]:
-        metric = PerturbationConfidenceMetric(removal)
-        return metric(pixel_values, ranks, wanted, network, return_diff=False)
-
-    deletion = [ask(RemoveMostRelevantFirst(100 * (1 - share), to_mean)) for share in SHARES]
-    blur = blurrer(side * BLUR)
-    insertion = [ask(RemoveLeastRelevantFirst(100 * share, blur)) for share in SHARES]
+    blur = blurrer(min(pixel_values.shape[-2:]) * BLUR)
+    given = [RemoveLeastRelevantFirst(100 * share, blur) for share in SHARES]
+    deletion = _follow(network, pixel_values, ranks, targets, _taken())
+    insertion = _follow(network, pixel_values, ranks, targets, given)
     road = np.full(len(maps), np.nan)
     if with_road:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
+            wanted = _outputs(targets)
             road = ROADCombined(list(ROAD_PERCENTILES))(pixel_values, ranks, wanted, network)
-    return Faithfulness(
-        np.stack(deletion, axis=1).astype(np.float64),
-        np.stack(insertion, axis=1).astype(np.float64),
-        np.asarray(road, np.float64),
-    )
+    return Faithfulness(deletion, insertion, np.asarray(road, np.float64))
+
+
+def measure_deletion(
+    network: Network,
+    pixel_values: torch.Tensor,
+    maps: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    *,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Return (N, S) the deletion curves alone, as `measure` does.
+
+    Args:
+        network: From (N, 3, H, W) pixel values to (N, C) probabilities; called once a share.
+        pixel_values: As for `measure`.
+        maps: As for `measure`.
+        targets: As for `measure`.
+        seed: As for `measure`.
+    """
+    return _follow(network, pixel_values, rank_pixels(maps, seed=seed), targets, _taken())
+
+
+def _taken() -> list[RemoveMostRelevantFirst]:
+    return [RemoveMostRelevantFirst(100 * (1 - share), to_mean) for share in SHARES]
+
+
+def _follow(
+    network: Network,
+    pixel_values: torch.Tensor,
+    ranks: NDArray[np.float32],
+    targets: NDArray[np.int64],
+    removals: Sequence[RemoveMostRelevantFirst],
+) -> NDArray[np.float64]:
+    """Return (N, S) the probability of the explained class after each of S removals."""
+    wanted = _outputs(targets)
+    points = [
+        PerturbationConfidenceMetric(removal)(
+            pixel_values, ranks, wanted, network, return_diff=False
+        )
+        for removal in removals
+    ]
+    return np.stack(points, axis=1).astype(np.float64)
+
+
+def _outputs(targets: NDArray[np.int64]) -> list[ClassifierOutputTarget]:
+    return [ClassifierOutputTarget(int(target)) for target in targets]
 
 
 def rank_pixels(maps: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:

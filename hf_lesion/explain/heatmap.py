@@ -6,6 +6,7 @@ left behind; what they are weighed by is the library's own code (`hf_lesion.expl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import matplotlib
 import numpy as np
@@ -21,6 +22,7 @@ from hf_lesion.explain.placement import place
 from hf_lesion.explain.scaling import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.preprocessing import Box, seen_box
+from hf_lesion.models.taps import check_not_compiled, forward_with_hooks
 from hf_lesion.pixels import Source, load_image
 
 COLOUR_MAP = "inferno"
@@ -57,6 +59,96 @@ class Heatmaps:
         return lows + self.maps * (highs - lows)
 
 
+@dataclass(frozen=True)
+class Trace:
+    """A forward pass that can still be explained: the graph above the target layer is kept.
+
+    Any class, by any method, then costs one backward pass through the layers above the target
+    layer, and no lock: hooks and forward passes are over.
+
+    Attributes:
+        logits: (B, C), with the graph.
+        activation: (B, K, h, w) of the target layer, where the graph starts.
+        size: Height and width of the input, which the maps have as well.
+    """
+
+    logits: torch.Tensor
+    activation: torch.Tensor
+    size: tuple[int, int]
+
+    def explain(self, wanted: Sequence[Sequence[Target]], method: str = GRADCAM) -> Heatmaps:
+        """Return the heatmaps of K classes of each image.
+
+        Args:
+            wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
+            method: One of `methods.METHODS`.
+
+        Raises:
+            InputError: If there is no such class or method.
+        """
+        check_method(method)
+        for own in wanted:
+            check_targets(own, self.logits.shape[1])
+        logits = to_array(self.logits)
+        targets = choose_targets(logits, wanted)
+        activations = to_array(self.activation)
+        if needs_gradient(method):
+            gradients = map(self._differentiate, targets.T)
+            parts = [self._weigh(method, activations, gradient) for gradient in gradients]
+        else:  # one map for all classes
+            parts = [self._weigh(method, activations, None)] * targets.shape[1]
+        maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+        return Heatmaps(maps, lows, highs, targets, logits)
+
+    def _differentiate(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the gradients (B, K', h, w) of one class's logit for each of (B,) class ids."""
+        # Whatever the caller has switched off.
+        with torch.inference_mode(False), torch.enable_grad():
+            column = torch.from_numpy(ids).to(self.logits.device)[:, None]
+            # Images do not mix: the gradient of the sum holds that of each.
+            objective = self.logits.gather(1, column).sum()
+            return to_array(torch.autograd.grad(objective, self.activation, retain_graph=True)[0])
+
+    def _weigh(
+        self,
+        method: str,
+        activations: NDArray[np.float32],
+        gradient: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        sizes = np.abs(activations)
+        if gradient is not None:
+            sizes = sizes * np.abs(gradient)
+        return stretch(weigh(method, activations, gradient), sizes.sum(axis=1), self.size)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A forward pass that can still be explained can't be copied or pickled: it holds a "
+            "graph. Keep what it gives: probabilities and heatmaps."
+        )
+
+
+def trace(model: PreTrainedModel, pixel_values: torch.Tensor, *, layer: str | None = None) -> Trace:
+    """Run a forward pass once and keep what heatmaps are made of.
+
+    The caller holds the model's lock: activations are taken by hooks, and a prediction in another
+    thread would fire them.
+
+    Args:
+        model: A classifier in evaluation mode.
+        pixel_values: (B, 3, H, W) preprocessed images.
+        layer: Name of the module to read; None takes `layers.target_layer`.
+
+    Raises:
+        InputError: If no target layer is known, it gives no feature map, or a part of the model is
+            compiled.
+    """
+    check_not_compiled(model)
+    with activations_of([target_layer(model, layer)]) as found:
+        logits = forward_with_hooks(model, pixel_values)
+    height, width = pixel_values.shape[-2:]
+    return Trace(logits, found[0], (height, width))
+
+
 def explain(
     model: PreTrainedModel,
     pixel_values: torch.Tensor,
@@ -68,15 +160,12 @@ def explain(
 ) -> Heatmaps:
     """Compute one heatmap for each image in a single forward pass.
 
-    The caller holds the model's lock: activations are taken by hooks, and a prediction in another
-    thread would fire them.
-
     Args:
-        model: A classifier in evaluation mode.
-        pixel_values: (B, 3, H, W) preprocessed images on the model's device.
+        model: As for `trace`.
+        pixel_values: As for `trace`.
         targets: (B,) class ids, `PREDICTED` or `RUNNER_UP`; None explains the predicted classes.
         method: One of `methods.METHODS`.
-        layer: Name of the module to read; None knows it.
+        layer: As for `trace`.
         fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
 
     Raises:
@@ -88,7 +177,8 @@ def explain(
     if len(wanted) != count:
         raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
     columns = [[target] for target in wanted]
-    return _first_class(_explain(model, pixel_values, columns, _Way(method, layer, fine)))
+    found = explain_each(model, pixel_values, columns, [method], layer=layer, fine=fine)
+    return _first_class(found[method])
 
 
 def explain_classes(
@@ -106,7 +196,7 @@ def explain_classes(
     `RUNNER_UP`, the same for all images.
     """
     wanted = [list(classes)] * len(pixel_values)
-    return _explain(model, pixel_values, wanted, _Way(method, layer, fine))
+    return explain_each(model, pixel_values, wanted, [method], layer=layer, fine=fine)[method]
 
 
 def explain_methods(
@@ -116,60 +206,47 @@ def explain_methods(
 
     Arguments and errors are those of `explain`.
     """
-    for method in methods:
-        check_method(method)
-    way = _Way(GRADCAM, None, fine=False)
-    taken = _take(model, pixel_values, [[PREDICTED]] * len(pixel_values), way)
-    found = {method: _build(method, taken) for method in methods}
+    wanted = [[PREDICTED]] * len(pixel_values)
+    found = explain_each(model, pixel_values, wanted, methods)
     return {method: _first_class(own) for method, own in found.items()}
 
 
-def check_targets(targets: Sequence[Target], classes: int) -> None:
-    """Raise InputError unless each is a valid class id or a rank."""
-    for target in targets:
-        if target not in RANKS and not (not isinstance(target, str) and 0 <= int(target) < classes):
-            raise InputError(f"Expected class ids from 0 to {classes - 1}, got {target}.")
+def explain_each(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    wanted: Sequence[Sequence[Target]],
+    methods: Sequence[str],
+    *,
+    layer: str | None = None,
+    fine: bool = False,
+) -> dict[str, Heatmaps]:
+    """Compute the heatmaps of K classes of each image by several methods in one forward pass.
+
+    Arguments and errors are those of `explain`, but for `wanted`: (B, K) class ids, `PREDICTED` or
+    `RUNNER_UP`.
+    """
+    for method in methods:
+        check_method(method)
+    traced = trace(model, pixel_values, layer=layer)
+    found = {method: traced.explain(wanted, method) for method in methods}
+    if fine:
+        for method, own in found.items():
+            found[method] = _refine(model, pixel_values, own, method, layer)
+    return found
 
 
-@dataclass(frozen=True)
-class _Way:
-    """How to explain: the method, the layer's name, and whether by several views."""
-
-    method: str
-    layer: str | None
-    fine: bool
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """What one forward pass and K backward passes gave; gradients are None if not needed."""
-
-    activations: NDArray[np.float32]
-    gradients: list[NDArray[np.float32]] | None
-    targets: NDArray[np.int64]
-    logits: NDArray[np.float32]
-    size: tuple[int, int]
-
-
-def _first_class(found: Heatmaps) -> Heatmaps:
-    return Heatmaps(
-        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
-    )
-
-
-def _explain(
-    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
+def _refine(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    found: Heatmaps,
+    method: str,
+    layer: str | None,
 ) -> Heatmaps:
-    check_method(way.method)
-    for targets in wanted:
-        check_targets(targets, model.config.num_labels)
-    found = _explain_once(model, pixel_values, wanted, way)
-    if not way.fine:
-        return found
+    """Return the mean of the maps of each image and of views of it, laid back."""
     chosen: list[list[Target]] = found.targets.tolist()
     parts, is_flat = [found.raw], find_flat(found.maps)
     for view in VIEWS:
-        seen = _explain_once(model, show(pixel_values, view), chosen, way)
+        seen = trace(model, show(pixel_values, view), layer=layer).explain(chosen, method)
         parts.append(lay_back(seen.raw, view))
         is_flat &= find_flat(seen.maps)
     mean = np.nanmean(np.stack(parts), axis=0)
@@ -178,24 +255,11 @@ def _explain(
     return Heatmaps(maps, lows, highs, found.targets, found.logits)
 
 
-def _explain_once(
-    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
-) -> Heatmaps:
-    return _build(way.method, _take(model, pixel_values, wanted, way))
-
-
-def _take(
-    model: PreTrainedModel, pixel_values: torch.Tensor, wanted: list[list[Target]], way: _Way
-) -> _Taken:
-    with activations_of([target_layer(model, way.layer)]) as found:
-        logits = model(pixel_values=pixel_values).logits
-        answers = logits.detach().float().cpu().numpy()
-        targets = choose_targets(answers, wanted)
-        gradients = None
-        if needs_gradient(way.method):
-            gradients = _gradients(logits, found[0], targets)
-    height, width = pixel_values.shape[-2:]
-    return _Taken(_to_array(found[0]), gradients, targets, answers, (height, width))
+def check_targets(targets: Sequence[Target], classes: int) -> None:
+    """Raise InputError unless each is a valid class id or a rank."""
+    for target in targets:
+        if target not in RANKS and not (not isinstance(target, str) and 0 <= int(target) < classes):
+            raise InputError(f"Expected class ids from 0 to {classes - 1}, got {target}.")
 
 
 def choose_targets(
@@ -212,40 +276,15 @@ def choose_targets(
     ).reshape(len(wanted), -1)
 
 
-def _gradients(
-    logits: torch.Tensor, activation: torch.Tensor, targets: NDArray[np.int64]
-) -> list[NDArray[np.float32]]:
-    """Return K arrays (B, K', h, w): images do not mix, so the sum of their logits will do."""
-    ids = torch.from_numpy(targets).to(logits.device)
-    found = []
-    for column in range(ids.shape[1]):
-        objective = logits.gather(1, ids[:, column : column + 1]).sum()
-        is_last = column == ids.shape[1] - 1
-        gradient = torch.autograd.grad(objective, activation, retain_graph=not is_last)[0]
-        found.append(_to_array(gradient))
-    return found
+def _first_class(found: Heatmaps) -> Heatmaps:
+    return Heatmaps(
+        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
+    )
 
 
-def _to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
+def to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Return a tensor's values in float32, wherever and in whatever precision they are."""
     return tensor.detach().float().cpu().numpy()
-
-
-def _build(method: str, taken: _Taken) -> Heatmaps:
-    activations, size = taken.activations, taken.size
-    if taken.gradients is None or not needs_gradient(method):  # one map for all classes
-        parts = [stretch(weigh(method, activations, None), np.abs(activations).sum(axis=1), size)]
-        parts *= taken.targets.shape[1]
-    else:
-        parts = [
-            stretch(
-                weigh(method, activations, gradient),
-                np.einsum("bkhw,bkhw->bhw", np.abs(activations), np.abs(gradient)),
-                size,
-            )
-            for gradient in taken.gradients
-        ]
-    maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
-    return Heatmaps(maps, lows, highs, taken.targets, taken.logits)
 
 
 def overlay(

@@ -7,16 +7,14 @@ from typing import Any
 
 import yaml
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import read_json
-from hf_lesion.hub.export import ONNX_FILE
 from hf_lesion.hub.pictures import TEXTS, check_pictures
-from hf_lesion.hub.quantisation import QUANTISED_FILE
 from hf_lesion.hub.repository import CARD, Kind
-from hf_lesion.inference import LesionClassifier
-from hf_lesion.manifest import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
+from hf_lesion.manifest import MANIFEST, TRAINING, list_files
 
 NON_COMMERCIAL = "cc-by-nc-4.0"
 OPEN = "apache-2.0"
@@ -79,26 +77,6 @@ def check_model_card(folder: Path) -> None:
     report = read_report(folder) if (folder / REPORT).is_file() else {}
     check_card(read_front_matter(folder), report)
     check_shown(folder)
-
-
-def check_measured_weights(folder: Path) -> None:
-    """Check that every record beside a model's weights, and every ONNX file, is of these weights.
-
-    Raises:
-        InputError: If one is of others.
-    """
-    own = file_sha256(folder / WEIGHTS)
-    others = [name for name, weights in _measured(folder) if weights != own]
-    for name in (ONNX_FILE, QUANTISED_FILE):
-        exported = folder / name
-        # In its metadata, as text: found without onnx, which need not be installed to publish.
-        if exported.is_file() and own.encode() not in exported.read_bytes():
-            others.append(name)
-    if others:
-        raise InputError(
-            f"{len(others)} files were made from other weights: {list_offenders(others)}. Make "
-            "them anew with what wrote them, such as scripts/score.py and scripts/export.py."
-        )
 
 
 def check_shown(folder: Path) -> None:
@@ -188,16 +166,6 @@ def _is_near(said: Sequence[Any], measured: Sequence[float | None]) -> bool:
         b is not None and abs(float(a) - b) <= TOLERANCE
         for a, b in zip(said, measured, strict=True)
     )
-
-
-def _measured(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each record, or its part of a split, with the weights that it was measured on."""
-    for file in sorted(folder.glob("*.json")):
-        found = read_json(file, fix="Make it again.")
-        for name, part in {"": found, **found}.items():
-            model = part.get("model") if isinstance(part, dict) else None
-            if isinstance(model, dict) and "weights_sha256" in model:
-                yield f"{file.name} {name}".strip(), model["weights_sha256"]
 
 
 def _check_suffixes(names: list[str], kind: Kind) -> None:

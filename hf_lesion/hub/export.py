@@ -1,8 +1,9 @@
 """A classifier as ONNX, for runtimes without Python: `onnx/model.onnx`, checked against PyTorch.
 
-Names and places are those of Optimum and transformers.js: input `pixel_values` (B, 3, H, W), output
-`logits` (B, 7), in `onnx/` beside config.json. A temperature that was folded into the weights is in
-the logits; labels and preprocessing are in the file's metadata.
+Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). A temperature that was folded into the
+weights is in the logits; labels and preprocessing are in the file's metadata, which is all that
+onnxruntime needs in any language. The pipelines of transformers.js know neither of our model types
+(`timm_wrapper`, `lesion_cnn`) and do not load these folders.
 """
 
 import contextlib
@@ -20,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.files import whole_file
-from hf_lesion.inference import LesionClassifier, softmax
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.preprocessing import INTERPOLATION, describe_geometry
@@ -32,7 +33,6 @@ from hf_lesion.verbosity import errors_only
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-ONNX_FILE = "onnx/model.onnx"
 INPUT, OUTPUT = "pixel_values", "logits"
 OPSET = 18
 TOLERANCE = 1e-4

@@ -17,13 +17,12 @@ from hf_lesion.hub.checks import (
     NON_COMMERCIAL,
     OPEN,
     check_files,
-    check_measured_weights,
     check_model,
     check_model_card,
 )
-from hf_lesion.hub.export import ONNX_FILE
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE, check_measured_weights
 from hf_lesion.hub.packing import READABLE, hide_home, read_training
-from hf_lesion.hub.quantisation import QUANTISED_FILE, check_quantised
+from hf_lesion.hub.quantisation import check_quantised
 from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.labels import NOTICE

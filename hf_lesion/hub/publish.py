@@ -134,14 +134,13 @@ def _operations(
 
 def describe(folder: Path, changes: Mapping[str, str]) -> list[str]:
     """Return one line for each file: what becomes of it, its bytes, its name."""
-    sizes = {name: (folder / name).stat().st_size for name in changes if name in _names(folder)}
-    return [f"  {what:8}{sizes.get(name, 0):>13,}  {name}" for name, what in changes.items()]
+    lines = []
+    for name, what in changes.items():
+        size = 0 if what == REMOVED else (folder / name).stat().st_size
+        lines.append(f"  {what:8}{size:>13,}  {name}")
+    return lines
 
 
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
-
-
-def _names(folder: Path) -> set[str]:
-    return set(list_files(folder))

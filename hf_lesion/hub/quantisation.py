@@ -2,8 +2,7 @@
 
 Weights and activations become integers, scaled by ranges that calibration images show: static
 post-training quantisation (Jacob et al., "Quantization and training of neural networks for
-efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime. The file is named as
-Optimum and transformers.js (`dtype: "q8"`) expect it.
+efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime.
 """
 
 import logging
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.intervals import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
@@ -24,13 +24,12 @@ from hf_lesion.files import read_json_if_there, whole_file, write_json
 from hf_lesion.hub.export import (
     BATCH,
     INPUT,
-    ONNX_FILE,
     OUTPUT,
     open_session,
     read_metadata,
     write_metadata,
 )
-from hf_lesion.inference import LesionClassifier, softmax
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.provenance import provenance
 from hf_lesion.verbosity import errors_only
@@ -38,7 +37,6 @@ from hf_lesion.verbosity import errors_only
 if TYPE_CHECKING:
     from onnxruntime.quantization import CalibrationDataReader
 
-QUANTISED_FILE = "onnx/model_quantized.onnx"
 RECORD = "quantisation.json"
 CALIBRATION_IMAGES = 200
 SCORES = ("balanced_accuracy", "accuracy")

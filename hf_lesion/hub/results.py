@@ -12,6 +12,7 @@ from hf_lesion.evaluation.ensemble import read_ensemble
 from hf_lesion.evaluation.report import format_metric, read_report, say_images
 from hf_lesion.explain.estimates import format_change
 from hf_lesion.files import read_json
+from hf_lesion.hub.measured import check_measured_weights
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
@@ -149,8 +150,13 @@ def read_folder(folder: Path) -> Shipped:
     """Return one model's folder with its records.
 
     Raises:
-        InputError: If a record of its test or validation scores is missing.
+        InputError: If a record of its test or validation scores is missing, or a record is of
+            other weights.
     """
+    try:
+        check_measured_weights(folder)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
     report = read_report(folder)
     missing = [split for split in (TEST, VALIDATION) if split not in report]
     if missing:

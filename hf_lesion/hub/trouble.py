@@ -14,13 +14,14 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
+from hf_lesion.access import FORBIDDEN, UNAUTHORIZED, describe_rejection
 from hf_lesion.errors import InputError
 
 LOGIN = "Run `hf auth login`, or set HF_TOKEN."
 WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
 AGAIN = "Run the same line again: what was sent is not sent twice."
 QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
-UNAUTHORIZED, PAYMENT, FORBIDDEN, TIMEOUT, CONFLICT = 401, 402, 403, 408, 409
+PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
 CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
 # Of the libraries: raised by the client itself, by its transport, and around a failed upload.
 RAISED = (
@@ -79,8 +80,9 @@ def _explain_answer(error: HfHubHTTPError, what: str) -> str:
         return f"{what} has no such revision."
     if status in (PAYMENT, TOO_LARGE, FULL) or (status == FORBIDDEN and QUOTA.search(str(said))):
         return f"{what}: a quota of your account is used up.{quoted}"
-    if status == UNAUTHORIZED and not isinstance(error, RepositoryNotFoundError):
-        return f"The Hub refuses your token: expired, revoked or mistyped. {LOGIN}"
+    rejection = describe_rejection(error, writing=True)
+    if status == UNAUTHORIZED and rejection:
+        return rejection
     if status in (UNAUTHORIZED, FORBIDDEN):
         return f"{what}: you have no right to write there.{quoted} {WRITE_TOKEN}"
     if isinstance(error, RepositoryNotFoundError):

@@ -22,6 +22,7 @@ from transformers import (
     TimmWrapperForImageClassification,
 )
 
+from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES, ID2LABEL, LABEL2ID
 from hf_lesion.models.cnn import LesionCnnConfig, LesionCnnForImageClassification
@@ -197,7 +198,8 @@ def _create_timm(
     except BUILD_ERRORS as error:
         raise _cannot_build(architecture, model_args, error) from error
     except (OSError, HfHubHTTPError) as error:
-        raise no_weights(architecture, type(error).__name__) from error
+        reason = describe_rejection(error) or type(error).__name__
+        raise no_weights(architecture, reason.rstrip(".")) from error
 
 
 def load_classifier(

@@ -1,5 +1,8 @@
 """The last linear layer of a classifier: what stands before it are the penultimate features."""
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from hf_lesion.errors import InputError
@@ -23,3 +26,8 @@ def find_head(model: nn.Module, classes: int) -> nn.Linear:
             "penultimate features. Pass a model whose last layer is linear."
         )
     return heads[-1]
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities of (N, C) logits, computed as torch (and so `pipeline()`) does."""
+    return torch.from_numpy(logits).softmax(dim=-1).numpy()

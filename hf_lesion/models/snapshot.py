@@ -4,6 +4,7 @@ A model is loaded from the folder only, never file by file over the network: its
 one commit, can be compared with SHA256SUMS, and are there when the Hub is not.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -23,9 +24,11 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
+from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError
 from hf_lesion.manifest import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
 
+logger = logging.getLogger(__name__)
 SECONDS = 5
 # What loading reads: no code, no charts, and no weights but safetensors.
 SUFFIXES = (".json", ".safetensors")
@@ -97,17 +100,17 @@ def _fetch(repo_id: str, revision: str | None) -> Path:
         return cached
     if trouble := _trouble(repo_id, revision):
         if folder := _cached(repo_id, revision):
+            logger.warning("%s The copy in the cache is used.", trouble)
             return folder
-        raise InputError(
-            f"The model {repo_id} could not be fetched from the Hub ({trouble}), and there is no "
-            "folder of that name. Pass the folder of a local copy."
-        )
+        raise trouble
     try:
         return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(PATTERNS)))
     except TROUBLE as error:
+        what = f"The model {repo_id} could not be fetched whole from the Hub"
+        if rejection := describe_rejection(error):
+            raise InputError(f"{what}. {rejection}") from error
         raise InputError(
-            f"The model {repo_id} could not be fetched whole from the Hub ({_name(error)}). Run "
-            "it again: what was fetched is kept."
+            f"{what} ({_name(error)}). Run it again: what was fetched is kept."
         ) from error
 
 
@@ -129,10 +132,13 @@ def _is_whole(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and any(folder.glob("*.safetensors"))
 
 
-def _trouble(repo_id: str, revision: str | None) -> str | None:
+def _trouble(repo_id: str, revision: str | None) -> InputError | None:
     """Return why the Hub can't be used now, or None; asked once, and not for long.
 
     huggingface_hub alone tries again and again for most of a minute.
+
+    Raises:
+        InputError: If the Hub says that there is no such model, or that it is not for everyone.
     """
 
     def ask() -> object:
@@ -144,17 +150,23 @@ def _trouble(repo_id: str, revision: str | None) -> str | None:
         raise InputError(
             f"The model {repo_id} asks for consent first: give it on its page on the Hub."
         ) from error
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"There is no model {repo_id} on the Hub, or it is private and you are not logged in: "
-            "run `hf auth login`, or set HF_TOKEN."
-        ) from error
     except RevisionNotFoundError as error:
         raise InputError(f"The model {repo_id} has no revision {revision}.") from error
     except HFValidationError as error:
         raise InputError(f"{repo_id} is no Hub id such as owner/name: {error}") from error
     except TROUBLE as error:
-        return _name(error)
+        what = f"The model {repo_id} could not be fetched from the Hub"
+        if rejection := describe_rejection(error):
+            return InputError(f"{what}. {rejection}")
+        if isinstance(error, RepositoryNotFoundError):
+            raise InputError(
+                f"There is no model {repo_id} on the Hub, or it is private and you are not logged "
+                "in: run `hf auth login`, or set HF_TOKEN."
+            ) from error
+        return InputError(
+            f"{what} ({_name(error)}), and there is no folder of that name. Pass the folder of a "
+            "local copy."
+        )
     return None
 
 

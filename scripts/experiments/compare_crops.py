@@ -42,11 +42,10 @@ def read_pairs(frames: Path, squares: Path, split: str) -> tuple["EvaluationSet"
     """Return the whole frames of a split and their square images, in the same order."""
     from dataclasses import replace
 
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation.scoring import read_split, take_images
     from hf_lesion.pixels import load_image
 
-    whole = read_split(squares, split, fingerprint=read_fingerprint(squares))
+    whole = read_split(squares, split)
     files = {file.stem: file for file in sorted(frames.iterdir())} if frames.is_dir() else {}
     rows = [row for row, image_id in enumerate(whole.image_ids) if image_id in files]
     if not rows:
@@ -62,8 +61,8 @@ def measure_model(
     name: str, frames: "EvaluationSet", squares: "EvaluationSet", *, batch_size: int
 ) -> dict[str, Any]:
     """Return what one model makes of frames in every crop mode, and of square images."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.scoring import predict
-    from hf_lesion.inference import LesionClassifier
     from hf_lesion.models.preprocessing import CROP_MODES, change_processor
 
     classifier = LesionClassifier.from_pretrained(name)

@@ -5,9 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bulk
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 COUNT = 11

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from prepared import write_dataset
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.cases import choose_cases
 from hf_lesion.evaluation.explanation_record import (
@@ -24,7 +25,6 @@ from hf_lesion.evaluation.explanations import (
 from hf_lesion.evaluation.shortcut_scores import describe_shortcuts
 from hf_lesion.explain.localisation import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.preprocessing import change_processor
 
 

@@ -9,10 +9,10 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import pipeline
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import calibration, fitting, scoring
 from hf_lesion.evaluation.calibration import ece, fit_temperature
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.calibration import softmax_of
 from hf_lesion.models.compact import save_compact

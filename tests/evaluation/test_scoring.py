@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from prepared import write_dataset
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import predict, read_images, read_split
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 

@@ -9,13 +9,13 @@ from PIL import Image
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.explain.heatmap import explain, explain_classes, explain_methods, overlay
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.explain.scaling import stretch
 from hf_lesion.explain.views import VIEWS, lay_back, show
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box
 

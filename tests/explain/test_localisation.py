@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.explain.localisation import MEASURES, place_masks, score_maps
-from hf_lesion.inference import LesionClassifier
 
 
 def score(heat, mask):

@@ -1,16 +1,19 @@
+import dataclasses
 import json
 
 import pytest
+import torch
 
+from hf_lesion.decision import Gate, write_gate
 from hf_lesion.errors import InputError
 from hf_lesion.hub.checks import (
     check_card,
     check_files,
-    check_measured_weights,
     check_shown,
     read_front_matter,
     read_licence,
 )
+from hf_lesion.hub.measured import check_measured_weights
 from hf_lesion.manifest import file_sha256
 from hf_lesion.training.figures import draw_curves
 
@@ -98,6 +101,8 @@ def test_a_card_that_says_something_else_is_refused(front, text):
         ("report.json", {"test": {"model": {"weights_sha256": "ab"}}}, r"report\.json test"),
         ("gate.json", {"model": {"weights_sha256": "ab"}}, r"gate\.json"),
         ("explanations.json", {"test": {"model": {"weights_sha256": "ab"}}}, r"explanations\.json"),
+        ("calibration.json", {"weights_sha256": "ab"}, r"calibration\.json"),
+        ("operating_points.json", {"weights_sha256": "ab"}, r"operating_points\.json"),
     ],
 )
 def test_a_record_of_other_weights_is_refused(folder, name, record, found):
@@ -109,12 +114,25 @@ def test_a_record_of_other_weights_is_refused(folder, name, record, found):
     check_measured_weights(folder)
 
 
+def test_a_gate_of_other_weights_is_refused(folder):
+    own = file_sha256(folder / "model.safetensors")
+    names = ("mean", "scale", "directions", "centre", "precision", "reference")
+    gate = Gate(("colours",), **{name: torch.zeros(1) for name in names}, refused_below=0.5)
+    for sha, is_own in ((own, True), ("ab", False)):
+        write_gate(folder / "gate.safetensors", dataclasses.replace(gate, weights_sha256=sha))
+        if is_own:
+            check_measured_weights(folder)
+            continue
+        with pytest.raises(InputError, match=r"from other weights: gate\.safetensors\. Make"):
+            check_measured_weights(folder)
+
+
 @pytest.mark.parametrize("name", ["model", "model_quantized"])
 def test_an_onnx_file_of_other_weights_is_refused(folder, name):
     (folder / "onnx").mkdir()
     file = folder / "onnx" / f"{name}.onnx"
     file.write_bytes(b"weights_sha256" + b"ab" * 32)
-    with pytest.raises(InputError, match=rf"other weights: onnx/{name}\.onnx\. Make them anew"):
+    with pytest.raises(InputError, match=rf"other weights: onnx/{name}\.onnx\. Make them again"):
         check_measured_weights(folder)
     file.write_bytes(b"weights_sha256" + file_sha256(folder / "model.safetensors").encode())
     check_measured_weights(folder)

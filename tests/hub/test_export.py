@@ -10,9 +10,9 @@ import torch
 pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.hub import export
-from hf_lesion.hub.checks import check_measured_weights
 from hf_lesion.hub.export import (
     INPUT,
     OUTPUT,
@@ -22,7 +22,7 @@ from hf_lesion.hub.export import (
     open_session,
     read_metadata,
 )
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.hub.measured import ONNX_FILE, check_measured_weights
 from hf_lesion.labels import CODES, NOTICE
 from hf_lesion.manifest import file_sha256
 
@@ -36,7 +36,7 @@ def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "model"
     shutil.copytree(request.getfixturevalue(request.param), folder)
     classifier = LesionClassifier.from_pretrained(folder, device="cpu")
-    file = folder / export.ONNX_FILE
+    file = folder / ONNX_FILE
     return classifier, file, export_onnx(classifier, file)
 
 

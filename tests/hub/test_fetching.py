@@ -8,11 +8,14 @@ import time
 import pytest
 from hub import local_hub
 from hub.conftest import serving
+from huggingface_hub import constants
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.hub.repository import find_target
 from hf_lesion.manifest import write_manifest
+from hf_lesion.models.build import build_model
 from hf_lesion.models.snapshot import open_snapshot
 
 MODEL = "me/model"
@@ -118,8 +121,6 @@ def test_a_download_that_is_cut_goes_on_where_it_stopped(near, folder, first):
 @pytest.mark.parametrize(
     "fault",
     [
-        local_hub.answer(401),
-        local_hub.answer(403),
         local_hub.answer(404),
         local_hub.answer(429),
         local_hub.answer(500),
@@ -205,6 +206,100 @@ def test_what_cannot_be_had_is_said(near, folder, monkeypatch, token, private, s
     monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(InputError, match=text):
         open_snapshot(source)
+
+
+EXPIRED = 'User Access Token "mine" is expired'
+REJECTED = (
+    "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is read from "
+)
+RENEW = (
+    "Set it to a new one from https://huggingface.co/settings/tokens, or unset it: what is public "
+    "needs none."
+)
+
+
+class TestTokens:
+    @pytest.mark.parametrize("variable", ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"])
+    def test_one_that_nobody_knows_is_named_with_its_place(
+        self, near, first, monkeypatch, variable
+    ):
+        monkeypatch.delenv("HF_TOKEN")
+        monkeypatch.setenv(variable, "hf_wrong")
+        with pytest.raises(InputError) as caught:
+            open_snapshot(MODEL)
+        assert str(caught.value) == (
+            f"The model {MODEL} could not be fetched from the Hub. {REJECTED}the environment "
+            f"variable {variable}. {RENEW}"
+        )
+
+    def test_one_from_a_file_is_named_with_the_file(self, near, first, monkeypatch, tmp_path):
+        monkeypatch.delenv("HF_TOKEN")
+        file = tmp_path / "token"
+        file.write_text("hf_wrong")
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(file))
+        with pytest.raises(InputError) as caught:
+            open_snapshot(MODEL)
+        assert str(caught.value).endswith(
+            f"{REJECTED}the file {file}. Run `hf auth login`, or `hf auth logout`: what is public "
+            "needs none."
+        )
+
+    def test_an_expired_one_is_not_taken_for_a_model_that_is_not_there(self, near, first):
+        """huggingface_hub raises RepositoryNotFoundError."""
+        near.spoil("GET", "/api/models", local_hub.answer(401, EXPIRED))
+        with pytest.raises(InputError) as caught:
+            open_snapshot(MODEL)
+        assert REJECTED in str(caught.value)
+
+    def test_without_one_a_model_that_is_not_there_is_not_taken_for_a_bad_token(
+        self, near, first, monkeypatch
+    ):
+        monkeypatch.setenv("HF_TOKEN", "")
+        absent = local_hub.answer(401, "Invalid username", X_Error_Code="RepoNotFound")
+        near.spoil("GET", "/api/models", absent)
+        with pytest.raises(
+            InputError, match=r"^There is no model me/model on the Hub, or it is pr"
+        ):
+            open_snapshot(MODEL)
+
+    def test_one_that_expires_midway_is_named_too(self, near, first, hurry):
+        near.spoil("GET", "resolve/.*safetensors", local_hub.answer(401, EXPIRED), times=99)
+        with pytest.raises(InputError) as caught:
+            open_snapshot(MODEL)
+        start = f"The model {MODEL} could not be fetched whole from the Hub. {REJECTED}"
+        assert str(caught.value).startswith(start)
+
+    def test_one_that_may_not_read_this_is_named(self, near, first):
+        near.spoil("GET", "/api/models", local_hub.answer(403, "Token lacks  the scope"))
+        with pytest.raises(InputError) as caught:
+            open_snapshot(MODEL)
+        assert str(caught.value).endswith(
+            "Your token does not allow this (HTTP 403): 'Token lacks the scope'. It is read from "
+            "the environment variable HF_TOKEN. Give it the rights at "
+            "https://huggingface.co/settings/tokens, or use another one."
+        )
+
+    def test_a_cached_copy_does_and_the_token_is_logged(
+        self, near, folder, first, monkeypatch, caplog
+    ):
+        open_snapshot(MODEL)
+        monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+        assert same(open_snapshot(MODEL), folder)
+        assert REJECTED in caplog.text
+        assert "The copy in the cache is used." in caplog.text
+
+    def test_timms_weights_name_it_too(self, near, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+        with pytest.raises(InputError) as caught:
+            build_model("test_resnet.r160_in1k", pretrained=True)
+        assert f"could not be fetched from the Hub ({REJECTED}" in str(caught.value)
+
+    @pytest.mark.parametrize("kind", ["model", "dataset", "space"])
+    def test_a_repository_of_any_kind_names_it(self, near, monkeypatch, kind):
+        monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+        with pytest.raises(InputError) as caught:
+            find_target("me/one", kind)
+        assert str(caught.value).startswith(REJECTED)
 
 
 def test_a_private_model_is_fetched_by_its_owner(near, folder):

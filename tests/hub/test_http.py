@@ -13,8 +13,8 @@ import pytest
 from hub.local_hub import answer, cut
 from PIL import Image
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 
 pytestmark = pytest.mark.slow

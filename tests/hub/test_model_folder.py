@@ -7,14 +7,13 @@ import pytest
 from PIL import Image
 from shipped import TRAINING, records, write_model
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report import write_record
 from hf_lesion.hub.checks import check_model_card, read_front_matter
-from hf_lesion.hub.export import ONNX_FILE
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
 from hf_lesion.hub.model_folder import build_model_folder, write_card
-from hf_lesion.hub.quantisation import QUANTISED_FILE
 from hf_lesion.hub.quantisation import write_record as write_quantisation
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import check_manifest, file_sha256, read_manifest
 from hf_lesion.training.figures import draw_curves
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from transformers import pipeline
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.hub.packing import folder_bytes, hide_home, pack_model
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.models.preprocessing import CROP_MODES
 

@@ -9,10 +9,11 @@ from hub.local_hub import answer, go_away, hang_up, lose_answer, wait
 from huggingface_hub import constants
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.publish import plan, publish_folder, upload
+from hf_lesion.hub import publish
+from hf_lesion.hub.publish import plan, publish_folder, show_files, upload
 from hf_lesion.hub.repository import check_account, check_target, find_target
 from hf_lesion.hub.trouble import AGAIN
-from hf_lesion.manifest import write_manifest
+from hf_lesion.manifest import list_files, write_manifest
 
 REPO = "me/model"
 FILES = ["README.md", "SHA256SUMS", "config.json", "model.safetensors", "onnx/model.onnx"]
@@ -85,6 +86,21 @@ class TestSending:
         assert said.count("  new ") == len(FILES)
         assert said.endswith("Nothing was sent: this is a dry run.\n")
 
+    @pytest.mark.parametrize("count", [1, 30])
+    def test_the_folder_is_walked_once_however_many_files_it_holds(
+        self, near, folder, monkeypatch, count
+    ):
+        for number in range(count):
+            (folder / f"{number}.json").write_text("{}")
+        walked = []
+        monkeypatch.setattr(
+            publish, "list_files", lambda place: walked.append(place) or list_files(place)
+        )
+        publish_folder(folder, REPO, "model", dry_run=True)
+        assert walked == [folder]
+        show_files(folder)
+        assert walked == [folder] * 2
+
     def test_a_branch_is_made_and_the_main_one_left_alone(self, near, folder):
         for _ in range(2):
             publish_folder(folder, REPO, "model", revision="v2")
@@ -113,7 +129,13 @@ class TestRefusals:
         ("token", "repo_id", "text"),
         [
             ("", REPO, "You are not logged in to the Hub. Run `hf auth login`, or set HF_TOKEN."),
-            ("hf_wrong", REPO, "The Hub refuses your token: expired, revoked or mistyped. Run"),
+            (
+                "hf_wrong",
+                REPO,
+                "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is "
+                "read from the environment variable HF_TOKEN. Set it to a new one from "
+                "https://huggingface.co/settings/tokens.",
+            ),
             ("hf_reader", REPO, "Your token of the Hub may only read. https://huggingface.co/set"),
             (
                 "hf_me",
@@ -180,7 +202,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "fault", "text"),
         [
-            ("POST", "/create", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("POST", "/create", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("POST", "/create", answer(403, "No rights"), 'The Hub says: "No rights"'),
             (
                 "POST",
@@ -193,7 +215,7 @@ class TestFaults:
             ("POST", "/create", answer(500), "the Hub has trouble of its own (HTTP 500)"),
             ("POST", "/create", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("POST", "/create", hang_up(), "the connection to the Hub broke off"),
-            ("GET", "/api/models", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("GET", "/api/models", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("GET", "/api/models", answer(403, "Blocked"), 'The Hub says: "Blocked"'),
             ("GET", "/api/models", answer(429), "the Hub asks for a pause (HTTP 429)"),
             ("GET", "/api/models", answer(500), "the Hub has trouble of its own (HTTP 500)"),
@@ -211,7 +233,7 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("method", "path", "fault", "text"),
         [
-            ("POST", "/preupload/", answer(401), "The Hub refuses your token: expired, revoked"),
+            ("POST", "/preupload/", answer(401), "The Hub rejects your token (HTTP 401)"),
             ("POST", "/preupload/", answer(404), "the Hub refuses (HTTP 404)"),
             ("POST", "/objects/batch", answer(403, "over quota"), "a quota of your account"),
             ("PUT", "/lfs/", answer(500), "the Hub has trouble of its own (HTTP 500)"),

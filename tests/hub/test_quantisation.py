@@ -8,13 +8,14 @@ import pytest
 pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
-from hf_lesion.hub.export import ONNX_FILE, draw_images, export_onnx, open_session, read_metadata
-from hf_lesion.hub.quantisation import QUANTISED_FILE, RECORD
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.hub.export import draw_images, export_onnx, open_session, read_metadata
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.quantisation import RECORD
 from hf_lesion.labels import CODES
 
 IMAGES = 28

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from shipped import write_model
+from shipped import SHA256, write_model
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import write_ensemble
@@ -25,6 +25,16 @@ def test_rows_are_the_reports_numbers_best_first(tmp_path):
     assert rest[-1].endswith(" Images: HAM10000, 140 of its 10,015 images, 256×256 px.")
 
 
+def test_a_report_of_other_weights_is_refused(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    (folder / "model.safetensors").write_bytes(b"trained again")
+    with pytest.raises(InputError) as caught:
+        results.read_shipped(tmp_path)
+    assert str(caught.value).startswith(
+        f"{folder}: 2 files were made from other weights: report.json test, report.json validation."
+    )
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_the_mean_of_the_models_has_a_row_if_it_is_of_these_weights(same, tmp_path):
     write_model(tmp_path, "a", right=0.5)
@@ -34,7 +44,7 @@ def test_the_mean_of_the_models_has_a_row_if_it_is_of_these_weights(same, tmp_pa
     assert "`ensemble`" not in before
     test = shipped[0].report["test"]
     found = {key: test[key] for key in ("metrics", "intervals")}
-    found["members"] = {"a": "a" * 64, "b": ("a" if same else "b") * 64}
+    found["members"] = {"a": SHA256, "b": SHA256 if same else "b" * 64}
     write_ensemble(tmp_path, "test", found)
     table = results.render_table(shipped)
     assert (table != before) is same
@@ -52,7 +62,7 @@ def test_pairs_have_a_table_if_they_are_of_these_weights(same, tmp_path):
     names = ("balanced_accuracy", "accuracy", "macro_auroc")
     pair = {"first": "b", "second": "a", "differences": dict.fromkeys(names, (0.41, -0.02, 0.5))}
     found = {key: test[key] for key in ("metrics", "intervals")} | {"pairs": [pair]}
-    found["members"] = {"a": "a" * 64, "b": ("a" if same else "b") * 64}
+    found["members"] = {"a": SHA256, "b": SHA256 if same else "b" * 64}
     write_ensemble(tmp_path, "test", found)
     row = "| `b` minus `a` | +0.410 [-0.020, +0.500] | +0.410"
     assert (row in results.render_pairs(shipped)) is same

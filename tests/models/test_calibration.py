@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
+from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import (
     Calibration,
     fold_offsets,
@@ -86,11 +87,25 @@ def test_a_classifier_shows_corrected_chances_and_answers_as_before(tiny_timm_mo
     plain = LesionClassifier.from_pretrained(folder, device="cpu")
     assert plain.calibration is None
     assert plain.shown(answers) is answers
-    write_calibration(folder, of())
+    assert plain.weights_sha256 == file_sha256(folder / WEIGHTS)
+    write_calibration(folder, of(weights_sha256=plain.weights_sha256))
     corrected = LesionClassifier.from_pretrained(folder, device="cpu")
     assert corrected.shown(answers) == pytest.approx(of().shown(answers))
     image = [Image.new("RGB", (64, 64), "brown")]
     assert (corrected.predict(image) == plain.predict(image)).all()
+
+
+def test_corrections_of_other_weights_are_not_used_and_that_is_logged(
+    tiny_timm_model, tmp_path, caplog
+):
+    folder = shutil.copytree(tiny_timm_model, tmp_path / "model")
+    write_calibration(folder, of())
+    classifier = LesionClassifier.from_pretrained(folder, device="cpu")
+    assert classifier.calibration is None
+    assert caplog.messages == [
+        f"{folder / 'calibration.json'} was not fitted on these weights and is not used. Fit it "
+        "again."
+    ]
 
 
 def test_a_model_without_a_linear_end_and_a_temperature_of_zero_are_refused():

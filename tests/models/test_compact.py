@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import pipeline
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
 

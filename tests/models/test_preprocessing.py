@@ -18,8 +18,8 @@ from transformers import (
     pipeline,
 )
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import (

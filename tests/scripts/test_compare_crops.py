@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "experiments" / "compare_crops.py"
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "fit_gate.py"
 
@@ -42,6 +43,11 @@ def test_a_gate_is_fitted_measured_and_then_loaded(
     assert classifier.gate.inputs == tuple(record["inputs"])
     assert verdicts[0].kind == "strange"
     assert verdicts[0].confidence == pytest.approx(probabilities.max())
+    assert classifier.gate.weights_sha256 == classifier.weights_sha256
+    # Trained further, the model is another one: its old gate says nothing of it.
+    weights = load_file(model / "model.safetensors")
+    save_file({name: value + 1e-6 for name, value in weights.items()}, model / "model.safetensors")
+    assert LesionClassifier.from_pretrained(model).gate is None
 
 
 def test_a_missing_folder_of_photos_is_one_line(call, tiny_cnn_model, sample_dataset, tmp_path):

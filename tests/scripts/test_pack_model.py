@@ -2,8 +2,8 @@ import json
 import shutil
 from pathlib import Path
 
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation.fitting import read_fits
-from hf_lesion.inference import LesionClassifier
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "pack_model.py"
 

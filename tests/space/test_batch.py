@@ -23,7 +23,7 @@ def hand(path, name=None):
 def problems(classifier, *paths):
     from batch import classify_items, list_items
 
-    rows = list(classify_items(classifier, list_items([hand(path) for path in paths])))
+    rows = list(classify_items([classifier], list_items([hand(path) for path in paths])))
     return {row.name: row.problem for row in rows}
 
 

@@ -5,6 +5,9 @@ import shutil
 
 import pytest
 
+from hf_lesion.manifest import WEIGHTS, file_sha256
+from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
+
 TEXTS = ["{", "[]", '{"test": []}', '{"test": {"metrics": 1}}']
 
 
@@ -15,6 +18,13 @@ def names(entries):
 @pytest.fixture
 def copy(tiny_cnn_model, tmp_path):
     return shutil.copytree(tiny_cnn_model, tmp_path / "copy")
+
+
+def write_report(folder, report, sha=None):
+    """Write what was measured of each split, on the weights in the folder unless told otherwise."""
+    model = {"weights_sha256": sha or file_sha256(folder / WEIGHTS)}
+    found = {split: {"model": model, **part} for split, part in report.items()}
+    (folder / "report.json").write_text(json.dumps(found))
 
 
 def reason(folder):
@@ -48,7 +58,7 @@ def test_the_page_opens_with_the_model_that_was_measured_best(tiny_cnn_model, tm
         report = {
             split: {"metrics": {"balanced_accuracy": value}} for split, value in splits.items()
         }
-        (tmp_path / name / "report.json").write_text(json.dumps(report))
+        write_report(tmp_path / name, report)
     entries, _lines = read_entries([tmp_path])
     assert names(entries) == ["d", "a", "b", "c"]
 
@@ -125,7 +135,7 @@ def test_the_measured_accuracy_is_read(copy, metrics, expected):
     from catalogue import read_entry
 
     report = {split: {"metrics": {"balanced_accuracy": v}} for split, v in metrics.items()}
-    (copy / "report.json").write_text(json.dumps(report))
+    write_report(copy, report)
     measure = read_entry("m", copy).measure
     assert (measure and (measure.balanced_accuracy, measure.split)) == (
         expected and (0.5, expected)
@@ -139,7 +149,7 @@ def test_the_interval_is_read(copy):
         "metrics": {"balanced_accuracy": 0.5},
         "intervals": {"bounds": {"balanced_accuracy": [0.4, 0.6]}},
     }
-    (copy / "report.json").write_text(json.dumps({"test": part}))
+    write_report(copy, {"test": part})
     assert read_entry("m", copy).measure.interval == (0.4, 0.6)
 
 
@@ -156,14 +166,60 @@ def test_the_measure_of_the_ensemble_is_read_if_it_is_of_these_weights(copy, tmp
     from catalogue import measure_ensemble, read_entry
 
     shutil.copytree(copy, tmp_path / "other")
-    for number, folder in enumerate((copy, tmp_path / "other")):
-        report = {"test": {"model": {"weights_sha256": str(number)}}}
-        (folder / "report.json").write_text(json.dumps(report))
     entries = [read_entry(name, tmp_path / name) for name in ("copy", "other")]
     assert measure_ensemble(entries) is None
-    members = {"copy": "0", "other": "1" if same else "2"}
+    own = file_sha256(copy / WEIGHTS)
+    members = {"copy": own, "other": own if same else "2"}
     part = {"members": members, "metrics": {"balanced_accuracy": 0.5}}
     (tmp_path / "ensemble.json").write_text(json.dumps({"test": part}))
     found = measure_ensemble(entries)
     assert (found and (found.balanced_accuracy, found.split)) == ((0.5, "test") if same else None)
     assert measure_ensemble(entries[:1]) is None
+
+
+def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
+    from catalogue import read_entries, read_entry
+    from models_tab import models
+
+    own, other = file_sha256(copy / WEIGHTS), "0" * 64
+    part = {"metrics": {"balanced_accuracy": 0.5}}
+    of = {sha: {"model": {"weights_sha256": sha}} for sha in (own, other)}
+    point = OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.9, 0.7)
+
+    def write(sha):
+        write_report(copy, {"test": part, "validation": part}, sha)
+        (copy / "explanations.json").write_text(json.dumps({"test": of[sha]}))
+        for name in ("gate.json", "robustness.json"):
+            (copy / name).write_text(json.dumps(of[sha]))
+        write_operating_points(copy, OperatingPoints({"melanoma": point}, sha, {}))
+
+    write(own)
+    entry = read_entry("m", copy)
+    assert (entry.stale, entry.weights_sha256) == ((), own)
+    assert set(entry.report) == {"test", "validation"}
+    assert entry.gate == entry.robustness == entry.explanations["test"] == of[own]
+    assert entry.points == {"melanoma": point}
+    write(other)
+    (entry,), lines = read_entries([copy])
+    assert (entry.report, entry.explanations, entry.gate, entry.robustness) == ({}, {}, {}, {})
+    assert entry.points == {}
+    stale = ["report.json", "explanations.json", "gate.json", "robustness.json"]
+    stale.append("operating_points.json")
+    assert lines == [
+        f"{copy / name} is not of the weights beside it and is not used. Measure it again."
+        for name in stale
+    ]
+    shown = models([entry])
+    assert all(f"{name} is not of the weights that are served" in shown for name in stale)
+
+
+def test_of_a_report_only_the_split_that_is_of_these_weights_is_kept(copy):
+    from catalogue import read_entry
+
+    write_report(copy, {"test": {"metrics": {"balanced_accuracy": 0.5}}})
+    report = json.loads((copy / "report.json").read_text())
+    report["validation"] = {"metrics": {"balanced_accuracy": 0.9}}  # of unknown weights
+    (copy / "report.json").write_text(json.dumps(report))
+    entry = read_entry("m", copy)
+    assert list(entry.report) == ["test"]
+    assert entry.stale == ("report.json",)

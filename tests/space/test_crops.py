@@ -3,10 +3,11 @@
 import html
 
 import numpy as np
+import predictions
 import pytest
 from PIL import Image
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box
 
 SIZE = (1600, 900)  # larger than what is shown
@@ -58,7 +59,8 @@ def test_the_comparison_says_what_was_not_seen(modes, frame):
     import comparison
     from answers import build_answers
 
-    answers = build_answers(modes, frame, "mel")
+    readings = {mode: predictions.read(one, frame) for mode, one in modes.items()}
+    answers = build_answers(readings, "mel")
     assert [answer.is_cropped for answer in answers.values()] == [True, False, False]
     assert answers["centre"].box == seen_box("centre", SIZE)
     assert NOT_SEEN in comparison.render(answers)
@@ -69,13 +71,12 @@ def test_the_comparison_says_what_was_not_seen(modes, frame):
     assert all(-1 <= one.pearson <= 1 for one in found.values())
 
 
-def test_the_ensemble_shows_what_all_members_saw(modes, frame):
-    from ensemble import Ensemble
-
-    found = Ensemble(modes).explain([frame], ["mel"])
-    assert found.boxes == (seen_box("centre", SIZE),)
-    alone = modes["centre"].explain([frame], ["mel"])
-    same = Ensemble({"a": modes["centre"], "b": modes["centre"]}).explain([frame], ["mel"])
-    assert np.allclose(same.heatmaps, alone.heatmaps, atol=1e-6)
-    assert same.boxes == alone.boxes
-    assert found.heatmaps.max() == 1
+def test_several_models_show_what_all_of_them_saw(modes, frame):
+    each = {mode: predictions.read(one, frame) for mode, one in modes.items()}
+    heatmap, box = predictions.join(list(each.values())).heatmap("mel", "gradcam")
+    assert box == seen_box("centre", SIZE)
+    assert heatmap.max() == 1
+    alone, own = each["centre"].heatmap("mel", "gradcam")
+    same, shared = predictions.join([each["centre"]] * 2).heatmap("mel", "gradcam")
+    assert np.allclose(same, alone, atol=1e-6)
+    assert own == shared == box

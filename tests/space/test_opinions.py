@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
+from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import Calibration, write_calibration
 from hf_lesion.pixels import load_image
 
@@ -22,7 +23,7 @@ RAISE, SLOPE = 6.0, 0.05
 @pytest.fixture(scope="module")
 def corrected(model_folders, tmp_path_factory):
     """Return the two small models, with corrections that change the likeliest diagnosis."""
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     place, found = tmp_path_factory.mktemp("corrected"), {}
     for folder in model_folders:
@@ -33,10 +34,8 @@ def corrected(model_folders, tmp_path_factory):
 
 
 def correct(folder, code, sha=None):
-    from opinions import weights_sha256
-
     biases = tuple(RAISE * (one == code) for one in CODES)
-    sha = sha or weights_sha256(folder)
+    sha = sha or file_sha256(folder / WEIGHTS)
     write_calibration(folder, Calibration(1.0, SLOPE, biases, sha, {}, {}))
 
 
@@ -165,22 +164,21 @@ def test_without_a_correction_the_calibrated_scores_are_shown_as_they_are(classi
 
 
 def test_a_correction_of_other_weights_is_not_used(tiny_cnn_model, tmp_path, image):
-    from opinions import ask
-
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     folder = shutil.copytree(tiny_cnn_model, tmp_path / "model")
     correct(folder, "df", sha="0" * 64)
-    classifier = LesionClassifier.from_pretrained(folder)
-    assert classifier.calibration is not None
-    assert ask(classifier, image).corrected is None
+    assert opinion(image, a=LesionClassifier.from_pretrained(folder)).corrected is None
 
 
 def test_one_member_without_a_correction_counts_as_it_is(corrected, classifiers, image):
-    from ensemble import Ensemble
-    from opinions import ask
-
     members = {"a": corrected["tiny_cnn"], "b": classifiers["tiny_resnet"]}
-    found = ask(Ensemble(members), image)
-    first, second = (ask(member, image).shown for member in members.values())
+    found = opinion(image, **members)
+    first, second = (opinion(image, a=member).shown for member in members.values())
     np.testing.assert_allclose(found.corrected, (first + second) / 2, atol=1e-6)
+
+
+def opinion(image, **models):
+    from opinions import form_opinion
+
+    return form_opinion([model(image) for model in models.values()])

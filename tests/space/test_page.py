@@ -51,7 +51,7 @@ def test_a_bad_image_leaves_no_old_result_behind(page):
 def test_a_class_without_evidence_is_said_to_have_none(tiny_cnn_model, lesion):
     import torch
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
 
     classifier = LesionClassifier.from_pretrained(tiny_cnn_model)
     head = [m for m in classifier.model.modules() if isinstance(m, torch.nn.Linear)][-1]
@@ -65,7 +65,7 @@ def test_a_class_without_evidence_is_said_to_have_none(tiny_cnn_model, lesion):
 def test_a_network_without_a_known_layer_still_classifies(lesion):
     import torch
 
-    from hf_lesion.inference import LesionClassifier
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.models.build import build_model
 
     torch.manual_seed(0)

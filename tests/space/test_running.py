@@ -26,7 +26,7 @@ from space.http_calls import (
 )
 from space.running import SPACE, free_port, spoil, start_app, wait_until
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.labels import CODES
 from space import zoo
 

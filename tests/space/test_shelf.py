@@ -10,6 +10,10 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 WAIT = 20
+TOKEN = (
+    "The Hub rejects your token (HTTP 401): it is expired, revoked or mistyped. It is read from "
+    "the file /home/ada/.cache/huggingface/token. Run `hf auth login`."
+)
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
     assert asking.is_alive()
     may_load.set()
     asking.join(WAIT)
-    assert found == [classifiers["tiny_cnn"]]
+    assert found == [{"tiny_cnn": classifiers["tiny_cnn"]}]
 
 
 def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(entries, classifiers):
@@ -71,10 +75,13 @@ def test_what_is_left_out_is_told_to_visitors_without_places_of_this_machine(ent
     lines = [
         "/home/ada/half is left out: /home/ada/half/x is half copied.",
         "me/a@1a2b3c4: commit 1a2b3c4",
+        f"me/b is left out: No. {TOKEN}",
     ]
     shelf = Shelf(entries, lines=lines, load=load, say=lambda line: None)
     shelf.load()
     assert sorted(shelf.left_out) == [
+        "b is left out: No. The Hub rejects your token (HTTP 401): it is expired, revoked or "
+        "mistyped.",
         "half is left out: half/x is half copied.",
         "tiny_cnn is left out: tiny_cnn/x is damaged.",
         "tiny_resnet is left out: its files are damaged.",
@@ -104,16 +111,15 @@ def test_one_model_alone_is_no_ensemble(classifiers):
 
 def test_the_ensemble_averages_answers_and_maps(classifiers, lesion):
     from answers import build_answer
+    from intake import Picture
     from shelf import Shelf
 
     image = Image.open(lesion)
-    ensemble = Shelf.of(classifiers).get("ensemble")
-    answer = build_answer(ensemble, image)
+    reading = Shelf.of(classifiers).read("ensemble", Picture.of(image))
+    answer = build_answer(reading)
     parts = [one.explain_classes([image]) for one in classifiers.values()]
     mean = np.mean([part.probabilities[0] for part in parts], axis=0)
     assert answer.target == CODES[mean.argmax()]
-    found = ensemble.explain([image], [answer.target])
-    np.testing.assert_allclose(found.probabilities[0], mean, atol=1e-6)
-    np.testing.assert_array_equal(found.heatmaps[0], answer.heatmap)
+    np.testing.assert_allclose(reading.opinion.scores, mean, atol=1e-6)
     maps = np.mean([part.heatmaps[0, mean.argmax()] for part in parts], axis=0)
-    np.testing.assert_allclose(found.heatmaps[0], maps / maps.max(), atol=1e-5)
+    np.testing.assert_allclose(answer.heatmap, maps / maps.max(), atol=1e-5)

@@ -110,8 +110,7 @@ def test_a_strange_image_has_its_answer_hidden_until_one_insists(classifiers, mo
 
     classifier = classifiers["tiny_cnn"]
     image = Image.new("RGB", (60, 40), "brown")
-    probabilities = classifier.predict([image])
-    monkeypatch.setattr(classifier, "judge", lambda _: (probabilities, [STRANGE]))
+    monkeypatch.setattr("hf_lesion.classifier.judge", lambda *_: [STRANGE])
     page = Page(Shelf.of({"tiny_cnn": classifier}))
     verdict, anyway, details, bars, slider, _caption = page.show(image, "tiny_cnn", "predicted")
     assert "This does not look like a dermoscopic image." in verdict
@@ -140,13 +139,14 @@ def test_a_strange_image_is_marked_where_many_are_asked():
 def test_thresholds_of_other_weights_are_not_used(tiny_cnn_model, tmp_path):
     from catalogue import read_entry
     from judgement import judge
-    from opinions import Opinion, weights_sha256
+    from opinions import Opinion
 
+    from hf_lesion.manifest import WEIGHTS, file_sha256
     from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
     folder = shutil.copytree(tiny_cnn_model, tmp_path / "model")
     point = OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.9, 0.7)
-    for sha, is_used in ((weights_sha256(folder), True), ("0" * 64, False)):
+    for sha, is_used in ((file_sha256(folder / WEIGHTS), True), ("0" * 64, False)):
         write_operating_points(folder, OperatingPoints({"melanoma": point}, sha, {}))
         found = judge(read_entry("m", folder), Opinion(peak("mel", 0.5)))
         assert (found.melanoma is not None) == is_used

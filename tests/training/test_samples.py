@@ -8,7 +8,7 @@ from datasets import Dataset, load_dataset
 from PIL import Image
 from torchvision.transforms import v2
 
-from hf_lesion.inference import LesionClassifier
+from hf_lesion.classifier import LesionClassifier
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import build_train_transform
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate, sample_seed

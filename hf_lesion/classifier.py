@@ -1,0 +1,439 @@
+"""One classifier for scripts, Space and notebooks: images in, probabilities and heatmaps out."""
+
+import contextlib
+import functools
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+from transformers import BaseImageProcessor, PreTrainedModel
+
+from hf_lesion.decision import GATE, Gate, Verdict, find_gate, judge
+from hf_lesion.errors import InputError
+from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
+from hf_lesion.explain.heatmap import (
+    GRADCAM,
+    PREDICTED,
+    Target,
+    Trace,
+    explain_each,
+    to_array,
+    trace,
+)
+from hf_lesion.explain.methods import check_method
+from hf_lesion.files import read_json_if_there
+from hf_lesion.images import Pictures, count_images, read_images
+from hf_lesion.labels import CODES
+from hf_lesion.manifest import TRAINING, WEIGHTS, file_sha256
+from hf_lesion.models.build import load_snapshot
+from hf_lesion.models.calibration import FILE as CALIBRATION
+from hf_lesion.models.calibration import Calibration, read_calibration
+from hf_lesion.models.head import softmax
+from hf_lesion.models.preprocessing import (
+    Box,
+    Preprocessing,
+    limit_shape,
+    preprocessing_of,
+    seen_box,
+)
+from hf_lesion.models.snapshot import open_snapshot
+from hf_lesion.models.taps import head_name, look, tapped, walk
+from hf_lesion.prediction import Prediction, Targets, class_of, pair
+
+BATCH_SIZE = 32
+# Pixel values (B, 3, H, W), what to explain in each image, and the part of it that was seen.
+Batch = tuple[torch.Tensor, Sequence[Target], Sequence[Box]]
+Seen = tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]
+BLANK = Image.new("RGB", (2, 2))
+logger = logging.getLogger(__name__)
+# Hooks belong to a network, so that classifiers which share one share its lock.
+_LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
+
+
+class LesionClassifier:
+    """A model and its preprocessing; safe to share between threads.
+
+    Wherever images are taken, one image or many will do: see `hf_lesion.images.read_images`. Every
+    array that comes back has a first axis of N images, and one image alone is N = 1. Many images
+    are read and computed in batches, and a generator is read as it goes, so memory holds one batch
+    and the results. For `classifier(images)`, which keeps the images, see `Prediction`.
+
+    The model may be on any device, in half precision or bfloat16, or compiled
+    (`classifier.model = torch.compile(classifier.model)`; what reads or explains its layers runs
+    it uncompiled). It is put into evaluation mode before every pass, and its weights are frozen. A
+    classifier can be copied and pickled; `copy.copy` shares the model.
+
+    Attributes:
+        name: The folder's name or the Hub id.
+        codes: The diagnoses in the order of every array of C values.
+        record: What `training.json` beside the weights says; empty if there is none.
+        revision: The commit on the Hub that was loaded; None for a folder.
+        gate: Rejects non-dermoscopic images and marks unsure answers; None if the model has none.
+        calibration: Corrects probabilities that are shown as chances; None likewise.
+        weights_sha256: Of the weights file; None for a model that was not loaded from one.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: BaseImageProcessor,
+        *,
+        name: str,
+        record: dict[str, Any] | None = None,
+        revision: str | None = None,
+        gate: Gate | None = None,
+        calibration: Calibration | None = None,
+    ):
+        # Frozen weights: an explanation then leaves no gradients behind.
+        self.model = model.eval().requires_grad_(False)
+        self.processor = processor
+        self.name = name
+        self.codes = CODES
+        self.record = record or {}
+        self.revision, self.gate, self.calibration = revision, gate, calibration
+        self.weights_sha256: str | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        device: str | torch.device | None = None,
+    ) -> "LesionClassifier":
+        """Load a classifier from a folder or the Hub.
+
+        A gate or calibration that was fitted on other weights is left out, and a warning logged.
+
+        Args:
+            source: Folder that `scripts/train.py` saved, or a Hub id, also as "owner/name@v1".
+            revision: Branch, tag or commit on the Hub.
+            device: Where to compute; None takes a GPU if there is one.
+
+        Raises:
+            InputError: If it can't be loaded, is damaged by its SHA256SUMS, or does not have the
+                seven diagnoses in our order.
+        """
+        snapshot = open_snapshot(str(source), revision=revision)
+        folder = snapshot.folder
+        model, processor = load_snapshot(snapshot)
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        own = file_sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None
+        gate, calibration = find_gate(folder), read_calibration(folder)
+        classifier = cls(
+            model,
+            processor,
+            gate=gate if _is_of(own, gate, folder / GATE) else None,
+            name=snapshot.name,
+            record=read_record(folder),
+            revision=snapshot.revision,
+            calibration=calibration if _is_of(own, calibration, folder / CALIBRATION) else None,
+        )
+        classifier.weights_sha256 = own
+        return classifier
+
+    def to(self, *args: Any, **kwargs: Any) -> "LesionClassifier":
+        """Move the model to a device or a floating-point type, as `model.to` does."""
+        self.model.to(*args, **kwargs)
+        return self
+
+    @property
+    def network(self) -> PreTrainedModel:
+        """The model itself, which a compiled one wraps: where layers can be read."""
+        return getattr(self.model, "_orig_mod", self.model)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the model's input in pixels."""
+        height, width = self.preprocess(BLANK).shape[-2:]
+        return height, width
+
+    def preprocess(self, images: Pictures) -> torch.Tensor:
+        """Return (N, 3, H, W) pixel values; of 8-bit sRGB exactly those that `pipeline()` makes.
+
+        Other modes and colour profiles are read by `load_image` first: `pipeline()` shows a
+        transparent image on black and a 16-bit one as white. A strip of an image, see
+        `limit_shape`, is made shorter, which may change what `pipeline()` makes of it by less than
+        a pixel.
+        """
+        pixels = [self._preprocess(image) for image in read_images(images)]
+        return torch.cat(pixels) if pixels else self._preprocess(BLANK)[:0]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network sees of an image, at which size and in which colours.
+
+        Raises:
+            InputError: If the processor does not make square images of one size.
+        """
+        return preprocessing_of(self.processor)
+
+    def seen_boxes(self, images: Pictures) -> tuple[Box, ...]:
+        """Return the part of each image that the network sees: see `seen_box`."""
+        return tuple(map(self._find_box, read_images(images)))
+
+    def __call__(
+        self,
+        images: Pictures,
+        *,
+        target: Targets = None,
+        method: str = GRADCAM,
+        batch_size: int = BATCH_SIZE,
+    ) -> Prediction:
+        """Return probabilities, verdicts and heatmaps of some images, from one forward pass.
+
+        The images are kept, and so is what any other heatmap of them is made of: for more images
+        than one looks at, use `judge` and `explain`, which keep none.
+
+        Args:
+            images: One image or several.
+            target: What `heatmaps` shows: as `targets` of `explain`.
+            method: As for `explain`.
+            batch_size: How many images go through the network at once.
+
+        Raises:
+            InputError: If an image can't be read, or there is no such class or method. A network
+                that can't be explained is an error only once a heatmap is asked for.
+        """
+        check_method(method)
+        pairs = list(pair(read_images(images), target, count_images(images)))
+        pixel_values = self.preprocess([image for image, _ in pairs])
+        starts = range(0, len(pairs), _checked(batch_size))
+        parts = [self._trace(pixel_values[start : start + batch_size]) for start in starts]
+        logits, seen = self._gather([part[:2] for part in parts], self._inputs)
+        probabilities = softmax(logits)
+        return Prediction(
+            tuple(image for image, _ in pairs),
+            pixel_values,
+            tuple(self._find_box(image) for image, _ in pairs),
+            probabilities,
+            self.calibration.shown(probabilities) if self.calibration else None,
+            tuple(judge(self.gate, probabilities, seen)),
+            tuple(wanted for _, wanted in pairs),
+            method,
+            tuple(traced for *_, traced in parts),
+        )
+
+    def logits(self, images: Pictures, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+        """Return (N, C) logits of images of any size and mode."""
+        return self.look(images, batch_size=batch_size)[0]
+
+    def predict(self, images: Pictures, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+        """Return (N, C) probabilities of images of any size and mode; rows sum to 1."""
+        return softmax(self.logits(images, batch_size=batch_size))
+
+    def shown(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return (N, C) what to show as chances for (N, C) answers: see `models.calibration`."""
+        return self.calibration.shown(probabilities) if self.calibration else probabilities
+
+    def features(self, images: Pictures, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
+        """Return (N, D) penultimate features: what the last linear layer turns into logits.
+
+        Raises:
+            InputError: If the model has no linear layer at its end.
+        """
+        name = head_name(self.network)
+        return self.look(images, [name], batch_size=batch_size)[1][name]
+
+    def judge(
+        self, images: Pictures, *, batch_size: int = BATCH_SIZE
+    ) -> tuple[NDArray[np.float32], list[Verdict]]:
+        """Return (N, C) probabilities and, from the same forward pass, a verdict on each image."""
+        logits, seen = self.look(images, self._inputs, batch_size=batch_size)
+        probabilities = softmax(logits)
+        return probabilities, judge(self.gate, probabilities, seen)
+
+    def look(
+        self, images: Pictures, names: Sequence[str] = (), *, batch_size: int = BATCH_SIZE
+    ) -> Seen:
+        """Return (N, C) logits and (N, ...) what `taps.look` reads off in the same passes."""
+        batches = self._batches(images, None, batch_size)
+        return self._gather([self._look(part, names) for part, *_ in batches], names)
+
+    def forward(self, pixel_values: torch.Tensor) -> NDArray[np.float32]:
+        """Return (B, C) logits of (B, 3, H, W) pixel values, as from `preprocess`, in one pass."""
+        return self._look(pixel_values, ())[0]
+
+    def explain(
+        self,
+        images: Pictures,
+        targets: Targets = None,
+        method: str = GRADCAM,
+        *,
+        layer: str | None = None,
+        fine: bool = False,
+        batch_size: int = BATCH_SIZE,
+    ) -> Explanation:
+        """Return a heatmap for one class of each image, with the probabilities.
+
+        Args:
+            images: Images of any size and mode.
+            targets: A class id or code, "predicted" or "runner-up" (why not that one?): one for
+                all images, or a sequence of one for each. None explains the predicted classes.
+            method: gradcam, gradcam++, hirescam, layercam or eigencam.
+            layer: Name of the module to read, for an architecture that we do not know.
+            fine: Average over shifted and mirrored copies: a finer map, nine times as long.
+            batch_size: How many images go through the network at once.
+
+        Raises:
+            InputError: If a target is no class, their number differs from the images', the method
+                is unknown, or the architecture has no known target layer.
+        """
+        batches = self._batches(images, targets, batch_size)
+        wanted = ((part, [[one] for one in targets], boxes) for part, targets, boxes in batches)
+        return self._explain(wanted, 1, [method], layer=layer, fine=fine)[method].first()
+
+    def explain_classes(
+        self,
+        images: Pictures,
+        classes: Sequence[Target] | None = None,
+        method: str = GRADCAM,
+        *,
+        layer: str | None = None,
+        fine: bool = False,
+        batch_size: int = BATCH_SIZE,
+    ) -> Explanation:
+        """Return a heatmap for each of several classes of each image, from one forward pass.
+
+        Args:
+            images: Images of any size and mode.
+            classes: K class ids or codes, "predicted" or "runner-up"; None explains all seven.
+            method: As for `explain`.
+            layer: As for `explain`.
+            fine: As for `explain`.
+            batch_size: As for `explain`.
+
+        Raises:
+            InputError: As `explain`.
+        """
+        ids = [class_of(target) for target in (self.codes if classes is None else classes)]
+        batches = self._batches(images, None, batch_size)
+        wanted = ((part, [ids] * len(part), boxes) for part, _, boxes in batches)
+        return self._explain(wanted, len(ids), [method], layer=layer, fine=fine)[method]
+
+    def explain_methods(
+        self, images: Pictures, methods: Sequence[str], *, batch_size: int = BATCH_SIZE
+    ) -> dict[str, Explanation]:
+        """Return the predicted classes' heatmaps by several methods, from one forward pass.
+
+        Args:
+            images: Images of any size and mode.
+            methods: As `method` of `explain`.
+            batch_size: As for `explain`.
+
+        Raises:
+            InputError: As `explain`.
+        """
+        batches = self._batches(images, None, batch_size)
+        wanted = ((part, [[PREDICTED]] * len(part), boxes) for part, _, boxes in batches)
+        found = self._explain(wanted, 1, methods)
+        return {method: one.first() for method, one in found.items()}
+
+    @property
+    def _inputs(self) -> tuple[str, ...]:
+        return () if self.gate is None else self.gate.inputs
+
+    def _preprocess(self, image: Image.Image) -> torch.Tensor:
+        fitting = limit_shape(image, self.processor)
+        return self.processor(images=[fitting], return_tensors="pt")["pixel_values"]
+
+    def _find_box(self, image: Image.Image) -> Box:
+        own = self.preprocessing
+        return seen_box(own.crop_mode, image.size, own.crop_pct)
+
+    def _batches(self, images: Pictures, targets: Targets, batch_size: int) -> Iterator[Batch]:
+        """Yield batches; of the images themselves one is in memory at a time."""
+        pairs = pair(read_images(images), targets, count_images(images))
+        rows = ((self._preprocess(image), wanted, self._find_box(image)) for image, wanted in pairs)
+        while some := list(islice(rows, _checked(batch_size))):
+            pixels, wanted, boxes = zip(*some, strict=True)
+            yield torch.cat(pixels), wanted, boxes
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Iterator[PreTrainedModel]:
+        """Hold the network, in evaluation mode whatever a training loop has left it in."""
+        network = self.network
+        with _LOCKS.setdefault(network, threading.Lock()):
+            if any(module.training for module in walk(network)):
+                network.eval()
+            yield network
+
+    def _look(self, pixel_values: torch.Tensor, names: Sequence[str]) -> Seen:
+        with self._evaluating() as network:
+            # Hooks are called in the model itself only.
+            logits, seen = look(network if names else self.model, pixel_values, names)
+        return logits.numpy(), {name: found.numpy() for name, found in seen.items()}
+
+    def _trace(
+        self, pixel_values: torch.Tensor
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], Trace | InputError]:
+        """Look, and keep what heatmaps are made of, or why they can't be made."""
+        try:
+            with self._evaluating() as network, tapped(network, self._inputs, pixel_values) as seen:
+                traced = trace(network, pixel_values)
+        except InputError as error:
+            return (*self._look(pixel_values, self._inputs), error)
+        return to_array(traced.logits), {name: to_array(one) for name, one in seen.items()}, traced
+
+    def _gather(self, parts: Sequence[Seen], names: Sequence[str]) -> Seen:
+        """Join what was seen of batches; of no images at all a blank one tells the shapes."""
+        count = sum(len(logits) for logits, _ in parts)
+        parts = parts or [self._look(self._preprocess(BLANK), names)]
+        logits = np.concatenate([part[0] for part in parts])[:count]
+        return logits, {n: np.concatenate([part[1][n] for part in parts])[:count] for n in names}
+
+    def _explain(
+        self,
+        batches: Iterable[tuple[torch.Tensor, Sequence[Sequence[Target]], Sequence[Box]]],
+        classes: int,
+        methods: Sequence[str],
+        *,
+        layer: str | None = None,
+        fine: bool = False,
+    ) -> dict[str, Explanation]:
+        """Return (N, K, …) explanations by each method of batches with their (B, K) targets."""
+        found: dict[str, list[Explanation]] = {method: [] for method in methods}
+        for pixel_values, wanted, boxes in batches:
+            with self._evaluating() as network:
+                parts = explain_each(network, pixel_values, wanted, methods, layer=layer, fine=fine)
+            for method, part in parts.items():
+                found[method].append(explained(part, boxes, method))
+        nothing = functools.partial(explain_nothing, (0, classes))
+        return {
+            method: join(parts) if parts else nothing(self.image_size, method)
+            for method, parts in found.items()
+        }
+
+
+def _checked(batch_size: int) -> int:
+    if batch_size < 1:
+        raise InputError(f"Expected a batch size of at least 1, got {batch_size}.")
+    return batch_size
+
+
+def _is_of(own: str | None, found: Gate | Calibration | None, file: Path) -> bool:
+    """Tell whether something was fitted on these weights; log a warning if not."""
+    if found is not None and found.weights_sha256 != own:
+        logger.warning("%s was not fitted on these weights and is not used. Fit it again.", file)
+    return found is not None and found.weights_sha256 == own
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the training record beside a model's weights.
+
+    Returns:
+        What `training.json` says; empty if there is none.
+
+    Raises:
+        InputError: If it is no JSON.
+    """
+    return read_json_if_there(folder / TRAINING, fix="Train the model again.")

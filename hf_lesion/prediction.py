@@ -1,0 +1,163 @@
+"""Predictions: what a classifier makes of a few images, with all that explaining them takes."""
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.decision import Verdict
+from hf_lesion.errors import InputError
+from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
+from hf_lesion.explain.heatmap import GRADCAM, OPACITY, PREDICTED, RANKS, Target, Trace, overlay
+from hf_lesion.explain.methods import check_method
+from hf_lesion.labels import CODES, LABEL2ID
+from hf_lesion.models.preprocessing import Box
+
+Targets = Target | Sequence[Target] | None
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a classifier makes of N images, from one forward pass.
+
+    The images, what the network was shown of them and its last feature map are kept, so another
+    class or method costs one backward pass through the layers above that map, and another opacity
+    no pass at all. Safe to share between threads.
+
+    Attributes:
+        images: The N images as they were read, upright RGB.
+        pixel_values: (N, 3, S, S) float32 that the network was shown of them.
+        boxes: The part of each image that this is, as `Explanation.boxes`.
+        probabilities: (N, C) float32; rows sum to 1.
+        corrected: (N, C) float64 chances of the diagnoses, as `LesionClassifier.shown` gives them;
+            None if the model has no calibration.
+        verdicts: The gate's, one for each image.
+        targets: What `heatmaps` explains in each image: class ids, "predicted" or "runner-up".
+        method: By which it does.
+        traces: The passes, batch by batch, or why those can't be explained.
+    """
+
+    images: tuple[Image.Image, ...] = field(repr=False)
+    pixel_values: torch.Tensor = field(repr=False)
+    boxes: tuple[Box, ...] = field(repr=False)
+    probabilities: NDArray[np.float32]
+    corrected: NDArray[np.float64] | None
+    verdicts: tuple[Verdict, ...]
+    targets: tuple[Target, ...]
+    method: str
+    traces: tuple[Trace | InputError, ...] = field(repr=False)
+    _found: dict[tuple[object, ...], Explanation] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def labels(self) -> list[str]:
+        """The codes of the N answers."""
+        return [CODES[label] for label in self.probabilities.argmax(axis=1)]
+
+    @property
+    def heatmaps(self) -> NDArray[np.float32]:
+        """(N, H, W) in [0, 1], each over its image's box; all zero where it is flat.
+
+        Raises:
+            InputError: If the network can't be explained.
+        """
+        return self.explain(self.targets, self.method).heatmaps
+
+    def explain(self, targets: Targets = None, method: str = GRADCAM) -> Explanation:
+        """Return heatmaps of any class by any method, from the forward pass that is over.
+
+        Args:
+            targets: As for `LesionClassifier.explain`.
+            method: As for `LesionClassifier.explain`.
+
+        Raises:
+            InputError: As `LesionClassifier.explain`.
+        """
+        check_method(method)
+        count = len(self.probabilities)
+        wanted = tuple(target for _, target in pair(range(count), targets, count))
+        with self._lock:
+            if (wanted, method) not in self._found:
+                self._found[wanted, method] = self._explain(wanted, method)
+            return self._found[wanted, method]
+
+    def overlay(self, row: int = 0, *, opacity: float = OPACITY) -> Image.Image:
+        """Return one of the images with its heatmap blended over it.
+
+        Args:
+            row: Which of the N images.
+            opacity: Weight of the heatmap's colours in [0, 1].
+        """
+        return overlay(self.images[row], self.heatmaps[row], self.boxes[row], opacity=opacity)
+
+    def _explain(self, wanted: Sequence[Target], method: str) -> Explanation:
+        rows = iter([([target], box) for target, box in zip(wanted, self.boxes, strict=True)])
+        parts = []
+        for traced in self.traces:
+            if isinstance(traced, InputError):
+                raise traced
+            columns, boxes = zip(*(next(rows) for _ in traced.logits), strict=True)
+            found = traced.explain(columns, method)
+            parts.append(explained(found, boxes, method).first())
+        height, width = self.pixel_values.shape[-2:]
+        return join(parts) if parts else explain_nothing((0,), (height, width), method)
+
+
+def pair(
+    items: Iterable[Item], targets: Targets, count: int | None
+) -> Iterator[tuple[Item, Target]]:
+    """Yield each item with the class to explain in it.
+
+    Args:
+        items: Images, or what stands for them.
+        targets: One class for all, or one for each; None is the predicted class.
+        count: How many items there are; None if that is not known before the last one.
+
+    Raises:
+        InputError: If there is no such class, or not one for each item.
+    """
+    if targets is None or isinstance(targets, str | int | Integral):
+        one = class_of(PREDICTED if targets is None else targets)
+        yield from ((item, one) for item in items)
+        return
+    wanted = [class_of(target) for target in targets]
+    if count is not None and count != len(wanted):
+        raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
+    try:
+        yield from zip(items, wanted, strict=True)
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Expected one target per image, got {len(wanted)}.") from error
+
+
+def class_of(target: Target) -> Target:
+    """Return the class id of a diagnosis given as id or code; a rank as it is.
+
+    Raises:
+        InputError: If it is none of these.
+    """
+    return target if target in RANKS else class_id(target)
+
+
+def class_id(target: int | str) -> int:
+    """Return the class id of a diagnosis given as id or code.
+
+    Raises:
+        InputError: If it is neither.
+    """
+    if isinstance(target, str) and target in LABEL2ID:
+        return LABEL2ID[target]
+    if not isinstance(target, str) and 0 <= int(target) < len(CODES):
+        return int(target)
+    raise InputError(
+        f"Unknown class {target!r}: expected an id from 0 to {len(CODES) - 1} "
+        f"or one of {', '.join(CODES)}."
+    )

@@ -1,0 +1,223 @@
+"""One forward pass for each image and model, whatever is asked of it; kept for a short while."""
+
+import gc
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hf_lesion.classifier import LesionClassifier
+from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.errors import InputError
+
+WAIT = 20
+
+
+@pytest.fixture
+def page(classifiers):
+    """A page that has seen no image yet."""
+    from handlers import Page
+    from shelf import Shelf
+
+    return Page(Shelf.of(classifiers))
+
+
+@pytest.fixture
+def upload(tmp_path):
+    """Return what the page's image component hands to a handler, anew for each event."""
+    from gradio.data_classes import ImageData
+    from intake import build_image_input
+
+    file = tmp_path / "lesion.png"
+    draw_lesion("mel", seed=3)[0].save(file)
+    component = build_image_input(render=False)
+    return lambda: component.preprocess(ImageData(path=str(file), orig_name="lesion.png"))
+
+
+@pytest.fixture
+def passes(classifiers):
+    """A list of the networks that ran, in order."""
+    ran = []
+    hooks = [
+        classifier.model.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, classifier in classifiers.items()
+    ]
+    yield ran
+    for hook in hooks:
+        hook.remove()
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """A list of the files that were decoded."""
+    import intake
+
+    files, load = [], intake.load_image
+    monkeypatch.setattr(intake, "load_image", lambda file: files.append(file) or load(file))
+    return files
+
+
+def test_whatever_is_asked_of_an_image_is_answered_from_one_pass(page, upload, passes, decoded):
+    from calls import Calls
+
+    calls = Calls(page.shelf)
+    verdict, *_ = page.show(upload(), "tiny_cnn", "predicted")
+    assert "Looks most like" in verdict
+    page.show_anyway(upload(), "tiny_cnn", "predicted", "gradcam", 50)
+    for target, method in (("mel", "gradcam"), ("runner-up", "layercam"), ("df", "eigencam")):
+        slider, caption = page.explain_again(upload(), "tiny_cnn", target, method, 50)
+        assert slider["visible"], caption
+        assert page.report(upload(), "tiny_cnn", target, method, 50)
+    calls.classify(upload(), "tiny_cnn")
+    calls.explain(upload(), "tiny_cnn", "vasc")
+    assert passes == ["tiny_cnn"]
+    assert len(decoded) == 1
+    page.compare_models(upload(), "mel")
+    calls.compare(upload(), "bkl")
+    page.show(upload(), "ensemble", "predicted")
+    assert passes == ["tiny_cnn", "tiny_resnet"]
+    assert len(decoded) == 2
+
+
+def test_another_opacity_computes_nothing(page, upload, passes, monkeypatch):
+    faint, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", 20)
+    monkeypatch.setattr(torch.autograd, "grad", None)
+    strong, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", 80)
+    assert passes == ["tiny_cnn"]
+    plain = np.asarray(faint["value"][0], float)
+    changes = [np.abs(np.asarray(one["value"][1]) - plain).mean() for one in (faint, strong)]
+    assert changes[1] > 2 * changes[0] > 0
+
+
+def test_the_answers_are_those_of_the_classifier(page, upload, classifiers):
+    image = upload().image
+    for name, classifier in classifiers.items():
+        reading = page.shelf.read(name, upload())
+        np.testing.assert_allclose(reading.opinion.scores, classifier.predict(image)[0], atol=1e-5)
+        expected = classifier.explain(image, "mel", "hirescam").heatmaps[0]
+        np.testing.assert_allclose(reading.heatmap("mel", "hirescam"), expected, atol=1e-4)
+
+
+def test_the_image_itself_is_not_kept(page, tmp_path):
+    from intake import Handed, Picture, read_file
+
+    file = tmp_path / "large.png"
+    draw_lesion("nv", seed=1, size=(1600, 1200))[0].save(file)
+    picture = Picture("large", lambda: read_file(Handed("large.png", file)))
+    reading = page.shelf.read("tiny_cnn", picture)
+    image = weakref.ref(picture.image)
+    assert reading.picture.size == (768, 576)
+    del picture
+    gc.collect()
+    assert image() is None
+
+
+def test_a_bad_image_is_refused_each_time_and_never_kept(page, upload, tmp_path, passes):
+    (tmp_path / "lesion.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing else")
+    for _ in range(2):
+        shown, *_ = page.show(upload(), "tiny_cnn", "predicted")
+        assert "This image can't be used" in shown
+        assert "This image can't be used" in page.compare_models(upload(), "mel")
+        assert "lesion.png can" in page.report(upload(), "tiny_cnn", "mel", "gradcam", 50)
+    assert not passes
+
+
+def test_the_deletion_test_lets_others_in_between(page, upload, classifiers, monkeypatch):
+    forward, waits = LesionClassifier.forward, []
+
+    def ask(classifier, pixel_values):
+        other = threading.Thread(target=classifier.predict, args=(upload().image,))
+        other.start()
+        other.join(WAIT)
+        waits.append(other.is_alive())
+        return forward(classifier, pixel_values)
+
+    monkeypatch.setattr(LesionClassifier, "forward", ask)
+    shown = page.check(upload(), "tiny_cnn", "mel", "gradcam")
+    assert "with random maps" in shown
+    assert waits == [False] * 11  # one batch for each share of the pixels
+
+
+def reading():
+    return object()
+
+
+def test_the_least_recently_asked_images_go_first():
+    from predictions import Recent
+
+    recent = Recent(images=3)
+    first = recent.get("a", "m", reading)
+    for image in "bc":
+        recent.get(image, "m", reading)
+    assert recent.get("a", "m", reading) is first
+    recent.get("d", "m", reading)
+    assert len(recent) == 3
+    assert recent.get("a", "m", reading) is first
+    second = recent.get("b", "m", reading)  # was dropped, and takes the place of c
+    assert recent.get("b", "m", reading) is second
+    assert recent.get("b", "n", reading) is not second
+
+
+def test_nothing_is_kept_after_its_time_though_nobody_asks_again():
+    from predictions import Recent
+
+    recent = Recent(seconds=0.2)
+    kept = weakref.ref(recent.get("a", "m", lambda: np.zeros(1)))
+    assert kept() is not None
+    time.sleep(0.1)
+    recent.get("b", "m", reading)
+    end = time.monotonic() + WAIT
+    while len(recent) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert len(recent) == 0
+    assert kept() is None
+
+
+def test_many_who_ask_for_the_same_cause_one_computation():
+    from predictions import Recent
+
+    recent, computed, found = Recent(), [], []
+
+    def compute():
+        computed.append(1)
+        time.sleep(0.05)
+        return reading()
+
+    threads = [
+        threading.Thread(target=lambda: found.append(recent.get("a", "m", compute)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(computed) == 1
+    assert len(found) == 8
+    assert len({id(one) for one in found}) == 1
+
+
+def test_a_failure_is_not_kept():
+    from predictions import Recent
+
+    recent = Recent()
+
+    def fail():
+        raise InputError("no")
+
+    with pytest.raises(InputError):
+        recent.get("a", "m", fail)
+    assert len(recent) == 0
+    assert recent.get("a", "m", reading) is recent.get("a", "m", reading)
+
+
+def test_pictures_of_the_same_pixels_are_the_same():
+    from intake import Picture
+
+    first, same = Image.new("RGB", (4, 3), "red"), Image.new("RGB", (4, 3), "red")
+    assert Picture.of(first).sha256 == Picture.of(same).sha256
+    for other in (Image.new("RGB", (3, 4), "red"), Image.new("RGB", (4, 3), "blue")):
+        assert Picture.of(first).sha256 != Picture.of(other).sha256
