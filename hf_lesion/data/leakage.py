@@ -59,7 +59,7 @@ def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
         with_hashes: Decode the images for their perceptual hashes; else `hashes` is empty.
 
     Raises:
-        InputError: If `folder` is no prepared dataset, or part of it cannot be read.
+        InputError: If `folder` is not a prepared dataset, or part of it cannot be read.
     """
     rows, hashes = [], []
     for split, row in watch_rows(folder, ["image", *COLUMNS], "Reading"):

@@ -45,7 +45,7 @@ def pool_splits(folder: Path) -> tuple[datasets.Dataset, pd.DataFrame]:
         `split` in the same order, numbered from 0.
 
     Raises:
-        InputError: If the folder holds no prepared dataset.
+        InputError: As `open_splits`, or if a split is missing.
     """
     splits = open_splits(folder)
     if missing := [name for name in SPLITS if name not in splits]:

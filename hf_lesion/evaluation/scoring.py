@@ -130,13 +130,13 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         name=name,
         image_ids=image_ids,
         references=np.asarray(truth["dx"].map(LABEL2ID), dtype=np.int64),
-        lesion_ids=_name_lesions(truth["lesion_id"], image_ids),
+        lesion_ids=_name_lesions(truth["lesion_id"].tolist(), image_ids),
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
         description=f"{named}, {say_sizes(map(read_size, files))}",
         unscored=tuple(unscored),
-        groups=_group({column: truth[column] for column in COLUMNS}),
+        groups=_group({column: truth[column].tolist() for column in COLUMNS}),
         left_out=tuple(left_out),
     )
 
@@ -234,7 +234,7 @@ def _name_lesions(
 def _group(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str | None, ...]]:
     """Return the group of each value, of the columns in which any value is known."""
     return {
-        name: name_values(name, list(values))
+        name: name_values(name, values)
         for name, values in columns.items()
         if any(value is not None and value == value for value in values)  # NaN is not itself
     }
