@@ -143,7 +143,7 @@ def write_sheet(
 ) -> Path | None:
     """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
     from hf_lesion.canvas import write_figure
-    from hf_lesion.data import rows, sheets
+    from hf_lesion.data import reader, sheets
 
     path = arguments.private / SHEET_FILE
     if not pairs:
@@ -151,7 +151,7 @@ def write_sheet(
         return None
     shown = pairs[: sheets.SHOWN_PAIRS]
     numbers = {number for pair in shown for number in (pair.first, pair.second)}
-    pictures = rows.read_thumbnails(arguments.dataset, numbers, size=sheets.THUMBNAIL)
+    pictures = reader.read_thumbnails(arguments.dataset, numbers, size=sheets.THUMBNAIL)
     write_figure(sheets.draw_pairs(found.rows, shown, pictures, total=len(pairs)), path)
     return path
 

@@ -162,12 +162,9 @@ def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from hf_lesion.benchmark import data, timing
-    from hf_lesion.data.dataset import read_fingerprint
 
     torch.set_num_threads(1)
     datasets.disable_progress_bars()
-    if arguments.dataset is not None:
-        read_fingerprint(arguments.dataset)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
@@ -188,7 +185,7 @@ def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
     import transformers
 
     from hf_lesion.benchmark import data, steps, timing, training
-    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.reader import open_split
 
     datasets.disable_progress_bars()
     transformers.logging.set_verbosity_error()
@@ -197,8 +194,7 @@ def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.dataset is None:
             rows = data.write_images(Path(folder), SIZES[0], count=arguments.images)
         else:
-            read_fingerprint(arguments.dataset)
-            rows = datasets.load_dataset(str(arguments.dataset), split="train")
+            rows = open_split(arguments.dataset, "train")
             rows = rows.select(range(min(len(rows), arguments.images)))
         for model in arguments.model:
             setting = steps.Setting(

@@ -125,7 +125,7 @@ def train_missing(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from hf_lesion.data import protocols
-    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.record import read_fingerprint
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

@@ -125,11 +125,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
     """Return the split that the arguments name, with its masks."""
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation.explanations import read_masked_split
 
-    fingerprint = read_fingerprint(arguments.dataset)
-    return read_masked_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    return read_masked_split(arguments.dataset, arguments.split)
 
 
 def score(arguments: argparse.Namespace) -> None:

@@ -58,11 +58,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def draw_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart":
     """Choose, read and draw the images of the sheet."""
-    from hf_lesion.data import exploration, page, rows, sheets
+    from hf_lesion.data import exploration, page, reader, sheets
 
     chosen = exploration.choose_samples(frame, per_class=arguments.samples, seed=arguments.seed)
     wanted = {number for numbers in chosen.values() for number in numbers}
-    pictures = rows.read_thumbnails(arguments.dataset, wanted, size=sheets.THUMBNAIL)
+    pictures = reader.read_thumbnails(arguments.dataset, wanted, size=sheets.THUMBNAIL)
     sentence = f"Up to {arguments.samples} images of each diagnosis, at random, one per lesion."
     return page.Chart("samples", "Samples", sentence, sheets.draw_samples(chosen, pictures))
 
@@ -87,7 +87,7 @@ def main() -> None:
     arguments = parse_arguments()
     from hf_lesion.canvas import write_figure
     from hf_lesion.data import exploration, page
-    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.record import read_fingerprint
 
     dataset, output, private = arguments.dataset, arguments.output, arguments.private
     fingerprint = read_fingerprint(dataset)

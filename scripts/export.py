@@ -70,15 +70,13 @@ def main() -> None:
 
 def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, EvaluationSet]":
     """Return what ranges are read from, some training images, and what the loss is measured on."""
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation.scoring import draw_rows, read_split, take_images
     from hf_lesion.hub.quantisation import CALIBRATION_IMAGES
 
     source = arguments.dataset
-    fingerprint = read_fingerprint(source)
-    train = read_split(source, "train", fingerprint=fingerprint)
+    train = read_split(source, "train")
     shown = take_images(train, draw_rows(len(train.image_ids), CALIBRATION_IMAGES))
-    return shown, read_split(source, arguments.split, fingerprint=fingerprint)
+    return shown, read_split(source, arguments.split)
 
 
 def write_int8(

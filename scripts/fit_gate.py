@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from hf_lesion.evaluation.gate import Seen
-    from hf_lesion.evaluation.scoring import EvaluationSet
     from hf_lesion.inference import LesionClassifier
 
 RECORD, FIGURE = "gate.json", "gate.png"
@@ -38,7 +37,6 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
     add("--dataset", type=Path, required=True, metavar="DIR", help="what prepare_data.py wrote")
-    add("--soft_dataset", type=Path, metavar="DIR", help="the same images all soft: measured, too")
     add("--photos", type=Path, metavar="DIR", help="photos of other things: half choose, half test")
     add("--more", type=Path, nargs="+", default=[], metavar="DIR", help="photos to measure only")
     add("--limit", type=int, metavar="N", help="only N images of each set: for a quick look")
@@ -128,25 +126,8 @@ def _draw(
     return draw(kind, seed=first_seed + index)
 
 
-def measure_real(gate: Any, seen: "Seen", images: "EvaluationSet") -> dict[str, Any]:
-    """Return how the gate treats real images, and those of each kind of copy apart."""
-    import numpy as np
-
-    from hf_lesion.evaluation.gate import Seen, describe_verdicts
-
-    count = len(seen.probabilities)
-    found: dict[str, Any] = describe_verdicts(gate, seen, images.references[:count])
-    kinds = np.asarray(images.groups.get("copy", ())[:count])
-    for kind in sorted(set(kinds.tolist())):
-        rows = np.flatnonzero(kinds == kind)
-        part = Seen(seen.probabilities[rows], {k: v[rows] for k, v in seen.blocks.items()})
-        found[kind] = describe_verdicts(gate, part, images.references[rows])
-    return found
-
-
 def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """Return the gate and its record."""
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import gate as fitting
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.record import weights_sha256
@@ -156,13 +137,11 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    fingerprint = read_fingerprint(arguments.dataset)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     names = (COLOURS, *tap_points(classifier.model))
     looker = Looker(classifier, names, arguments.batch_size, arguments.limit)
     validation, test = (
-        scoring.read_split(arguments.dataset, split, fingerprint=fingerprint)
-        for split in ("validation", "test")
+        scoring.read_split(arguments.dataset, split) for split in ("validation", "test")
     )
     photos = list_photos(arguments.photos) if arguments.photos else []
     halves = [{PHOTOS: photos[half::2]} if photos else {} for half in (0, 1)]
@@ -179,11 +158,10 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     gate = replace(gates[chosen], unsure_below=unsure)
 
     tested = see_twice(looker, "test", len(test.image_ids), test.load)
-    real = {name: measure_real(gate, each, test) for name, each in tested.items()}
-    if arguments.soft_dataset:
-        soft = scoring.read_split(arguments.soft_dataset, "test", fingerprint="")
-        alike = looker.see("test, all soft", len(soft.image_ids), soft.load)
-        real["test, all soft"] = measure_real(gate, alike, soft)
+    real = {
+        name: fitting.describe_verdicts(gate, each, test.references[: len(each.probabilities)])
+        for name, each in tested.items()
+    }
     others = halves[1] | {folder.name: list_photos(folder) for folder in arguments.more}
     found = see_strangers(looker, others, drawn=DRAWN_FOR_TEST, first_seed=FIRST_TEST_SEED)
     record = {
@@ -198,7 +176,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
             name: {"images": len(each.probabilities), "refused": fitting.refused(gate, each)}
             for name, each in found.items()
         },
-        "data": {"source": test.source, "fingerprint": fingerprint},
+        "data": test.origin,
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)},
         "provenance": provenance(),
     }
@@ -209,11 +187,7 @@ def print_record(record: dict[str, Any]) -> None:
     """Print what is refused of what."""
     print(f"Gate by: {record['chosen']}\n\nrefused of real dermoscopic images")
     for name, found in record["real"].items():
-        parts = [
-            f"{kind} {found[kind]['refused']:.1%}" for kind in ("sharp", "soft") if kind in found
-        ]
-        apart = f" ({', '.join(parts)})" if parts else ""
-        print(f"  {name:<26}{found['refused']:>7.1%} of {found['images']:,}{apart}")
+        print(f"  {name:<26}{found['refused']:>7.1%} of {found['images']:,}")
     print("refused of other pictures")
     for name, found in record["strange"].items():
         print(f"  {name:<26}{found['refused']:>7.1%} of {found['images']:,}")

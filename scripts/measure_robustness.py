@@ -34,7 +34,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the record of one model on one split."""
     from functools import partial
 
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import robustness, scoring
     from hf_lesion.evaluation.distortions import DISTORTIONS
     from hf_lesion.evaluation.record import weights_sha256
@@ -42,15 +41,13 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    fingerprint = read_fingerprint(arguments.dataset)
-    images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    images = scoring.read_split(arguments.dataset, arguments.split)
     images = robustness.choose_images(images, arguments.limit)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     predict = partial(scoring.predict, classifier, batch_size=arguments.batch_size)
     found = robustness.measure(predict, images, arguments.only or tuple(DISTORTIONS))
-    data = {"source": images.source, "split": arguments.split, "fingerprint": fingerprint}
     model = {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)}
-    return robustness.build_record(found, data=data, model=model)
+    return robustness.build_record(found, data=images.origin, model=model)
 
 
 @one_line_errors

@@ -78,12 +78,11 @@ def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
     """Return what calibrates a packed folder; None without --dataset."""
     if arguments.dataset is None:
         return None
-    from hf_lesion.data.dataset import read_counts, read_fingerprint
+    from hf_lesion.data.record import read_counts
     from hf_lesion.evaluation.fitting import Adjustment, calibrate_folder
     from hf_lesion.evaluation.scoring import read_split
 
-    fingerprint = read_fingerprint(arguments.dataset)
-    images = read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    images = read_split(arguments.dataset, arguments.split)
     sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in POINTS}
     tau = arguments.logit_adjustment
     adjustment = Adjustment(tau, read_counts(arguments.dataset, "train")) if tau else None

@@ -4,6 +4,7 @@ python scripts/prepare_data.py --download --output data/ham10000
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +30,15 @@ examples:
       --fractions 0.8 0.1 0.1
   python scripts/prepare_data.py --source HAM10000 --output data/single --subset single-image
   python scripts/prepare_data.py --source HAM10000 --output data/same --split_file splits.csv
-  python scripts/prepare_data.py --source ../shared/data/HAM10000 --output data/ham10000_sharp \\
-      --sharper ../shared/data/HAM10000_224
+  python scripts/prepare_data.py --source HAM10000 --output data/ham10000_256 \\
+      --image_size 256 --centre_crop
 """
 COLUMN_WIDTH = 12
 SUBSETS = ("all", "one-per-lesion", "single-image")
 DATAVERSE = "https://dataverse.harvard.edu"
 DOWNLOAD_FOLDER = "HAM10000_download"
+# What `datasets.load_dataset` does not take as a plain part of a path.
+PATTERN = re.compile(r"[*?\[\]{}]|::")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,9 +53,9 @@ def parse_arguments() -> argparse.Namespace:
     origin.add_argument("--download", action="store_true", help="fetch it from Harvard Dataverse")
     _add_download_options(parser)
     _add_split_options(parser)
+    _add_framing_options(parser)
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder to make")
-    add("--sharper", type=Path, help="folder with 224×224 centre cuts, used where there is one")
     add(
         "--originals_only",
         action="store_true",
@@ -111,6 +114,21 @@ def _add_split_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_framing_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("images (default: files are stored byte for byte)").add_argument
+    add(
+        "--image_size",
+        type=int,
+        metavar="N",
+        help="resize the shorter side to N pixels, masks alike, and store JPEGs of quality 75",
+    )
+    add(
+        "--centre_crop",
+        action="store_true",
+        help="cut the centre square first: of a 600×450 original the box (75, 0, 525, 450)",
+    )
+
+
 def fetch(arguments: argparse.Namespace) -> Path:
     """Fetch the files, and return their folder."""
     from hf_lesion.data.download import download
@@ -144,11 +162,12 @@ def format_summary(record: dict[str, Any], output: Path) -> str:
     lines = [_row("", [*splits, "all"])]
     lines += [_numbers(code, [record["counts"][split][code] for split in splits]) for code in codes]
     lines += [_numbers(key, list(record[key].values())) for key in ("images", "lesions")]
-    if "copies" in record:
-        lines.append(_numbers("sharp", [record["copies"][split]["sharp"] for split in splits]))
-    lines += ["", *_missing(record), f"Dataset: {output}"]
-    lines.append(f'Load it:  datasets.load_dataset("{output}")')
-    return "\n".join(lines)
+    described = [record, record["official_test"]] if "official_test" in record else [record]
+    lines += ["", *(part["description"] for part in described), *_missing(record)]
+    function = "datasets.load_dataset"
+    if PATTERN.search(str(output.resolve())):  # it would read the path as a pattern
+        function = "hf_lesion.data.reader.open_splits"
+    return "\n".join([*lines, f"Dataset: {output}", f'Load it:  {function}("{output}")'])
 
 
 def _missing(record: dict[str, Any]) -> list[str]:
@@ -159,10 +178,15 @@ def _missing(record: dict[str, Any]) -> list[str]:
     if left_out["no_row"]:
         names = left_out["no_row"]
         lines.append(f"Without row: {len(names)} images, left out: {list_offenders(names)}")
+    if left_out["unscored"]:
+        unscored = list_offenders(left_out["unscored"])
+        lines.append(f"Not scored by the challenge, left out: {unscored}")
     if record["without_mask"]:
         broken = len(left_out["unreadable_masks"])
         note = f", {broken} of them with a mask that cannot be read" if broken else ""
         lines.append(f"Without mask: {record['without_mask']} images{note}")
+    if record["enlarged"]:
+        lines.append(f"Enlarged: {record['enlarged']} images, which gain no detail by it")
     return lines
 
 
@@ -179,12 +203,14 @@ def main() -> None:
     """Prepare the dataset and print what is in it."""
     arguments = parse_arguments()
     from hf_lesion.data.dataset import check_output, prepare  # heavy: after --help
+    from hf_lesion.data.framing import Framing
     from hf_lesion.data.splits import check_options, read_splits
 
     fractions = tuple(arguments.fractions)
+    framing = Framing(arguments.image_size, arguments.centre_crop)
     if arguments.download:  # what is wrong is said before hours of download, not after
         check_options(fractions=fractions, seed=arguments.seed)
-        check_output([], arguments.output, overwrite=arguments.overwrite)
+        check_output(None, arguments.output, overwrite=arguments.overwrite)
         if arguments.split_file:
             read_splits(arguments.split_file)
     record = prepare(
@@ -192,10 +218,10 @@ def main() -> None:
         arguments.output,
         seed=arguments.seed,
         fractions=fractions,
-        sharper=arguments.sharper,
         allow_missing=arguments.allow_missing,
         overwrite=arguments.overwrite,
         selection=build_selection(arguments),
+        framing=framing,
     )
     print(format_summary(record, arguments.output))
 

@@ -51,9 +51,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ground_truth",
         type=Path,
-        metavar="CSV",
-        help="their diagnoses: image and one-hot MEL, NV, BCC, AKIEC, BKL, DF, VASC (the ISIC's "
-        "form), or image_id and dx; lesion_id is optional",
+        metavar="FILE",
+        help="their diagnoses, with commas or tabs: image and one-hot MEL, NV, BCC, AKIEC, BKL, "
+        "DF, VASC (the ISIC's form), or image_id and dx; the other columns of HAM10000's metadata "
+        "are optional",
     )
     parser.add_argument(
         "--batch_size",
@@ -137,13 +138,11 @@ def check_output(output: Path) -> None:
 
 def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
     """Return the images and references that the arguments name."""
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation.scoring import read_images, read_split
 
     if arguments.dataset is None:
         return read_images(arguments.images, arguments.ground_truth, name=arguments.split)
-    fingerprint = read_fingerprint(arguments.dataset)
-    return read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    return read_split(arguments.dataset, arguments.split)
 
 
 def compare_data(
@@ -153,7 +152,7 @@ def compare_data(
 
     Another preparation may split otherwise: then images of this split may have been trained on.
     """
-    from hf_lesion.data.dataset import read_split_sum
+    from hf_lesion.data.record import read_split_sum
 
     trained_on = training.get("dataset", {})
     if arguments.dataset is None or trained_on.get("fingerprint") is None:

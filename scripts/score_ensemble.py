@@ -31,7 +31,6 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Average, measure, write, print."""
     arguments = parse_arguments()
-    from hf_lesion.data.dataset import read_fingerprint
     from hf_lesion.evaluation import ensemble, report, scoring
     from hf_lesion.evaluation.record import weights_sha256
     from hf_lesion.explain.estimates import format_change
@@ -39,8 +38,7 @@ def main() -> None:
 
     quiet_libraries()
     members = ensemble.find_members(arguments.models)
-    fingerprint = read_fingerprint(arguments.dataset)
-    images = scoring.read_split(arguments.dataset, arguments.split, fingerprint=fingerprint)
+    images = scoring.read_split(arguments.dataset, arguments.split)
     answers = ensemble.read_members(members, images, arguments.split)
     weights = {folder.name: weights_sha256(folder) for folder in members}
     mean = ensemble.average(answers)

@@ -43,7 +43,7 @@ def main() -> None:
     """Read, count, write."""
     arguments = parse_arguments()
     from hf_lesion.data import exploration
-    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.record import read_fingerprint
     from hf_lesion.data.summary import summarise
     from hf_lesion.files import write_json
 

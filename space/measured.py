@@ -30,7 +30,6 @@ GROUPS = {
     "dataset": "source",
     "localization": "place",
     "dx_type": "diagnosed by",
-    "copy": "image",
 }
 DRAWN_GROUPS = ("sex", "age", "dataset")
 GROUP_COLUMNS = {
@@ -116,14 +115,12 @@ def gate(entry: Entry) -> str:
     real, strange = dig(entry.gate, "real", "test"), dig(entry.gate, "strange")
     if real is None or strange is None:
         return ""
-    kinds = {f"dermoscopic, {kind}": real[kind] for kind in ("sharp", "soft") if kind in real}
-    alarms = kinds or {"dermoscopic": real}
     others = {STRANGERS.get(name, name): one for name, one in strange.items()}
-    bars = [Bar(name, one["refused"], "malignant") for name, one in alarms.items()]
+    bars = [Bar("dermoscopic", real["refused"], "malignant")]
     bars += [Bar(name, one["refused"]) for name, one in others.items() if RETAKEN not in name]
     rows = [
         [name, f"{one['images']:,}", f"{100 * one['refused']:.1f}%"]
-        for name, one in (alarms | others).items()
+        for name, one in ({"dermoscopic": real} | others).items()
     ]
     table = text_table(["images of", "number", "refused"], rows, "What the gate refuses")
     return figure(

@@ -15,6 +15,7 @@ from hf_lesion.operating_points import OperatingPoints
 from hf_lesion.questions import POINTS
 
 COUNT = 140
+DESCRIPTION = "HAM10000, 140 of its 10,015 images, 256×256 px"
 
 
 def answer(right):
@@ -32,7 +33,6 @@ def answer(right):
     )
     groups = {
         "sex": tuple("female" if index < 120 else "male" for index in range(COUNT)),
-        "copy": tuple("sharp" if index % 3 else "soft" for index in range(COUNT)),
     }
     return predictions, groups
 
@@ -54,7 +54,12 @@ def _records(name, right):
     return {
         split: build_record(
             predictions,
-            data={"source": "ham10000", "split": split, "fingerprint": "f" * 64},
+            data={
+                "source": "ham10000",
+                "description": DESCRIPTION,
+                "split": split,
+                "fingerprint": "f" * 64,
+            },
             model={"name": name, "weights_sha256": "a" * 64},
             size=(128, 128),
             groups=groups,
@@ -72,9 +77,15 @@ def records(name="a", right=0.5):
 TRAINING = {
     "parameters": 1_234_567,
     "model": {"model": "resnet18", "image_size": 128, "pretrained": False},
-    "recipe": {"dataset": "data/ham10000", "augmentation": "strong", "teacher": "runs/teacher2"},
+    "recipe": {
+        "dataset": "data/ham10000",
+        "augmentation": "strong",
+        "balance_copies": True,  # a flag of earlier versions
+        "teacher": "runs/teacher2",
+    },
     "dataset": {
         "folder": "data/ham10000",
+        "description": DESCRIPTION,
         "fingerprint": "0123456789abcdef",
         "images": {"train": 7026, "validation": 1494, "test": 1495},
     },
@@ -89,7 +100,7 @@ TRAINING = {
 }
 
 
-def write_model(models, name, *, right, copies=True):
+def write_model(models, name, *, right):
     """Write the records of a model that is right about a share of the images."""
     folder = models / name
     folder.mkdir(parents=True)
@@ -98,13 +109,4 @@ def write_model(models, name, *, right, copies=True):
     (folder / "training.json").write_text(json.dumps(TRAINING))
     for split, record in records(name, right).items():
         write_record(folder, split, record)
-    if copies:
-        found = {"auroc": 0.75, "interval": [0.7, 0.8]}
-        names = ("features", "diagnosis", "diagnosis_and_source")
-        shift = {"nv": {"mean": 0.014, "interval": [-0.5, 0.25]}}
-        record = {
-            "copy": dict.fromkeys(names, found),
-            "pairs": {"agreement": 0.875, "shift": shift},
-        }
-        (folder / "copies.json").write_text(json.dumps(record))
     return folder

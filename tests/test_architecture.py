@@ -27,6 +27,7 @@ ALLOWED = {
     "inference": {"labels", "models", "explain.explanation", "explain.heatmap", "decision"},
     "evaluation": {
         "labels",
+        "data",
         "overlays",
         "questions",
         "operating_points",

@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from hub.conftest import FORBIDDEN, serving
-from PIL import Image
 
 from hf_lesion.data.metadata import METADATA_FILE
 from hf_lesion.data.sample import write_sample
@@ -63,7 +62,7 @@ def test_every_line_of_the_journey_is_one_that_is_run():
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """The tracked files alone, with what the lines speak of: HAM10000, FOLDER, COPIES and so on."""
+    """The tracked files alone, with what the lines speak of: HAM10000, FOLDER and so on."""
     folder = tmp_path_factory.mktemp("journey") / "hf_lesion"
     tracked = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
     for name in filter(None, tracked.split("\0")):
@@ -72,21 +71,12 @@ def clone(tmp_path_factory):
             shutil.copyfile(ROOT / name, folder / name)
     write_sample(folder / "HAM10000", IMAGES, seed=0)
     images = sorted((folder / "HAM10000").rglob("*.jpg"))
-    for name in ("FOLDER", "COPIES/HAM10000_images_part_1"):
-        (folder / name).mkdir(parents=True)
+    (folder / "FOLDER").mkdir()
     for file in images[:6]:
         shutil.copyfile(file, folder / "FOLDER" / file.name)
-    for file in images[::2]:
-        write_centre(file, folder / "COPIES" / "HAM10000_images_part_1" / file.name)
     shutil.copyfile(images[0], folder / "lesion.jpg")
     write_truth(folder / "HAM10000" / METADATA_FILE, images[:6], folder / "truth.csv")
     return folder
-
-
-def write_centre(source, target):
-    with Image.open(source) as image:
-        left = (image.width - image.height) // 2
-        image.crop((left, 0, left + image.height, image.height)).save(target, quality=95)
 
 
 def write_truth(metadata, images, target):

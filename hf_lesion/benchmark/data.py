@@ -1,4 +1,4 @@
-"""From Parquet to a batch: our transforms against the straightforward PIL pipeline.
+"""From stored images to a batch: our transforms against the straightforward PIL pipeline.
 
 The pipeline to compare with is that of transformers' examples/pytorch/image-classification: PIL
 images under `set_transform`, RandomResizedCrop, flip, ToTensor, Normalize.
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import torch
 from PIL import Image
 from torchvision import transforms
 
 from hf_lesion.benchmark.timing import Candidate
 from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.data.reader import open_split
 from hf_lesion.labels import CODES
 from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
 from hf_lesion.models.transforms import build_train_transform, least_side
@@ -31,7 +33,7 @@ TRAIN = ("standard", "strong")
 def write_images(
     folder: Path, size: tuple[int, int], *, count: int, source: Path | None = None
 ) -> datasets.Dataset:
-    """Write JPEGs of one size into a Parquet file and load it.
+    """Write JPEGs of one size into an Arrow file, as a dataset is unpacked, and open it.
 
     Args:
         folder: Where the file goes.
@@ -47,11 +49,11 @@ def write_images(
     features = datasets.Features(
         image=datasets.Image(), label=datasets.ClassLabel(names=list(CODES))
     )
-    file = folder / f"{size[0]}x{size[1]}.parquet"
-    datasets.Dataset.from_dict(rows, features=features).to_parquet(file)
-    return datasets.load_dataset(
-        "parquet", data_files=str(file), split="train", cache_dir=str(folder / "cache")
-    )
+    table = datasets.Dataset.from_dict(rows, features=features).data.table
+    file = folder / f"{size[0]}x{size[1]}.arrow"
+    with file.open("wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return datasets.Dataset.from_file(str(file))
 
 
 def train_candidates(rows: datasets.Dataset) -> list[Candidate]:
@@ -125,7 +127,7 @@ def _draw_pictures(count: int, size: tuple[int, int]) -> list[Image.Image]:
 
 
 def _read_pictures(source: Path, count: int) -> Sequence[Image.Image]:
-    rows = datasets.load_dataset(str(source), split="train")
+    rows = open_split(source, "train")
     return [row["image"].convert("RGB") for row in rows.select(range(min(count, len(rows))))]
 
 

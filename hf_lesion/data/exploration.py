@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.data.rows import open_image, watch_rows
+from hf_lesion.data.reader import check_rows, open_image, watch_rows
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES, ID2LABEL
 
@@ -38,8 +38,10 @@ def read_frame(folder: Path) -> pd.DataFrame:
         the whole image, `lesion_r`, … inside the mask, `skin_r`, … outside.
 
     Raises:
-        InputError: If `folder` is no prepared dataset or part of it cannot be read.
+        InputError: If `folder` is not a prepared dataset, has other rows than its record says, or
+            part of it cannot be read.
     """
+    check_rows(folder)
     rows = watch_rows(folder, COLUMNS, "Reading")
     frame = pd.DataFrame([_reduce(split, row) for split, row in rows])
     frame["age"] = frame["age"].astype(float)

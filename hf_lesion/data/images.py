@@ -2,21 +2,18 @@
 
 import filecmp
 import os
-import struct
 from collections.abc import Collection, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hf_lesion.errors import InputError, list_offenders
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
 MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them
-# What Pillow raises over broken files: OSError when truncated or unknown, SyntaxError for PNG
-# chunks, the others from deep within its readers.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 class PictureFile(Protocol):
@@ -30,7 +27,10 @@ class PictureFile(Protocol):
         """Return its content."""
 
 
-def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, PictureFile]:
+File = TypeVar("File", bound=PictureFile)
+
+
+def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
     """Find the picture file of each stem anywhere below `folder`.
 
     Links to folders are followed; hidden files and folders are passed over. A file that is there
@@ -51,9 +51,9 @@ def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, PictureFile
     return choose_pictures(group_pictures(walk(folder)), stems, where=folder)
 
 
-def group_pictures(paths: Iterable[PictureFile]) -> dict[str, list[PictureFile]]:
+def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
     """Return the picture files among `paths` by their stem."""
-    groups: dict[str, list[PictureFile]] = {}
+    groups: dict[str, list[File]] = {}
     for path in paths:
         stem, suffix = os.path.splitext(path.name)
         if suffix.lower() in IMAGE_SUFFIXES:
@@ -62,8 +62,8 @@ def group_pictures(paths: Iterable[PictureFile]) -> dict[str, list[PictureFile]]
 
 
 def choose_pictures(
-    groups: Mapping[str, list[PictureFile]], stems: Collection[str], *, where: Path
-) -> dict[str, PictureFile]:
+    groups: Mapping[str, list[File]], stems: Collection[str], *, where: Path
+) -> dict[str, File]:
     """Choose the file of each stem, the first where several have the same content.
 
     Args:
@@ -77,7 +77,7 @@ def choose_pictures(
     Raises:
         InputError: If two files of one stem differ.
     """
-    found: dict[str, PictureFile] = {}
+    found: dict[str, File] = {}
     differing: list[str] = []
     for stem in groups.keys() & frozenset(stems):
         found[stem], *others = groups[stem]
@@ -111,9 +111,32 @@ def decode_picture(data: bytes) -> Image.Image:
         image.load()
     except Image.UnidentifiedImageError as error:
         raise InputError("not a picture") from error
-    except BROKEN as error:
+    except Exception as error:
         raise InputError(f"broken picture: {error}") from error
     return image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height in pixels of an image once it is turned as its EXIF data says."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - EXIF data that cannot be read turns nothing
+        orientation = None
+    turned = orientation in QUARTER_TURNS
+    return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def read_size(file: Path) -> tuple[int, int]:
+    """Return width and height in pixels of a picture file once upright, from its header alone.
+
+    Raises:
+        InputError: If it is not a picture.
+    """
+    try:
+        with Image.open(file) as image:
+            return upright_size(image)
+    except Exception as error:
+        raise InputError(f"{file} can't be read as an image. Pass a JPEG or PNG.") from error
 
 
 def walk(folder: Path) -> list[Path]:

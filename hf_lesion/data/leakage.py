@@ -12,7 +12,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from hf_lesion.data.dataset import fingerprint, read_fingerprint
 from hf_lesion.data.duplicates import (
     TURN_NAMES,
     Candidate,
@@ -22,7 +21,8 @@ from hf_lesion.data.duplicates import (
     find_candidates,
     hash_image,
 )
-from hf_lesion.data.rows import open_image, read_each, watch_rows
+from hf_lesion.data.reader import open_image, read_each, watch_rows
+from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
 from hf_lesion.labels import ID2LABEL
@@ -52,12 +52,14 @@ class Scan:
 def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
     """Read every image of a prepared dataset once, and hold half a kilobyte of each.
 
+    Files that are not those of the dataset's record are read as they are.
+
     Args:
         folder: A prepared dataset.
         with_hashes: Decode the images for their perceptual hashes; else `hashes` is empty.
 
     Raises:
-        InputError: If `folder` is no prepared dataset, or part of it cannot be read.
+        InputError: If `folder` is not a prepared dataset, or part of it cannot be read.
     """
     rows, hashes = [], []
     for split, row in watch_rows(folder, ["image", *COLUMNS], "Reading"):

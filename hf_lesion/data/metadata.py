@@ -1,16 +1,18 @@
-"""Reading HAM10000_metadata.csv into a checked frame.
+"""Metadata and ground truth: tables of HAM10000 and of the ISIC 2018 challenge as checked frames.
 
-Source of the columns: Tschandl, Rosendahl, Kittler, doi:10.7910/DVN/DBW86T, which gives the file as
-it was uploaded, or with tabs as HAM10000_metadata.tab; the copy on Kaggle has no `dataset` column.
+Sources of the forms: HAM10000_metadata and the ground truth of the test set on Dataverse,
+doi:10.7910/DVN/DBW86T, as uploaded with commas or converted with tabs (the copy on Kaggle has no
+`dataset` column); the challenge's own tables, one column per diagnosis and the lesion groupings, at
+https://challenge.isic-archive.com/data/#2018.
 """
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import pandas as pd
 
+from hf_lesion.data.tables import check_columns, check_ids, parse_table
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES
 
@@ -27,18 +29,33 @@ METADATA_COLUMNS = (
 )
 OPTIONAL_COLUMNS = ("dataset",)
 NO_AGE = ("", "nan", "na", "none", "unknown")
-HEADER_LINES = 1
+# The ISIC names the same seven classes in capitals, in this order (ISIC 2018, Task 3).
+ISIC_COLUMNS = {code.upper(): code for code in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")}
+GROUPING_COLUMNS = ("image_id", "lesion_id", "diagnosis_confirm_type")
+# The ISIC's later tables weigh images: passing over that would change a score without a word.
+WEIGHTS = ("score_weight", "validation_weight")
+FORMS = f"Pass image_id and dx, or image and one column each for {', '.join(ISIC_COLUMNS)}."
+# How the challenge words what the metadata's dx_type says.
+DX_TYPES = {
+    "histopathology": "histo",
+    "serial imaging showing no change": "follow_up",
+    "single image expert consensus": "consensus",
+    "confocal microscopy with consensus dermoscopy": "confocal",
+}
+# A synthetic image that the challenge does not score (isic-challenge-scoring excludes it); its row
+# is in the ground truth, its file is not in the archive on Dataverse.
+UNSCORED = ("ISIC_0035068",)
 
 
 def read_metadata(path: Path) -> pd.DataFrame:
     """Read and check the metadata file `path`; see `parse_metadata`.
 
     Raises:
-        InputError: If the file is not there, or as `parse_metadata` raises.
+        InputError: If the file does not exist, or as `parse_metadata` raises.
     """
     if not path.is_file():
         raise InputError(
-            f"{path} is not there. "
+            f"There is no file {path}. "
             f"Pass the folder that holds {METADATA_FILE} and the image folders."
         )
     with path.open("rb") as stream:
@@ -49,105 +66,138 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
     """Parse and check metadata in the form of HAM10000.
 
     Args:
-        stream: CSV bytes in UTF-8 with a header line; commas or tabs.
+        stream: As for `parse_table`.
         name: What to call the stream in errors.
 
     Returns:
         One row per image, in the order of the stream, with the columns `METADATA_COLUMNS`: text,
         None where the field is empty; `age` in years as float, NaN where unknown. A `dataset`
-        column that the stream lacks is all None.
+        column that the stream lacks is all None; other columns are passed over.
 
     Raises:
-        InputError: If the stream is empty, is not UTF-8, is not a table, lacks a column, an id or a
-            readable age, names an image twice, has an unknown diagnosis, or gives one lesion two.
+        InputError: If the stream is not a table, lacks a column, an id or a readable age, names an
+            image twice, has an unknown diagnosis, or gives one lesion two.
     """
-    return convert_table(parse_table(stream, name), name=name)
-
-
-def convert_table(table: pd.DataFrame, *, name: str, lesions_known: bool = True) -> pd.DataFrame:
-    """Check a table of text and return it as `parse_metadata` does.
-
-    Args:
-        table: Text, "" where a field is empty.
-        name: What to call the table in errors.
-        lesions_known: Refuse rows without lesion_id.
-
-    Raises:
-        InputError: As `parse_metadata` raises.
-    """
+    table = parse_table(stream, name)
     required = [column for column in METADATA_COLUMNS if column not in OPTIONAL_COLUMNS]
     check_columns(table, required, name)
+    return _convert(table, name, filled=("image_id", "lesion_id"))
+
+
+def read_ground_truth(path: Path) -> pd.DataFrame:
+    """Read the diagnoses of images from a file; see `parse_ground_truth`.
+
+    Raises:
+        InputError: If the file does not exist, or as `parse_ground_truth` raises.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}. Pass the table of the images' diagnoses.")
+    with path.open("rb") as stream:
+        return parse_ground_truth(stream, name=str(path))
+
+
+def parse_ground_truth(stream: BinaryIO, *, name: str) -> pd.DataFrame:
+    """Parse diagnoses of images, in the form of the metadata or of the challenge.
+
+    Args:
+        stream: As for `parse_table`, with `image_id` (or `image`) and either `dx` or a column of 0
+            and 1 per diagnosis. The other columns of the metadata are optional, and fields of
+            `lesion_id` may be empty.
+        name: What to call the stream in errors.
+
+    Returns:
+        As `parse_metadata`; columns that the stream lacks are all None.
+
+    Raises:
+        InputError: If the table is wrong, has no diagnoses, or weighs images.
+    """
+    table = parse_table(stream, name)
+    if weights := [column for column in WEIGHTS if column in table]:
+        raise InputError(
+            f"{name} weighs images ({list_offenders(weights)}), and scores here do not. Remove the "
+            "column to count every image alike."
+        )
+    if "dx" in table:
+        check_columns(table, ("image_id",), name)
+    else:
+        table = table.assign(dx=_read_one_hot(table, name))
+    return _convert(table, name, filled=("image_id",))
+
+
+def drop_unscored(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Return a ground truth without the images that the challenge does not score, and their ids."""
+    unscored = frame["image_id"].isin(UNSCORED)
+    return frame[~unscored].reset_index(drop=True), list(frame["image_id"][unscored])
+
+
+def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, str]) -> pd.DataFrame:
+    """Parse the challenge's training ground truth and lesion groupings.
+
+    Args:
+        truth: As for `parse_ground_truth`.
+        groupings: As for `parse_table`, with `image`, `lesion_id` and `diagnosis_confirm_type`.
+        names: What to call the two in errors.
+
+    Returns:
+        As `parse_metadata`; age, sex, localization and dataset are unknown.
+
+    Raises:
+        InputError: If a table is wrong, or one has images that the other lacks.
+    """
+    diagnoses = parse_ground_truth(truth, name=names[0]).set_index("image_id")["dx"]
+    lesions = _parse_groupings(groupings, names[1]).set_index("image_id")
+    for one, other, name in ((diagnoses, lesions, names[1]), (lesions, diagnoses, names[0])):
+        absent = sorted(set(one.index) - set(other.index))
+        if absent:
+            raise InputError(
+                f"{len(absent)} images have no row in {name}: {list_offenders(absent)}. "
+                "Fetch both tables again from https://challenge.isic-archive.com/data/#2018."
+            )
+    both = f"{names[0]} with {names[1]}"
+    return _convert(lesions.assign(dx=diagnoses).reset_index(), both, filled=("image_id",))
+
+
+def _convert(table: pd.DataFrame, name: str, *, filled: Sequence[str]) -> pd.DataFrame:
+    """Check a table of text, "" where a field is empty, and return it as `parse_metadata` does."""
     frame = table.reindex(columns=list(METADATA_COLUMNS), fill_value="")
-    check_ids(frame, name, ("image_id", "lesion_id") if lesions_known else ("image_id",))
+    check_ids(frame, name, filled)
     _check_diagnoses(frame, name)
     ages = _convert_ages(frame, name)
     frame = frame.astype(object).mask(frame == "", None)
-    frame["age"] = ages
-    return frame
+    return frame.assign(age=ages).reset_index(drop=True)
 
 
-def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
-    """Parse a table of commas or tabs with a header line as text, "" where a field is empty.
-
-    Raises:
-        InputError: If the stream is empty, is not UTF-8 or is not a table.
-    """
-    data = stream.read()
-    try:
-        text = data.decode("utf-8-sig")
-        separator = "\t" if "\t" in text.partition("\n")[0] else ","
-        frame = pd.read_csv(
-            io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, index_col=False
-        )
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+def _read_one_hot(table: pd.DataFrame, name: str) -> pd.Series:
+    """Return the dx of each row of a table with a column of 0 and 1 per diagnosis."""
+    if not {*ISIC_COLUMNS.values()} & {*table}:
         raise InputError(
-            f"{name} is not UTF-8 text ({error.reason} in line {line}). Save it as CSV in UTF-8."
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{name} is empty. Fetch it again.") from error
-    except pd.errors.ParserError as error:
-        raise InputError(f"{name} is not a CSV table: {error}.") from error
-    if frame.empty:
-        raise InputError(f"{name} has a header but no rows. Fetch it again.")
-    # A row shorter than the header is filled with NaN even so: treat it as empty fields.
-    return frame.fillna("")
-
-
-def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> None:
-    """Check that a table has its columns.
-
-    Raises:
-        InputError: If one is missing.
-    """
-    missing = [column for column in required if column not in frame]
-    if missing:
-        raise InputError(
-            f"{name} lacks {len(missing)} columns: {list_offenders(missing, len(missing))}. "
-            f"Expected {', '.join(required)}; came {list_offenders(list(frame), len(required))}."
+            f"{name} has no diagnoses: its columns are {list_offenders(list(table), 10)}. {FORMS}"
         )
-
-
-def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
-    """Check that the columns `filled` have no empty field and no image_id comes twice.
-
-    Raises:
-        InputError: If a field is empty or an image_id comes twice.
-    """
-    for column in filled:
-        empty = frame.index[frame[column] == ""]
-        if len(empty):
-            lines = [f"line {row + HEADER_LINES + 1}" for row in empty]
-            raise InputError(
-                f"{name} has {len(empty)} rows without {column}: {list_offenders(lines)}."
-            )
-    counts = frame["image_id"].value_counts()
-    twice = sorted(counts.index[counts > 1])
-    if twice:
+    check_columns(table, ("image_id", *ISIC_COLUMNS.values()), name)
+    known = {*METADATA_COLUMNS, *ISIC_COLUMNS.values()}
+    if unknown := [column for column in table if column not in known]:
         raise InputError(
-            f"{name} names {len(twice)} image_ids more than once: {list_offenders(twice)}. "
-            "Keep one row per image."
+            f"{name} has {len(unknown)} columns beside the seven diagnoses: "
+            f"{list_offenders(unknown)}. Another diagnosis cannot be scored. {FORMS}"
         )
+    values = table[list(ISIC_COLUMNS.values())].apply(pd.to_numeric, errors="coerce")
+    wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1)
+    if wrong.any():
+        raise InputError(
+            f"{name} gives {wrong.sum()} images other than one diagnosis: "
+            f"{list_offenders(list(table['image_id'][wrong]))}. Expected 1 in one column and 0 in "
+            "the others."
+        )
+    return values.idxmax(axis=1)
+
+
+def _parse_groupings(stream: BinaryIO, name: str) -> pd.DataFrame:
+    """Return image_id, lesion_id and dx_type."""
+    table = parse_table(stream, name)
+    check_columns(table, GROUPING_COLUMNS, name)
+    check_ids(table, name, ("image_id", "lesion_id"))
+    words = table["diagnosis_confirm_type"]
+    return table[["image_id", "lesion_id"]].assign(dx_type=words.map(DX_TYPES).fillna(words))
 
 
 def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
@@ -176,7 +226,7 @@ def _convert_ages(frame: pd.DataFrame, name: str) -> pd.Series:
     wrong = sorted(set(frame["age"][known & ~(ages >= 0)]))
     if wrong:
         raise InputError(
-            f"{name} has {len(wrong)} values of age that are no number of years: "
+            f"{name} has {len(wrong)} values of age that are not numbers of years: "
             f"{list_offenders(_quoted(wrong))}. Leave the field empty where the age is unknown."
         )
     return ages

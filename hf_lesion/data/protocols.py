@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_lesion.data.leakage import COPIES, TEST, TEST_FRACTION, split_by_image, split_copied_rows
+from hf_lesion.data.reader import open_splits
 from hf_lesion.data.splits import SPLITS, choose_subset
 from hf_lesion.errors import InputError
 
@@ -44,11 +45,9 @@ def pool_splits(folder: Path) -> tuple[datasets.Dataset, pd.DataFrame]:
         `split` in the same order, numbered from 0.
 
     Raises:
-        InputError: If the folder holds no prepared dataset.
+        InputError: As `open_splits`, or if a split is missing.
     """
-    if not folder.is_dir():
-        raise InputError(f"There is no dataset folder {folder}. Make one with prepare_data.py.")
-    splits = datasets.load_dataset(str(folder))
+    splits = open_splits(folder)
     if missing := [name for name in SPLITS if name not in splits]:
         raise InputError(f"{folder} has no split {', '.join(missing)}. Prepare it again.")
     frames = [

@@ -14,8 +14,8 @@ SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"
 TEXT = """
 # HAM10000, prepared
 
-Dermoscopic images of pigmented skin lesions in seven diagnoses, made from HAM10000 by
-`scripts/prepare_data.py` of hf_lesion.
+Dermoscopic images of pigmented skin lesions in seven diagnoses, made by
+`scripts/prepare_data.py` of hf_lesion{description}.
 
 {notice}
 
@@ -31,10 +31,10 @@ dataset = load_dataset("{name}")
 
 - Splits are by lesion: all images of a lesion are in one split, {origin}.
   `splits.csv` names the split of every image; `prepare_data.py --split_file` takes it back.{subset}
-- `image`: the file as it was, never re-encoded. `mask`: the lesion (white) by Tschandl et al.; null
+- `image`: {image}. `mask`: the lesion (white) by Tschandl et al.; null
   for {without_mask} images. `label`: the diagnosis. `lesion_id`, `image_id`, `dx_type` (how the
   diagnosis was confirmed), `age` (years, null where unknown), `sex`, `localization`, `dataset` (the
-  source): as in the original metadata.{copy}{official_test}
+  source): as in the original metadata.{official_test}
 - {published} of the images are byte for byte the published 600×450 files.
 - {left_out} images of the metadata were left out (`prepared.json` names them).
 - Fingerprint of the content: `{fingerprint}`.
@@ -56,10 +56,7 @@ multi-source dermatoscopic images of common pigmented skin lesions.* Scientific 
 (2018), doi:10.1038/sdata.2018.161; data: doi:10.7910/DVN/DBW86T.
 """
 
-COPY_TEXT = """
-- `copy`: "sharp" where the image is the square centre cut of the original at 224×224 pixels (its
-  mask is cut alike), "soft" where it is the whole frame at a lower resolution. Which images are
-  sharp depends on the diagnosis: a model can learn sharpness instead of skin."""
+AS_IT_WAS = "the file as it was, never re-encoded"
 
 SUBSET_TEXTS = {
     "all": "",
@@ -92,11 +89,30 @@ def build_readme(record: Mapping[str, Any], *, name: str = "path/to/this/folder"
         published=f"{record['published']:,}",
         official_test=OFFICIAL_TEST_TEXT if OFFICIAL_TEST in record["images"] else "",
         without_mask=record["without_mask"],
-        copy=COPY_TEXT if "copies" in record else "",
+        image=_say_image(record),
+        description=_say_description(record),
         left_out=record["left_out"]["count"],
         fingerprint=record["fingerprint"],
     )
     return f"---\n{front}---\n{text}"
+
+
+def _say_description(record: Mapping[str, Any]) -> str:
+    """Return what the images are; nothing in records of earlier versions."""
+    return f": {record['description']}" if record.get("description") else ""
+
+
+def _say_image(record: Mapping[str, Any]) -> str:
+    """Return what was done to the images."""
+    framing = record.get("framing")
+    if not framing:
+        return AS_IT_WAS
+    size = framing["image_size"]
+    parts = ["cut to the centre square"] if framing["centre_crop"] else []
+    parts += [f"resized to {size} pixels on the shorter side"] if size else []
+    enlarged = record.get("enlarged")
+    note = f"; {enlarged:,} of them were smaller and had to be enlarged" if enlarged else ""
+    return f"{' and '.join(parts)} ({framing['images']}; masks alike: {framing['masks']}){note}"
 
 
 def _origin(record: Mapping[str, Any]) -> str:

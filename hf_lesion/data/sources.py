@@ -14,9 +14,15 @@ from pathlib import Path, PurePath
 import pandas as pd
 
 from hf_lesion.data.archives import list_files
-from hf_lesion.data.challenge import UNSCORED, parse_official_test, parse_training
 from hf_lesion.data.images import MASK_ENDING, PictureFile, choose_pictures, group_pictures
-from hf_lesion.data.metadata import METADATA_FILE, parse_metadata
+from hf_lesion.data.metadata import (
+    METADATA_FILE,
+    UNSCORED,
+    drop_unscored,
+    parse_ground_truth,
+    parse_metadata,
+    parse_training,
+)
 from hf_lesion.errors import InputError
 
 # As uploaded, as Dataverse converts it, and as its page names it; the first that is there counts.
@@ -42,14 +48,15 @@ class Source:
     groups: Mapping[str, list[PictureFile]]
 
     def read_official_test(self) -> pd.DataFrame:
-        """Return the metadata of the official test set; see `parse_official_test`.
+        """Return the metadata of the official test set, but for what the challenge does not score.
 
         Raises:
             InputError: If the source has none, or it is wrong.
         """
         for name in OFFICIAL_TRUTH_NAMES:
             if name in self.tables:
-                return parse_official_test(_open(self.tables[name]), name=str(self.tables[name]))
+                file = self.tables[name]
+                return drop_unscored(parse_ground_truth(_open(file), name=str(file)))[0]
         raise InputError(
             f"{self.path} has no {OFFICIAL_TRUTH_NAMES[0]}: the official test set cannot be "
             "prepared. Fetch it with --download --with_official_test, or leave the option out."

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from hf_lesion.data.metadata import check_columns, check_ids, parse_table
+from hf_lesion.data.tables import check_columns, check_ids, parse_table
 from hf_lesion.errors import InputError, list_offenders
 
 SPLITS = ("train", "validation", "test")

@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.data.metadata import ISIC_COLUMNS
+from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS
-from hf_lesion.evaluation.scoring import SUFFIXES, load_split
+from hf_lesion.evaluation.scoring import SUFFIXES
 from hf_lesion.files import whole_file, write_json
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
@@ -77,11 +78,9 @@ def read_dataset(folder: Path, split: str) -> Images:
     """Return the images of one split of a prepared dataset.
 
     Raises:
-        InputError: If there is no such dataset or split, or it has no image_id.
+        InputError: As `open_split`.
     """
-    rows = load_split(folder, split)
-    if missing := [name for name in ("image", "image_id") if name not in rows.features]:
-        raise InputError(f"The dataset in {folder} has no column {list_offenders(missing)}.")
+    rows = open_split(folder, split)
     stored = rows.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
 
     def load(index: int) -> Image.Image:
@@ -150,8 +149,8 @@ def predict_parts(
     with tqdm(total=total, desc="Predicting", unit="image", disable=None, position=process) as bar:
         for number in todo:
             table = _predict_part(classifier, images, number, batch_size=batch_size, bar=bar)
-            with whole_file(part_file(parts, number)) as partial:
-                pq.write_table(table, partial)
+            with whole_file(part_file(parts, number)) as partial, partial.open("wb") as sink:
+                pq.write_table(table, sink)
 
 
 def count_parts(images: Images) -> int:
@@ -185,9 +184,14 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
             "Run the same command again."
         )
     images = unreadable = 0
-    with whole_file(output) as partial, pq.ParquetWriter(partial, SCHEMA) as writer:
+    with (
+        whole_file(output) as partial,
+        partial.open("wb") as sink,
+        pq.ParquetWriter(sink, SCHEMA) as writer,
+    ):
         for file in files:
-            table = pq.read_table(file)
+            # Not read_table, which takes folders such as "run=1" for columns.
+            table = pq.ParquetFile(io.BytesIO(file.read_bytes())).read()
             images += table.num_rows
             unreadable += table.num_rows - table["error"].null_count
             writer.write_table(table)
@@ -203,9 +207,13 @@ def write_submission(predictions: Path, target: Path) -> None:
         target: The CSV to write: image, MEL, NV and so on, in the ISIC's order.
     """
     header = ",".join(("image", *ISIC_COLUMNS))
-    with whole_file(target) as partial, partial.open("w", encoding="utf-8") as stream:
+    with (
+        predictions.open("rb") as source,
+        whole_file(target) as partial,
+        partial.open("w", encoding="utf-8") as stream,
+    ):
         stream.write(f"{header}\n")
-        for batch in pq.ParquetFile(predictions).iter_batches():
+        for batch in pq.ParquetFile(source).iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
                     values = ",".join(repr(float(row[code])) for code in ISIC_COLUMNS.values())

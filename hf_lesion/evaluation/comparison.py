@@ -33,7 +33,8 @@ TRAINER_SETTINGS = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
 )
-NOT_A_SETTING = ("checkpoint_minutes", "init_weights")
+# The last is of earlier versions, in whose records it stands.
+NOT_A_SETTING = ("checkpoint_minutes", "init_weights", "balance_copies")
 HEADER = (
     "run",
     "changed",

@@ -8,6 +8,7 @@ from typing import Any
 from hf_lesion import markdown
 from hf_lesion.evaluation.explanation_record import EXPLANATIONS, read_explanations
 from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report import say_images
 from hf_lesion.explain.side_by_side import compare_localisation, compare_shortcuts
 
 START = "<!-- explanations: rendered by scripts/render_results.py from explanations.json -->"
@@ -45,4 +46,6 @@ def render_block(folders: Sequence[Path]) -> str:
     """
     records = {folder.name: read_current(folder) for folder in folders}
     tables = [compare_localisation(records), compare_shortcuts(records)]
-    return "\n\n".join(table for table in tables if table) or MISSING
+    measured = next((record for record in records.values() if record), None)
+    images = say_images(measured) if measured else MISSING
+    return "\n\n".join(part for part in (*tables, images) if part)

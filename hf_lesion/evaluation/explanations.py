@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import (
     EvaluationSet,
     draw_rows,
-    load_split,
     read_split,
     take_images,
 )
@@ -48,14 +48,13 @@ class MaskedSet:
                 bar.update(len(part))
 
 
-def read_masked_split(folder: Path, split: str, *, fingerprint: str) -> MaskedSet:
+def read_masked_split(folder: Path, split: str) -> MaskedSet:
     """Read one split of a prepared dataset with its masks.
 
     Raises:
         InputError: As `read_split`, or if the dataset has no masks or an image has none.
     """
-    images = read_split(folder, split, fingerprint=fingerprint)
-    stored = load_split(folder, split)
+    images, stored = read_split(folder, split), open_split(folder, split)
     if "mask" not in stored.column_names:
         raise _no_masks(folder, "the column mask")
     masks = stored.select_columns(["mask"])

@@ -19,7 +19,7 @@ def draw_gate(record: dict[str, Any]) -> Figure:
         record: As `scripts/fit_gate.py` writes it.
     """
     rows = [(name, found, STRANGE) for name, found in reversed(record["strange"].items())]
-    rows += [(name, found, REAL) for name, found in reversed(_list_real(record["real"]).items())]
+    rows += [(name, found, REAL) for name, found in reversed(record["real"].items())]
     figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
     axes = figure.add_subplot()
     places = range(len(rows))
@@ -42,11 +42,3 @@ def draw_gate(record: dict[str, Any]) -> Figure:
     title = f"{record['model']['name']}: the gate on real images (red) and on other pictures"
     title_figure(figure, title, characters=TITLE_WIDTH)
     return figure
-
-
-def _list_real(real: dict[str, Any]) -> dict[str, Any]:
-    rows = {}
-    for name, found in real.items():
-        rows[name] = found
-        rows |= {f"{name}: {kind}": found[kind] for kind in ("sharp", "soft") if kind in found}
-    return rows

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from hf_lesion.canvas import write_figure
 from hf_lesion.evaluation import curve_figures, figures, tables
-from hf_lesion.evaluation.report import format_title
+from hf_lesion.evaluation.report import format_title, say_images
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.evaluation.tables import Table
 from hf_lesion.files import write_text
@@ -124,7 +124,7 @@ def _scores(split: str, record: dict[str, Any]) -> Section:
     return Section(
         "scores",
         "Scores",
-        (f"{format_title(record)} ({counts}).", *warning),
+        (f"{format_title(record)} ({counts}). {say_images(record)}", *warning),
         (tables.headlines(record), tables.classes(record), tables.confusion(record)),
         (_picture("confusion_matrix", split, "Confusion matrix: the numbers of the table above."),),
     )

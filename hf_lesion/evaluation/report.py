@@ -104,6 +104,24 @@ def format_title(record: dict[str, Any]) -> str:
     )
 
 
+def say_images(record: dict[str, Any]) -> str:
+    """Return which images a record is of: dataset, resolution and geometry.
+
+    Args:
+        record: Of a model on one evaluation set; any with "data" as from `EvaluationSet.origin`.
+    """
+    data = record["data"]
+    described = data.get("description") or (
+        f"{data.get('source')}, whose resolution and geometry were not recorded"
+    )
+    unscored = data.get("left_out")
+    return f"Images: {described}." + (
+        f" Left out, since the challenge does not score it: {', '.join(unscored)}."
+        if unscored
+        else ""
+    )
+
+
 def format_table(record: dict[str, Any]) -> str:
     """Return the record as text for a terminal of 90 columns.
 
@@ -113,6 +131,7 @@ def format_table(record: dict[str, Any]) -> str:
     width = max(len(name) for name in NAMES.values())
     lines = [
         format_title(record),
+        *textwrap.wrap(say_images(record), TERMINAL_WIDTH),
         "",
         *_format_headlines(record),
         "",

@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from hf_lesion.data.description import count_words, name_images, say_sizes
+from hf_lesion.data.images import IMAGE_SUFFIXES, find_pictures, read_size
+from hf_lesion.data.metadata import drop_unscored, read_ground_truth
+from hf_lesion.data.reader import open_split
+from hf_lesion.data.record import get_description, read_record
+from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.evaluation.ground_truth import read_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
 from hf_lesion.inference import LesionClassifier
-from hf_lesion.labels import CODES, LABEL2ID
+from hf_lesion.labels import LABEL2ID
 from hf_lesion.pixels import lay_down, load_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-REQUIRED_COLUMNS = ("image", "label", "image_id")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,10 @@ class EvaluationSet:
         lesion_ids: N lesions, or None where they are unknown.
         source: The name of the folder or file that the references come from.
         fingerprint: Changes whenever an image or a reference changes.
+        description: Which images these are, of what resolution and geometry; None where a prepared
+            dataset of an earlier version does not tell.
         load: From an index below N to the image in RGB.
+        left_out: Images of the ground truth that its challenge does not score.
         groups: Columns of N values each whose values are to be measured apart.
     """
 
@@ -48,53 +55,58 @@ class EvaluationSet:
     source: str
     fingerprint: str
     load: Callable[[int], Image.Image]
+    description: str | None = None
+    left_out: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     @property
-    def origin(self) -> dict[str, str]:
+    def origin(self) -> dict[str, Any]:
         """What records keep of the images that they are of."""
-        return {"source": self.source, "split": self.name, "fingerprint": self.fingerprint}
+        return {
+            "source": self.source,
+            "description": self.description,
+            "split": self.name,
+            "fingerprint": self.fingerprint,
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
+        }
 
 
-def read_split(folder: Path, split: str, *, fingerprint: str) -> EvaluationSet:
+def read_split(folder: Path, split: str) -> EvaluationSet:
     """Read one split of a dataset that `scripts/prepare_data.py` made.
 
     Args:
         folder: The prepared dataset.
         split: Which of its splits.
-        fingerprint: The dataset's.
 
     Raises:
-        InputError: If there is no such dataset or split, a column is missing, an image has no
-            label, or the label names are not `CODES`.
+        InputError: As `open_split`, or if an image has no label.
     """
-    dataset = load_split(folder, split)
-    _check_columns(dataset, folder)
-    columns = dataset.select_columns([name for name in dataset.column_names if name != "image"])
-    table = columns.with_format("numpy")
+    record, dataset = read_record(folder), open_split(folder, split)
+    table = dataset.select_columns([name for name in dataset.column_names if name != "image"])
     references = np.asarray(table["label"][:], dtype=np.int64)
-    image_ids = tuple(map(str, table["image_id"][:]))
+    image_ids = tuple(table["image_id"][:])
     _check_labelled(references, image_ids, folder)
-    lesion_ids = tuple(map(str, table["lesion_id"][:])) if "lesion_id" in columns.features else None
     stored = dataset.cast_column("image", datasets.Image(decode=False))
     return EvaluationSet(
         name=split,
         image_ids=image_ids,
         references=references,
-        lesion_ids=lesion_ids,
+        lesion_ids=_name_lesions(table["lesion_id"][:], image_ids)
+        if "lesion_id" in table.features
+        else None,
         source=folder.resolve().name,
-        fingerprint=fingerprint,
+        fingerprint=record["fingerprint"],
         load=lambda index: _decode(stored[index]["image"], image_ids[index]),
-        groups={
-            name: name_values(name, columns[name]) for name in COLUMNS if name in columns.features
-        },
+        description=get_description(record, split),
+        groups=_group({name: table[name][:] for name in COLUMNS if name in table.features}),
     )
 
 
 def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet:
-    """Read a folder of images, searched with its subfolders, and the CSV of their diagnoses.
+    """Read a folder of images, searched with its subfolders, and the table of their diagnoses.
 
-    Images that the CSV does not name are left out. The fingerprint covers every image's bytes.
+    Images that the table does not name are left out, and so are those that the ISIC 2018 challenge
+    does not score. The fingerprint covers every image's bytes.
 
     Args:
         folder: Holds `<image_id>.jpg`, `.jpeg` or `.png`.
@@ -102,20 +114,29 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         name: What to call the set.
 
     Raises:
-        InputError: If the CSV is malformed, or an image is missing or there twice.
+        InputError: If the table is wrong, an image is missing, or two files of one name differ.
     """
-    truth = read_ground_truth(ground_truth)
-    files = _find_images(folder, truth["image_id"].tolist())
-    lesion_ids = tuple(truth["lesion_id"]) if "lesion_id" in truth else None
+    truth, left_out = drop_unscored(read_ground_truth(ground_truth))
+    if truth.empty:
+        raise InputError(f"{ground_truth} names no image that is scored. Pass another table.")
+    image_ids = tuple(truth["image_id"])
+    files = _find_images(folder, image_ids)
+    named = name_images(
+        image_ids,
+        official=ground_truth.name in OFFICIAL_TRUTH_NAMES,
+        otherwise=f"{count_words(image_ids)} of {ground_truth.stem}",
+    )
     return EvaluationSet(
         name=name,
-        image_ids=tuple(truth["image_id"]),
+        image_ids=image_ids,
         references=np.asarray(truth["dx"].map(LABEL2ID), dtype=np.int64),
-        lesion_ids=lesion_ids,
+        lesion_ids=_name_lesions(truth["lesion_id"].tolist(), image_ids),
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
-        groups={name: name_values(name, truth[name].tolist()) for name in COLUMNS if name in truth},
+        description=f"{named}, {say_sizes(map(read_size, files))}",
+        left_out=tuple(left_out),
+        groups=_group({column: truth[column].tolist() for column in COLUMNS}),
     )
 
 
@@ -199,45 +220,23 @@ def over_batches(
     return np.concatenate(parts)
 
 
-def load_split(folder: Path, split: str) -> datasets.Dataset:
-    """Load one split of a prepared dataset.
-
-    Raises:
-        InputError: If there is no such dataset or split.
-    """
-    # A folder that is not there would be looked up on the Hub.
-    if not folder.is_dir():
-        raise InputError(
-            f"There is no dataset folder {folder}. Make one with scripts/prepare_data.py."
-        )
-    try:
-        builder = datasets.load_dataset_builder(str(folder))
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(
-            f"{folder} holds no dataset. Make one with scripts/prepare_data.py."
-        ) from error
-    splits = list(builder.config.data_files or {})
-    if split not in splits:
-        raise InputError(
-            f"{folder} has no split {split!r}. Those there: {', '.join(splits)}. Pass one of them "
-            "as --split."
-        )
-    return datasets.load_dataset(str(folder), split=split)
+def _name_lesions(
+    lesion_ids: Sequence[str | None], image_ids: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Return each image's lesion, its own where that is unknown; None where none is known."""
+    if not any(lesion_ids):
+        return None
+    pairs = zip(lesion_ids, image_ids, strict=True)
+    return tuple(lesion or f"of {image_id}" for lesion, image_id in pairs)
 
 
-def _check_columns(dataset: Any, folder: Path) -> None:
-    missing = [name for name in REQUIRED_COLUMNS if name not in dataset.features]
-    if missing:
-        raise InputError(
-            f"The dataset in {folder} has no column {list_offenders(missing)}. Make it with "
-            "scripts/prepare_data.py."
-        )
-    names = getattr(dataset.features["label"], "names", None)
-    if names is None or tuple(names) != CODES:
-        raise InputError(
-            f"The dataset in {folder} has the label names {', '.join(names or ['(none)'])}; the "
-            f"model's are {', '.join(CODES)}. Pass a dataset with the model's names, in this order."
-        )
+def _group(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str | None, ...]]:
+    """Return the group of each value, of the columns in which any value is known."""
+    return {
+        name: name_values(name, values)
+        for name, values in columns.items()
+        if any(value is not None and value == value for value in values)  # NaN is not itself
+    }
 
 
 def _check_labelled(references: NDArray[np.int64], image_ids: Sequence[str], folder: Path) -> None:
@@ -265,25 +264,15 @@ def _decode(stored: dict[str, Any], image_id: str) -> Image.Image:
 
 
 def _find_images(folder: Path, image_ids: Sequence[str]) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}. Pass the folder that holds the images.")
-    found: dict[str, list[Path]] = {image_id: [] for image_id in image_ids}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.stem in found:
-            found[path.stem].append(path)
-    missing = [image_id for image_id, paths in found.items() if not paths]
+    found = find_pictures(folder, image_ids)
+    missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(found)} images have no file ({', '.join(SUFFIXES)}) under "
-            f"{folder}: {list_offenders(missing)}. Pass the folder that holds all of them."
+            f"{len(missing)} of {len(image_ids)} images have no file "
+            f"({', '.join(IMAGE_SUFFIXES)}) under {folder}: {list_offenders(missing)}. Pass the "
+            "folder that holds all of them."
         )
-    twice = [image_id for image_id, paths in found.items() if len(paths) > 1]
-    if twice:
-        raise InputError(
-            f"{len(twice)} images have more than one file under {folder}: "
-            f"{list_offenders(twice)}. Keep one of each."
-        )
-    return [paths[0] for paths in found.values()]
+    return [found[image_id] for image_id in image_ids]
 
 
 def _fingerprint(truth: pd.DataFrame, files: Sequence[Path]) -> str:

@@ -29,7 +29,6 @@ COLUMNS = {
     "localization": "localization",
     "dx_type": "dx_type",
     "dataset": "source",
-    "copy": "copy",
 }
 AGE_EDGES = (30, 45, 60, 75)
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")

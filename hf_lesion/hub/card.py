@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 import hf_lesion.evaluation.tables as tables
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.page import MARKDOWN, PAGE, build_sections
-from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric
+from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric, say_images
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
@@ -29,7 +29,7 @@ from hf_lesion.hub.charts import (
 from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.quantisation import read_record, say_loss
-from hf_lesion.hub.results import TEST, VALIDATION, Shipped, render_copies
+from hf_lesion.hub.results import TEST, VALIDATION, Shipped
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 CARD = "README.md"
@@ -120,18 +120,19 @@ def _lower(name: str) -> str:
 def _say_set(record: dict[str, Any]) -> str:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
     of = "" if record["lesions"] is None else f" of {record['lesions']:,} lesions"
-    return f"{record['images']:,} images{of}: {counts}."
+    return f"{record['images']:,} images{of}: {counts}. {say_images(record)}"
 
 
 def _say_data(model: Shipped) -> str:
-    images = model.training["dataset"]["images"]
-    counts = ", ".join(f"{count:,} in {split}" for split, count in images.items())
+    dataset = model.training["dataset"]
+    counts = ", ".join(f"{count:,} in {split}" for split, count in dataset["images"].items())
+    described = say_images({"data": {**dataset, "source": Path(dataset["folder"]).name}})
     return (
         "HAM10000 (Tschandl et al. 2018): dermoscopic images from two clinics, in Austria and "
         f"Australia, split by lesion so that no lesion is in two splits: {counts}. The model was "
         "trained on the first and chosen on validation; nothing was fitted or chosen on test. "
-        f"Preparation `{Path(model.training['dataset']['folder']).name}`, fingerprint "
-        f"`{model.training['dataset']['fingerprint'][:12]}`."
+        f"{described} Preparation `{Path(dataset['folder']).name}`, fingerprint "
+        f"`{dataset['fingerprint'][:12]}`."
     )
 
 
@@ -214,7 +215,7 @@ def _gate(model: Shipped) -> str:
         return ""
     refused = [
         (f"dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
-        for name, part in _parts_of(found["real"])
+        for name, part in found["real"].items()
     ]
     refused += [
         (f"not dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
@@ -233,15 +234,6 @@ def _gate(model: Shipped) -> str:
     )
 
 
-def _parts_of(real: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return every set of real images, each followed by its sharp and its soft ones."""
-    rows = []
-    for name, found in real.items():
-        rows.append((name, found))
-        rows += [(f"{name}, {kind}", found[kind]) for kind in ("sharp", "soft") if kind in found]
-    return rows
-
-
 def _explanations(model: Shipped) -> str:
     """Return what `explanations.json` says of heat maps; empty where it is absent."""
     found = _read(model, EXPLANATIONS)
@@ -249,11 +241,6 @@ def _explanations(model: Shipped) -> str:
         return ""
     record = found.get(TEST) or found.get(VALIDATION)
     return "" if record is None or "localisation" not in record else render_section(record)
-
-
-def _copies(model: Shipped) -> str:
-    """Return what `copies.json` says of sharp and soft images; empty where it is absent."""
-    return render_copies([model])
 
 
 def _quantised(model: Shipped) -> str:
@@ -271,7 +258,6 @@ SECTIONS: dict[str, Callable[[Shipped], str]] = {
     "Robustness": _robustness,
     "Abstention": _gate,
     "Where it looks": _explanations,
-    "Sharp and soft images": _copies,
     "In eight bits": _quantised,
 }
 SECTION_CHARTS = {

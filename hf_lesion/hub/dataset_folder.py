@@ -3,27 +3,26 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 from datasets import IterableDatasetDict, load_dataset
 
-from hf_lesion.data.dataset import RECORD_FILE, SPLITS_FILE, read_fingerprint
+from hf_lesion.data.reader import check_rows, read_rows
 from hf_lesion.data.readme import build_readme
+from hf_lesion.data.record import RECORD_FILE, SPLITS_FILE, read_record
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import read_json, write_json, write_text
+from hf_lesion.files import write_json, write_text
 from hf_lesion.hub.checks import check_files, read_licence
 from hf_lesion.hub.packing import hide_home
 from hf_lesion.hub.repository import CARD
-from hf_lesion.labels import CODES
+from hf_lesion.labels import CODES, ID2LABEL
 from hf_lesion.manifest import write_manifest
 
 DATA = "data"
 # Where the files lay on the machine that prepared them.
-PATHS = ("source", "sharper", "split_file")
+PATHS = ("source", "split_file")
 
 
 def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
@@ -35,10 +34,9 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
         name: By which the card loads it: "owner/name", or the folder's.
 
     Raises:
-        InputError: If the source is no prepared dataset, or its files are not those of its record.
+        InputError: If the source is not a prepared dataset, or its files are not those of its record.
     """
-    read_fingerprint(source)
-    record = read_json(source / RECORD_FILE, fix="Run scripts/prepare_data.py again.")
+    record = read_record(source)
     (folder / DATA).mkdir()
     for file in sorted((source / DATA).glob("*.parquet")):
         _link(file, folder / DATA / file.name)
@@ -58,36 +56,36 @@ def check_dataset(folder: Path, record: dict[str, Any]) -> None:
     Raises:
         InputError: If it does not.
     """
+    check_rows(folder)
+    counts = {split: dict.fromkeys(CODES, 0) for split in record["images"]}
+    for split, row in read_rows(folder, ["label"]):
+        counts[split][ID2LABEL[row["label"]]] += 1
     wrong = []
-    for split, images in record["images"].items():
-        counts = _count_labels(sorted((folder / DATA).glob(f"{split}-*.parquet")))
-        if (rows := sum(counts.values())) != images:
-            wrong.append(f"{split} has {rows:,} rows, {images:,} expected")
-        elif counts != record["counts"][split]:
-            differing = [code for code in CODES if counts[code] != record["counts"][split][code]]
+    for split, found in counts.items():
+        if differing := [code for code in CODES if found[code] != record["counts"][split][code]]:
             wrong.append(f"{split} has other numbers of {', '.join(differing)}")
     if wrong:
         raise InputError(
             f"{folder} is not what its {RECORD_FILE} says: {list_offenders(wrong)}. Prepare it "
             "again with scripts/prepare_data.py."
         )
+    with tempfile.TemporaryDirectory(prefix="hf_lesion_check_") as plain:
+        _check_loading(folder, Path(plain))
+
+
+def _check_loading(folder: Path, plain: Path) -> None:
+    """Check that `load_dataset` takes the files, in a folder whose name is not a pattern to it."""
+    (plain / DATA).mkdir()
+    for name in (CARD, *(f"{DATA}/{file.name}" for file in (folder / DATA).iterdir())):
+        (plain / name).symlink_to((folder / name).resolve())
     # Streamed: the cache of datasets knows a folder by its name, and would keep a copy of it.
-    splits = load_dataset(str(folder), streaming=True)
+    splits = load_dataset(str(plain), streaming=True)
     if not isinstance(splits, IterableDatasetDict):
         raise InputError(f"{folder} does not load as a dataset of splits.")
     for split, rows in splits.items():
         if tuple(rows.features["label"].names) != CODES:
             raise InputError(f"{folder}: the labels of {split} are not {', '.join(CODES)}.")
         next(iter(rows))["image"].load()
-
-
-def _count_labels(shards: Sequence[Path]) -> dict[str, int]:
-    """Return how many rows of each diagnosis some shards hold."""
-    counts = np.zeros(len(CODES), np.int64)
-    for shard in shards:
-        labels = pq.read_table(shard, columns=["label"])["label"].to_numpy()
-        counts += np.bincount(labels, minlength=len(CODES))
-    return dict(zip(CODES, counts.tolist(), strict=True))
 
 
 def _link(file: Path, target: Path) -> None:

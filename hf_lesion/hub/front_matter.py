@@ -46,7 +46,7 @@ def _results(split: str, report: dict[str, Any]) -> list[EvalResult]:
         EvalResult(
             task_type=TASK,
             dataset_type="ham10000",
-            dataset_name=f"HAM10000, split by lesion ({record['data']['source']})",
+            dataset_name=f"{_name(record['data'])}, split by lesion",
             dataset_split=split,
             metric_type=name,
             metric_name=tables.label_of(name),
@@ -56,6 +56,11 @@ def _results(split: str, report: dict[str, Any]) -> list[EvalResult]:
         for name in METRICS
         if not math.isnan(record["metrics"][name])
     ]
+
+
+def _name(data: dict[str, Any]) -> str:
+    """Return what images are scored; records of earlier versions tell their folder alone."""
+    return str(data.get("description") or f"HAM10000 ({data['source']})")
 
 
 def _interval(found: dict[str, Any], name: str) -> dict[str, Any] | None:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+# The last is of earlier versions, in whose records it stands.
+NOT_SHOWN = ("dataset", "checkpoint_minutes", "balance_copies")
+
 
 def say_procedure(training: dict[str, Any]) -> str:
     """Return the sentences of a card on how its model was trained.
@@ -28,7 +31,7 @@ def _say_settings(training: dict[str, Any]) -> str:
     shown = {
         key: value
         for key, value in {**training["model"], **training["recipe"]}.items()
-        if value not in (None, False, 0, 0.0) and key not in ("dataset", "checkpoint_minutes")
+        if value not in (None, False, 0, 0.0) and key not in NOT_SHOWN
     }
     return ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
 

@@ -1,7 +1,6 @@
 """The table of results: read from the reports beside the models, written between two markers."""
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
-from hf_lesion.evaluation.report import format_metric, read_report
+from hf_lesion.evaluation.report import format_metric, read_report, say_images
 from hf_lesion.explain.estimates import format_change
-from hf_lesion.files import read_json, read_json_if_there
+from hf_lesion.files import read_json
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
-COPIES = "copies.json"
 TEST, VALIDATION = "test", "validation"
 START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
 END = "<!-- /results -->"
@@ -44,19 +42,6 @@ FITS_HEADER = (
 )
 PAIRED = ("balanced_accuracy", "accuracy", "macro_auroc")
 PAIRS_HEADER = ("on the same images", "balanced accuracy", "accuracy", "macro AUROC")
-COPIES_HEADER = (
-    "model",
-    "validation",
-    "its sharp images",
-    "its soft images",
-    "AUROC of `copy`",
-    "same image: same answer",
-    "same image: change of P(nv)",
-)
-BASELINES = {
-    "diagnosis": "the diagnosis",
-    "diagnosis_and_source": "diagnosis and source",
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +53,6 @@ class Shipped:
     config: dict[str, Any]
     training: dict[str, Any]
     report: dict[str, Any]
-    copies: dict[str, Any]
     weight_bytes: int
 
     @property
@@ -92,12 +76,7 @@ def read_shipped(models: Path) -> list[Shipped]:
 
 def render_block(shipped: Sequence[Shipped]) -> str:
     """Return everything that stands between the markers."""
-    tables = [
-        render_table(shipped),
-        render_pairs(shipped),
-        render_fits(shipped),
-        render_copies(shipped),
-    ]
+    tables = [render_table(shipped), render_pairs(shipped), render_fits(shipped)]
     return "\n\n".join(table for table in tables if table)
 
 
@@ -110,7 +89,7 @@ def render_table(shipped: Sequence[Shipped]) -> str:
     sentence = (
         f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), none of "
         f"which a model was trained or chosen on. In brackets: {found['level']:.0%} intervals, "
-        f"bootstrap over {found['unit']}s."
+        f"bootstrap over {found['unit']}s. {say_images(test)}"
     )
     return "\n".join([*rows, "", sentence])
 
@@ -166,34 +145,6 @@ def _fits(model: Shipped) -> list[str]:
     return [f"`{model.name}`", *errors, *points]
 
 
-def render_copies(shipped: Sequence[Shipped]) -> str:
-    """Return the table of what sharper copies do to the models, as Markdown; empty if unknown."""
-    known = [(model, model.copies) for model in shipped if model.copies]
-    if not known:
-        return ""
-    rows = []
-    for model, found in known:
-        validation = model.report[VALIDATION]
-        # There are none where validation was scored on a dataset without sharper copies.
-        parts = validation.get("subgroups", {}).get("copy", {})
-        measured = [validation, parts.get("sharp"), parts.get("soft")]
-        scores = [format_metric(part, "balanced_accuracy") if part else "–" for part in measured]
-        area = _format_area(found, "features")
-        rows.append([f"`{model.name}`", *scores, area, *_format_pairs(found["pairs"])])
-    baselines = " and ".join(
-        f"{what} with {_format_area(known[0][1], name)}" for name, what in BASELINES.items()
-    )
-    sentence = (
-        "What sharpness does: balanced accuracy on the validation split, on its sharper and its "
-        "soft images apart; how well a linear probe on the penultimate features tells the two "
-        "kinds apart (AUROC, 0.5: not at all; without a look at the image they can be told by "
-        f"{baselines}); and what the model answers to one image in its sharp and its soft "
-        "version: how often the same, and by how much the probability of a nevus is higher for "
-        "the sharp one, on average."
-    )
-    return "\n".join([*markdown.table_lines(COPIES_HEADER, rows), "", sentence])
-
-
 def read_folder(folder: Path) -> Shipped:
     """Return one model's folder with its records.
 
@@ -213,7 +164,6 @@ def read_folder(folder: Path) -> Shipped:
         config=read_json(folder / CONFIG, fix=again),
         training=read_json(folder / TRAINING, fix=again),
         report=report,
-        copies=read_json_if_there(folder / COPIES, fix="Run scripts/probe_copies.py again."),
         weight_bytes=(folder / WEIGHTS).stat().st_size,
     )
 
@@ -243,17 +193,3 @@ def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
         return []
     scores = [format_metric(found, name) for name in SCORES]
     return [["`ensemble`", f"the mean of these {len(shipped)}", "computed, not stored", *scores]]
-
-
-def _format_pairs(pairs: dict[str, Any] | None) -> tuple[str, str]:
-    if pairs is None:
-        return "–", "–"
-    shift = pairs["shift"]["nv"]
-    return f"{pairs['agreement']:.1%}", format_change((shift["mean"], *shift["interval"]))
-
-
-def _format_area(record: dict[str, Any], name: str) -> str:
-    found = record["copy"][name]
-    low, high = found["interval"]
-    bounds = "" if low is None or math.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-    return f"{found['auroc']:.3f}{bounds}"

@@ -72,13 +72,6 @@ class RecipeArguments:
     imbalance: Imbalance = field(
         default="none", metadata={"help": "How rare classes are given weight."}
     )
-    balance_copies: bool = field(
-        default=True,
-        metadata={
-            "help": "On a dataset with sharper copies: draw them equally often from every class, "
-            "so that sharpness does not tell the class."
-        },
-    )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "Share of each label spread over the classes, in [0, 1)."}
     )

@@ -28,9 +28,7 @@ def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return counts
 
 
-def sampling_weights(
-    labels: NDArray[np.int64], imbalance: str, *, copies: NDArray[np.str_] | None = None
-) -> torch.Tensor | None:
+def sampling_weights(labels: NDArray[np.int64], imbalance: str) -> torch.Tensor | None:
     """Return the (N,) chances for drawing rows, or None for each row once.
 
     `oversample` draws every class equally often; `sqrt_sampler` in proportion to the root of its
@@ -40,32 +38,11 @@ def sampling_weights(
     Args:
         labels: (N,) class ids.
         imbalance: One of `IMBALANCES`.
-        copies: (N,) kind of each image file ("sharp", "soft"). If given, every class is drawn with
-            the same share of each kind, so that the kind says nothing about the class.
     """
     check_imbalance(imbalance)
     counts = count_classes(labels)
     power = {"oversample": 1.0, "sqrt_sampler": 0.5}.get(imbalance, 0.0)
-    weights = (1.0 / counts**power)[labels]
-    if copies is not None:
-        return torch.from_numpy(weights * _equal_shares(labels, copies))
-    return torch.from_numpy(weights) if power else None
-
-
-def _equal_shares(labels: NDArray[np.int64], copies: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return (N,) factors after which each class has the data's overall share of each kind."""
-    factors = np.zeros(len(labels))
-    for kind in np.unique(copies):
-        of_kind = copies == kind
-        for label in np.unique(labels):
-            rows = (labels == label) & of_kind
-            if not rows.any():
-                raise InputError(
-                    f"No {kind} image of {CODES[label]}: its share can't be evened out. "
-                    "Prepare the dataset without --sharper, or pass --balance_copies false."
-                )
-            factors[rows] = of_kind.mean() / (rows.sum() / (labels == label).sum())
-    return factors
+    return torch.from_numpy((1.0 / counts**power)[labels]) if power else None
 
 
 def class_weights(labels: NDArray[np.int64], imbalance: str) -> torch.Tensor | None:

@@ -7,7 +7,8 @@ from typing import Any
 from datasets import DatasetDict
 from transformers import Trainer
 
-from hf_lesion.data.dataset import read_fingerprint, read_split_sum
+from hf_lesion.data.record import read_fingerprint, read_split_sum
+from hf_lesion.data.record import read_record as read_prepared
 from hf_lesion.data.sample import is_synthetic
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import read_json, without_nan, write_json
@@ -108,8 +109,8 @@ def describe_run(
     trainer: Trainer, model_arguments: ModelArguments, recipe: RecipeArguments, splits: DatasetDict
 ) -> dict[str, Any]:
     """Return the record of a run: what was done, on what, by which versions, how it went."""
-    state = trainer.state
-    config = trainer.model.config
+    state, config = trainer.state, trainer.model.config
+    prepared = read_prepared(Path(recipe.dataset))
     return {
         "architecture": getattr(config, "architecture", None) or config.model_type,
         "model": vars(model_arguments),
@@ -118,7 +119,8 @@ def describe_run(
         "seed": trainer.args.seed,
         "dataset": {
             "folder": recipe.dataset,
-            "fingerprint": read_fingerprint(Path(recipe.dataset)),
+            "description": prepared.get("description"),
+            "fingerprint": prepared["fingerprint"],
             "splits_sha256": read_split_sum(Path(recipe.dataset)),
             "synthetic": is_synthetic(splits["train"]["image_id"]),
             "images": {name: len(split) for name, split in splits.items()},

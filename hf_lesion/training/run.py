@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
-from datasets import DatasetDict, load_dataset
-from datasets.exceptions import DatasetGenerationError
+from datasets import DatasetDict
 from transformers import BaseImageProcessor, Trainer, set_seed
 
-from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.reader import open_splits
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import write_json
-from hf_lesion.labels import CODES
 from hf_lesion.manifest import TRAINING
 from hf_lesion.models.build import build_model
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
@@ -114,30 +111,16 @@ def choose_checkpoint(
 
 
 def read_splits(folder: str) -> DatasetDict:
-    """Load a prepared dataset's splits.
+    """Open a prepared dataset's splits.
 
     Raises:
-        InputError: If the folder is none, lacks a split, or its labels differ from ours.
+        InputError: As `open_splits`, or if there is nothing to train or to validate on.
     """
-    read_fingerprint(Path(folder))
-    try:
-        splits = load_dataset(folder)
-    except DatasetGenerationError as error:
-        raise InputError(
-            f"{folder} could not be unpacked into {datasets.config.HF_DATASETS_CACHE}: "
-            f"{error.__cause__ or error}. Is the disk full? HF_HOME can name another one; a "
-            "damaged dataset is prepared again with scripts/prepare_data.py."
-        ) from error
+    splits = open_splits(Path(folder))
     if missing := [split for split in ("train", "validation") if split not in splits]:
         raise InputError(
             f"{folder} has no split {list_offenders(missing)}. "
             "Prepare it again with scripts/prepare_data.py."
-        )
-    names = tuple(splits["train"].features["label"].names)
-    if names != CODES:
-        raise InputError(
-            f"{folder} has the labels {list_offenders(names, 7)}; expected "
-            f"{list_offenders(CODES, 7)}. Prepare it again with scripts/prepare_data.py."
         )
     return splits
 

@@ -32,7 +32,6 @@ from hf_lesion.training.samples import Collator, EvalTransform, LesionSamples, c
 from hf_lesion.training.stopping import DivergedError, FiniteCallback, StopCallback
 from hf_lesion.training.teacher import TeacherCollator
 
-COPY = "copy"
 # Of all metrics, those that are worth a log line each epoch.
 WATCHED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
@@ -121,13 +120,11 @@ def build_ingredients(
     """
     preprocessing = preprocessing_of(processor)
     labels = np.asarray(splits["train"]["label"])
-    has_copies = recipe.balance_copies and COPY in splits["train"].column_names
-    copies = np.asarray(splits["train"][COPY]) if has_copies else None
     samples = LesionSamples(
         splits["train"],
         build_train_transform(preprocessing, recipe.augmentation),
         seed=arguments.seed,
-        weights=sampling_weights(labels, recipe.imbalance, copies=copies),
+        weights=sampling_weights(labels, recipe.imbalance),
         taught=recipe.teacher is not None,
         mixup=recipe.mixup,
         least_side=least_side(preprocessing, recipe.augmentation),

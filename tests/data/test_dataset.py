@@ -13,9 +13,10 @@ from datasets import load_dataset
 from PIL import Image
 
 from hf_lesion.data import checksums
-from hf_lesion.data.dataset import check_output, fingerprint, prepare, read_fingerprint
+from hf_lesion.data.dataset import check_output, prepare
+from hf_lesion.data.framing import Framing
+from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.selection import Selection
-from hf_lesion.data.sharper import crop_mask
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
@@ -175,13 +176,16 @@ def test_folder_that_is_no_prepared_dataset(tmp_path):
     with pytest.raises(InputError) as caught:
         read_fingerprint(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} is no prepared dataset: it has no prepared.json. {hint}"
+        f"{tmp_path} is not a prepared dataset: it has no prepared.json. {hint}"
     )
-    for text in ("{}", "[1]", "{half", "3"):
+    for text in ("{}", "[1]", "{half", "3", '{"fingerprint": 3}'):
         (tmp_path / "prepared.json").write_text(text)
         with pytest.raises(InputError) as caught:
             read_fingerprint(tmp_path)
-        assert str(caught.value) == f"{tmp_path / 'prepared.json'} holds no fingerprint. {hint}"
+        assert str(caught.value).startswith(f"{tmp_path / 'prepared.json'} ")
+        assert str(caught.value).endswith(hint)
+    message = f"{tmp_path / 'prepared.json'} has no fingerprint, images, counts. {hint}"
+    assert str(caught.value) == message
 
 
 def test_images_in_one_folder_without_masks_or_dataset_column(own_raw, tmp_path):
@@ -336,10 +340,10 @@ def test_load_dataset_shows_no_cached_rows_of_a_replaced_folder(own_raw, tmp_pat
 def test_what_is_in_the_way_is_said_before_a_download(raw, prepared, tmp_path):
     (tmp_path / "empty").mkdir()
     for free in (tmp_path / "empty", tmp_path / "none"):
-        check_output([], free, overwrite=False)
-    check_output([], prepared[0], overwrite=True)
+        check_output(None, free, overwrite=False)
+    check_output(None, prepared[0], overwrite=True)
     with pytest.raises(InputError, match="Pass --overwrite to replace it"):
-        check_output([], prepared[0], overwrite=False)
+        check_output(None, prepared[0], overwrite=False)
 
 
 def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
@@ -357,29 +361,59 @@ def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
     assert (precious / "only_copy.txt").exists()
 
 
-def test_sharper_copies_with_masks_cut_alike(raw, own_raw, tmp_path):
-    sharper = tmp_path / "sharper"
-    (sharper / "HAM10000_images_part_1").mkdir(parents=True)
-    copy = sharper / "HAM10000_images_part_1" / "ISIC_0002.jpg"
-    draw_noise(np.random.default_rng(1), (56, 56)).save(copy)
-    record = prepare(own_raw, tmp_path / "out", sharper=sharper)
-    rows = read_rows(tmp_path / "out")
-    mask = next(own_raw.rglob("ISIC_0002_segmentation.png")).read_bytes()
-    assert rows["ISIC_0002"]["copy"] == "sharp"
-    assert rows["ISIC_0002"]["image"]["bytes"] == copy.read_bytes()
-    assert rows["ISIC_0002"]["mask"]["bytes"] == crop_mask(mask, (56, 56))
-    assert Image.open(io.BytesIO(rows["ISIC_0002"]["mask"]["bytes"])).mode == "1"
-    assert rows["ISIC_0003"]["copy"] == "soft"
-    assert rows["ISIC_0003"]["image"]["bytes"] == file_of(raw, "ISIC_0003").read_bytes()
-    assert sum(split["sharp"] for split in record["copies"].values()) == 1
-    assert sum(split["soft"] for split in record["copies"].values()) == len(rows) - 1
+def test_originals_are_cut_to_the_centre_square_with_their_masks(raw, prepared, tmp_path):
+    framing = Framing(16, centre_crop=True)
+    record = prepare(raw, tmp_path / "out", seed=5, framing=framing)
+    rows = read_rows(tmp_path / "out", decode=True)
+    assert len(rows) == sum(record["images"].values())
+    for image_id, row in rows.items():
+        with Image.open(file_of(raw, image_id)) as source:
+            expected = source.crop((5, 0, 35, 30)).resize((16, 16), Image.Resampling.LANCZOS)
+        assert (row["image"].size, row["mask"].size) == ((16, 16), (16, 16))
+        assert np.abs(np.asarray(row["image"], float) - np.asarray(expected)).mean() < 25  # noise
+        with Image.open(next(raw.rglob(f"{image_id}_seg*.png"))) as source:
+            cut = source.convert("L").crop((5, 0, 35, 30)).resize((16, 16), Image.NEAREST)
+        assert np.array_equal(row["mask"].convert("L"), cut)
+    stored = read_rows(tmp_path / "out")["ISIC_0003"]
+    assert stored["image"]["path"] == "ISIC_0003.jpg"
+    assert Image.open(io.BytesIO(stored["mask"]["bytes"])).mode == "1"
+    assert record["framing"] == framing.describe()
+    assert record["sizes"] == [[16, 16, len(rows)]]
+    assert record["description"] == (
+        f"{len(rows)} images in the layout of HAM10000, 16×16 px, centre square of the frame"
+    )
+    assert record["enlarged"] == 0
+    listed = [(folder / "splits.csv").read_text() for folder in (tmp_path / "out", prepared[0])]
+    assert listed[0] == listed[1]
+    large = prepare(raw, tmp_path / "large", framing=Framing(50))
+    assert large["enlarged"] == len(rows)
+    assert large["description"].endswith(", 67×50 px, whole frame (4:3)")
 
 
-def test_sharper_folder_without_copies(raw, tmp_path):
-    sharper = tmp_path / "sharper"
-    sharper.mkdir()
-    assert error_of(raw, tmp_path / "out", sharper=sharper) == (
-        f"No image of the metadata has a sharper copy under {sharper}."
+def test_images_are_turned_as_their_exif_data_says_before_they_are_cut(own_raw, tmp_path):
+    path = file_of(own_raw, "ISIC_0002")
+    few = draw_noise(np.random.default_rng(3), (4, 3)).convert("L").convert("RGB")
+    upright = few.resize(SIZE, Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=exif)
+    record = prepare(own_raw, tmp_path / "whole")
+    assert record["sizes"] == [[*SIZE, sum(record["images"].values())]]
+    assert read_rows(tmp_path / "whole")["ISIC_0002"]["image"]["bytes"] == path.read_bytes()
+    prepare(own_raw, tmp_path / "cut", framing=Framing(30, centre_crop=True))
+    found = read_rows(tmp_path / "cut", decode=True)["ISIC_0002"]["image"]
+    expected = upright.crop((5, 0, 35, 30))
+    assert np.abs(np.asarray(found, float) - np.asarray(expected)).mean() < 12
+    assert not found.getexif()
+
+
+def test_a_mask_of_another_frame_than_its_image_is_named(own_raw, tmp_path):
+    path = next(own_raw.rglob("ISIC_0003_segmentation.png"))
+    Image.new("1", (30, 30), 1).save(path)
+    assert error_of(own_raw, tmp_path / "out", framing=Framing(16, centre_crop=True)) == (
+        "1 files cannot be read: ISIC_0003 (ISIC_0003_segmentation.png: expected the proportions "
+        "of its image (40×30 pixels), got 30×30 pixels). Fetch them again, or pass --allow_missing "
+        "to leave them out."
     )
 
 
@@ -454,6 +488,10 @@ def test_the_official_test_set_is_a_split_of_its_own(raw_with_test, prepared, tm
     assert record["images"] == {**prepared[1]["images"], "official_test": 3}
     assert record["lesions"] == {**prepared[1]["lesions"], "official_test": 1}
     assert record["counts"]["official_test"]["mel"] == 3
+    assert record["left_out"]["unscored"] == ["ISIC_0035068"]
+    assert record["official_test"]["description"] == (
+        "official ISIC 2018 Task 3 test set, 3 images, 40×30 px, whole frame (4:3)"
+    )
     dataset = load_dataset(str(tmp_path / "with"))
     assert tuple(dataset) == (*SPLITS, "official_test")
     assert dataset["official_test"]["lesion_id"][:] == ["HAM_901", None, None]
@@ -511,7 +549,8 @@ def test_drawn_sample_is_prepared(sample_folder, sample_dataset):
 def test_real_data(pytestconfig, tmp_path):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
     record = prepare(source, tmp_path / "out")
-    assert record["published"] == 0  # they are smaller copies
+    assert record["published"] == 0  # they are smaller
+    assert record["description"] == ("HAM10000, all 10,015 images, 200×150 px, whole frame (4:3)")
     counts = {code: sum(part[code] for part in record["counts"].values()) for code in CODES}
     assert counts == {
         "nv": 6705,
@@ -528,3 +567,13 @@ def test_real_data(pytestconfig, tmp_path):
     assert sum(map(len, lesions)) == len(set.union(*lesions)) == 7_470
     assert dataset["test"][0]["image"].size == (200, 150)
     assert record["without_mask"] == 0
+
+
+@pytest.mark.real_data
+def test_the_centre_squares_that_are_shared_are_described_as_such(pytestconfig, tmp_path):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000_256"
+    record = prepare(source, tmp_path / "out")
+    assert record["description"] == (
+        "HAM10000, all 10,015 images, 256×256 px, centre square of the frame"
+    )
+    assert record["framing"] is None

@@ -60,9 +60,25 @@ def test_text_tells_what_is_in_it():
     assert "one image of each lesion" not in text
 
 
-def test_copies_are_explained_only_where_there_are_some():
-    assert "`copy`" not in build_readme(RECORD)
-    assert "`copy`" in build_readme({**RECORD, "copies": {}})
+def test_what_was_done_to_the_images_is_told():
+    assert "- `image`: the file as it was, never re-encoded. `mask`" in build_readme(RECORD)
+    framing = {
+        "image_size": 256,
+        "centre_crop": True,
+        "images": "JPEG, quality 75, lanczos resampling",
+        "masks": "PNG of 1 bit, nearest pixel",
+    }
+    described = "HAM10000, all 10,015 images, 256×256 px, centre square of the frame"
+    text = build_readme({**RECORD, "framing": framing, "enlarged": 3, "description": described})
+    assert f"of hf_lesion: {described}.\n" in text
+    assert (
+        "- `image`: cut to the centre square and resized to 256 pixels on the shorter side (JPEG, "
+        "quality 75, lanczos resampling; masks alike: PNG of 1 bit, nearest pixel); 3 of them were "
+        "smaller and had to be enlarged. `mask`"
+    ) in text
+    whole = build_readme({**RECORD, "framing": {**framing, "centre_crop": False}, "enlarged": 0})
+    assert "- `image`: resized to 256 pixels on the shorter side (JPEG" in whole
+    assert "enlarged" not in whole
 
 
 def test_a_published_split_and_a_subset_are_told():

@@ -4,6 +4,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from hf_lesion.data import shards
+from hf_lesion.data.framing import Framing
 from hf_lesion.data.shards import Item, build_features, read_item, write_split
 
 
@@ -16,7 +17,7 @@ def items(tmp_path):
         path = folder / f"ISIC_{number:02d}.jpg"
         Image.new("RGB", (8, 6), (number * 10, 0, 0)).save(path)
         text = dict.fromkeys(shards.TEXT_COLUMNS)
-        made.append(Item({**text, "image_id": path.stem, "dx": "nv", "age": 5.0}, path, None, None))
+        made.append(Item({**text, "image_id": path.stem, "dx": "nv", "age": 5.0}, path, None))
     return made
 
 
@@ -24,8 +25,7 @@ def test_shards_and_row_groups_are_bounded_and_keep_the_order(tmp_path, items, m
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 10)
     monkeypatch.setattr(shards, "ROWS_PER_GROUP", 4)
     done = []
-    features = build_features(with_copy=False)
-    outcomes = list(write_split(tmp_path, "train", items, features, advance=done.append))
+    outcomes = list(write_split(tmp_path, "train", items, framing=Framing(), advance=done.append))
     assert [outcome.image_id for outcome in outcomes] == [f"ISIC_{n:02d}" for n in range(25)]
     assert sum(done) == 25
     names = [f"train-{shard:05d}-of-00003.parquet" for shard in range(3)]
@@ -37,18 +37,15 @@ def test_shards_and_row_groups_are_bounded_and_keep_the_order(tmp_path, items, m
         assert max(groups) == 4
     rows = load_dataset("parquet", data_files=[str(tmp_path / name) for name in names])["train"]
     assert rows["image_id"][:] == [f"ISIC_{n:02d}" for n in range(25)]
-    assert rows.features == features
+    assert rows.features == build_features()
 
 
 def test_broken_files_become_problems(items):
     good = items[0]
     good.image_file.with_name("mask.png").write_bytes(b"no picture")
-    masked = Item(good.metadata, good.image_file, good.image_file.with_name("mask.png"), None)
-    outcome = read_item(masked)
+    masked = Item(good.metadata, good.image_file, good.image_file.with_name("mask.png"))
+    outcome = read_item(masked, framing=Framing())
     assert outcome.row["mask"] is None
     assert (outcome.mask_problem, outcome.has_mask) == ("mask.png: not a picture", False)
-    wide = read_item(Item(good.metadata, good.image_file, None, "sharp"))
-    assert wide.row is None
-    assert wide.image_problem == "ISIC_00.jpg: expected a square cut, came 8×6 pixels"
     good.image_file.write_bytes(b"")
-    assert read_item(good).image_problem == "ISIC_00.jpg: empty file"
+    assert read_item(good, framing=Framing()).image_problem == "ISIC_00.jpg: empty file"

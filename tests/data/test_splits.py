@@ -174,8 +174,8 @@ def test_a_published_split_that_is_no_split_is_refused():
     assert published_error(PUBLISHED + "a,test\n") == (
         "s.csv names 1 image_ids more than once: a. Keep one row per image."
     )
-    assert published_error("image,split\na,train\n") == (
-        "s.csv lacks 1 columns: image_id. Expected image_id, split; came image, split."
+    assert published_error("name,split\na,train\n") == (
+        "s.csv lacks 1 columns: image_id. Expected image_id, split; got name, split."
     )
 
 

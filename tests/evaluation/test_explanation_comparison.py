@@ -14,6 +14,7 @@ def write(folder, weights=WEIGHTS):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(WEIGHTS)
     parts = {
+        "data": {"source": "ham10000", "description": "HAM10000, 60 of them"},
         "model": {"weights_sha256": hashlib.sha256(weights).hexdigest()},
         "shortcuts": {"images": 60, "changes": {"ruler": OWN}},
     }
@@ -26,7 +27,7 @@ def test_a_record_of_other_weights_is_not_shown(tmp_path):
     assert read_current(stale) is None
     text = render_block([stale, ours])
     assert text.startswith("| change of the image | `ours` |\n")
-    assert text.endswith("Not measured: `stale`.")
+    assert text.endswith("Not measured: `stale`.\n\nImages: HAM10000, 60 of them.")
 
 
 def test_models_without_a_record_and_a_damaged_one(tmp_path):

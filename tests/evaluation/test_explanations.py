@@ -3,8 +3,8 @@ import json
 import datasets
 import numpy as np
 import pytest
+from prepared import write_dataset
 
-from hf_lesion.data.dataset import read_fingerprint
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.cases import choose_cases
 from hf_lesion.evaluation.explanation_record import (
@@ -20,7 +20,7 @@ from hf_lesion.explain.shortcuts import CHANGES
 
 
 def test_masks_come_with_their_images(sample_dataset):
-    masked = read_masked_split(sample_dataset, "test", fingerprint=read_fingerprint(sample_dataset))
+    masked = read_masked_split(sample_dataset, "test")
     rows = datasets.load_dataset(str(sample_dataset), split="test")
     for index in (0, len(rows) - 1):
         mask = masked.load_mask(index)
@@ -29,12 +29,10 @@ def test_masks_come_with_their_images(sample_dataset):
         assert np.array_equal(np.asarray(mask), np.asarray(rows[index]["mask"]))
 
 
-def test_a_dataset_without_masks_is_refused(sample_dataset, tmp_path):
-    rows = datasets.load_dataset(str(sample_dataset), split="test").remove_columns("mask")
-    (tmp_path / "data").mkdir()
-    rows.to_parquet(tmp_path / "data" / "test-00000-of-00001.parquet")
+def test_a_dataset_without_masks_is_refused(tmp_path):
+    folder = write_dataset(tmp_path / "bare")
     with pytest.raises(InputError, match=r"lacks the column mask, and heatmaps are scored"):
-        read_masked_split(tmp_path, "test", fingerprint="")
+        read_masked_split(folder, "test")
 
 
 def test_rows_are_chosen_from_every_class():

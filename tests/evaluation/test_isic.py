@@ -1,15 +1,13 @@
 """Our scores against the ISIC's own scorer, on a submission file that we wrote."""
 
-import io
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hf_lesion.data.metadata import ISIC_COLUMNS, read_ground_truth
 from hf_lesion.evaluation import bulk, metrics
-from hf_lesion.evaluation.ground_truth import ISIC_COLUMNS, parse_ground_truth
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.ranking import measure_question
 from hf_lesion.labels import CODES, LABEL2ID
@@ -69,7 +67,7 @@ def ours(truth, submission):
     """What this project makes of the same two files."""
     table = pd.read_csv(submission, float_precision="round_trip")
     answers = table[[code.upper() for code in CODES]].to_numpy(float)
-    read = parse_ground_truth(io.StringIO(truth.read_text()), source="truth.csv")
+    read = read_ground_truth(truth)
     assert read["image_id"].tolist() == table["image"].tolist()
     references = read["dx"].map(LABEL2ID).to_numpy()
     return answers, references, metrics.compute_metrics(answers, references)

@@ -194,7 +194,8 @@ def test_one_image_has_a_table_without_intervals():
     record, _ = build(images=1, classes=(5,))
     lines = format_table(record).splitlines()
     assert lines[0] == "tiny on ham10000 (test): 1 image of 1 lesion"
-    assert re.fullmatch(r"accuracy +[01]\.000", lines[2])
+    assert lines[1] == "Images: ham10000, whose resolution and geometry were not recorded."
+    assert re.fullmatch(r"accuracy +[01]\.000", lines[3])
 
 
 def test_the_hash_of_the_weights_is_sha256sums(tmp_path):
@@ -215,21 +216,21 @@ def test_subgroups_are_measured_as_if_they_were_alone(tmp_path):
         probabilities=probabilities,
         lesion_ids=tuple(str(index // 2) for index in range(42)),
     )
-    kinds = tuple("sharp" if index < 30 else "soft" if index < 40 else None for index in range(42))
+    kinds = tuple("male" if index < 30 else "female" if index < 40 else None for index in range(42))
     options = {"data": {"source": "d", "split": "s"}, "model": {"name": "m"}, "size": (64, 64)}
-    record = build_record(predictions, groups={"copy": kinds}, **options)
-    assert {name: part["images"] for name, part in record["subgroups"]["copy"].items()} == {
-        "sharp": 30,
-        "soft": 10,
+    record = build_record(predictions, groups={"sex": kinds}, **options)
+    assert {name: part["images"] for name, part in record["subgroups"]["sex"].items()} == {
+        "male": 30,
+        "female": 10,
     }
     alone = build_record(take(predictions, np.arange(30)), **options)
-    sharp = record["subgroups"]["copy"]["sharp"]
+    male = record["subgroups"]["sex"]["male"]
     for name in ("accuracy", "balanced_accuracy", "sensitivity_mel"):
-        assert sharp["metrics"][name] == pytest.approx(alone["metrics"][name], abs=1e-5)
+        assert male["metrics"][name] == pytest.approx(alone["metrics"][name], abs=1e-5)
         expected = alone["intervals"]["bounds"][name]
-        assert sharp["intervals"]["bounds"][name] == pytest.approx(expected, abs=1e-5)
+        assert male["intervals"]["bounds"][name] == pytest.approx(expected, abs=1e-5)
     write_record(tmp_path, "s", record)
     again = read_report(tmp_path)["s"]
     assert str(again["subgroups"]) == str(record["subgroups"])
-    value = record["subgroups"]["copy"]["soft"]["metrics"]["balanced_accuracy"]
-    assert f"soft                    10  {value:.3f} [" in format_table(record)
+    value = record["subgroups"]["sex"]["female"]["metrics"]["balanced_accuracy"]
+    assert f"female                  10  {value:.3f} [" in format_table(record)

@@ -68,7 +68,7 @@ def test_each_group_is_measured_as_if_it_were_alone():
 
 def test_small_groups_are_warned_of_and_images_without_a_value_belong_to_none():
     kinds = ("a",) * FEWEST + ("b",) * (FEWEST - 1) + (None,) * (140 - 2 * FEWEST + 1)
-    found = measure_groups(draw(), {"copy": kinds})["copy"]
+    found = measure_groups(draw(), {"sex": kinds})["sex"]
     assert {name: part["warning"] for name, part in found.items()} == {
         "a": None,
         "b": "fewer than 30 images",

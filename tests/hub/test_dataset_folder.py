@@ -50,7 +50,7 @@ def test_a_shard_that_is_missing_is_found_out(sample_dataset, built, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(sample_dataset, source)
     next((source / "data").glob("test-*")).unlink()
-    with pytest.raises(InputError, match=r"what its prepared\.json says: test has 0 rows, \d+ exp"):
+    with pytest.raises(InputError, match=r"its prepared\.json says: it has 0 rows of test ins"):
         build_dataset_folder(source, built, name="me/ham10000")
 
 
@@ -68,5 +68,5 @@ def test_counts_of_the_card_that_the_images_do_not_have_are_found_out(
 
 
 def test_what_is_no_dataset_is_refused(tmp_path, built):
-    with pytest.raises(InputError, match=r"is no prepared dataset: it has no prepared\.json"):
+    with pytest.raises(InputError, match=r"is not a prepared dataset: it has no prepared\.json"):
         build_dataset_folder(tmp_path, built, name="me/ham10000")

@@ -14,7 +14,7 @@ from hf_lesion.hub.results import read_shipped
 
 @pytest.fixture
 def model(tmp_path):
-    write_model(tmp_path, "a", right=0.5, copies=False)
+    write_model(tmp_path, "a", right=0.5)
     return read_shipped(tmp_path)[0]
 
 

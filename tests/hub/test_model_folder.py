@@ -203,7 +203,7 @@ def test_damaged_weights_are_refused(finished, built):
 
 
 def test_a_scored_model_gets_its_results_and_its_name_on_the_hub_into_the_card(tmp_path):
-    folder = write_model(tmp_path, "a", right=0.5, copies=False)
+    folder = write_model(tmp_path, "a", right=0.5)
     write_card(folder, folder, name="me/cnn")
     front = read_front_matter(folder)
     assert front["model-index"][0]["name"] == "me/cnn"

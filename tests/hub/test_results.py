@@ -22,6 +22,7 @@ def test_rows_are_the_reports_numbers_best_first(tmp_path):
     assert f"| {value:.3f} [{low:.3f}, {high:.3f}] |" in first
     assert first.startswith("| `b` | resnet18, 128 px | 1.2 million, 1.5 MB |")
     assert rest[-1].startswith("Test split: 140 images of 70 lesions (akiec 20, bcc 20, ")
+    assert rest[-1].endswith(" Images: HAM10000, 140 of its 10,015 images, 256×256 px.")
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -58,30 +59,9 @@ def test_pairs_have_a_table_if_they_are_of_these_weights(same, tmp_path):
     assert (row in results.render_block(shipped)) is same
 
 
-def test_sharp_and_soft_stand_side_by_side(tmp_path):
-    folder = write_model(tmp_path, "a", right=0.5)
-    table = results.render_copies(results.read_shipped(tmp_path))
-    parts = json.loads((folder / "report.json").read_text())["validation"]["subgroups"]["copy"]
-    for kind in ("sharp", "soft"):
-        assert f"{parts[kind]['metrics']['balanced_accuracy']:.3f} [" in table
-    assert "| 0.750 [0.700, 0.800] | 87.5% | +0.014 [-0.500, +0.250] |" in table
-
-
-def test_scores_on_a_dataset_without_copies_leave_gaps(tmp_path):
-    folder = write_model(tmp_path, "a", right=0.5)
-    report = json.loads((folder / "report.json").read_text())
-    del report["validation"]["subgroups"]["copy"]
-    (folder / "report.json").write_text(json.dumps(report))
-    row = results.render_copies(results.read_shipped(tmp_path)).splitlines()[2]
-    value = report["validation"]["metrics"]["balanced_accuracy"]
-    assert row.startswith(f"| `a` | {value:.3f} [")
-    assert "] | – | – | 0.750 [" in row
-
-
-def test_without_copies_that_table_is_left_out(tmp_path):
-    write_model(tmp_path, "a", right=0.5, copies=False)
+def test_the_block_is_the_tables_of_what_was_measured(tmp_path):
+    write_model(tmp_path, "a", right=0.5)
     shipped = results.read_shipped(tmp_path)
-    assert results.render_copies(shipped) == ""
     assert results.render_block(shipped) == "\n\n".join(
         [results.render_table(shipped), results.render_fits(shipped)]
     )

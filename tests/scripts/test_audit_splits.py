@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hf_lesion.data import leakage
-from hf_lesion.data.dataset import read_fingerprint
-from hf_lesion.data.rows import open_image
+from hf_lesion.data.reader import open_image
+from hf_lesion.data.record import read_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "audit_splits.py"
@@ -95,7 +95,7 @@ def test_other_ways_to_split_fail_with_their_share(call, sample_dataset, scheme,
 def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
     code, out, err = call("--dataset", tmp_path / "none")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path / 'none'} is no prepared dataset: ")
+    assert err.startswith(f"error: There is no dataset folder {tmp_path / 'none'}. ")
     assert err.count("\n") == 1
     code, out, err = call("--dataset", sample_dataset, "--as", "image-level", "--test_fraction", 2)
     assert (code, out, err) == (

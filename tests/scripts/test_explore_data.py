@@ -45,7 +45,7 @@ def test_dataset_without_masks_and_with_nulls(call, sample_dataset, tmp_path):
 def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
     code, out, err = call("--dataset", tmp_path)
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path} is no prepared dataset: ")
+    assert err.startswith(f"error: {tmp_path} is not a prepared dataset: ")
     assert err.count("\n") == 1
     (tmp_path / "file").write_text("")
     code, out, err = call("--dataset", sample_dataset, "--output", "file")

@@ -25,12 +25,12 @@ def test_a_gate_is_fitted_measured_and_then_loaded(
     model = shutil.copytree(tiny_cnn_model, tmp_path / "model")
     code, out, err = call(
         "--model", model, "--dataset", sample_dataset, "--photos", photos, "--more", photos,
-        "--soft_dataset", sample_dataset, "--limit", 12,
+        "--limit", 12,
     )  # fmt: skip
     assert code == 0, err
     record = json.loads((model / "gate.json").read_text())
     assert record["chosen"] in record["candidates"]
-    assert {"test", "test, retaken", "test, all soft"} == set(record["real"])
+    assert {"test", "test, retaken"} == set(record["real"])
     strange = record["strange"]
     assert strange["half of the photos"]["images"] == 2
     assert strange["photos"]["images"] == 4

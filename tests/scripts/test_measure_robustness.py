@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.record import read_fingerprint
 from hf_lesion.evaluation.record import weights_sha256
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_robustness.py"

@@ -53,5 +53,5 @@ def test_what_cannot_be_published_is_one_line_before_anything_is_built(
     assert "Pass --repo_id owner/name to publish, or --output DIR to build only." in err
     code, _, err = call("dataset", "--dataset", tmp_path, "--output", tmp_path / "out")
     assert code == 2
-    assert "is no prepared dataset: it has no prepared.json" in err
+    assert "is not a prepared dataset: it has no prepared.json" in err
     assert not (tmp_path / "out").exists()

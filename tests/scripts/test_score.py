@@ -13,7 +13,9 @@ import pytest
 import safetensors.torch
 import transformers
 
-from hf_lesion.data.dataset import read_fingerprint, read_split_sum
+from hf_lesion.data.dataset import prepare
+from hf_lesion.data.record import read_fingerprint, read_split_sum
+from hf_lesion.data.selection import Selection
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.predictions import parse_predictions
 from hf_lesion.evaluation.record import weights_sha256
@@ -70,6 +72,7 @@ def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
     assert all(name in result.stdout for name in NAMES.values())
     assert record["data"] == {
         "source": sample_dataset.name,
+        "description": "drawn sample set, 84 images, 200×150 px, whole frame (4:3)",
         "split": "test",
         "fingerprint": read_fingerprint(sample_dataset),
         "same_as_training": None,
@@ -88,6 +91,8 @@ def test_a_split_is_scored_and_everything_is_kept(scored, sample_dataset):
     assert set(record["subgroups"]) >= {"sex", "age", "localization", "dx_type", "dataset"}
     assert record["calibration"]["temperature"] is None
     assert record["operating_points"] == {}
+    for name in ("report.md", "report.html"):
+        assert record["data"]["description"] in (model / name).read_text(encoding="utf-8")
 
 
 def test_the_predictions_give_the_report_again(scored):
@@ -179,6 +184,100 @@ def test_another_set_is_added_beside_the_first(scored, sample_folder, tmp_path):
     assert not list(model.glob(".partial-*"))
 
 
+OFFICIAL = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
+
+
+def write_official_test(folder, sample_folder):
+    """Write 14 drawn images as the official test set, one more row, and its table as rows."""
+    images = folder / "ISIC2018_Task3_Test_Images"
+    images.mkdir(parents=True)
+    drawn = sorted(sample_folder.rglob("*.jpg"))[:14]
+    rows = []
+    for number, file in enumerate(drawn):
+        image_id = f"ISIC_{34524 + number:07d}"
+        shutil.copy(file, images / f"{image_id}.jpg")
+        lesion = f"HAMTEST_{number // 2}" if number < 10 else ""  # four are of unknown lesions
+        patient = ["histo", "50.0", "male", "back", "vidir_modern"]
+        rows.append([lesion, image_id, CODES[(number // 2) % 7], *patient])
+    rows.append(["", "ISIC_0035068", "nv", "histo", "", "", "", ""])
+    return images, rows
+
+
+def write_layouts(folder, rows):
+    """Write the ground truth in the layouts that are in circulation; return the files."""
+
+    def lines(separator=",", quote="", tail=""):
+        fields = [[f"{quote}{field}{quote}" for field in row] for row in [OFFICIAL, *rows]]
+        return [separator.join(row) + tail for row in fields]
+
+    one_hot = [["image", *(code.upper() for code in CODES)]]
+    one_hot += [[row[1], *(str(float(row[2] == code)) for code in CODES)] for row in rows]
+    texts = {
+        "whole.csv": "\n".join(lines()),
+        "dataverse.tab": "\n".join(lines("\t", '"')),
+        "excel.csv": "\ufeff" + "\r\n".join(lines(quote='"')),
+        "trailing.csv": "\n".join(lines(tail=",")),
+        "image.csv": "\n".join(lines()).replace("image_id", "image"),
+        "one_hot.csv": "\n".join(map(",".join, one_hot)),
+        "short.csv": "image_id,dx\n" + "".join(f"{row[1]},{row[2]},\n" for row in rows),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def test_the_official_test_set_is_scored_alike_in_all_layouts_and_as_prepared(
+    call, tiny_cnn_model, sample_folder, tmp_path
+):
+    images, rows = write_official_test(tmp_path / "official", sample_folder)
+    found = {}
+    for truth in write_layouts(tmp_path, rows):
+        arguments = ["--model", tiny_cnn_model, "--images", images, "--ground_truth", truth]
+        code, out, err = call(*arguments, "--output", tmp_path / truth.stem, "--split", "test")
+        assert code == 0, err
+        left_out = "Left out, since the challenge does not score it: ISIC_0035068."
+        assert left_out in " ".join(out.split())
+        record = read_report(tmp_path / truth.stem)["test"]
+        assert record["data"]["left_out"] == ["ISIC_0035068"]
+        assert record["images"] == 14
+        found[truth.name] = record
+    first = found.pop("whole.csv")
+    assert first["lesions"] == 9  # five are known; four images are of a lesion each
+    known = {name for name in found if name not in ("one_hot.csv", "short.csv")}
+    for name, record in found.items():
+        assert str(record["metrics"]) == str(first["metrics"]), name
+        assert record["data"]["fingerprint"] == first["data"]["fingerprint"], name
+        assert record["lesions"] == (9 if name in known else None), name
+        assert list(record["subgroups"]) == (list(first["subgroups"]) if name in known else [])
+    raw = shutil.copytree(sample_folder, tmp_path / "raw")
+    shutil.copytree(images, raw / images.name)
+    shutil.copy(tmp_path / "dataverse.tab", raw / "ISIC2018_Task3_Test_GroundTruth.tab")
+    prepare(raw, tmp_path / "set", selection=Selection(official_test=True))
+    arguments = ["--dataset", tmp_path / "set", "--split", "official_test"]
+    code, _, err = call("--model", tiny_cnn_model, *arguments, "--output", tmp_path / "prepared")
+    assert code == 0, err
+    record = read_report(tmp_path / "prepared")["official_test"]
+    for part in ("metrics", "lesions", "class_counts", "intervals", "subgroups"):
+        assert str(record[part]) == str(first[part]), part
+    assert record["data"]["description"] == (
+        "official ISIC 2018 Task 3 test set, 14 images, 200×150 px, whole frame (4:3)"
+    )
+
+
+def test_any_other_image_that_is_missing_is_an_error(
+    refusal, tiny_cnn_model, sample_folder, tmp_path
+):
+    images, rows = write_official_test(tmp_path / "official", sample_folder)
+    truth = write_layouts(tmp_path, rows)[1]
+    for name in ("ISIC_0034525", "ISIC_0034530"):
+        (images / f"{name}.jpg").unlink()
+    arguments = ("--model", tiny_cnn_model, "--images", images, "--ground_truth", truth)
+    assert refusal(*arguments, "--output", tmp_path / "out") == (
+        f"error: 2 of 14 images have no file (.jpg, .jpeg, .png) under {images}: ISIC_0034525, "
+        "ISIC_0034530. Pass the folder that holds all of them."
+    )
+
+
 def test_the_output_may_lie_elsewhere_under_another_name(
     call, tiny_cnn_model, sample_folder, tmp_path
 ):
@@ -247,10 +346,10 @@ def test_an_unknown_split_and_dataset_are_refused(
 ):
     arguments = ["--model", tiny_timm_model, "--output", tmp_path]
     assert refusal(*arguments, "--dataset", sample_dataset, "--split", "exam") == (
-        f"error: {sample_dataset} has no split 'exam'. Those there: train, validation, test. "
+        f"error: {sample_dataset} has no split 'exam'. It has: train, validation, test. "
         "Pass one of them as --split."
     )
-    assert "is no prepared dataset" in refusal(*arguments, "--dataset", tmp_path)
+    assert "is not a prepared dataset" in refusal(*arguments, "--dataset", tmp_path)
 
 
 def test_a_damaged_report_is_found_before_the_work(refusal, scored, sample_dataset, tmp_path):

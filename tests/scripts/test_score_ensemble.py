@@ -19,7 +19,7 @@ def models(tiny_timm_model, tiny_cnn_model, sample_dataset, tmp_path):
     """Two models in one folder, as scripts/score.py leaves them."""
     from shipped import records
 
-    images = read_split(sample_dataset, "test", fingerprint="f" * 64)
+    images = read_split(sample_dataset, "test")
     for name, source in (("resnet", tiny_timm_model), ("cnn", tiny_cnn_model)):
         folder = shutil.copytree(source, tmp_path / "models" / name)
         answers = predict(LesionClassifier.from_pretrained(folder), images, batch_size=8)

@@ -38,28 +38,6 @@ def test_class_weights_average_to_one_over_the_images():
     )
 
 
-@pytest.mark.parametrize("imbalance", ["none", "sqrt_sampler", "oversample"])
-def test_copies_are_drawn_equally_often_from_every_class(imbalance):
-    rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(7), 40)
-    chance = np.linspace(0.2, 0.9, 7)[labels]
-    copies = np.where(rng.random(len(labels)) < chance, "sharp", "soft")
-    weights = sampling_weights(labels, imbalance, copies=copies).numpy()
-    shares = [
-        weights[(labels == label) & (copies == "sharp")].sum() / weights[labels == label].sum()
-        for label in range(7)
-    ]
-    assert shares == pytest.approx([(copies == "sharp").mean()] * 7)
-
-
-def test_a_class_without_one_kind_of_copy_is_named():
-    copies = np.where(np.arange(len(LABELS)) % 2, "sharp", "soft")
-    with pytest.raises(
-        InputError, match=r"^No sharp image of akiec: its share can't be evened out\."
-    ):
-        sampling_weights(LABELS, "none", copies=copies)
-
-
 def test_an_empty_class_is_named():
     message = r"^The train split has no image of df, vasc\. Prepare a larger dataset, or another"
     with pytest.raises(InputError, match=message):

@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,7 @@ def test_a_run_leaves_its_record_and_curves_and_no_pickle(finished, sample_datas
     assert record == json.loads(json.dumps(without_nan(finished.record)))
     prepared = json.loads((sample_dataset / "prepared.json").read_text())
     assert record["dataset"]["fingerprint"] == prepared["fingerprint"]
+    assert record["dataset"]["description"] == prepared["description"]
     assert record["dataset"]["synthetic"] is True
     assert record["seed"] == 42
     assert record["epochs"] == 2
@@ -130,8 +132,14 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     assert [leg["from"] for leg in resumed.record["legs"]] == [None, "checkpoint-10"]
 
 
-def test_resuming_a_finished_run_changes_nothing(finished, sample_dataset):
-    folder = finished.output_dir
+def test_resuming_a_finished_run_of_an_earlier_version_changes_nothing(
+    finished, sample_dataset, tmp_path
+):
+    folder = shutil.copytree(finished.output_dir, tmp_path / "earlier")
+    for name, part in (("run.json", "identity"), ("training.json", "recipe")):
+        record = json.loads((folder / name).read_text())
+        record[part]["balance_copies"] = True  # a flag that is gone
+        (folder / name).write_text(json.dumps(record))
     before = {file.name: file.read_bytes() for file in folder.glob("*.[js]*")}
     options = ["--num_train_epochs", "2", "--resume_from_checkpoint", "true"]
     again = run(folder, sample_dataset, *options)

@@ -1,0 +1,299 @@
+"""Prepared datasets as their readers see them: whole splits at random access, or row by row.
+
+The one way to open a prepared dataset. Its Parquet files are opened by their own names:
+`datasets.load_dataset` would read a path as a pattern, and with `[1]` in it load another folder.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import datasets
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, DatasetDict
+from filelock import FileLock
+from PIL import Image
+from tqdm import tqdm
+
+from hf_lesion.data.images import decode_picture
+from hf_lesion.data.record import PREPARE_HINT, RECORD_FILE, fingerprint, read_record
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import whole_folder
+from hf_lesion.labels import CODES, ID2LABEL
+
+SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-\d{5}\.parquet")
+REQUIRED_COLUMNS = ("image", "label", "image_id")
+ROWS_PER_BATCH = 32  # 600×450 originals and their masks: about 9 MB
+CACHE = "hf_lesion"  # beside what `datasets` itself unpacks
+FOOTER_TAIL = 8  # bytes: the length of a Parquet file's footer and its magic word
+
+Shards = Mapping[str, Sequence[Path]]
+Taken = TypeVar("Taken")
+
+
+def open_splits(folder: Path) -> DatasetDict:
+    """Open all splits of a prepared dataset for random access, memory-mapped.
+
+    The first time, its rows are unpacked into the cache of `datasets` (HF_HOME), under a name that
+    changes with the content, and checked against the fingerprint of the record. Several processes
+    may open one dataset at once.
+
+    Raises:
+        InputError: If `folder` is not a prepared dataset, is damaged, or holds other images than
+            its record says.
+    """
+    check_rows(folder)
+    record, shards = read_record(folder), list_shards(folder)
+    cache = Path(datasets.config.HF_DATASETS_CACHE) / CACHE / _content_key(record, shards)
+    if not _is_whole(cache, shards):
+        _unpack(folder, record, shards, cache)
+    splits = {split: _load(_arrow_file(cache, split), split) for split in shards}
+    if {split: len(rows) for split, rows in splits.items()} != record["images"]:
+        raise _damaged(cache, "it has other numbers of rows")
+    return DatasetDict(splits)
+
+
+def open_split(folder: Path, split: str) -> Dataset:
+    """Open one split of a prepared dataset; see `open_splits`.
+
+    Raises:
+        InputError: As `open_splits`, or if there is no such split.
+    """
+    splits = open_splits(folder)
+    if split not in splits:
+        raise InputError(
+            f"{folder} has no split {split!r}. It has: {', '.join(splits)}. Pass one of them as "
+            "--split."
+        )
+    return splits[split]
+
+
+def list_shards(folder: Path) -> dict[str, list[Path]]:
+    """Return the Parquet files of each split of a prepared dataset, in the order of its record.
+
+    Raises:
+        InputError: If `folder` is not one.
+    """
+    shards: dict[str, list[Path]] = {split: [] for split in read_record(folder)["images"]}
+    for path in sorted((folder / "data").glob("*.parquet")):
+        if found := SHARD.fullmatch(path.name):
+            shards.setdefault(found["split"], []).append(path)
+    return shards
+
+
+def check_rows(folder: Path) -> None:
+    """Check that a prepared dataset has as many rows of each split as its record says.
+
+    Raises:
+        InputError: If it has not, or is not one.
+    """
+    expected, shards = read_record(folder)["images"], list_shards(folder)
+    counts = {split: sum(map(_count_rows, paths)) for split, paths in shards.items()}
+    wrong = [
+        f"{count:,} rows of {split} instead of {expected.get(split, 0):,}"
+        for split, count in counts.items()
+        if count != expected.get(split) or not count
+    ]
+    if wrong:
+        raise _other_content(folder, f"it has {list_offenders(wrong)}")
+
+
+def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every row with the name of its split; images and masks as their files' bytes.
+
+    Straight from the Parquet files, so that neither memory nor disk grows with the dataset; they
+    are read as they are, and `check_rows` compares them with the record.
+
+    Args:
+        folder: A prepared dataset.
+        columns: Which columns to read.
+
+    Raises:
+        InputError: As `list_shards`, or if a column is absent or a file damaged.
+    """
+    for split, paths in list_shards(folder).items():
+        for path in paths:
+            for batch in _read_batches(path, ROWS_PER_BATCH, columns):
+                yield from ((split, row) for row in batch.to_pylist())
+
+
+def watch_rows(
+    folder: Path, columns: Sequence[str], doing: str
+) -> "tqdm[tuple[str, dict[str, Any]]]":
+    """Return `read_rows` behind a progress bar that says what is being done."""
+    rows = read_rows(folder, columns)
+    total = sum(read_record(folder)["images"].values())
+    # No bar where nobody watches: a log keeps only the table.
+    return tqdm(rows, desc=doing, total=total, unit="image", disable=None, leave=False)
+
+
+def read_each(
+    folder: Path, wanted: Collection[int], take: Callable[[Image.Image], Taken], doing: str
+) -> dict[int, Taken]:
+    """Return what `take` makes of some images, in one pass.
+
+    Args:
+        folder: A prepared dataset.
+        wanted: Row numbers in the order of `read_rows`.
+        take: From the decoded image to what is kept of it.
+        doing: Title of the progress bar.
+    """
+    if not wanted:
+        return {}
+    rows = enumerate(watch_rows(folder, ["image", "image_id"], doing))
+    return {number: take(open_image(row)) for number, (_, row) in rows if number in wanted}
+
+
+def read_thumbnails(
+    folder: Path, wanted: Collection[int], *, size: tuple[int, int]
+) -> dict[int, Image.Image]:
+    """Return RGB copies of `size` (width, height) of some images, by their row number."""
+    return read_each(
+        folder, wanted, lambda image: image.convert("RGB").resize(size), "Collecting images"
+    )
+
+
+def open_image(row: Mapping[str, Any], *, column: str = "image") -> Image.Image:
+    """Return the decoded image (or mask) of a row, in its own mode.
+
+    Raises:
+        InputError: If it does not decode; the text names the image.
+    """
+    try:
+        return decode_picture(row[column]["bytes"])
+    except InputError as error:
+        raise InputError(
+            f"The {column} of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
+        ) from error
+
+
+def _unpack(folder: Path, record: Mapping[str, Any], shards: Shards, cache: Path) -> None:
+    """Write the rows of all splits as Arrow files, and check that they are what the record says."""
+    _check_schema(folder, shards)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{cache}.lock"):
+            if _is_whole(cache, shards):  # another process was faster
+                return
+            with whole_folder(cache, overwrite=True) as partial:
+                hashed = pd.DataFrame(
+                    _copy_rows(record, shards, partial),
+                    columns=["image_id", "label", "sha256", "split"],
+                )
+                if fingerprint(hashed) != record["fingerprint"]:
+                    raise _other_content(folder, "its images have another fingerprint")
+    except OSError as error:
+        raise InputError(
+            f"{folder} could not be unpacked into {cache.parent}: {error.strerror or error}. Is "
+            "the disk full? HF_HOME can name another one."
+        ) from error
+
+
+def _copy_rows(
+    record: Mapping[str, Any], shards: Shards, target: Path
+) -> Iterator[tuple[str, str, str, str]]:
+    """Write one Arrow file a split; yield image_id, diagnosis, SHA-256 and split of each row."""
+    total = sum(record["images"].values())
+    with tqdm(total=total, desc="Unpacking", unit="image", disable=None, leave=False) as bar:
+        for split, paths in shards.items():
+            with (
+                _arrow_file(target, split).open("wb") as sink,
+                pa.ipc.new_stream(sink, _read_schema(paths[0])) as writer,
+            ):
+                for batch in (part for path in paths for part in _read_batches(path)):
+                    writer.write_batch(batch)
+                    bar.update(len(batch))
+                    for row in batch.select(REQUIRED_COLUMNS).to_pylist():
+                        sha256 = hashlib.sha256(row["image"]["bytes"] or b"").hexdigest()
+                        yield row["image_id"], ID2LABEL.get(row["label"], ""), sha256, split
+
+
+def _check_schema(folder: Path, shards: Shards) -> None:
+    for path in itertools.chain.from_iterable(shards.values()):
+        features = datasets.Features.from_arrow_schema(_read_schema(path))
+        if missing := [name for name in REQUIRED_COLUMNS if name not in features]:
+            raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
+        if tuple(names := getattr(features["label"], "names", ())) != CODES:
+            raise InputError(
+                f"{folder} has the labels {list_offenders(names, 7)}; expected "
+                f"{list_offenders(CODES, 7)}. {PREPARE_HINT}"
+            )
+
+
+def _content_key(record: Mapping[str, Any], shards: Shards) -> str:
+    """Return a name that changes with the content, without reading the images again."""
+    digest = hashlib.sha256(f"{record['fingerprint']} {record.get('content')}".encode())
+    for path in itertools.chain.from_iterable(shards.values()):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode() + _read_footer(path))
+    return digest.hexdigest()[:32]
+
+
+def _read_footer(path: Path) -> bytes:
+    """Return a Parquet file's footer: places, sizes and bounds of everything in it."""
+    with path.open("rb") as stream:
+        end = stream.seek(-FOOTER_TAIL, os.SEEK_END)
+        stream.seek(max(0, end - int.from_bytes(stream.read(4), "little")))
+        return stream.read()
+
+
+def _load(file: Path, split: str) -> Dataset:
+    try:
+        return Dataset.from_file(str(file), split=datasets.NamedSplit(split))
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file.parent, str(error)) from error
+
+
+def _arrow_file(cache: Path, split: str) -> Path:
+    return cache / f"{split}.arrow"
+
+
+def _is_whole(cache: Path, shards: Shards) -> bool:
+    return all(_arrow_file(cache, split).is_file() for split in shards)
+
+
+def _count_rows(path: Path) -> int:
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def _read_schema(path: Path) -> pa.Schema:
+    with _opened(path) as file:
+        return file.schema_arrow
+
+
+def _read_batches(
+    path: Path, rows: int = ROWS_PER_BATCH, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    with _opened(path) as file:
+        if missing := [name for name in columns or () if name not in file.schema_arrow.names]:
+            raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
+        yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        # As a stream: pyarrow takes a relative path with a colon for an address.
+        with path.open("rb") as stream:
+            yield pq.ParquetFile(stream, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} cannot be read as Parquet: {first}. {PREPARE_HINT}") from error
+
+
+def _damaged(cache: Path, reason: str) -> InputError:
+    return InputError(f"{cache}, the unpacked dataset, is damaged: {reason}. Delete it.")
+
+
+def _other_content(folder: Path, found: str) -> InputError:
+    return InputError(
+        f"{folder} is not what its {RECORD_FILE} says: {found}. Prepare it again with "
+        "scripts/prepare_data.py, or copy all of its files from one preparation."
+    )

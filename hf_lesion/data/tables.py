@@ -1,0 +1,118 @@
+"""Tables of text: CSV and tab-separated files in the layouts that are in circulation."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import pandas as pd
+
+from hf_lesion.errors import InputError, list_offenders
+
+# The ISIC's tables say `image` for what the metadata calls `image_id`.
+RENAMED = {"image": "image_id"}
+
+
+def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
+    """Parse a table with a header line as text.
+
+    Args:
+        stream: UTF-8 with or without a byte order mark, commas or tabs, any line ends, fields
+            quoted or not. Empty fields at the end of a row may be too many or too few.
+        name: What to call the stream in errors.
+
+    Returns:
+        Text without surrounding spaces, "" where a field is empty, columns in lower case and
+        `image` renamed to `image_id`; the index is the line in the stream, from 1.
+
+    Raises:
+        InputError: If the stream is empty, is not UTF-8, is not a table, or has a column twice.
+    """
+    rows = _parse_rows(stream.read(), name)
+    if not rows:
+        raise InputError(f"{name} is empty. Fetch it again.")
+    header, *lines = rows.values()
+    columns = [RENAMED.get(column.lower(), column.lower()) for column in header]
+    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+        raise InputError(
+            f"{name} has {len(twice)} columns more than once: {list_offenders(twice)} (image and "
+            "image_id are the same). Keep one of each."
+        )
+    if not lines:
+        raise InputError(f"{name} has a header but no rows. Fetch it again.")
+    long = [f"line {line}" for line, row in rows.items() if len(row) > len(columns)]
+    if long:
+        raise InputError(
+            f"{name} is not a table: {len(long)} rows have more than the {len(columns)} fields of "
+            f"the header: {list_offenders(long)}. Fetch it again."
+        )
+    filled = [row + [""] * (len(columns) - len(row)) for row in lines]
+    return pd.DataFrame(filled, columns=columns, index=list(rows)[1:], dtype=object)
+
+
+def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> None:
+    """Check that a table has its columns.
+
+    Raises:
+        InputError: If one is missing.
+    """
+    missing = [column for column in required if column not in frame]
+    if missing:
+        raise InputError(
+            f"{name} lacks {len(missing)} columns: {list_offenders(missing, len(missing))}. "
+            f"Expected {', '.join(required)}; got {list_offenders(list(frame), 10)}."
+        )
+
+
+def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
+    """Check that the columns `filled` have no empty field and no image_id occurs twice.
+
+    Args:
+        frame: As from `parse_table`.
+        name: What to call the table in errors.
+        filled: Columns.
+
+    Raises:
+        InputError: If a field is empty or an image_id occurs twice.
+    """
+    for column in filled:
+        lines = [f"line {line}" for line in frame.index[frame[column] == ""]]
+        if lines:
+            raise InputError(
+                f"{name} has {len(lines)} rows without {column}: {list_offenders(lines)}."
+            )
+    counts = frame["image_id"].value_counts()
+    twice = sorted(counts.index[counts > 1])
+    if twice:
+        raise InputError(
+            f"{name} names {len(twice)} image_ids more than once: {list_offenders(twice)}. "
+            "Keep one row per image."
+        )
+
+
+def _parse_rows(data: bytes, name: str) -> dict[int, list[str]]:
+    """Return the rows that are not blank, without empty fields at their end, by line from 1."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{name} is not UTF-8 text ({error.reason} in line {line}). Save it as CSV in UTF-8."
+        ) from error
+    header = text.lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter="\t" if "\t" in header else ",", strict=True
+    )
+    rows = {}
+    try:
+        for row in reader:
+            fields = [field.strip() for field in row]
+            while fields and not fields[-1]:
+                fields.pop()
+            if fields:
+                rows[reader.line_num] = fields
+    except csv.Error as error:
+        raise InputError(
+            f"{name} is not a CSV table: {error} in line {reader.line_num}. Save it as CSV."
+        ) from error
+    return rows

@@ -1,0 +1,119 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from hf_lesion.data.framing import Framing, encode_image, encode_mask
+from hf_lesion.errors import InputError
+
+FRAME = (600, 450)  # of every published image of HAM10000
+SQUARE = (75, 0, 525, 450)
+
+
+def draw_frame(size=FRAME):
+    """A smooth picture in which no two places look alike."""
+    across, down = np.meshgrid(np.linspace(0, 255, size[0]), np.linspace(0, 255, size[1]))
+    waves = 127 + 80 * np.sin(across / 12) * np.cos(down / 10)
+    return Image.fromarray(np.stack([across, down, waves], axis=2).round().astype(np.uint8))
+
+
+def draw_mask(size=FRAME):
+    """An ellipse off the middle, most of it inside the centre square."""
+    x, y = np.meshgrid(np.arange(size[0]) / size[0], np.arange(size[1]) / size[1])
+    inside = ((x - 0.35) / 0.3) ** 2 + ((y - 0.55) / 0.25) ** 2 < 1
+    return Image.fromarray(inside.astype(np.uint8) * 255)
+
+
+def decode(data):
+    return Image.open(io.BytesIO(data))
+
+
+def difference(first, second):
+    return np.abs(np.asarray(first, float) - np.asarray(second, float)).mean()
+
+
+@pytest.mark.parametrize("size", [256, 128, 300])
+def test_the_centre_square_of_an_original_is_that_region_and_size(size):
+    framing = Framing(size, centre_crop=True)
+    assert framing.place(*FRAME) == (SQUARE, (size, size))
+    found = decode(encode_image(draw_frame(), framing))
+    expected = draw_frame().crop(SQUARE).resize((size, size), Image.Resampling.LANCZOS)
+    assert (found.size, found.mode, found.format) == ((size, size), "RGB", "JPEG")
+    assert difference(found, expected) < 2
+    beside = draw_frame().crop((70, 0, 520, 450)).resize((size, size), Image.Resampling.LANCZOS)
+    assert difference(found, expected) < difference(found, beside) / 2
+
+
+def test_one_jpeg_quality_and_no_metadata():
+    source = io.BytesIO()
+    draw_frame().save(source, "JPEG", quality=98, comment=b"a name", exif=b"Exif\x00\x00")
+    framing = Framing(256, centre_crop=True)
+    found = decode(encode_image(decode(source.getvalue()), framing))
+    reference = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(reference, "JPEG", quality=75)
+    assert found.quantization == decode(reference.getvalue()).quantization
+    assert JpegImagePlugin.get_sampling(found) == 2  # 4:2:0
+    assert not {"comment", "exif", "icc_profile"} & set(found.info)
+    assert framing.describe() == {
+        "image_size": 256,
+        "centre_crop": True,
+        "images": "JPEG, quality 75, lanczos resampling",
+        "masks": "PNG of 1 bit, nearest pixel",
+    }
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_masks_are_cut_to_the_same_region(factor):
+    """A mask may have another resolution than its image, but shows the same frame."""
+    framing = Framing(256, centre_crop=True)
+    mask = draw_mask((FRAME[0] // factor, FRAME[1] // factor))
+    found = decode(encode_mask(mask, framing, FRAME))
+    assert (found.size, found.mode, found.format) == ((256, 256), "1", "PNG")
+    expected = np.asarray(draw_mask().crop(SQUARE).resize((256, 256), Image.Resampling.BOX)) > 127
+    assert (np.asarray(found) != expected).mean() < 0.01
+    shown = draw_frame()
+    shown.paste((255, 255, 255), mask=draw_mask())
+    white = np.asarray(decode(encode_image(shown, framing))).min(axis=2) > 200
+    assert (np.asarray(found) != white).mean() < 0.01
+
+
+def test_without_the_crop_the_whole_frame_stays():
+    framing = Framing(256)
+    assert framing.place(*FRAME) == ((0, 0, *FRAME), (341, 256))
+    found = decode(encode_image(draw_frame(), framing))
+    expected = draw_frame().resize((341, 256), Image.Resampling.LANCZOS)
+    assert found.size == (341, 256)
+    assert difference(found, expected) < 2
+    assert decode(encode_mask(draw_mask(), framing, FRAME)).size == (341, 256)
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "stored"),
+    [
+        ((450, 600), (0, 75, 450, 525), (64, 64)),
+        ((601, 450), (75, 0, 525, 450), (64, 64)),
+        ((300, 300), (0, 0, 300, 300), (64, 64)),
+        ((1, 1), (0, 0, 1, 1), (64, 64)),
+    ],
+)
+def test_any_proportions_are_cut_in_the_middle(size, box, stored):
+    assert Framing(64, centre_crop=True).place(*size) == (box, stored)
+    side = min(size)
+    assert Framing(centre_crop=True).place(*size) == (box, (side, side))
+    assert Framing().place(*size) == ((0, 0, *size), size)
+
+
+def test_a_mask_of_other_proportions_is_refused():
+    with pytest.raises(InputError) as caught:
+        encode_mask(draw_mask((450, 450)), Framing(256, centre_crop=True), FRAME)
+    assert str(caught.value) == (
+        "expected the proportions of its image (600×450 pixels), got 450×450 pixels"
+    )
+
+
+def test_a_size_of_nothing_is_refused():
+    with pytest.raises(InputError, match=r"^Expected an image size of at least 1 pixel, got 0\.$"):
+        Framing(0)
+    assert Framing().keeps_files
+    assert Framing().describe() is None

@@ -1,0 +1,258 @@
+import itertools
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from datasets import load_dataset
+from PIL import Image
+from prepared import draw_png, write_dataset
+
+from hf_lesion.data import reader
+from hf_lesion.data.dataset import prepare
+from hf_lesion.data.exploration import read_frame
+from hf_lesion.data.reader import (
+    check_rows,
+    list_shards,
+    open_image,
+    open_split,
+    open_splits,
+    read_each,
+    read_rows,
+    read_thumbnails,
+)
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+
+HINT = "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
+AGAIN = (
+    "Prepare it again with scripts/prepare_data.py, or copy all of its files from one preparation."
+)
+TEST = "data/test-00000-of-00001.parquet"
+
+
+@pytest.fixture
+def copy(sample_dataset, tmp_path):
+    return shutil.copytree(sample_dataset, tmp_path / "copy")
+
+
+@pytest.fixture
+def other(sample_folder, tmp_path):
+    """The same images, split otherwise."""
+    prepare(sample_folder, tmp_path / "other", seed=1)
+    return tmp_path / "other"
+
+
+def refusal(function, *arguments):
+    with pytest.raises(InputError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+def ids_of(splits):
+    return {split: rows["image_id"][:] for split, rows in splits.items()}
+
+
+def test_splits_are_those_of_load_dataset(sample_dataset):
+    found, expected = open_splits(sample_dataset), load_dataset(str(sample_dataset))
+    assert list(found) == list(expected)
+    assert ids_of(found) == ids_of(expected)
+    for split, rows in expected.items():
+        assert found[split].features == rows.features
+        assert str(found[split].split) == split
+    first, second = found["test"][3], expected["test"][3]
+    assert first.pop("image").tobytes() == second.pop("image").tobytes()
+    assert first.pop("mask").tobytes() == second.pop("mask").tobytes()
+    assert first == second
+    assert open_split(sample_dataset, "test")["image_id"][:] == expected["test"]["image_id"][:]
+
+
+@pytest.mark.parametrize(
+    ("name", "sibling"),
+    [
+        ("ham[1]", "ham1"),
+        ("ham*", "ham2"),
+        ("ham?", "ham3"),
+        ("{ham,pig}", "pig"),
+        ("ham::pig", "pig"),
+        ("!ham", "pig"),
+        ("**", "pig"),
+        ("data:v2", "data"),
+        ("hf:", "pig"),
+        ("~", "pig"),
+        ("ham 100%", "pig"),
+        ("run=1", "pig"),
+    ],
+)
+def test_a_folder_of_any_name_is_that_folder(
+    name, sibling, sample_dataset, other, tmp_path, monkeypatch
+):
+    other.rename(tmp_path / sibling)
+    shutil.copytree(sample_dataset, tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    (tmp_path / "away").mkdir()
+    expected = ids_of(open_splits(sample_dataset))
+    monkeypatch.chdir(tmp_path / "away")
+    for folder in (f"{tmp_path}/{name}/", f"../{name}", "../link", f"../away/../{name}/"):
+        assert ids_of(open_splits(Path(folder))) == expected
+    monkeypatch.chdir(tmp_path)
+    assert ids_of(open_splits(Path(name))) == expected
+    rows = [(split, row["image_id"]) for split, row in read_rows(Path(name), ["image_id"])]
+    assert rows == [(split, image_id) for split, ids in expected.items() for image_id in ids]
+
+
+def test_a_folder_that_is_replaced_is_never_served_from_the_cache(sample_folder, tmp_path):
+    seen = []
+    for seed in (0, 1, 0):
+        prepare(sample_folder, tmp_path / "out", seed=seed, overwrite=True)
+        seen.append(ids_of(open_splits(tmp_path / "out")))
+    assert seen[0] == seen[2] != seen[1]
+    for image in (draw_png(1), draw_png(2)):
+        shutil.rmtree(tmp_path / "small", ignore_errors=True)
+        write_dataset(tmp_path / "small", labels=[0], images=[image])
+        assert open_split(tmp_path / "small", "test")[0]["image"].tobytes() == (
+            Image.open(BytesIO(image)).tobytes()
+        )
+
+
+def test_an_unknown_split_names_those_there(sample_dataset):
+    assert refusal(open_split, sample_dataset, "tets") == (
+        f"{sample_dataset} has no split 'tets'. It has: train, validation, test. Pass one of them "
+        "as --split."
+    )
+
+
+def test_files_of_another_preparation_are_found_out(copy, other):
+    shutil.copyfile(other / TEST, copy / TEST)
+    record = json.loads((copy / "prepared.json").read_text())
+    count = pq.read_metadata(copy / TEST).num_rows
+    found = f"it has {count} rows of test instead of {record['images']['test']}"
+    assert refusal(open_splits, copy) == (
+        f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+    )
+    record["images"]["test"] = count
+    (copy / "prepared.json").write_text(json.dumps(record))
+    assert refusal(open_splits, copy) == (
+        f"{copy} is not what its prepared.json says: its images have another fingerprint. {AGAIN}"
+    )
+
+
+def test_a_split_without_file_and_a_file_without_split(copy):
+    shutil.copyfile(copy / TEST, copy / TEST.replace("test", "official_test"))
+    count = pq.read_metadata(copy / TEST).num_rows
+    found = f"it has {count} rows of official_test instead of 0"
+    assert refusal(check_rows, copy) == (
+        f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+    )
+    (copy / TEST.replace("test", "official_test")).unlink()
+    (copy / TEST).unlink()
+    found = f"it has 0 rows of test instead of {count}"
+    for function in (check_rows, open_splits, read_frame):
+        assert refusal(function, copy) == (
+            f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+        )
+
+
+def test_many_who_open_a_dataset_at_once_unpack_it_once(tmp_path, monkeypatch):
+    labels = list(range(7)) * 30
+    images = [draw_png(seed) for seed in range(1000, 1000 + len(labels))]
+    write_dataset(tmp_path / "new", labels=labels, images=images)
+    unpacked = []
+    copy_rows = reader._copy_rows
+
+    def watched(*arguments):
+        unpacked.append(arguments)
+        return copy_rows(*arguments)
+
+    monkeypatch.setattr(reader, "_copy_rows", watched)
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(open_splits, itertools.repeat(tmp_path / "new", 6)))
+    assert {len(splits["test"]) for splits in found} == {len(labels)}
+    assert len(unpacked) == 1
+
+
+def test_a_damaged_cache_and_a_full_disk_are_said(tmp_path, monkeypatch):
+    write_dataset(tmp_path / "new", labels=[3], images=[draw_png(77)])
+    monkeypatch.setattr(reader.datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    open_splits(tmp_path / "new")
+    (file,) = (tmp_path / "cache").rglob("test.arrow")
+    file.write_bytes(file.read_bytes()[:100])
+    assert re.fullmatch(
+        f"{re.escape(str(file.parent))}, the unpacked dataset, is damaged: .*Delete it.",
+        refusal(open_splits, tmp_path / "new"),
+    )
+    shutil.rmtree(file.parent)
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(reader, "_copy_rows", lambda *_: (_ for _ in ()).throw(full))
+    assert refusal(open_splits, tmp_path / "new") == (
+        f"{tmp_path / 'new'} could not be unpacked into {tmp_path}/cache/hf_lesion: No space left "
+        "on device. Is the disk full? HF_HOME can name another one."
+    )
+    assert not list((tmp_path / "cache").rglob("*.arrow"))
+
+
+def test_columns_that_are_absent_and_labels_that_differ_are_said(tmp_path):
+    folder = write_dataset(tmp_path / "no_id", leave_out=["image_id"])
+    assert refusal(open_splits, folder) == f"{folder / TEST} lacks the columns image_id. {HINT}"
+    folder = write_dataset(tmp_path / "swapped", names=("bcc", "akiec", *CODES[2:]))
+    assert refusal(open_splits, folder) == (
+        f"{folder} has the labels bcc, akiec, bkl, df, mel, nv, vasc; expected akiec, bcc, bkl, "
+        f"df, mel, nv, vasc. {HINT}"
+    )
+
+
+def test_rows_are_those_of_load_dataset_in_its_order(sample_dataset):
+    found = list(read_rows(sample_dataset, ["image_id", "label", "age"]))
+    loaded = load_dataset(str(sample_dataset))
+    expected = [
+        (split, {"image_id": row["image_id"], "label": row["label"], "age": row["age"]})
+        for split, part in loaded.items()
+        for row in part.select_columns(["image_id", "label", "age"])
+    ]
+    assert found == expected
+    assert len(found) == sum(loaded.num_rows.values())
+
+
+def test_wanted_images_are_read_in_one_pass(sample_dataset):
+    rows = list(read_rows(sample_dataset, ["image", "image_id"]))
+    sizes = read_each(sample_dataset, {2, 70}, lambda image: image.tobytes(), "Reading")
+    assert sizes == {number: open_image(rows[number][1]).tobytes() for number in (2, 70)}
+    assert read_each(sample_dataset, set(), lambda image: image, "Reading") == {}
+    (small,) = read_thumbnails(sample_dataset, [5], size=(40, 30)).values()
+    assert (small.size, small.mode) == ((40, 30), "RGB")
+
+
+def test_folder_that_is_no_dataset(tmp_path):
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path} is not a prepared dataset")):
+        list_shards(tmp_path)
+
+
+def test_damaged_shard_is_named(copy):
+    path = copy / "data" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError) as caught:
+        list(read_rows(copy, ["image_id"]))
+    text = str(caught.value)
+    assert text.startswith(f"{path} cannot be read as Parquet: ")
+    assert text.endswith(HINT)
+
+
+def test_lacking_column_is_named(copy):
+    path = copy / "data" / "test-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["age", "sex"]), path)
+    with pytest.raises(InputError) as caught:
+        list(read_rows(copy, ["image_id", "age", "sex"]))
+    assert str(caught.value) == f"{path} lacks the columns age, sex. {HINT}"
+
+
+def test_image_that_does_not_decode_is_named():
+    with pytest.raises(InputError) as caught:
+        open_image({"image_id": "ISIC_1", "image": {"bytes": b""}})
+    assert str(caught.value) == (
+        "The image of ISIC_1 cannot be read: empty file. Prepare the dataset again."
+    )
+    assert Image.MAX_IMAGE_PIXELS  # the bomb guard that decode_picture relies on is on
