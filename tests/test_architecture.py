@@ -6,9 +6,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = {"canvas", "errors", "files", "manifest", "markdown", "pixels", "provenance", "verbosity"}
+BASE = {
+    "canvas",
+    "cli",
+    "errors",
+    "files",
+    "manifest",
+    "markdown",
+    "pixels",
+    "provenance",
+    "verbosity",
+}
 ALLOWED = {
     "canvas": {"errors", "files"},
+    "cli": {"errors"},
     "errors": set(),
     "files": {"errors"},
     "manifest": {"errors", "files"},
@@ -36,7 +47,6 @@ ALLOWED = {
         "explain",
     },
     "training": {"labels", "data", "models", "evaluation.metrics"},
-    "benchmark": {"labels", "data", "models", "inference", "explain", "training"},
     "hub": {
         "labels",
         "operating_points",
