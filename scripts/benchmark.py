@@ -82,9 +82,7 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def compare(
-    title: str, candidates: Candidates, *, rounds: int, images: int
-) -> dict[str, dict[str, Any]]:
+def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> dict[str, Any]:
     """Run all candidates in every round, print a table and return it under its title.
 
     Args:
