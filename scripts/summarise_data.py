@@ -21,7 +21,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
     add("--audits", type=Path, nargs="*", default=[], help="what scripts/audit_splits.py wrote")
-    add("--recipes", type=Path, help="what scripts/compare_recipes.py wrote, if it was run")
+    add("--recipes", type=Path, help="what scripts/experiments/compare_protocols.py wrote")
     add("--output", type=Path, default=OUTPUT, help="file to write (default: %(default)s)")
     return parser.parse_args()
 
