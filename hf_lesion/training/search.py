@@ -30,7 +30,6 @@ from hf_lesion.training.stopping import DivergedError, only_run
 
 Settings = Mapping[str, Any]
 Space = dict[str, Any]  # of Optuna's distributions, by setting
-NOT_SEARCHED = {"config", "dataset", "output_dir", "seed", "data_seed"}
 # Trials leave no weights: scripts/train.py trains the best recipe again.
 UNSAVED = {"save_strategy": "no", "load_best_model_at_end": False, "checkpoint_minutes": math.inf}
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -98,8 +97,6 @@ def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
             "`python scripts/search.py`, without --eval_strategy and --push_to_hub."
         )
     for key, entry in space.items():
-        if key in NOT_SEARCHED:
-            raise InputError(f"Can't search {key}: leave it out of the space.")
         for value in getattr(entry, "choices", None) or (entry.low, entry.high):
             parse_settings(merge(settings, {key: value}))
     folder, metric = Path(training.output_dir), training.metric_for_best_model
@@ -119,7 +116,7 @@ def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
 
 
 def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optuna.Study:
-    """Open or begin the study, and queue the trials that were interrupted."""
+    """Open the study, or begin one, and queue the trials that were interrupted."""
     study = optuna.create_study(
         study_name="search",
         storage=f"sqlite:///{(folder / 'study.sqlite3').resolve()}",

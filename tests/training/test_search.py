@@ -181,7 +181,6 @@ def test_a_space_that_is_none_is_refused(tmp_path, text, message):
     ("space", "more", "message"),
     [
         ("lerning_rate: [1, 2]", {}, "^Unknown arguments: --lerning_rate 1\\. "),
-        ("seed: [1, 2]", {}, "^Can't search seed: "),
         ("augmentation: [wild]", {}, "argument --augmentation: invalid choice: 'wild'"),
         ("label_smoothing: {low: 0, high: 1}", {}, "^Expected --label_smoothing from 0 to "),
         ("mixup: [0.1]", {"push_to_hub": True}, "publishes nothing: .* without --eval_strategy"),
