@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
@@ -39,22 +40,14 @@ WIDTHS = (26, 16, 18, 17)
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description="Show what the splits of a prepared dataset share.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.build_parser("Show what the splits of a prepared dataset share.", epilog=EXAMPLES)
+    cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
     add("--as", dest="scheme", choices=SCHEMES, help="audit this split in place of its own")
     add("--test_fraction", type=float, default=0.2, help="with --as (default: 0.2)")
     add("--seed", type=int, default=0, help="with --as (default: 0)")
-    add(
-        "--output",
-        type=Path,
-        default=Path("reports"),
-        help="folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)",
-    )
+    output_help = "folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)"
+    cli.add_shared(parser, "output", default=Path("reports"), help=output_help)
     add(
         "--private",
         type=Path,

@@ -9,18 +9,17 @@ scripts/train.py --model. Its record names the checkpoints. Choose on validation
 import argparse
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--checkpoints", type=Path, nargs="+", required=True, metavar="DIR", help="two or more")
-    add("--output", type=Path, required=True, metavar="DIR", help="the folder to make")
-    add("--overwrite", action="store_true", help="replace the folder if it is there already")
+    cli.add_shared(parser, "output", required=True, help="folder of the new model")
+    cli.add_shared(parser, "overwrite")
     return parser.parse_args()
 
 

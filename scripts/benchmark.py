@@ -1,241 +1,405 @@
-"""Measure how fast things are; the candidates take turns in one run.
+"""Benchmarks of data loading, training, explaining and the web demo.
 
-    python scripts/benchmark.py data                      # drawn images
-    python scripts/benchmark.py data --dataset data/ham10000 --json data.json
-    python scripts/benchmark.py train --dataset data/ham10000 --model resnet18
-    python scripts/benchmark.py explain                   # three networks, the models that ship
-    python scripts/benchmark.py serve                     # the web demo with the models that ship
+    python scripts/benchmark.py data --dataset data/ham10000
+    python scripts/benchmark.py train --model cnn resnet18
+    python scripts/benchmark.py explain --model runs/cnn
+    python scripts/benchmark.py serve --url http://127.0.0.1:7860 --clients 50 --requests 500
 
-data: images per second on one core, from Parquet to batch, at 600x450 and 200x150 pixels: our
-training and evaluation transforms against the PIL pipeline of transformers' own example.
-train: images per second in training, same network, size, batch and data: ours against a bare loop
-on tensors in memory (the limit), transformers' example and timm; then what memory format, fused
-optimizer, workers and threads each add to ours.
-explain: a prediction with Grad-CAM, of one class and of all seven, in forward passes: ours against
-one forward pass (the limit) and pytorch-grad-cam as its README uses it.
-serve: the web demo over HTTP: how soon it serves, many clients at once (each answer compared with
-that of a quiet page), p50 and p95 against a bare forward pass, its memory, a queue that is full.
+data     from Parquet to batches of 128x128 pixels on one thread: evaluation, each augmentation.
+train    the Trainer as scripts/train.py runs it, against batches that wait in memory (the limit).
+explain  probabilities, gate and Grad-CAM of one image, against one forward pass.
+serve    latency and throughput of a running page (`make demo` starts one) under many clients; each
+         answer is compared with the one that a single client got.
+
+Candidates take turns, so a machine that slows down slows all of them; the first round of all is not
+counted. Times are medians over the rounds; `times_first` is relative to the first candidate within
+each round, with its lowest and highest value.
 """
 
 import argparse
+import io
 import os
 import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
-SIZES = ((600, 450), (200, 150))
-ARCHITECTURES = ("resnet18", "resnet50", "densenet121")
+if TYPE_CHECKING:
+    import datasets
+    from gradio_client import Client
+
 SPACE = Path(__file__).resolve().parent.parent / "space"
+IMAGE_SIZE = (600, 450)  # of HAM10000 in pixels
+SIDE = 128  # of the network's input in pixels
+BATCH = 32
+WARM_UP = 2  # training steps before the clock starts
+CLOSE = 1e-6  # two probabilities are equal up to this
+PATIENCE = 300  # seconds: a request waits for all before it
+
+# A candidate that returns a number has measured its own seconds.
+Candidates = Mapping[str, Callable[[], float | None]]
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    count = cli.at_least(1)
+    parser = cli.build_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
-    data = commands.add_parser("data", help="from Parquet to batch")
-    data.add_argument(
-        "--images", type=int, default=256, metavar="N", help="images in a run (default: 256)"
-    )
-    train = commands.add_parser("train", help="steps of training")
-    train.add_argument(
-        "--model",
-        nargs="+",
-        default=["tf_efficientnet_lite0"],
-        metavar="NAME",
-        help="cnn or timm architectures (default: tf_efficientnet_lite0)",
-    )
-    train.add_argument(
-        "--image_size", type=int, default=128, metavar="S", help="pixels (default: 128)"
-    )
-    train.add_argument(
-        "--batch_size", type=int, default=32, metavar="B", help="images a step (default: 32)"
-    )
-    train.add_argument(
-        "--augmentation", default="standard", metavar="NAME", help="ours (default: standard)"
-    )
-    train.add_argument(
-        "--images",
-        type=int,
-        default=512,
-        metavar="N",
-        help="images in a run, and two batches of warm-up (default: 512)",
-    )
-    explain = add_explain(commands)
-    add_serve(commands)
+    data = commands.add_parser("data", help="data loading and augmentation")
+    train = commands.add_parser("train", help="training steps")
+    explain = commands.add_parser("explain", help="predictions with gate and Grad-CAM")
+    serve = commands.add_parser("serve", help="a running page under load")
+    for command, images, rounds in ((data, 256, 7), (train, 512, 3), (explain, 5, 9)):
+        add = command.add_argument
+        add("--images", type=count, default=images, help="of a round (default: %(default)s)")
+        add("--rounds", type=count, default=rounds, help="(default: %(default)s)")
     for command in (data, train):
-        command.add_argument(
-            "--dataset", type=Path, metavar="DIR", help="take its images (default: drawn ones)"
-        )
-    for command, rounds in ((data, 7), (train, 3), (explain, 9)):
-        command.add_argument(
-            "--rounds", type=int, default=rounds, metavar="N", help=f"of each (default: {rounds})"
-        )
-        command.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers")
-    arguments = parser.parse_args()
-    if arguments.rounds < 1 or arguments.images < 1:
-        raise InputError("--rounds and --images are at least 1.")
-    return arguments
+        cli.add_shared(command, "dataset", help="take its images (default: drawn ones)")
+    network = ["tf_efficientnet_lite0"]
+    cli.add_shared(train, "model", type=str, nargs="+", default=network, help="cnn or from timm")
+    cli.add_shared(train, "batch_size")
+    train.add_argument("--image_size", type=count, default=SIDE, help="(default: %(default)s)")
+    train.add_argument("--augmentation", default="standard", help="(default: %(default)s)")
+    shipped = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
+    folders = [os.path.relpath(folder) for folder in shipped]
+    help_text = "trained models (default: those of space/models)"
+    cli.add_shared(explain, "model", type=str, nargs="+", default=folders, help=help_text)
+    add = serve.add_argument
+    add("--url", default="http://127.0.0.1:7860", help="of the page (default: %(default)s)")
+    names = [folder.name for folder in shipped]
+    add("--models", nargs="+", default=names, help="names on the page (default: the shipped ones)")
+    add("--clients", type=count, default=50, help="at the same time (default: %(default)s)")
+    add("--requests", type=count, default=500, help="in all (default: %(default)s)")
+    for command in commands.choices.values():
+        command.add_argument("--json", type=Path, metavar="FILE", help="also write a record")
+    return parser.parse_args()
 
 
-def add_explain(commands: Any) -> argparse.ArgumentParser:
-    """Add the command `explain` with its own options."""
-    command: argparse.ArgumentParser = commands.add_parser("explain", help="Grad-CAM")
-    command.add_argument(
-        "--model",
-        nargs="+",
-        default=[*ARCHITECTURES, *map(os.path.relpath, shipped_models())],
-        metavar="NAME",
-        help=f"cnn, timm architectures or folders (default: {' '.join(ARCHITECTURES)} and the "
-        "models of space/models)",
-    )
-    command.add_argument(
-        "--image_size",
-        type=int,
-        default=224,
-        metavar="S",
-        help="pixels of an architecture; a folder has its own (default: 224)",
-    )
-    command.add_argument(
-        "--images", type=int, default=5, metavar="N", help="requests in a run (default: 5)"
-    )
-    return command
+def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> dict[str, Any]:
+    """Run all candidates in every round, print a table and return it under its title.
+
+    Args:
+        title: Of the table and the progress bar.
+        candidates: By name; what they do with `images` images.
+        rounds: How many are counted, after one of warm-up.
+        images: How many one run handles.
+    """
+    import pandas as pd
+    from tqdm import tqdm
+
+    names, rows = list(candidates), []
+    with tqdm(total=(rounds + 1) * len(names), desc=title, unit="run", disable=None) as bar:
+        for number in range(rounds + 1):
+            first = number % len(names)
+            seconds = {}
+            for name in (*names[first:], *names[:first]):
+                start = time.perf_counter()
+                measured = candidates[name]()
+                seconds[name] = time.perf_counter() - start if measured is None else measured
+                bar.update()
+            rows.append(seconds)
+    table = pd.DataFrame(rows[1:], columns=names)
+    relative = table.div(table.iloc[:, 0], axis=0)
+    columns = {
+        "ms_per_image": 1000 * table.median() / images,
+        "images_per_s": images / table.median(),
+        "times_first": relative.median(),
+        "lowest": relative.min(),
+        "highest": relative.max(),
+    }
+    summary = pd.DataFrame(columns)
+    print(f"{title}\n{summary.to_string(float_format='{:,.2f}'.format)}\n")
+    return {title: summary.to_dict("index")}
 
 
-def add_serve(commands: Any) -> argparse.ArgumentParser:
-    """Add the command `serve` with its own options."""
-    command: argparse.ArgumentParser = commands.add_parser("serve", help="the web demo under load")
-    add = command.add_argument
-    add(
-        "--models",
-        nargs="+",
-        type=Path,
-        default=None,
-        metavar="DIR",
-        help="model folders (default: those of space/models)",
-    )
-    add("--clients", type=int, default=50, metavar="N", help="at once (default: 50)")
-    add("--images", type=int, default=500, metavar="N", help="requests in all (default: 500)")
-    add(
-        "--lasting",
-        type=int,
-        default=2000,
-        metavar="N",
-        help="more requests while memory is watched (default: 2000)",
-    )
-    add("--port", type=int, default=7869, help="to serve on (default: 7869)")
-    add("--json", type=Path, metavar="FILE", help="also write the numbers")
-    command.set_defaults(rounds=1)
-    return command
+def draw_jpegs(count: int) -> list[bytes]:
+    """Return drawn lesions of all diagnoses in turn, encoded as JPEG."""
+    from hf_lesion.data.drawing import draw_lesion
+    from hf_lesion.labels import CODES
 
-
-def shipped_models() -> list[Path]:
-    """Return the folders of the models that come with the web demo."""
-    return sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
-
-
-def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what `hf_lesion.benchmark.serve.measure` finds."""
-    import transformers
-
-    from hf_lesion.benchmark import serve
-
-    transformers.logging.disable_progress_bar()
-    found = serve.measure(
-        SPACE / "app.py",
-        arguments.models or shipped_models(),
-        port=arguments.port,
-        clients=arguments.clients,
-        count=arguments.images,
-        lasting=arguments.lasting,
-    )
-    print(serve.format_measures(found, arguments.clients))
+    found = []
+    for seed in range(count):
+        stream = io.BytesIO()
+        lesion, _ = draw_lesion(CODES[seed % len(CODES)], seed=seed, size=IMAGE_SIZE)
+        lesion.save(stream, "JPEG", quality=95)
+        found.append(stream.getvalue())
     return found
+
+
+def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Dataset":
+    """Return the training images of a prepared dataset, or drawn ones written to a folder."""
+    import datasets
+
+    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.labels import CODES
+
+    if source is not None:
+        read_fingerprint(source)
+        return datasets.load_dataset(str(source), split="train")
+    # A few images, repeated: to draw one takes longer than to read it.
+    drawn = [{"bytes": image, "path": None} for image in draw_jpegs(len(CODES))]
+    places = [index % len(drawn) for index in range(count)]
+    rows = datasets.Dataset.from_dict(
+        {"image": [drawn[place] for place in places], "label": places},
+        features=datasets.Features(
+            image=datasets.Image(), label=datasets.ClassLabel(names=list(CODES))
+        ),
+    )
+    rows.to_parquet(folder / "rows.parquet")
+    return datasets.Dataset.from_parquet(str(folder / "rows.parquet"), cache_dir=str(folder))
 
 
 def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return a summary for each size and kind of transform."""
-    import datasets
+    """Measure how fast stored images become batches."""
     import torch
 
-    from hf_lesion.benchmark import data, timing
+    from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
+    from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform, least_side
+    from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
+
+    def read(samples: LesionSamples) -> None:
+        for _ in torch.utils.data.DataLoader(samples, batch_size=BATCH, collate_fn=collate):
+            pass
 
     torch.set_num_threads(1)
-    datasets.disable_progress_bars()
-    found = {}
+    settings = Preprocessing(SIDE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     with tempfile.TemporaryDirectory() as folder:
-        for size in SIZES:
-            rows = data.write_images(
-                Path(folder), size, count=arguments.images, source=arguments.dataset
-            )
-            for kind, build in (("train", data.train_candidates), ("eval", data.eval_candidates)):
-                title = f"{kind}, {size[0]}x{size[1]} to {data.SIDE}"
-                seconds = timing.take_turns(build(rows), rounds=arguments.rounds, title=title)
-                found[title] = timing.summarise(seconds, items=len(rows))
-                print(timing.format_table(title, found[title], unit="images"), end="\n\n")
-    return found
+        rows = read_rows(arguments.dataset, arguments.images, Path(folder))
+        rows = rows.select(range(min(len(rows), arguments.images)))
+        evaluated = LesionSamples(rows, EvalTransform(build_stock_processor(settings)))
+        candidates = {"evaluation": partial(read, evaluated)}
+        for name in AUGMENTATIONS:
+            transform, side = build_train_transform(settings, name), least_side(settings, name)
+            samples = LesionSamples(rows, transform, least_side=side)
+            candidates[f"augmentation {name}"] = partial(read, samples)
+        return compare("data", candidates, rounds=arguments.rounds, images=len(rows))
 
 
 def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return two summaries for each model: against the others, and with settings changed."""
-    import datasets
-    import transformers
+    """Measure how fast networks are trained, with and without the loading of data."""
+    from hf_lesion.labels import CODES
 
-    from hf_lesion.benchmark import data, steps, timing, training
-    from hf_lesion.data.reader import open_split
-
-    datasets.disable_progress_bars()
-    transformers.logging.set_verbosity_error()
-    found = {}
+    found: dict[str, Any] = {}
+    steps = max(1, arguments.images // arguments.batch_size)
+    images = steps * arguments.batch_size
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.dataset is None:
-            rows = data.write_images(Path(folder), SIZES[0], count=arguments.images)
-        else:
-            rows = open_split(arguments.dataset, "train")
-            rows = rows.select(range(min(len(rows), arguments.images)))
-        for model in arguments.model:
-            setting = steps.Setting(
-                model,
-                arguments.image_size,
-                arguments.batch_size,
-                max(1, arguments.images // arguments.batch_size),
-                arguments.augmentation,
-            )
-            for what, build in (
-                ("compared", training.candidates),
-                ("settings of ours", training.option_candidates),
-            ):
-                title = f"{model}, {arguments.image_size} px, {what}"
-                seconds = timing.take_turns(
-                    build(rows, setting), rounds=arguments.rounds, title=title
-                )
-                found[title] = timing.summarise(seconds, items=setting.images)
-                print(timing.format_table(title, found[title], unit="images"), end="\n\n")
+        rows = read_rows(arguments.dataset, max(images, len(CODES)), Path(folder))
+        for name in arguments.model:
+            train = partial(time_training, arguments, name, rows, steps)
+            candidates = {"in memory": partial(train, in_memory=True), "training": train}
+            title = f"{name}, {arguments.image_size} px, batch of {arguments.batch_size}"
+            found |= compare(title, candidates, rounds=arguments.rounds, images=images)
     return found
+
+
+def time_training(
+    arguments: argparse.Namespace,
+    name: str,
+    rows: "datasets.Dataset",
+    steps: int,
+    *,
+    in_memory: bool = False,
+) -> float:
+    """Return the seconds of training steps after those of warm-up."""
+    from datasets import DatasetDict
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback
+
+    from hf_lesion.models.build import build_model
+    from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArguments
+    from hf_lesion.training.trainer import build_trainer
+
+    ends = []
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter())
+
+    model, processor = build_model(name, image_size=arguments.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        training = LesionTrainingArguments(
+            output_dir=folder,
+            max_steps=WARM_UP + steps,
+            per_device_train_batch_size=arguments.batch_size,
+            dataloader_drop_last=True,
+            eval_strategy="no",
+            save_strategy="no",
+            load_best_model_at_end=False,
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        splits = DatasetDict(train=rows, validation=rows.select(range(1)))
+        recipe = RecipeArguments(augmentation=arguments.augmentation)
+        trainer = build_trainer(model, processor, splits, recipe, training)
+        if in_memory:
+            samples = trainer.train_dataset
+            ready = [samples[index] for index in range(min(len(samples), BATCH))]
+            trainer.train_dataset = [ready[index % len(ready)] for index in range(len(samples))]
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Clock)
+        trainer.train()
+    return ends[-1] - ends[WARM_UP - 1]
 
 
 def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return a summary for each model, and how far its maps are from the library's."""
-    import transformers
+    """Measure what an explained prediction costs, in forward passes."""
+    from PIL import Image
 
-    from hf_lesion.benchmark import explain, timing
+    from hf_lesion.classifier import LesionClassifier
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    found = {}
+    def repeat(*calls: Callable[..., Any]) -> None:
+        for _ in range(arguments.images):
+            for call in calls:
+                call([image])
+
+    found: dict[str, Any] = {}
+    image = Image.open(io.BytesIO(draw_jpegs(1)[0])).convert("RGB")
     for name in arguments.model:
-        model, pixel_values = explain.load(name, arguments.image_size)
-        title = f"{name}, {pixel_values.shape[-1]} px"
-        ways = explain.candidates(model, pixel_values, calls=arguments.images)
-        seconds = timing.take_turns(ways, rounds=arguments.rounds, title=title)
-        summary = timing.summarise(seconds, items=arguments.images)
-        difference = explain.greatest_difference(model, pixel_values)
-        print(explain.format_times(title, summary, difference), end="\n\n")
-        found[title] = {"ways": summary, "greatest_difference": difference}
+        classifier = LesionClassifier.from_pretrained(name, device="cpu")
+        candidates = {
+            "forward pass": partial(repeat, classifier.predict),
+            "with gate and Grad-CAM": partial(repeat, classifier.judge, classifier.explain),
+        }
+        title = f"{name}, {classifier.image_size[1]} px"
+        found |= compare(title, candidates, rounds=arguments.rounds, images=arguments.images)
     return found
+
+
+class Question(NamedTuple):
+    """A request to one endpoint of the page about one image, for one of its models."""
+
+    endpoint: str
+    model: str
+    image: Path
+
+
+class Reply(NamedTuple):
+    """An answer: (C,) probabilities, the heatmap's pixels if there is one, seconds of waiting."""
+
+    probabilities: tuple[float, ...]
+    heatmap: bytes
+    seconds: float
+
+    def equals(self, other: "Reply") -> bool:
+        """Whether two answers are the same, whatever time they took."""
+        pairs = zip(self.probabilities, other.probabilities, strict=True)
+        return self.heatmap == other.heatmap and all(abs(a - b) < CLOSE for a, b in pairs)
+
+
+class Load(NamedTuple):
+    """Answers under load: seconds of each, how many were wrong, messages of those refused."""
+
+    seconds: list[float]
+    wrong: int
+    refused: list[str]
+
+
+def build_questions(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Question]:
+    """Draw images into a folder; return requests about each, with and without a heatmap."""
+    found = []
+    for number, content in enumerate(draw_jpegs(images)):
+        image = folder / f"lesion_{number}.jpg"
+        image.write_bytes(content)
+        found += [Question(to, name, image) for name in models for to in ("/classify", "/explain")]
+    return found
+
+
+def connect(url: str) -> "Client":
+    """Return a client of a running page; InputError if no page answers."""
+    import httpx
+    from gradio_client import Client
+
+    try:
+        return Client(url, verbose=False)
+    except (httpx.HTTPError, ValueError) as error:
+        raise InputError(f"No page answers at {url}. `make demo` starts one; or pass --url.") from (
+            error
+        )
+
+
+def ask(client: "Client", question: Question) -> Reply:
+    """Return the page's answer to a request; what is explained is melanoma, by Grad-CAM."""
+    from gradio_client import handle_file
+    from PIL import Image
+
+    start = time.perf_counter()
+    endpoint, model, image = question
+    more = ("mel", "gradcam") if endpoint == "/explain" else ()
+    job = client.submit(handle_file(image), model, *more, api_name=endpoint)
+    found = job.result(timeout=PATIENCE)
+    picture, answer = found if more else (None, found)
+    heatmap = Image.open(picture).tobytes() if picture else b""
+    probabilities = tuple(answer["probabilities"].values())
+    return Reply(probabilities, heatmap, time.perf_counter() - start)
+
+
+def ask_all(
+    url: str, questions: Sequence[Question], expected: Sequence[Reply], *, clients: int, count: int
+) -> Load:
+    """Ask from many clients at once and compare each answer with the expected one.
+
+    Args:
+        url: Of the page.
+        questions: Asked in turn.
+        expected: The answer to each.
+        clients: How many ask at the same time.
+        count: How many requests in all.
+    """
+    from tqdm import tqdm
+
+    local = threading.local()
+    refused: list[str] = []
+
+    def one(number: int) -> Reply | None:
+        try:
+            if not hasattr(local, "client"):
+                local.client = connect(url)
+            return ask(local.client, questions[number % len(questions)])
+        except Exception as error:  # noqa: BLE001 - whatever went wrong is counted
+            refused.append(str(error) or type(error).__name__)
+            return None
+
+    with ThreadPoolExecutor(clients) as pool:
+        bar = tqdm(pool.map(one, range(count)), total=count, unit="request", disable=None)
+        replies = list(bar)
+    pairs = [(reply, expected[n % len(expected)]) for n, reply in enumerate(replies) if reply]
+    wrong = sum(not reply.equals(known) for reply, known in pairs)
+    return Load([reply.seconds for reply, _ in pairs], wrong, refused)
+
+
+def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure a running page: each request alone, then many clients at once."""
+    import pandas as pd
+
+    client = connect(arguments.url)
+    with tempfile.TemporaryDirectory() as folder:
+        questions = build_questions(arguments.models, Path(folder))
+        expected = [ask(client, question) for question in questions]
+        start = time.perf_counter()
+        clients, count = arguments.clients, arguments.requests
+        load = ask_all(arguments.url, questions, expected, clients=clients, count=count)
+        wall = time.perf_counter() - start
+    seconds = pd.Series(load.seconds, dtype=float)
+    found = {
+        "answered": len(seconds),
+        "refused": len(load.refused),
+        "wrong": load.wrong,
+        "alone_p50_s": pd.Series([reply.seconds for reply in expected]).median(),
+        "p50_s": seconds.median(),
+        "p95_s": seconds.quantile(0.95),
+        "requests_per_s": len(seconds) / wall,
+    }
+    title = f"{count} requests from {clients} clients"
+    messages = sorted(set(load.refused))[:5]
+    print("\n".join((title, pd.Series(found, dtype=object).to_string(), *messages)))
+    return {title: {**found, "messages": messages}}
 
 
 MEASURES = {
@@ -252,7 +416,9 @@ def main() -> None:
     arguments = parse_arguments()
     from hf_lesion.files import write_json
     from hf_lesion.provenance import provenance
+    from hf_lesion.verbosity import quiet_libraries
 
+    quiet_libraries()
     found = MEASURES[arguments.command](arguments)
     if arguments.json is not None:
         write_json(arguments.json, {arguments.command: found, "provenance": provenance()})

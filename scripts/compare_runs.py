@@ -11,14 +11,13 @@ import argparse
 import json
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--reference", type=Path, metavar="DIR", help="the run that the others are compared with")
     add("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="the other runs")

@@ -21,7 +21,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_lesion.errors import InputError, one_line_errors
+from hf_lesion import cli
+from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
     from hf_lesion.classifier import LesionClassifier
@@ -33,42 +34,32 @@ PARTS = ("localisation", "shortcuts", "faithfulness")  # those of hf_lesion, whi
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
     score = commands.add_parser("score", help="measure heatmaps on a prepared split")
     sheet = commands.add_parser("sheet", help="cases of each diagnosis with their heatmaps")
     compare = commands.add_parser("compare", help="models side by side on any images")
     shortcuts = commands.add_parser("shortcuts", help="drawn lesions with things drawn over them")
-    for command, count in ((score, "+"), (sheet, None)):
-        add = command.add_argument
-        add("--model", type=Path, nargs=count, required=True, metavar="DIR", help="trained model")
-        add("--dataset", type=Path, required=True, metavar="DIR", help="a prepared dataset")
-        add("--split", default="test", metavar="NAME", help="(default: test)")
+    cli.add_shared(score, "model", nargs="+", required=True)
+    cli.add_shared(sheet, "model", required=True)
+    for command in (score, sheet):
+        cli.add_shared(command, "dataset", required=True)
+        cli.add_shared(command, "split")
     for command in (compare, shortcuts):
-        command.add_argument(
-            "--models", nargs="+", required=True, metavar="MODEL", help="folders or Hub ids"
-        )
-        command.add_argument(
-            "--output", type=Path, required=True, metavar="FILE", help="a PNG or WebP to write"
-        )
+        models = {"nargs": "+", "type": str, "metavar": "MODEL", "help": "folders or Hub ids"}
+        cli.add_shared(command, "models", required=True, **models)
+        cli.add_shared(command, "output", required=True, metavar="FILE", help="PNG or WebP file")
     _add_score(score)
     add = sheet.add_argument
-    add("--each", type=int, default=4, metavar="N", help="cases of each kind (default: 4)")
-    add("--output", type=Path, default=SHEETS, metavar="DIR", help="(default: %(default)s)")
+    add("--each", type=cli.at_least(1), default=4, metavar="N", help="cases of each kind (4)")
+    cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
     _add_compare(compare)
-    arguments = parser.parse_args()
-    counts = ("each", "batch_size", "subset", "faithful")
-    if min(getattr(arguments, name, 1) for name in counts) < 1:
-        raise InputError(f"{', '.join(f'--{name}' for name in counts)} are at least 1.")
-    if arguments.command == "score" and arguments.images is not None and arguments.images < 1:
-        raise InputError("--images is at least 1.")
-    return arguments
+    return parser.parse_args()
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    count: dict[str, Any] = {"type": cli.at_least(1), "metavar": "N"}
     add(
         "--methods",
         nargs="+",
@@ -76,30 +67,19 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="heatmaps to score; the first is measured in detail (default: all five)",
     )
-    add("--images", type=int, metavar="N", help="only so many, drawn by chance (default: all)")
-    add(
-        "--subset",
-        type=int,
-        default=400,
-        metavar="N",
-        help="images, drawn by chance, for the finer map and for shortcuts (default: 400)",
-    )
-    add(
-        "--faithful",
-        type=int,
-        default=10,
-        metavar="N",
-        help="images of each diagnosis for deletion and insertion (default: 10)",
-    )
+    add("--images", **count, help="only so many, drawn at random (default: all)")
+    subset_help = "images, drawn at random, for the finer map and for shortcuts (default: 400)"
+    add("--subset", **count, default=400, help=subset_help)
+    faithful_help = "images of each diagnosis for deletion and insertion (default: 10)"
+    add("--faithful", **count, default=10, help=faithful_help)
     add(
         "--road",
-        type=int,
+        type=cli.at_least(0),
         default=6,
         metavar="N",
         help="of those, images of each diagnosis for ROAD, which takes long; 0 leaves it out "
         "(default: 6)",
     )
-    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
     add(
         "--parts",
         nargs="+",
@@ -108,12 +88,9 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         metavar="PART",
         help=f"what to measure, of {', '.join(PARTS)} (default: all); other parts stay",
     )
-    add(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        help="where to write (default: the model's folder); of several models, a folder for each",
-    )
+    cli.add_shared(parser, "batch_size")
+    output_help = "folder to write to (default: the model's); of several models a folder for each"
+    cli.add_shared(parser, "output", help=output_help)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
@@ -29,31 +30,21 @@ PAGE_FILE, PRIVATE_PAGE_FILE, SAMPLES_FILE = "index.html", "data.html", "samples
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description="Draw what a prepared dataset holds.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = cli.build_parser("Draw what a prepared dataset holds.", epilog=EXAMPLES)
+    cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
-    add(
-        "--output",
-        type=Path,
-        default=Path("reports/data"),
-        help="folder for charts and page (default: %(default)s)",
-    )
+    output_help = "folder for charts and page (default: %(default)s)"
+    cli.add_shared(parser, "output", default=Path("reports/data"), help=output_help)
     add(
         "--private",
         type=Path,
         default=Path("reports/private"),
         help="folder for the sheet of samples: keep it out of git (default: %(default)s)",
     )
-    add("--samples", type=int, default=6, help="images of each diagnosis, 0 for no sheet (6)")
-    add("--seed", type=int, default=0, help="of the choice of samples (default: 0)")
-    arguments = parser.parse_args()
-    if arguments.samples < 0 or arguments.seed < 0:
-        parser.error("--samples and --seed are at least 0")
-    return arguments
+    count = cli.at_least(0)
+    add("--samples", type=count, default=6, help="images of each diagnosis, 0 for no sheet (6)")
+    add("--seed", type=count, default=0, help="of the choice of samples (default: 0)")
+    return parser.parse_args()
 
 
 def draw_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart":

@@ -17,6 +17,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR|HUB_ID", help="a trained model")
+    cli.add_shared(parser, "model", type=str, required=True, metavar="DIR|HUB_ID")
     add("--format", choices=["onnx"], default="onnx", help="the only one so far")
-    add("--output", type=Path, metavar="FILE", help="default: onnx/model.onnx beside the model")
+    file_help = "(default: onnx/model.onnx in the model's folder)"
+    cli.add_shared(parser, "output", metavar="FILE", help=file_help)
+    cli.add_shared(parser, "overwrite")
     add(
         "--images",
         type=Path,
@@ -40,9 +41,8 @@ def parse_arguments() -> argparse.Namespace:
         help="folder of images to compare on (default: 200 drawn ones)",
     )
     add("--int8", action="store_true", help="also in eight bits, with the measured loss")
-    add("--dataset", type=Path, metavar="DIR", help="for --int8: what prepare_data.py wrote")
-    add("--split", default="test", metavar="NAME", help="for --int8: where the loss is measured")
-    add("--overwrite", action="store_true", help="replace the file if it is there already")
+    cli.add_shared(parser, "dataset", help="for --int8: folder that prepare_data.py wrote")
+    cli.add_shared(parser, "split", help="for --int8: where the loss is measured (default: test)")
     return parser.parse_args()
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
@@ -31,17 +32,13 @@ PHOTOS = "half of the photos"
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
+    cli.add_shared(parser, "model", "dataset", required=True)
+    cli.add_shared(parser, "batch_size", "output")
     add = parser.add_argument
-    add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
-    add("--dataset", type=Path, required=True, metavar="DIR", help="what prepare_data.py wrote")
     add("--photos", type=Path, metavar="DIR", help="photos of other things: half choose, half test")
     add("--more", type=Path, nargs="+", default=[], metavar="DIR", help="photos to measure only")
-    add("--limit", type=int, metavar="N", help="only N images of each set: for a quick look")
-    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
-    add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
+    add("--limit", type=cli.at_least(1), metavar="N", help="only N images of each set")
     return parser.parse_args()
 
 

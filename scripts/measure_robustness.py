@@ -6,9 +6,9 @@ Writes robustness.json and robustness.png beside the model and prints the table,
 """
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 FIGURE = "robustness.png"
@@ -16,17 +16,12 @@ FIGURE = "robustness.png"
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
+    cli.add_shared(parser, "model", "dataset", required=True)
+    cli.add_shared(parser, "split", "batch_size", "output")
     add = parser.add_argument
-    add("--model", type=Path, required=True, metavar="DIR", help="folder of a trained model")
-    add("--dataset", type=Path, required=True, metavar="DIR", help="what prepare_data.py wrote")
-    add("--split", default="test", metavar="NAME", help="measured on (default: %(default)s)")
     add("--only", nargs="+", metavar="NAME", help="these distortions alone, such as jpeg blur")
-    add("--limit", type=int, metavar="N", help="only N images, at random: for a quick look")
-    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
-    add("--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)")
+    add("--limit", type=cli.at_least(1), metavar="N", help="only N images, drawn at random")
     return parser.parse_args()
 
 

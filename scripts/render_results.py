@@ -12,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,16 +21,10 @@ SHIPPED = ROOT / "space" / "models"
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    add(
-        "--models",
-        type=Path,
-        default=SHIPPED,
-        metavar="DIR",
-        help="folder of model folders (default: space/models)",
+    cli.add_shared(
+        parser, "models", default=SHIPPED, help="folder of model folders (default: space/models)"
     )
     add(
         "--files",

@@ -10,20 +10,16 @@ lesions): the page and the tables of results show it as long as the weights are 
 """
 
 import argparse
-from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--models", type=Path, required=True, metavar="DIR", help="folder of model folders")
-    add("--dataset", type=Path, required=True, metavar="DIR", help="what prepare_data.py wrote")
-    add("--split", default="test", metavar="NAME", help="(default: test)")
+    parser = cli.build_parser(__doc__)
+    cli.add_shared(parser, "models", "dataset", required=True)
+    cli.add_shared(parser, "split")
     return parser.parse_args()
 
 

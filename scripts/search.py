@@ -1,17 +1,16 @@
-"""Search the settings of a recipe with Optuna, through the Trainer.
+"""Search the settings of a recipe with Optuna.
 
 python scripts/search.py --config scripts/configs/cnn.yaml --trials 20 \
     --dataset data/ham10000 --output_dir runs/search_cnn --num_train_epochs 2
 
-What is varied stands in --space, a YAML file (default: scripts/configs/search_space.yaml); all
-flags of scripts/train.py hold for every trial. The study is an SQLite file in --output_dir: a
-killed search goes on with the same line, and more --trials make it longer. Trials below the median
-are pruned after an epoch. In the end --output_dir holds Optuna's plots, trials.csv and best.yaml, a
-recipe. No weights are kept: train the best recipe with scripts/train.py.
+--space is a YAML file of what is varied (default: scripts/configs/search_space.yaml); every flag of
+scripts/train.py holds for all trials. The study is stored in --output_dir: the same line goes on
+with a search that was killed, and more --trials make it longer. Trials below the median are pruned.
+--output_dir then holds best.yaml, a recipe for scripts/train.py, trials.csv and Optuna's plots.
 """
 
+import argparse
 import logging
-import sys
 from pathlib import Path
 
 from hf_lesion.errors import one_line_errors
@@ -21,23 +20,25 @@ SPACE = Path(__file__).parent / "configs" / "search_space.yaml"
 
 @one_line_errors
 def main() -> None:
-    """Parse, search, say what was found."""
-    from hf_lesion.training.arguments import build_parser, parse_arguments
-    from hf_lesion.training.search import SearchArguments, search
-    from hf_lesion.training.search_space import read_space
+    """Parse, search, print the best settings."""
+    from hf_lesion.training.arguments import build_parser, read_recipe
+    from hf_lesion.training.search import read_space, search
 
-    parser = build_parser(str(__doc__), SearchArguments)
-    model, recipe, training, what = parse_arguments(parser, sys.argv[1:])
+    parser = build_parser(str(__doc__))
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    parser.add_argument("--space", type=Path, default=SPACE, help="YAML file of what is varied")
+    parser.add_argument("--trials", type=int, default=20, help="in all, with those of earlier runs")
+    given = vars(parser.parse_args())
+    space, trials, config = (given.pop(name, None) for name in ("space", "trials", "config"))
+    settings = {**(read_recipe(Path(config)) if config else {}), **given}
     logging.basicConfig(format="%(message)s")
     logging.getLogger("hf_lesion").setLevel(logging.INFO)
-
-    found = search(model, recipe, training, read_space(Path(what.space or SPACE)), what.trials)
-    counts = ", ".join(f"{count} {state}" for state, count in found.states.items() if count)
-    print(f"Trials: {counts}. Best validation {training.metric_for_best_model}: {found.value:.3f}")
-    for key, value in found.settings.items():
-        print(f"  {key}: {value}")
-    print(f"Plots, trials.csv and best.yaml: {found.folder}")
-    print(f"Train it: accelerate launch scripts/train.py --config {found.folder}/best.yaml \\")
+    study = search(settings, read_space(space), trials)
+    folder, best = settings["output_dir"], study.best_trial
+    print(f"Best of {len(study.trials)} trials: {best.value:.3f}")
+    print("\n".join(f"  {key}: {value}" for key, value in best.params.items()))
+    print(f"Train it: accelerate launch scripts/train.py --config {folder}/best.yaml \\")
     print("    --output_dir runs/best")
 
 

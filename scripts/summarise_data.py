@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 OUTPUT = Path("space/dataset.json")
@@ -15,14 +16,12 @@ OUTPUT = Path("space/dataset.json")
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
+    cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    add("--dataset", type=Path, required=True, help="dataset from scripts/prepare_data.py")
     add("--audits", type=Path, nargs="*", default=[], help="what scripts/audit_splits.py wrote")
-    add("--recipes", type=Path, help="what scripts/compare_recipes.py wrote, if it was run")
-    add("--output", type=Path, default=OUTPUT, help="file to write (default: %(default)s)")
+    add("--recipes", type=Path, help="what scripts/experiments/compare_protocols.py wrote")
+    cli.add_shared(parser, "output", default=OUTPUT, metavar="FILE", help="(default: %(default)s)")
     return parser.parse_args()
 
 

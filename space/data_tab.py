@@ -1,7 +1,7 @@
 """The tab on the data: what is in it, and what a careless split of it leaks; pictures first."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -111,18 +111,28 @@ def _leakage(summary: Mapping[str, Any]) -> str:
 
 
 def _price(summary: Mapping[str, Any]) -> str:
-    """Return what the leak adds to a test's result; empty while that is not measured."""
+    """Return the effect of leaks on a test's result; empty while that is not measured."""
     rows = summary.get("price") or []
     if not rows:
         return ""
     points = [Point(row["name"], row["balanced_accuracy"], tuple(row["interval"])) for row in rows]
-    return figure(
-        "What the leak is worth",
-        interval_rows(points),
-        "Balanced accuracy of the same recipe: with other images of the tested lesions in training "
-        "or without, and with the student project's way to split. Nothing was learnt better, only "
-        "remembered.",
-    )
+    said = [
+        "Balanced accuracy of the same recipe in short trainings. The first pair is tested on the "
+        "same images, the second pair on lesions with a single image."
+    ]
+    for name, change in ((row["name"], row["difference"]) for row in rows if "difference" in row):
+        low, high = change["interval"]
+        effect = "an effect of the leak" if low > 0 else "no effect of the leak"
+        said.append(
+            f"With {name}: {change['mean']:+.3f} [{low:+.3f}, {high:+.3f}], {effect} on the test."
+        )
+    if len(rows) == 4 and _overlap(*(row["interval"] for row in rows[2:])):
+        said.append("The intervals of the second pair overlap: no effect of the copies is shown.")
+    return figure("Effect of leaks on the test", interval_rows(points), " ".join(said))
+
+
+def _overlap(first: Sequence[float], second: Sequence[float]) -> bool:
+    return first[0] <= second[1] and second[0] <= first[1]
 
 
 def _shares(table: Mapping[str, Mapping[str, int]]) -> str:

@@ -111,14 +111,6 @@ def send_whole(sent=None):
     return lambda handler, data, start: answer(handler, data, 0, sent=sent)
 
 
-def send_range_from(first):
-    def fault(handler, data, start):
-        head(handler, 206, len(data) - first, first, len(data))
-        handler.wfile.write(data[first:])
-
-    return fault
-
-
 def redirect(path):
     return lambda handler, data, start: head(handler, 303, 0, Location=path)
 
@@ -126,7 +118,7 @@ def redirect(path):
 @pytest.fixture
 def faults():
     """The ways in which the server can answer."""
-    names = (cut, tell, stall, busy, send, send_whole, send_range_from, redirect)
+    names = (cut, tell, stall, busy, send, send_whole, redirect)
     return type("Faults", (), {fault.__name__: staticmethod(fault) for fault in names})
 
 

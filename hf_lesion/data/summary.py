@@ -10,7 +10,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 TABLES = ("sex", "localization", "dx_type", "dataset")
-# What `scripts/compare_recipes.py` compares, two and two.
+# Arms of `scripts/experiments/compare_protocols.py`, in pairs.
 ARMS = {
     ("leak", "without"): "no other image of the tested lesions in training",
     ("leak", "with"): "other images of the tested lesions in training",
@@ -33,7 +33,7 @@ def summarise(
         frame: As from `exploration.read_frame`.
         audits: Records that `scripts/audit_splits.py` wrote, of the splits as they are and of
             others.
-        recipes: What `scripts/compare_recipes.py` wrote: what the leak is worth.
+        recipes: What `scripts/experiments/compare_protocols.py` wrote: the effect of leaks.
     """
     tables = {column: exploration.tabulate(frame, column) for column in TABLES}
     return {
@@ -58,19 +58,17 @@ def summarise(
 
 
 def _summarise_price(recipes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the arms that were run, each with its balanced accuracy and interval."""
+    """Return the balanced accuracy of the arms that were run, and paired differences in it."""
     rows = []
     for (part, arm), name in ARMS.items():
-        found = (recipes.get(part) or {}).get(arm)
-        if found:
-            measured = found["balanced_accuracy"]
-            rows.append(
-                {
-                    "name": name,
-                    "balanced_accuracy": measured["mean"],
-                    "interval": measured["interval"],
-                }
-            )
+        for key, cell in recipes.get("cells", {}).items():
+            if key.startswith(f"{part}-") and key.endswith(f"-{arm}"):
+                mean, interval = (
+                    cell["balanced_accuracy"][which] for which in ("mean", "interval")
+                )
+                row = {"name": name, "balanced_accuracy": mean, "interval": interval}
+                paired = cell.get("difference", {}).get("balanced_accuracy")
+                rows.append(row | ({"difference": paired} if paired else {}))
     return rows
 
 

@@ -3,10 +3,10 @@
 import importlib.util
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
@@ -216,6 +216,7 @@ def build_parser(description: str, *more: type) -> HfArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--config", help="YAML recipe; flags on the command line win over it.")
+    parser.error = _refuse
     return parser
 
 
@@ -252,6 +253,20 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
     return tuple(parsed)
 
 
+def parse_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Parse settings by the names of their flags, as `parse_arguments` does; None is left out.
+
+    Raises:
+        InputError: If a setting is unknown, or its value is not allowed.
+    """
+    argv: list[str] = []
+    for name, value in settings.items():
+        values = value if isinstance(value, list) else [value]
+        words = [json.dumps(each) if isinstance(each, dict) else str(each) for each in values]
+        argv += [] if value is None else [f"--{name}", *words]
+    return parse_arguments(build_parser(""), argv)
+
+
 def read_recipe(file: Path) -> dict[str, Any]:
     """Return the keys and values of a YAML recipe.
 
@@ -267,6 +282,10 @@ def read_recipe(file: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise InputError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}.")
     return recipe
+
+
+def _refuse(message: str) -> NoReturn:
+    raise InputError(f"{message}. {_HELP} lists what is allowed.")
 
 
 def _check_watchers(names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets import DatasetDict
-from transformers import BaseImageProcessor, Trainer, set_seed
+from transformers import BaseImageProcessor, Trainer, TrainerCallback, set_seed
 
 from hf_lesion.data.reader import open_splits
 from hf_lesion.errors import InputError, list_offenders
@@ -52,7 +52,12 @@ class Run:
 
 
 def train(
-    model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
+    model_arguments: ModelArguments,
+    recipe: RecipeArguments,
+    arguments: LesionTrainingArguments,
+    *,
+    splits: DatasetDict | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Run:
     """Train a classifier and save it with its preprocessing, record and curves.
 
@@ -60,6 +65,8 @@ def train(
         model_arguments: Which network, from which weights.
         recipe: What is learned from.
         arguments: The Trainer's own settings.
+        splits: With train and validation; None reads those of the recipe's dataset.
+        callbacks: The Trainer calls them after ours.
 
     Raises:
         InputError: If an argument does not fit the data, the weights or the output folder.
@@ -67,7 +74,7 @@ def train(
     # One process of several holds the folder for all.
     first = arguments.process_index == 0
     with only_run(Path(str(arguments.output_dir))) if first else contextlib.nullcontext():
-        return _train(model_arguments, recipe, arguments)
+        return _train(model_arguments, recipe, arguments, splits, callbacks)
 
 
 def choose_checkpoint(
@@ -155,12 +162,16 @@ def save_run(
 
 
 def _train(
-    model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
+    model_arguments: ModelArguments,
+    recipe: RecipeArguments,
+    arguments: LesionTrainingArguments,
+    splits: DatasetDict | None,
+    callbacks: Sequence[TrainerCallback],
 ) -> Run:
     output_dir = Path(str(arguments.output_dir))
     also = (RAW_WEIGHTS,) if recipe.ema_decay else ()
     checkpoint = choose_checkpoint(output_dir, arguments, also=also)
-    splits = read_splits(recipe.dataset)
+    splits = splits or read_splits(recipe.dataset)
     identity = describe_identity(model_arguments, recipe, arguments)
     legs = check_identity(output_dir, identity, checkpoint)
     set_seed(arguments.seed)
@@ -176,6 +187,8 @@ def _train(
     trainer = build_trainer(
         model, processor, splits, recipe, arguments, checkpoint=checkpoint, stopper=stopper
     )
+    for callback in callbacks:
+        trainer.add_callback(callback)
     if trainer.is_world_process_zero():
         write_identity(output_dir, identity, legs)
         logger.info(describe_start(trainer, model_arguments.model))

@@ -1,294 +1,193 @@
-"""Hyperparameter search: Optuna through the Trainer, trial after trial of one study on disk.
+"""Hyperparameter search: an Optuna study on disk whose trials are training runs.
 
-Source: Akiba, Sano, Yanase, Ohta, Koyama, "Optuna: A Next-generation Hyperparameter Optimization
-Framework" (KDD 2019); its TPE sampler and median pruner.
+Source: Akiba et al., "Optuna: A Next-generation Hyperparameter Optimization Framework" (KDD 2019).
 """
 
-import dataclasses
 import logging
 import math
-from dataclasses import dataclass, field
+import shutil
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
-import torch
 import yaml
-from transformers import PreTrainedModel, Trainer
+from matplotlib import pyplot
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+from optuna.visualization import matplotlib as plots
+from transformers import TrainerCallback
 
-from hf_lesion.errors import InputError
+from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.files import whole_file, without_nan, write_json, write_text
-from hf_lesion.models.build import build_model
 from hf_lesion.provenance import provenance
-from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
+from hf_lesion.training.arguments import parse_settings, read_recipe
 from hf_lesion.training.record import describe_identity
-from hf_lesion.training.run import read_splits
-from hf_lesion.training.search_figures import draw_study
-from hf_lesion.training.search_space import (
-    Space,
-    check_space,
-    recipe_of,
-    split_key,
-    suggest,
-)
-from hf_lesion.training.stopping import DivergedError, only_run, out_of_memory_explained
-from hf_lesion.training.trainer import (
-    build_compute_metrics,
-    build_eval_samples,
-    build_ingredients,
-)
+from hf_lesion.training.run import train
+from hf_lesion.training.stopping import DivergedError, only_run
 
-STUDY = "study.sqlite3"
-NAME = "search"
-IDENTITY = "identity"
-BEST = "best.yaml"
-TRIALS = "trials.csv"
-RECORD = "search.json"
-# Trials that run to their end before the first may be pruned.
-FREE_TRIALS = 4
+Settings = Mapping[str, Any]
+Space = dict[str, Any]  # of Optuna's distributions, by setting
+# Trials leave no weights: scripts/train.py trains the best recipe again.
+UNSAVED = {"save_strategy": "no", "load_best_model_at_end": False, "checkpoint_minutes": math.inf}
+DONE = (TrialState.COMPLETE, TrialState.PRUNED)
+UNPRUNED = 4  # trials that run to their end before the first may be pruned
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class SearchArguments:
-    """What is searched, and for how long."""
-
-    space: str | None = field(
-        default=None,
-        metadata={"help": "YAML file: what to vary, and from where to where. Default: ours."},
-    )
-    trials: int = field(default=20, metadata={"help": "Trials in all, those before a stop too."})
-
-    def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise InputError(f"Expected --trials of 1 or above, got {self.trials}.")
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a search came to.
-
-    Attributes:
-        folder: Where the study, its plots and the best recipe lie.
-        value: The best trial's validation metric.
-        settings: The best trial's settings.
-        states: How many trials were completed, pruned, failed.
-    """
-
-    folder: Path
-    value: float
-    settings: dict[str, Any]
-    states: dict[str, int]
-
-
-def search(
-    model_arguments: ModelArguments,
-    recipe: RecipeArguments,
-    arguments: LesionTrainingArguments,
-    space: Space,
-    trials: int,
-) -> Found:
-    """Run the trials that are still missing; write the study's plots and the best recipe.
-
-    A trial that was killed is repeated with the same settings. Trials keep no weights: what is best
-    is trained anew, with `scripts/train.py`.
-
-    Args:
-        model_arguments: The network that every trial starts from.
-        recipe: What all trials share.
-        arguments: The Trainer's settings that all trials share; `--output_dir` is the study's
-            folder.
-        space: From `read_space`.
-        trials: How many trials there shall be in the end.
+def read_space(file: Path) -> Space:
+    """Read what a search varies: for each setting a list of choices, or a range {low, high}.
 
     Raises:
-        InputError: If the folder holds another search, or a setting can't be searched.
+        InputError: If the file is missing or empty, or an entry is neither a list nor a range.
     """
-    if arguments.world_size > 1:
-        raise InputError("A search runs in one process: start it with `python scripts/search.py`.")
-    if arguments.publish:
+    space: Space = {}
+    for key, entry in read_recipe(file).items():
+        try:
+            if isinstance(entry, list):
+                space[key] = CategoricalDistribution(entry)
+                continue
+            # YAML reads 1e-3, without a point, as text.
+            ends: dict[str, Any] = {
+                name: float(v) if isinstance(v, str) else v for name, v in entry.items()
+            }
+            whole = isinstance(ends["low"], int) and isinstance(ends["high"], int)
+            space[key] = (IntDistribution if whole else FloatDistribution)(**ends)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{file}: {key} must be a list of choices, or {{low: 1e-4, high: 1e-2, log: true}} "
+                f"(or with a step), got {entry!r}."
+            ) from error
+    if not space:
+        raise InputError(f"{file} names nothing to vary.")
+    return space
+
+
+def merge(settings: Settings, chosen: Settings) -> dict[str, Any]:
+    """Return settings with a trial's choices; `model_args.NAME` goes into `model_args`."""
+    merged = dict(settings)
+    for key, value in chosen.items():
+        group, _, name = key.partition(".")
+        merged[group] = {**(merged.get(group) or {}), name: value} if name else value
+    return merged
+
+
+def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
+    """Run the trials that are missing; write the study's plots, table, record and best recipe.
+
+    A trial that was killed or stopped is repeated with the same settings. Each is judged by its
+    best evaluation, since scripts/train.py keeps the best checkpoint; a weak one is pruned.
+
+    Args:
+        settings: What all trials share, by the names of scripts/train.py's flags; `output_dir` is
+            the study's folder.
+        space: From `read_space`.
+        trials: How many trials there are in the end.
+
+    Raises:
+        InputError: If the folder holds another search, or a setting cannot be searched.
+        StoppedError: After Ctrl-C or SIGTERM.
+    """
+    model, recipe, training = parse_settings(settings)
+    if training.world_size > 1 or training.publish or training.eval_strategy == "no":
         raise InputError(
-            "A search keeps no weights to publish: leave --push_to_hub out, and pass it to "
-            "scripts/train.py with the best recipe."
+            "A search runs in one process, evaluates, and publishes nothing: start it with "
+            "`python scripts/search.py`, without --eval_strategy and --push_to_hub."
         )
-    check_space(space, model_arguments, recipe, arguments)
-    if recipe.backbone_lr_factor != 1:
-        raise InputError(
-            "The Trainer makes a new optimiser for each trial, which knows no "
-            "--backbone_lr_factor: leave it out of the recipe that is searched."
-        )
-    folder = Path(str(arguments.output_dir))
+    for key, entry in space.items():
+        for value in getattr(entry, "choices", None) or (entry.low, entry.high):
+            parse_settings(merge(settings, {key: value}))
+    folder, metric = Path(training.output_dir), training.metric_for_best_model
+    identity = {
+        **describe_identity(model, recipe, training),
+        **{key: getattr(training, key) for key in ("num_train_epochs", "max_steps")},
+        "space": {key: str(entry) for key, entry in space.items()},
+    }
     with only_run(folder):
-        study = _open_study(folder, model_arguments, recipe, arguments, space)
-        missing = trials - _count_done(study)
-        if missing > 0:
-            _run_trials(missing, study, model_arguments, recipe, arguments, space)
-        return _write_results(study, folder, model_arguments, recipe, arguments)
+        study = _open_study(folder, without_nan(identity), training.greater_is_better)
+        # Another start continues the random draws instead of repeating them.
+        study.sampler = optuna.samplers.TPESampler(seed=training.seed + len(study.trials))
+        while sum(trial.state in DONE for trial in study.trials) < trials:
+            _run_trial(study, study.ask(space), settings, folder / "trial")
+        _write_results(study, settings, folder, metric)
+    return study
 
 
-def _storage(folder: Path) -> str:
-    return f"sqlite:///{(folder / STUDY).resolve()}"
-
-
-def _open_study(
-    folder: Path,
-    model_arguments: ModelArguments,
-    recipe: RecipeArguments,
-    arguments: LesionTrainingArguments,
-    space: Space,
-) -> optuna.Study:
-    """Open or begin the study, and queue what a kill interrupted."""
+def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optuna.Study:
+    """Open the study, or begin one, and queue the trials that were interrupted."""
     study = optuna.create_study(
-        study_name=NAME, storage=_storage(folder), direction="maximize", load_if_exists=True
+        study_name="search",
+        storage=f"sqlite:///{(folder / 'study.sqlite3').resolve()}",
+        direction="maximize" if maximise else "minimize",
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
+        load_if_exists=True,
     )
-    described = describe_identity(model_arguments, recipe, arguments)
-    described |= {"space": space, "epochs": arguments.num_train_epochs}
-    identity = without_nan(described | {"max_steps": arguments.max_steps})
-    before = study.user_attrs.get(IDENTITY)
-    if before is None:
-        study.set_user_attr(IDENTITY, identity)
-    elif before != identity:
-        changed = sorted(key for key in identity if before.get(key) != identity[key])
+    before = study.user_attrs.get("identity", identity)
+    if changed := sorted(key for key in identity if before.get(key) != identity[key]):
         raise InputError(
             f"{folder} holds a search with other settings ({', '.join(changed)}). Pass another "
             "--output_dir, or the settings it was started with."
         )
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        # The lock says that nobody runs it any more.
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
-        logger.info("Trial %d was interrupted and is repeated.", trial.number)
-        if trial.params:
-            study.enqueue_trial(trial.params, user_attrs={"repeats": trial.number})
+    study.set_user_attr("identity", identity)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
     return study
 
 
-def _count_done(study: optuna.Study) -> int:
-    """Count completed and pruned trials; a diverged one is done too, an interrupted one is not."""
-    states = optuna.trial.TrialState
-    return sum(
-        trial.state in (states.COMPLETE, states.PRUNED) or "diverged" in trial.user_attrs
-        for trial in study.get_trials(deepcopy=False)
-    )
+def _run_trial(study: optuna.Study, trial: optuna.Trial, settings: Settings, scratch: Path) -> None:
+    """Train with a trial's settings; a trial that is interrupted stays marked as running."""
+
+    class Pruning(TrainerCallback):
+        def on_evaluate(self, args: Any, *_: Any, metrics: dict[str, float], **__: Any) -> None:
+            values.append(metrics[f"eval_{args.metric_for_best_model}"])
+            trial.report(values[-1], len(values))
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+    values: list[float] = []
+    shutil.rmtree(scratch, ignore_errors=True)
+    logger.info("Trial %d: %s", trial.number, trial.params)
+    own = {**merge(settings, trial.params), **UNSAVED, "output_dir": scratch}
+    try:
+        run = train(*parse_settings(own), callbacks=[Pruning()])
+        study.tell(trial, run.record["best_metric"]["value"])
+    except (optuna.TrialPruned, DivergedError):
+        study.tell(trial, state=TrialState.PRUNED)
+    except StoppedError as stop:
+        raise StoppedError("Stopped. The same line goes on with the search.", stop.code) from stop
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_trials(
-    count: int,
-    study: optuna.Study,
-    model_arguments: ModelArguments,
-    recipe: RecipeArguments,
-    arguments: LesionTrainingArguments,
-    space: Space,
-) -> None:
-    splits = read_splits(recipe.dataset)
-    # No weights are kept, so nothing is saved, by the epoch or by the clock.
-    arguments.save_strategy = "no"
-    arguments.load_best_model_at_end = False
-    silent = dataclasses.replace(recipe, checkpoint_minutes=math.inf)
-    _, processor = _build(model_arguments, recipe, {})
-    first = build_ingredients(processor, splits, silent, arguments)
-    metric = f"eval_{arguments.metric_for_best_model}"
-
-    def model_of(trial: optuna.Trial | None) -> PreTrainedModel:
-        chosen = split_key(suggest(trial, space)) if trial is not None else split_key({})
-        if trial is not None:
-            own = dataclasses.replace(silent, **chosen.recipe)
-            ingredients = build_ingredients(processor, splits, own, arguments)
-            trainer.train_dataset = ingredients.samples
-            trainer.data_collator = ingredients.collator
-            trainer.compute_loss_func = ingredients.loss
-            for callback in mutable:
-                trainer.remove_callback(callback)
-            mutable[:] = ingredients.callbacks
-            for callback in mutable:
-                trainer.add_callback(callback)
-            logger.info("Trial %d: %s", trial.number, _in_words(trial.params))
-        return _build(model_arguments, recipe, chosen.model_args)[0]
-
-    mutable = list(first.callbacks)
-    trainer = Trainer(
-        model_init=model_of,
-        args=arguments,
-        eval_dataset=build_eval_samples(processor, splits),
-        processing_class=processor,
-        compute_metrics=build_compute_metrics(),
-        train_dataset=first.samples,
-        data_collator=first.collator,
-        compute_loss_func=first.loss,
-        callbacks=list(mutable),
-    )
-    with out_of_memory_explained(arguments.per_device_train_batch_size):
-        trainer.hyperparameter_search(
-            hp_space=lambda trial: split_key(suggest(trial, space)).trainer,
-            compute_objective=lambda metrics: metrics[metric],
-            n_trials=count,
-            direction="maximize",
-            backend="optuna",
-            study_name=NAME,
-            storage=_storage(Path(str(arguments.output_dir))),
-            load_if_exists=True,
-            # Another start draws on, instead of the same again.
-            sampler=optuna.samplers.TPESampler(seed=arguments.seed + len(study.trials)),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=FREE_TRIALS),
-            catch=(DivergedError,),
-        )
-
-
-def _build(
-    model_arguments: ModelArguments, recipe: RecipeArguments, model_args: dict[str, Any]
-) -> tuple[PreTrainedModel, Any]:
-    shared: dict[str, Any] = dict(model_arguments.model_args or {})  # type: ignore[arg-type]
-    model, processor = build_model(
-        model_arguments.model,
-        image_size=model_arguments.image_size,
-        pretrained=model_arguments.pretrained,
-        init_weights=Path(model_arguments.init_weights) if model_arguments.init_weights else None,
-        model_args={**shared, **model_args} or None,
-    )
-    if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)
-    return model, processor
-
-
-def _write_results(
-    study: optuna.Study,
-    folder: Path,
-    model_arguments: ModelArguments,
-    recipe: RecipeArguments,
-    arguments: LesionTrainingArguments,
-) -> Found:
-    states = {state.name.lower(): 0 for state in optuna.trial.TrialState}
-    for trial in study.get_trials(deepcopy=False):
-        states[trial.state.name.lower()] += 1
-    if not states["complete"]:
-        raise InputError(
-            f"No trial came to its end ({states['fail']} failed). The lines above say why; a lower "
-            "learning rate in the space may help."
-        )
-    best, value = study.best_trial, float(study.best_value)
-    with whole_file(folder / TRIALS) as partial:
+def _write_results(study: optuna.Study, settings: Settings, folder: Path, metric: str) -> None:
+    completed = study.get_trials(states=(TrialState.COMPLETE,))
+    if not completed:
+        raise InputError("No trial was completed: pass more --trials, or lower learning rates.")
+    best = study.best_trial
+    with whole_file(folder / "trials.csv") as partial:
         study.trials_dataframe().to_csv(partial, index=False)
-    header = (
-        f"# The best of {len(study.trials)} trials of scripts/search.py: validation "
-        f"{arguments.metric_for_best_model} {value:.4f}\n"
-    )
-    settings = recipe_of(best.params, model_arguments, recipe, arguments)
-    write_text(folder / BEST, header + yaml.safe_dump(settings, sort_keys=False))
-    write_json(
-        folder / RECORD,
-        {
-            "best": {"trial": best.number, "value": value, "settings": best.params},
-            "metric": arguments.metric_for_best_model,
-            "states": states,
-            "identity": study.user_attrs[IDENTITY],
-            "provenance": provenance(),
-        },
-    )
-    draw_study(study, folder, metric=str(arguments.metric_for_best_model))
-    return Found(folder, value, best.params, states)
-
-
-def _in_words(settings: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in settings.items()
-    )
+    recipe = merge(settings, best.params)
+    del recipe["output_dir"]
+    header = f"# Best of {len(study.trials)} trials: validation {metric} {best.value:.4f}\n"
+    write_text(folder / "best.yaml", header + yaml.safe_dump(recipe, sort_keys=False))
+    found = {"metric": metric, "value": best.value, "trial": best.number, "settings": best.params}
+    record = {"best": found, **study.user_attrs, "provenance": provenance()}
+    write_json(folder / "search.json", record)
+    draws: list[Any] = [
+        plots.plot_optimization_history,
+        plots.plot_slice,
+        plots.plot_intermediate_values,
+    ]
+    if len({trial.value for trial in completed}) > 1:  # these compare trials
+        draws += [plots.plot_parallel_coordinate, plots.plot_param_importances]
+    for draw in draws:
+        # Optuna warns that these are experimental, and sets a style for all later figures.
+        with warnings.catch_warnings(action="ignore"), pyplot.style.context("default"):
+            figure = np.ravel(draw(study))[0].figure
+            figure.set_size_inches(14, 5)
+            with whole_file(folder / f"{draw.__name__.removeprefix('plot_')}.png") as partial:
+                figure.savefig(partial, dpi=100, bbox_inches="tight")
+            pyplot.close(figure)

@@ -1,32 +1,43 @@
+import datetime
+import email.utils
 import hashlib
 import io
 import json
 import random
 import socket
+import time
 import zipfile
 
 import pytest
 
+from hf_lesion.data import download as downloading
 from hf_lesion.data.download import (
+    CHUNK_BYTES,
     IMAGES,
     MASKS,
     OFFICIAL_TEST,
     PAGE,
-    Description,
     download,
     parse_description,
 )
-from hf_lesion.data.resume import CHUNK_BYTES, Patience
 from hf_lesion.errors import InputError
 
-QUICK = Patience(connect=2.0, read=0.4, attempts=2, first_wait=0.01, longest_wait=2.0)
+EVERY = IMAGES | MASKS | OFFICIAL_TEST
 TABLE, PART_1, PART_2 = IMAGES
-PATHS = {file.name: f"/api/access/datafile/{file.id}" for file in (*IMAGES, *MASKS)}
+PATHS = {name: f"/api/access/datafile/{number}" for name, number in EVERY.items()}
+RESUMED = f"bytes={5 * CHUNK_BYTES}-"
 BY_HAND = (
-    "Run the same command again to go on with what has arrived in {folder}. Where the network is "
-    "closed, fetch HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip "
-    "by hand from https://doi.org/10.7910/DVN/DBW86T and pass their folder as --source."
+    "Run the same command again to continue with what is in {folder}. Where the network is closed, "
+    "download HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip from "
+    "https://doi.org/10.7910/DVN/DBW86T by hand and pass their folder as --source."
 )
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(downloading, "TIMEOUT", (2.0, 0.4))
+    monkeypatch.setattr(downloading, "ATTEMPTS", 3)
+    monkeypatch.setattr(downloading, "FIRST_WAIT", 0.01)
 
 
 def draw_zip(seed):
@@ -40,17 +51,18 @@ def draw_zip(seed):
 def offered(dataverse):
     """All six files; tables are converted, so that only ?format=original has the right MD5."""
     data = {}
-    for number, file in enumerate((*IMAGES, *MASKS, *OFFICIAL_TEST)):
-        is_table = file.name.endswith(".csv")
-        data[file.name] = b"lesion_id,image_id\n" if is_table else draw_zip(number)
+    for number, (name, file_id) in enumerate(EVERY.items()):
+        is_table = name.endswith(".csv")
+        data[name] = b"lesion_id,image_id\n" if is_table else draw_zip(number)
         converted = {"originalFileFormat": "text/csv", "filesize": 7} if is_table else {}
-        dataverse.offer(file.id, data[file.name], **converted)
+        dataverse.offer(file_id, data[name], **converted)
     return data
 
 
 def get(server, folder, **options):
-    paths = download(folder, base_url=server.url, patience=QUICK, **options)
-    return {path.name: path.read_bytes() for path in paths}
+    return {
+        path.name: path.read_bytes() for path in download(folder, base_url=server.url, **options)
+    }
 
 
 def error_of(server, folder, **options):
@@ -60,8 +72,7 @@ def error_of(server, folder, **options):
 
 
 def test_the_ids_are_those_of_the_published_files():
-    ids = {file.name: file.id for file in (*IMAGES, *MASKS, *OFFICIAL_TEST)}
-    assert ids == {
+    assert EVERY == {
         "HAM10000_metadata.csv": 4338392,
         "HAM10000_images_part_1.zip": 3172585,
         "HAM10000_images_part_2.zip": 3172584,
@@ -74,114 +85,173 @@ def test_the_ids_are_those_of_the_published_files():
 
 def test_files_are_fetched_by_id_and_tables_as_they_were_uploaded(dataverse, offered, tmp_path):
     folder = tmp_path / "deep" / "cache"
-    assert get(dataverse, folder) == {file.name: offered[file.name] for file in IMAGES}
-    asked = [path for path, _ in dataverse.asked if path.startswith("/api/access/")]
+    assert get(dataverse, folder) == {name: offered[name] for name in IMAGES}
+    asked = [entry for entry in dataverse.asked if entry[0].startswith("/api/access/")]
     assert asked == [
-        "/api/access/datafile/4338392?format=original",
-        "/api/access/datafile/3172585",
-        "/api/access/datafile/3172584",
+        ("/api/access/datafile/4338392?format=original", None),
+        ("/api/access/datafile/3172585", None),
+        ("/api/access/datafile/3172584", None),
     ]
-    names = sorted([*(file.name for file in IMAGES), "dataverse.json"])
-    assert sorted(path.name for path in folder.iterdir()) == names
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*IMAGES, "registry.txt"])
 
 
 def test_masks_and_official_test_come_on_request(dataverse, offered, tmp_path):
     assert get(dataverse, tmp_path, with_masks=True, with_official_test=True) == offered
 
 
-def test_a_second_run_needs_no_network(dataverse, offered, tmp_path):
+def test_a_second_run_needs_no_network_and_another_mirror_is_asked(dataverse, offered, tmp_path):
     first = get(dataverse, tmp_path)
     dataverse.asked.clear()
     assert get(dataverse, tmp_path) == first
     assert dataverse.asked == []
+    (tmp_path / PART_1).unlink()
+    (tmp_path / "registry.txt").write_text(
+        (tmp_path / "registry.txt").read_text().replace(dataverse.url, "http://127.0.0.1:9")
+    )
+    assert get(dataverse, tmp_path) == first
+    assert len(dataverse.asked) == 4
 
 
-def test_a_file_that_was_spoiled_on_the_disk_is_fetched_again(dataverse, offered, tmp_path):
+@pytest.mark.parametrize("name", [PART_1, "registry.txt"])
+def test_a_file_that_was_damaged_on_the_disk_is_replaced(dataverse, offered, name, tmp_path):
     first = get(dataverse, tmp_path)
-    (tmp_path / PART_1.name).write_bytes(b"x" + first[PART_1.name][1:])
+    (tmp_path / name).write_bytes(b"x y z w" + (tmp_path / name).read_bytes()[7:])
     assert get(dataverse, tmp_path) == first
 
 
+def test_a_cut_or_stalled_file_goes_on_where_it_ended(dataverse, offered, faults, tmp_path):
+    dataverse.spoil(PATHS[PART_1], faults.cut(5 * CHUNK_BYTES), faults.stall(3 * CHUNK_BYTES))
+    start = time.monotonic()
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+    assert time.monotonic() - start < 5
+    assert dataverse.ranges(PATHS[PART_1]) == [None, RESUMED, f"bytes={8 * CHUNK_BYTES}-"]
+
+
 def test_a_run_after_a_cut_goes_on(dataverse, offered, faults, tmp_path):
-    dataverse.spoil(PATHS[PART_1.name], faults.cut(5 * CHUNK_BYTES), faults.busy(503))
-    impatient = Patience(attempts=1)
-    with pytest.raises(InputError):
-        download(tmp_path, base_url=dataverse.url, patience=impatient)
-    assert not (tmp_path / PART_1.name).exists()
-    assert get(dataverse, tmp_path)[PART_1.name] == offered[PART_1.name]
-    resumed = f"bytes={5 * CHUNK_BYTES}-"
-    assert dataverse.ranges(PATHS[PART_1.name]) == [None, resumed, resumed]
+    dataverse.spoil(PATHS[PART_1], faults.cut(5 * CHUNK_BYTES), *[faults.busy(503)] * 3)
+    assert "503 Service Unavailable, 3 times in a row. " in error_of(dataverse, tmp_path)
+    assert not (tmp_path / PART_1).exists()
+    assert (tmp_path / f"{PART_1}.part").stat().st_size == 5 * CHUNK_BYTES
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+    assert dataverse.ranges(PATHS[PART_1]) == [None, *[RESUMED] * 4]
     assert len(dataverse.ranges("/api/files/3172585")) == 1
 
 
+def test_a_part_that_is_whole_already_is_kept(dataverse, offered, tmp_path):
+    (tmp_path / f"{PART_1}.part").write_bytes(offered[PART_1])
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+    assert dataverse.ranges(PATHS[PART_1]) == [f"bytes={len(offered[PART_1])}-"]
+
+
+def test_a_redirect_is_asked_for_the_same_range(dataverse, offered, faults, tmp_path):
+    """Dataverse keeps large files elsewhere and answers with a redirect."""
+    dataverse.files["/store"] = offered[PART_1]
+    dataverse.spoil(PATHS[PART_1], *[faults.redirect("/store")] * 2)
+    dataverse.spoil("/store", faults.cut(5 * CHUNK_BYTES))
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+    assert dataverse.ranges("/store") == [None, RESUMED]
+
+
+@pytest.mark.parametrize("more", [CHUNK_BYTES, -1 - 10 * CHUNK_BYTES])
+def test_a_wrong_length_does_no_harm(dataverse, offered, faults, more, tmp_path):
+    dataverse.spoil(PATHS[PART_1], faults.tell(more))
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(dataverse, offered, faults, tmp_path):
+    dataverse.spoil(PATHS[PART_1], faults.cut(5 * CHUNK_BYTES), faults.send_whole())
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+
+
+def test_a_server_that_always_starts_again_is_given_up(dataverse, offered, faults, tmp_path):
+    dataverse.spoil(PATHS[PART_1], *[faults.send_whole(5 * CHUNK_BYTES)] * 20)
+    assert "the connection was cut, 3 times in a row. " in error_of(dataverse, tmp_path)
+    assert len(dataverse.ranges(PATHS[PART_1])) == 3
+
+
+@pytest.mark.parametrize("path", ["/api/files/4338392", "/api/access/datafile/3172585"])
+@pytest.mark.parametrize("kind", ["seconds", "date"])
+def test_a_busy_server_is_given_the_time_it_asks_for(
+    dataverse, offered, faults, path, kind, tmp_path
+):
+    date = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
+    asked = "1" if kind == "seconds" else email.utils.format_datetime(date, usegmt=True)
+    dataverse.spoil(path, faults.busy(503, Retry_After=asked), faults.busy(429))
+    start = time.monotonic()
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
+    assert 0.5 <= time.monotonic() - start < 6
+
+
+def test_a_server_that_asks_for_too_much_patience_is_reported(dataverse, offered, faults, tmp_path):
+    dataverse.spoil(PATHS[PART_1], faults.busy(429, Retry_After="3600"))
+    said = "the server answers 429 Too Many Requests, and asks to wait 3600 seconds. "
+    assert said in error_of(dataverse, tmp_path)
+
+
 def test_bytes_that_arrive_wrong_are_fetched_once_more(dataverse, offered, faults, tmp_path):
-    wrong = b"?" * len(offered[PART_1.name])
-    dataverse.spoil(PATHS[PART_1.name], faults.send(wrong))
-    assert get(dataverse, tmp_path)[PART_1.name] == offered[PART_1.name]
+    wrong = b"?" * len(offered[PART_1])
+    dataverse.spoil(PATHS[PART_1], faults.send(wrong))
+    assert get(dataverse, tmp_path)[PART_1] == offered[PART_1]
 
 
 def test_bytes_that_stay_wrong_are_never_kept(dataverse, offered, faults, tmp_path):
-    wrong = b"?" * len(offered[PART_1.name])
-    dataverse.spoil(PATHS[PART_1.name], *[faults.send(wrong)] * 2)
-    md5 = hashlib.md5(offered[PART_1.name]).hexdigest()
+    wrong = b"?" * len(offered[PART_1])
+    dataverse.spoil(PATHS[PART_1], *[faults.send(wrong)] * 2)
+    md5 = hashlib.md5(offered[PART_1]).hexdigest()
     assert error_of(dataverse, tmp_path) == (
-        f"Cannot fetch HAM10000_images_part_1.zip from {dataverse.url}/api/access/datafile/3172585:"
-        f" it came 2 times with other bytes than its MD5 {md5} asks for. "
+        f"Cannot fetch {PART_1} from {dataverse.url}{PATHS[PART_1]}: its MD5 is not {md5}. "
         + BY_HAND.format(folder=tmp_path)
     )
-    assert [path.name for path in tmp_path.iterdir()] == [TABLE.name]
-
-
-def test_a_false_size_in_the_description_does_no_harm(dataverse, offered, tmp_path):
-    data = offered[PART_1.name]
-    for size in (len(data) - 1, len(data) + 1):
-        dataverse.offer(PART_1.id, data, filesize=size)
-        assert get(dataverse, tmp_path / str(size))[PART_1.name] == data
+    assert [path.name for path in tmp_path.iterdir()] == [TABLE]
 
 
 def test_a_closed_network_is_one_line_with_page_files_and_option(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(InputError) as caught:
-        download(tmp_path, base_url=url, patience=QUICK)
+        download(tmp_path, base_url=url)
     assert str(caught.value) == (
-        f"Cannot fetch the checksum of HAM10000_metadata.csv from {url}/api/files/4338392: "
-        f"no connection, 2 times in a row. {BY_HAND.format(folder=tmp_path)}"
+        f"Cannot fetch the checksum of {TABLE} from {url}/api/files/4338392: "
+        f"no connection, 3 times in a row. {BY_HAND.format(folder=tmp_path)}"
     )
+
+
+def test_a_wrong_address_is_refused_at_once(tmp_path):
+    with pytest.raises(InputError, match="Invalid URL 'dataverse/api/files/4338392': No scheme"):
+        download(tmp_path, base_url="dataverse")
 
 
 def test_a_login_page_instead_of_a_description(dataverse, offered, tmp_path):
     dataverse.files["/api/files/4338392"] = b"<html>Welcome to the hotel</html>"
     assert error_of(dataverse, tmp_path).startswith(
-        f"Cannot fetch the checksum of HAM10000_metadata.csv from {dataverse.url}/api/files/4338392"
-        ": the server sends no description of a file. Run the same command again"
+        f"Cannot fetch the checksum of {TABLE} from {dataverse.url}/api/files/4338392: "
+        "the server sends an answer that does not describe a file. Run the same command again"
     )
 
 
-def test_an_id_that_is_not_there(dataverse, offered, tmp_path):
-    del dataverse.files["/api/access/datafile/3172584"]
-    assert error_of(dataverse, tmp_path).startswith(
-        "Cannot fetch HAM10000_images_part_2.zip from "
-        f"{dataverse.url}/api/access/datafile/3172584: the server answers 404 Not Found. "
-    )
-    assert (tmp_path / PART_1.name).exists()
+def test_a_file_that_the_server_does_not_have(dataverse, offered, tmp_path):
+    del dataverse.files[PATHS[PART_2]]
+    said = f"{dataverse.url}{PATHS[PART_2]}: the server answers 404 Not Found. "
+    assert error_of(dataverse, tmp_path).startswith(f"Cannot fetch {PART_2} from {said}")
+    assert len(dataverse.ranges(PATHS[PART_2])) == 1
+    assert (tmp_path / PART_1).exists()
 
 
-def test_a_disk_without_room_is_told_before_the_first_byte(dataverse, offered, tmp_path):
-    dataverse.offer(PART_1.id, offered[PART_1.name], filesize=10**15)
-    message = error_of(dataverse, tmp_path)
-    assert message.startswith(f"The files still need 1000000.0 GB, but {tmp_path} has room for ")
-    assert message.endswith(" GB. Make room, or pass another --download_dir.")
-    assert dataverse.ranges(PATHS[TABLE.name]) == []
+def test_a_disk_without_room_is_reported_before_the_first_byte(
+    dataverse, offered, faults, tmp_path
+):
+    dataverse.spoil(PATHS[PART_1], faults.tell(10**15))
+    assert f"{PATHS[PART_1]}: 1000000.0 GB do not fit, " in error_of(dataverse, tmp_path)
+    assert not (tmp_path / f"{PART_1}.part").exists()
 
 
 def test_descriptions_in_both_forms():
     md5 = "0123456789abcdef" * 2
     for file, expected in (
-        ({"md5": md5, "filesize": 5}, Description(md5, 5, False)),
-        ({"checksum": {"type": "MD5", "value": md5.upper()}}, Description(md5, None, False)),
-        ({"md5": md5, "filesize": 5, "tabularData": True}, Description(md5, None, True)),
-        ({"md5": md5, "filesize": 5, "tabularData": False}, Description(md5, 5, False)),
+        ({"md5": md5}, (md5, False)),
+        ({"checksum": {"type": "MD5", "value": md5.upper()}}, (md5, False)),
+        ({"md5": md5, "tabularData": True}, (md5, True)),
+        ({"md5": md5, "tabularData": False}, (md5, False)),
     ):
         assert parse_description(json.dumps({"data": {"dataFile": file}}).encode()) == expected
 
@@ -189,9 +259,9 @@ def test_descriptions_in_both_forms():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "no description of a file"),
-        (b"[]", "no description of a file"),
-        (b'{"data": {"dataFile": 3}}', "no description of a file"),
+        (b"", "an answer that does not describe a file"),
+        (b"[]", "an answer that does not describe a file"),
+        (b'{"data": {"dataFile": 3}}', "an answer that does not describe a file"),
         (b'{"data": {"dataFile": {"md5": "ab"}}}', "a description without MD5"),
         (
             b'{"data": {"dataFile": {"checksum": {"type": "SHA-1", "value": "ab"}}}}',

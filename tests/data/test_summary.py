@@ -79,8 +79,18 @@ def test_the_summary_that_ships_is_of_all_of_ham10000():
 
 
 def test_the_price_of_the_leak_is_told_for_what_was_run(frame):
-    arm = {"balanced_accuracy": {"mean": 0.4, "interval": [0.3, 0.5]}}
-    recipes = {"leak": {"without": arm, "with": None}, "protocols": None}
-    (row,) = summarise(frame, [], recipes)["price"]
-    assert (row["balanced_accuracy"], row["interval"]) == (0.4, [0.3, 0.5])
+    measured = {"mean": 0.4, "interval": [0.3, 0.5]}
+    cell = {"balanced_accuracy": measured}
+    cells = {"leak-cnn-without": cell, "leak-cnn-with": {**cell, "difference": cell}}
+    first, second = summarise(frame, [], {"cells": cells})["price"]
+    assert (first["balanced_accuracy"], first["interval"]) == (0.4, [0.3, 0.5])
+    assert "difference" not in first
+    assert second["difference"] == measured
     assert summarise(frame, [])["price"] == []
+
+
+def test_the_summary_that_ships_has_the_published_comparison(frame):
+    found = json.loads((ROOT / "space" / "dataset.json").read_text())
+    recipes = json.loads((ROOT / "reports" / "recipes.json").read_text())
+    assert summarise(frame, [], recipes)["price"] == found["price"]
+    assert len(found["price"]) == 4

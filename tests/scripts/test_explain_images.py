@@ -190,7 +190,10 @@ def test_drawn_lesions_are_changed(call, tiny_timm_model):
 def test_senseless_counts_are_refused(call, model, sample_dataset):
     code, _, err = call("sheet", "--model", model, "--dataset", sample_dataset, "--each", 0)
     assert code == 2
-    assert err == "error: --each, --batch_size, --subset, --faithful are at least 1.\n"
+    assert err == (
+        "error: argument --each: expected a whole number of at least 1, got 0. "
+        "See explain_images.py sheet --help.\n"
+    )
 
 
 def test_the_record_is_json_with_short_lines(model):

@@ -19,8 +19,7 @@ import pandas as pd
 import pytest
 from datasets import load_dataset
 
-from hf_lesion.data.download import BASE_URL
-from hf_lesion.data.resume import CHUNK_BYTES
+from hf_lesion.data.download import BASE_URL, CHUNK_BYTES
 from hf_lesion.data.splits import FRACTIONS, SUBSETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,8 +222,8 @@ def test_a_closed_network_is_one_line(tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith(
-        "fetch HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip by "
-        "hand from https://doi.org/10.7910/DVN/DBW86T and pass their folder as --source.\n"
+        "download HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip "
+        "from https://doi.org/10.7910/DVN/DBW86T by hand and pass their folder as --source.\n"
     )
 
 

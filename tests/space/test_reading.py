@@ -39,6 +39,20 @@ def test_the_price_of_the_leak_is_shown_once_it_is_measured(summary):
     assert "0.750 [0.700, 0.800]" in data({**summary, "price": price})
 
 
+def test_an_effect_of_the_leak_is_claimed_only_where_the_intervals_show_it(summary):
+    from data_tab import data
+
+    shown = data(summary)
+    assert "+0.036 [+0.012, +0.061], an effect of the leak" in shown
+    assert "The intervals of the second pair overlap: no effect of the copies is shown." in shown
+    rows = [dict(row) for row in summary["price"]]
+    rows[1]["difference"] = {"mean": 0.03, "interval": [-0.01, 0.07]}
+    rows[3]["interval"] = [0.7, 0.8]
+    changed = data({**summary, "price": rows})
+    assert "+0.030 [-0.010, +0.070], no effect of the leak" in changed
+    assert "of the second pair overlap" not in changed
+
+
 def test_without_a_summary_the_data_tab_says_so(tmp_path):
     from data_tab import data, read_summary
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hf_lesion.errors import InputError
-from hf_lesion.training.arguments import build_parser, parse_arguments
+from hf_lesion.training.arguments import build_parser, parse_arguments, parse_settings
 
 CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
 SPACE = CONFIGS / "search_space.yaml"  # says what a search varies: no recipe
@@ -122,3 +122,23 @@ def test_the_trainer_itself_never_pushes(tmp_path):
     assert not training.push_to_hub
     *_, training = parse(tmp_path=tmp_path)
     assert not training.publish
+
+
+def test_settings_are_parsed_like_flags(tmp_path):
+    settings = {
+        "model": "resnet18",
+        "model_args": {"drop_rate": 0.1},
+        "image_size": None,
+        "learning_rate": "1e-2",
+        "output_dir": tmp_path,
+        "report_to": ["tensorboard"],
+    }
+    model, _, training = parse_settings(settings)
+    assert (model.model, model.model_args, model.image_size) == (
+        "resnet18",
+        {"drop_rate": 0.1},
+        None,
+    )
+    assert (training.learning_rate, training.report_to) == (0.01, ["tensorboard"])
+    with pytest.raises(InputError, match=r"^argument --augmentation: invalid choice: 'wild'"):
+        parse_settings({**settings, "augmentation": "wild"})

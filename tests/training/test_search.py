@@ -1,4 +1,7 @@
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import optuna
 import pytest
@@ -8,23 +11,48 @@ from PIL import Image
 from hf_lesion.errors import InputError
 from hf_lesion.training.arguments import build_parser, parse_arguments
 from hf_lesion.training.run import train
-from hf_lesion.training.search import SearchArguments, search
+from hf_lesion.training.search import read_space, search
 
-SPACE = {
-    "learning_rate": {"low": 3e-3, "high": 1e-1, "log": True},
-    "imbalance": ["none", "sqrt_sampler"],
-    "model_args.dropout": [0.0, 0.3],
-}
-PLOTS = ("history", "slices", "intermediate", "parallel", "importances")
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "search.py"
+SPACE = """
+learning_rate: {low: 3e-3, high: 1e-1, log: true}
+imbalance: [none, sqrt_sampler]
+model_args.dropout: [0.0, 0.3]
+"""
+PLOTS = (
+    "optimization_history",
+    "slice",
+    "intermediate_values",
+    "parallel_coordinate",
+    "param_importances",
+)
 
 
-def parse(folder, dataset, *words):
-    shape = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": []}'
-    argv = ["--image_size", "32", "--model_args", shape, "--dataset", str(dataset)]
-    argv += ["--output_dir", str(folder), "--num_train_epochs", "2", "--disable_tqdm", "true"]
-    # Unlike balanced accuracy it differs between networks that have hardly learned.
-    argv += ["--metric_for_best_model", "macro_auroc"]
-    return parse_arguments(build_parser("test"), [*argv, "--mixup", "0.2", *words])
+def settings_of(folder, dataset, **more):
+    shape = {"widths": [4, 8], "pooling": "average", "hidden_sizes": []}
+    return {
+        "image_size": 32,
+        "model_args": shape,
+        "dataset": str(dataset),
+        "output_dir": str(folder),
+        "num_train_epochs": 2,
+        "disable_tqdm": True,
+        # Unlike balanced accuracy it differs between networks that have hardly learned.
+        "metric_for_best_model": "macro_auroc",
+        "mixup": 0.2,
+        "ema_decay": 0.5,
+        **more,
+    }
+
+
+def space_of(text, tmp_path):
+    (tmp_path / "space.yaml").write_text(text)
+    return read_space(tmp_path / "space.yaml")
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    return space_of(SPACE, tmp_path_factory.mktemp("space"))
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +61,28 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(folder, sample_dataset):
-    return search(*parse(folder, sample_dataset, "--ema_decay", "0.5"), SPACE, 3)
+def found(folder, sample_dataset, space):
+    return search(settings_of(folder, sample_dataset), space, 3)
 
 
-def open_study(folder):
-    return optuna.load_study(study_name="search", storage=f"sqlite:///{folder / 'study.sqlite3'}")
+def states_of(study):
+    return sorted(trial.state.name for trial in study.trials)
 
 
-def test_trials_differ_and_the_best_of_them_is_told(found, folder):
-    study = open_study(folder)
-    assert len(study.trials) == 3
-    assert len({trial.params["learning_rate"] for trial in study.trials}) == 3
-    assert found.value == max(trial.value for trial in study.trials)
-    assert found.settings == study.best_trial.params
-    assert found.states["complete"] == 3
-    # Each epoch was evaluated, so that a weak trial can be pruned after the first.
-    assert {len(trial.intermediate_values) for trial in study.trials} == {2}
+def test_trials_differ_and_the_best_is_recorded(found, folder):
+    assert states_of(found) == ["COMPLETE"] * 3
+    assert len({trial.params["learning_rate"] for trial in found.trials}) == 3
+    # Each epoch is evaluated, so that a weak trial can be pruned after the first.
+    assert {len(trial.intermediate_values) for trial in found.trials} == {2}
+    for trial in found.trials:
+        assert trial.value == max(trial.intermediate_values.values())
     record = json.loads((folder / "search.json").read_text())
-    assert record["best"]["settings"] == found.settings
+    assert record["best"]["settings"] == found.best_params
+    assert record["best"]["value"] == max(trial.value for trial in found.trials)
     assert "versions" in record["provenance"]
 
 
-def test_plots_and_a_table_lie_beside_the_study_and_no_weights(found, folder):
+def test_plots_and_a_table_lie_next_to_the_study_and_no_weights(found, folder):
     for name in PLOTS:
         assert Image.open(folder / f"{name}.png").size[0] > 500
     assert (folder / "trials.csv").read_text().count("\n") == 4
@@ -63,57 +90,109 @@ def test_plots_and_a_table_lie_beside_the_study_and_no_weights(found, folder):
     assert not list(folder.rglob("*.safetensors"))
 
 
-def test_the_best_recipe_trains_to_the_value_that_the_search_saw(found, folder, tmp_path):
+def test_the_best_recipe_trains_to_the_value_of_the_search(found, folder, tmp_path):
     recipe = yaml.safe_load((folder / "best.yaml").read_text())
-    assert recipe["learning_rate"] == found.settings["learning_rate"]
-    assert recipe["model_args"]["dropout"] == found.settings["model_args.dropout"]
+    assert recipe["learning_rate"] == found.best_params["learning_rate"]
+    assert recipe["model_args"]["dropout"] == found.best_params["model_args.dropout"]
     assert recipe["model_args"]["widths"] == [4, 8]
     argv = ["--config", str(folder / "best.yaml"), "--output_dir", str(tmp_path / "run")]
-    run = train(*parse_arguments(build_parser("test"), [*argv, "--disable_tqdm", "true"]))
-    values = [entry["eval_macro_auroc"] for entry in run.record["history"] if "eval_loss" in entry]
-    assert values[-1] == pytest.approx(found.value, abs=1e-12)
+    run = train(*parse_arguments(build_parser("test"), argv))
+    assert run.record["best_metric"]["value"] == pytest.approx(found.best_value, abs=1e-12)
 
 
-def test_a_search_goes_on_and_repeats_the_trial_that_was_killed(found, folder, sample_dataset):
-    study = open_study(folder)
-    killed = study.ask()
-    killed.suggest_float("learning_rate", 3e-3, 1e-1, log=True)
-    killed.suggest_categorical("imbalance", ["none", "sqrt_sampler"])
-    killed.suggest_categorical("model_args.dropout", [0.0, 0.3])
-    more = search(*parse(folder, sample_dataset, "--ema_decay", "0.5"), SPACE, 4)
-    assert more.states["complete"] + more.states["pruned"] == 4
-    assert more.states["fail"] == 1
-    assert open_study(folder).trials[-1].params == killed.params
-    again = search(*parse(folder, sample_dataset, "--ema_decay", "0.5"), SPACE, 4)
-    assert again.states == more.states
+def test_a_search_goes_on_and_repeats_the_trial_that_was_killed(
+    found, folder, sample_dataset, space
+):
+    killed = found.ask(space)
+    more = search(settings_of(folder, sample_dataset), space, 4)
+    assert states_of(more).count("FAIL") == 1
+    assert len(more.trials) == 5
+    assert more.trials[-1].params == killed.params
+    again = search(settings_of(folder, sample_dataset), space, 4)
+    assert states_of(again) == states_of(more)
 
 
-def test_another_search_in_the_folder_is_refused(found, folder, sample_dataset):
-    arguments = parse(folder, sample_dataset, "--ema_decay", "0.5", "--weight_decay", "0.2")
+def test_another_search_in_the_folder_is_refused(found, folder, sample_dataset, space):
     message = "holds a search with other settings \\(weight_decay\\)\\. Pass another --output_dir"
     with pytest.raises(InputError, match=message):
-        search(*arguments, SPACE, 4)
+        search(settings_of(folder, sample_dataset, weight_decay=0.2), space, 4)
 
 
 def test_trials_that_diverge_end_alone(tmp_path, sample_dataset):
-    space = {"learning_rate": [1e-3, 1e30], "weight_decay": {"low": 0.0, "high": 0.1}}
-    found = search(*parse(tmp_path / "study", sample_dataset, "--seed", "3"), space, 4)
-    assert found.settings["learning_rate"] == 1e-3
-    assert found.states["fail"] >= 1
+    space = space_of(
+        "learning_rate: [1e-3, 1.0e+30]\nweight_decay: {low: 0.0, high: 0.1}", tmp_path
+    )
+    found = search(settings_of(tmp_path / "study", sample_dataset, seed=3), space, 4)
+    assert float(found.best_params["learning_rate"]) == 1e-3
+    assert "PRUNED" in states_of(found)
 
 
-def test_what_a_search_cannot_honour_is_refused(tmp_path, sample_dataset):
-    arguments = parse(tmp_path, sample_dataset, "--backbone_lr_factor", "0.1")
-    with pytest.raises(InputError, match=r"leave it out of the recipe that is searched\.$"):
-        search(*arguments, SPACE, 2)
-    arguments = parse(tmp_path, sample_dataset, "--push_to_hub", "true")
-    with pytest.raises(InputError, match=r"^A search keeps no weights to publish: "):
-        search(*arguments, SPACE, 2)
-    with pytest.raises(InputError, match=r"^Expected --trials of 1 or above, got 0\.$"):
-        SearchArguments(space="x", trials=0)
+def test_the_script_reads_recipe_and_flags(sample_dataset, tmp_path, monkeypatch, capsys):
+    (tmp_path / "space.yaml").write_text("weight_decay: [0.0, 0.1]")
+    (tmp_path / "recipe.yaml").write_text("model: cnn\nimage_size: 48\nlearning_rate: 1e-3\n")
+    words = ["--config", tmp_path / "recipe.yaml", "--space", tmp_path / "space.yaml"]
+    words += ["--dataset", sample_dataset, "--output_dir", tmp_path / "study", "--trials", 1]
+    words += ["--image_size", 32, "--max_steps", 1, "--disable_tqdm", "true"]
+    monkeypatch.setattr(sys, "argv", ["search.py", *map(str, words)])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert "Best of 1 trials: " in capsys.readouterr().out
+    best = yaml.safe_load((tmp_path / "study" / "best.yaml").read_text())
+    assert (best["model"], best["image_size"], best["max_steps"]) == ("cnn", 32, 1)
+    assert best["weight_decay"] in (0.0, 0.1)
+    monkeypatch.setattr(sys, "argv", ["search.py", *map(str, words), "--lerning_rate", "1"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert caught.value.code == 2
+    said = "error: unrecognized arguments: --lerning_rate 1. "
+    assert capsys.readouterr().err == said + "scripts/train.py --help lists what is allowed.\n"
 
 
-def test_what_is_varied_need_not_be_said(sample_dataset, tmp_path):
-    words = ["--dataset", str(sample_dataset), "--output_dir", str(tmp_path)]
-    what = parse_arguments(build_parser("test", SearchArguments), words)[-1]
-    assert (what.space, what.trials) == (None, 20)
+def test_draws_keep_to_their_ranges(tmp_path):
+    space = space_of(
+        "learning_rate: {low: 1e-4, high: 1e-2, log: true}\n"
+        "label_smoothing: {low: 0.0, high: 0.2, step: 0.1}\n"
+        "num_train_epochs: {low: 1, high: 3}\n",
+        tmp_path,
+    )
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn = [study.ask(space).params for _ in range(40)]
+    assert all(1e-4 <= draw["learning_rate"] <= 1e-2 for draw in drawn)
+    assert {round(draw["label_smoothing"], 6) for draw in drawn} == {0.0, 0.1, 0.2}
+    assert {draw["num_train_epochs"] for draw in drawn} == {1, 2, 3}
+    assert sum(draw["learning_rate"] < 1e-3 for draw in drawn) in range(10, 31)  # log: half of them
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "names nothing to vary\\.$"),
+        ("learning_rate: 3", "learning_rate must be a list of choices, or .*, got 3\\.$"),
+        ("weight_decay: {low: 1}", "weight_decay must be a list of choices, or .*"),
+        ("weight_decay: {low: a, high: 1}", "weight_decay must be a list of choices, or .*"),
+        ("weight_decay: {low: 2, high: 1}", "weight_decay must be a list of choices, or .*"),
+    ],
+)
+def test_a_space_that_is_none_is_refused(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        space_of(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("space", "more", "message"),
+    [
+        ("lerning_rate: [1, 2]", {}, "^Unknown arguments: --lerning_rate 1\\. "),
+        ("augmentation: [wild]", {}, "argument --augmentation: invalid choice: 'wild'"),
+        ("label_smoothing: {low: 0, high: 1}", {}, "^Expected --label_smoothing from 0 to "),
+        ("mixup: [0.1]", {"push_to_hub": True}, "publishes nothing: .* without --eval_strategy"),
+        (
+            "mixup: [0.1]",
+            {"eval_strategy": "no", "load_best_model_at_end": False},
+            "publishes nothing: .* without --eval_strategy",
+        ),
+        ("mixup: [0.1]", {"output_dir": None}, "^Pass --output_dir DIR"),
+    ],
+)
+def test_what_cannot_be_searched_is_named(space, more, message, sample_dataset, tmp_path):
+    settings = settings_of(tmp_path / "study", sample_dataset) | more
+    with pytest.raises(InputError, match=message):
+        search(settings, space_of(space, tmp_path), 2)

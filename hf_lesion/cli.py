@@ -1,0 +1,70 @@
+"""Command-line arguments that scripts share: one name, type, default and wording for each."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hf_lesion.errors import EXIT_USER_ERROR
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the type of an argument: a whole number that is not below `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(
+                f"expected a whole number of at least {least}, got {text}"
+            )
+        return value
+
+    return parse
+
+
+SHARED: dict[str, dict[str, Any]] = {
+    "model": {"type": Path, "metavar": "DIR", "help": "folder of a trained model"},
+    "models": {"type": Path, "metavar": "DIR", "help": "folder that holds model folders"},
+    "dataset": {"type": Path, "metavar": "DIR", "help": "folder that prepare_data.py wrote"},
+    "split": {"default": "test", "metavar": "NAME", "help": "of the dataset (default: test)"},
+    "batch_size": {
+        "type": at_least(1),
+        "default": 32,
+        "metavar": "N",
+        "help": "images at once (default: 32)",
+    },
+    "output": {"type": Path, "metavar": "DIR", "help": "folder to write to (default: the model's)"},
+    "overwrite": {"action": "store_true", "help": "replace an output that already exists"},
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that reports a mistake in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with the message and exit code 2."""
+        self.exit(EXIT_USER_ERROR, f"error: {message}. See {self.prog} --help.\n")
+
+
+def build_parser(description: str | None, *, epilog: str | None = None) -> Parser:
+    """Return a parser that keeps the line breaks of its description and epilogue."""
+    return Parser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
+    """Add shared arguments to a parser.
+
+    Args:
+        parser: Where they go.
+        names: Out of `SHARED`.
+        changes: Keywords of `add_argument` that differ for these, such as `required=True`.
+    """
+    for name in names:
+        parser.add_argument(f"--{name}", **{**SHARED[name], **changes})

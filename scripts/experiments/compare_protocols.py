@@ -1,0 +1,250 @@
+"""Compare protocols: what leaked lesions and balanced data do to the scores of one recipe.
+
+    python scripts/experiments/compare_protocols.py --dataset data/ham10000 --output runs/protocols
+
+leak       the same test images, without and with other images of their lesions in train
+protocols  lesions with one image, each row three times: split by lesion, then copied; or copied,
+           then split by row, as in the student project
+balance    the student project's experiment: original or balanced data for three networks
+
+Small networks from random weights; `--network efficientnet --init_weights FILE` starts the first
+two from timm's ImageNet weights (safetensors). Each finished training is kept in --output, so the
+same line goes on after a stop. Without --dataset only the record is rendered, as in
+
+    python scripts/experiments/compare_protocols.py --json reports/recipes.json --readme README.md
+"""
+
+import argparse
+import itertools
+import math
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict, concatenate_datasets
+from tqdm import tqdm
+
+from hf_lesion import cli, markdown
+from hf_lesion.classifier import LesionClassifier
+from hf_lesion.data import leakage
+from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data.splits import SPLITS, choose_subset
+from hf_lesion.errors import InputError, StoppedError, one_line_errors
+from hf_lesion.evaluation import intervals, metrics
+from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
+from hf_lesion.files import read_json, write_json, write_text
+from hf_lesion.labels import CODES
+from hf_lesion.training.arguments import parse_settings
+from hf_lesion.training.run import read_splits, train
+
+ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = {"cnn": "sample_cnn", "resnet": "sample_resnet", "densenet": "sample_densenet"}
+CONFIGS = {**NETWORKS, "efficientnet": "tf_efficientnet_lite0"}
+ARMS = {
+    "leak": ("without", "with"),
+    "protocols": ("honest", "copied"),
+    "balance": ("original", "balanced"),
+}
+MEASURES = ("accuracy", "balanced_accuracy")
+COLUMNS = ["image_id", "lesion_id", "label"]
+START, END = "<!-- recipes: rendered by compare_protocols.py -->", "<!-- /recipes -->"
+read_record = partial(read_json, fix="Remove it and run the same line again.")
+# The tested images are not evaluated before the end, and nothing is saved on the way.
+UNSAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+SETTINGS = {"augmentation": "student", "label_smoothing": 0.0, "ema_decay": 0.0, **UNSAVED}
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line's options."""
+    count, parser = cli.at_least(1), cli.build_parser(__doc__)
+    cli.add_shared(parser, "dataset")
+    cli.add_shared(parser, "output", default=Path("runs/protocols"), help="of finished trainings")
+    add = parser.add_argument
+    add("--only", nargs="+", choices=ARMS, default=[*ARMS], help="questions (default: all)")
+    add("--network", choices=CONFIGS, default="resnet", help="of the first two (default: resnet)")
+    add("--init_weights", type=Path, metavar="FILE", help="of --network efficientnet")
+    add("--seeds", type=count, default=3, help="of each training (default: %(default)s)")
+    add("--epochs", type=float, default=8.0, help="(default: %(default)g)")
+    add("--image_size", type=count, default=64, help="in pixels (default: %(default)s)")
+    add("--max_steps", type=int, default=-1, help="end each training early: for a quick check")
+    add("--json", type=Path, metavar="FILE", help="record (default: recipes.json in --output)")
+    add("--readme", type=Path, metavar="FILE", help="Markdown with markers, to render into")
+    return parser.parse_args()
+
+
+def build_protocols(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[Any, Any]]:
+    """Return the row numbers of train and of test for each arm.
+
+    Half of the lesions with several images give one image each to the test of `leak`. `with` has
+    their other images in train, in place of as many images of the same class.
+
+    Args:
+        frame: `image_id`, `lesion_id`, `label` and `split` of all images, numbered from 0.
+        seed: Of all draws.
+    """
+    single = choose_subset(frame, "single-image")
+    is_test = single["split"] == leakage.TEST
+    prepared = single.index[~is_test], single.index[is_test]
+    found: dict[str, tuple[Any, Any]] = dict.fromkeys(ARMS["balance"], prepared)
+    rng = np.random.default_rng(seed)
+    lesions = frame[frame["lesion_id"].duplicated(keep=False)].drop_duplicates("lesion_id")
+    tested = lesions.groupby("label")["lesion_id"].sample(frac=0.5, random_state=rng)
+    of_tested = frame[frame["lesion_id"].isin(tested)]
+    test = of_tested.groupby("lesion_id").sample(1, random_state=rng).index
+    siblings, others = of_tested.drop(test), frame.drop(of_tested.index)
+    leaving, entering = [], []
+    for label, part in others.groupby("label"):
+        own = siblings[siblings["label"] == label]
+        leaving.append(part.sample(min(len(part), len(own)), random_state=rng))
+        entering.append(own.head(len(part)))
+    kept = others.drop(pd.concat(leaving).index)
+    found["without"] = others.index, test
+    found["with"] = pd.concat([kept, *entering]).index.sort_values(), test
+    copied = leakage.split_copied_rows(frame.assign(row=frame.index), seed=seed)
+    split = leakage.split_by_image(single.assign(row=single.index), seed=seed)
+    for arm, part, copies in (("copied", copied, 1), ("honest", split, leakage.COPIES)):
+        is_test = part["split"] == leakage.TEST
+        found[arm] = np.tile(part.loc[~is_test, "row"], copies), part.loc[is_test, "row"]
+    return {arm: (np.asarray(rows), np.asarray(test)) for arm, (rows, test) in found.items()}
+
+
+def train_missing(arguments: argparse.Namespace) -> None:
+    """Train every cell that is not finished, seed after seed."""
+    splits = read_splits(str(arguments.dataset))
+    images = concatenate_datasets([splits[n].select_columns(["image", *COLUMNS]) for n in SPLITS])
+    frame = images.select_columns(COLUMNS).to_pandas()
+    frame["split"] = [name for name in SPLITS for _ in range(len(splits[name]))]
+    protocols = build_protocols(frame)
+    cells = [
+        (question, network, arm, seed)
+        for seed, question in itertools.product(range(arguments.seeds), arguments.only)
+        for network in (NETWORKS if question == "balance" else [arguments.network])
+        for arm in ARMS[question]
+    ]
+    for question, network, arm, seed in tqdm(cells, desc="Trainings", disable=None):
+        rows, test = protocols[arm]
+        options = {
+            "config": ROOT / "scripts" / "configs" / f"{CONFIGS[network]}.yaml",
+            "dataset": arguments.dataset,
+            "init_weights": None if question == "balance" else arguments.init_weights,
+            "imbalance": "oversample" if arm == "balanced" else "none",
+            "image_size": arguments.image_size,
+            # Rows that are there three times are trained on half as often.
+            "num_train_epochs": arguments.epochs / (2 if question == "protocols" else 1),
+            "max_steps": arguments.max_steps,
+            "seed": seed,
+        }
+        seen = frame["lesion_id"][test].isin(set(frame["lesion_id"][rows])).mean()
+        file = arguments.output / f"{question}-{network}-{arm}-{seed}.json"
+        named = {key: v.name if isinstance(v, Path) else v for key, v in options.items()}
+        data = {"dataset": read_fingerprint(arguments.dataset), "train_images": len(rows)}
+        about = {"options": named, "share_seen": float(seen), **data}
+        if not file.is_file():
+            train_cell(file, options, about, images.select(rows), images.select(test))
+        elif not about.items() <= read_record(file).items():
+            raise InputError(f"{file} is of other data or settings: pass another --output.")
+
+
+def train_cell(
+    file: Path, options: dict[str, Any], about: dict[str, Any], rows: Dataset, test: Dataset
+) -> None:
+    """Train; write the predictions and, last, the record that marks the cell as finished."""
+    with tempfile.TemporaryDirectory() as scratch:
+        own = {"output_dir": scratch, "checkpoint_minutes": math.inf}
+        settings = parse_settings({**options, **SETTINGS, **own})
+        try:
+            run = train(*settings, splits=DatasetDict(train=rows, validation=test)).record
+        except StoppedError as stop:
+            raise StoppedError("Stopped. The same line goes on.", stop.code) from stop
+        classifier = LesionClassifier.from_pretrained(scratch)
+        answers = [classifier.predict(batch["image"]) for batch in test.iter(64)]
+    names, lesions, labels = (test[column] for column in COLUMNS)
+    probabilities = np.concatenate(answers).astype(np.float64)
+    found = Predictions(tuple(names), np.asarray(labels), probabilities, tuple(lesions))
+    write_predictions(file.with_suffix(".csv"), found)
+    more = {"hours": run["hours_of_last_leg"], "steps": run["steps"]}
+    write_json(file, {**about, **more, "provenance": run["provenance"]})
+
+
+def score(runs: Sequence[Predictions], minus: Sequence[Predictions] = ()) -> dict[str, Any]:
+    """Return accuracy and balanced accuracy of a recipe's seeds, or their difference from `minus`.
+
+    All runs are of the same test images. Each score has its `mean` over the seeds, the `seeds`' own
+    values and the `interval` of the mean, by bootstrap over lesions.
+    """
+    every = (*runs, *minus)
+    if any(run.image_ids != runs[0].image_ids for run in every):
+        raise InputError("Runs of one protocol have other test images: pass another --output.")
+    references, size = runs[0].references, len(CODES)
+    lesions = intervals.number_lesions(runs[0].lesion_ids, len(references))
+    weights = np.concatenate([np.ones((1, len(lesions))), *intervals.draw_weights(lesions)])
+    answers = [metrics.predicted_classes(run.probabilities, run.references) for run in every]
+    cells = np.stack([np.eye(size**2)[references * size + answer] for answer in answers])
+    confusions = (weights @ cells).reshape(len(every), -1, size, size)
+    found = {}
+    for name in MEASURES:
+        values = getattr(metrics, name)(confusions)
+        values = values[: len(runs)] - (values[len(runs) :] if minus else 0.0)
+        means = values.mean(axis=0)
+        bounds = intervals.percentile_interval(means[1:])
+        found[name] = {"mean": means[0], "seeds": [*values[:, 0]], "interval": [*bounds]}
+    return found
+
+
+def read_answers(file: Path) -> Predictions:
+    """Read the predictions of a cell."""
+    with file.open(encoding="utf-8") as stream:
+        return parse_predictions(stream)
+
+
+def build_results(folder: Path) -> dict[str, Any]:
+    """Put the finished trainings of a folder together to the record of all cells."""
+    cells: dict[str, Any] = {}
+    runs, hours, data = {}, 0.0, None
+    for name in (f"{q}-{network}-{arm}" for q in ARMS for network in CONFIGS for arm in ARMS[q]):
+        files = sorted(folder.glob(f"{name}-*.json"))
+        if not files:
+            continue
+        records = [read_record(file) for file in files]
+        hours, data = hours + sum(record["hours"] for record in records), records[0]["dataset"]
+        runs[name] = [read_answers(file.with_suffix(".csv")) for file in files]
+        about = {key: records[0][key] for key in ("options", "share_seen", "train_images")}
+        cells[name] = {"images": len(runs[name][0].image_ids), **score(runs[name]), **about}
+        if without := runs.get(f"{name}out"):  # of `with`
+            pairs = zip(runs[name], without, strict=False)
+            cells[name]["difference"] = score(*zip(*pairs, strict=True))
+    method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "hours": hours}
+    return {"schema_version": 2, "cells": cells, "method": method, "dataset": data}
+
+
+def render(results: dict[str, Any]) -> str:
+    """Return a record as Markdown, by the template next to this script."""
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=folder, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("protocols.md.jinja").render(results).strip()
+
+
+@one_line_errors
+def main() -> None:
+    """Train what is missing, write the record, render it."""
+    arguments = parse_arguments()
+    text = arguments.readme.read_text(encoding="utf-8") if arguments.readme else f"{START}\n{END}"
+    put = partial(markdown.put_between, text, start=START, end=END, source=str(arguments.readme))
+    put("")  # before hours of training, not after
+    record = arguments.json or arguments.output / "recipes.json"
+    if arguments.dataset is not None:
+        train_missing(arguments)
+        write_json(record, build_results(arguments.output))
+    block = render(read_record(record))
+    if arguments.readme:
+        write_text(arguments.readme, put(block))
+    print(f"{block}\n\nRecord: {record}")
+
+
+if __name__ == "__main__":
+    main()
