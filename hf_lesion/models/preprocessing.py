@@ -1,11 +1,16 @@
 """How an image becomes a tensor: one description, saved with the weights and read from there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
 from timm.data import resolve_data_config
-from transformers import BaseImageProcessor, TimmWrapperConfig, ViTImageProcessor
+from transformers import (
+    BaseImageProcessor,
+    PretrainedConfig,
+    TimmWrapperConfig,
+    ViTImageProcessor,
+)
 from transformers.image_utils import (
     IMAGENET_STANDARD_MEAN,
     IMAGENET_STANDARD_STD,
@@ -102,6 +107,26 @@ def preprocessing_of(processor: BaseImageProcessor) -> Preprocessing:
     if height is None or height != width:
         raise InputError(f"Expected a processor that makes square images, got {height}×{width}.")
     return Preprocessing(int(height), tuple(mean), tuple(std))
+
+
+def change_processor(
+    config: PretrainedConfig, processor: BaseImageProcessor, **changes: Any
+) -> BaseImageProcessor:
+    """Return a processor of our kind that does what another one does but for some changes.
+
+    Args:
+        config: The model's; that of a timm network takes the changes in.
+        processor: The model's.
+        changes: Fields of `Preprocessing`.
+
+    Raises:
+        InputError: As `preprocessing_of`.
+    """
+    own = replace(preprocessing_of(processor), **changes)
+    if not isinstance(config, TimmWrapperConfig):
+        return build_stock_processor(own)
+    config.pretrained_cfg = describe_for_timm(config.pretrained_cfg, own)
+    return build_processor(config)
 
 
 def build_processor(config: TimmWrapperConfig) -> BaseImageProcessor:

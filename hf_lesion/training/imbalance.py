@@ -11,6 +11,7 @@ from hf_lesion.labels import CODES
 
 Imbalance = Literal["none", "oversample", "class_weights", "sqrt_sampler"]
 IMBALANCES: tuple[str, ...] = get_args(Imbalance)
+POWERS = {"none": 0.0, "oversample": 1.0, "class_weights": 0.0, "sqrt_sampler": 0.5}
 
 
 def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -29,7 +30,11 @@ def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def sampling_weights(
-    labels: NDArray[np.int64], imbalance: str, *, copies: NDArray[np.str_] | None = None
+    labels: NDArray[np.int64],
+    imbalance: str,
+    *,
+    power: float | None = None,
+    copies: NDArray[np.str_] | None = None,
 ) -> torch.Tensor | None:
     """Return the (N,) chances for drawing rows, or None for each row once.
 
@@ -40,12 +45,14 @@ def sampling_weights(
     Args:
         labels: (N,) class ids.
         imbalance: One of `IMBALANCES`.
+        power: P: each class is drawn in proportion to its size to the power of 1 - P, in [0, 1];
+            None for that of `imbalance`, which is one of `POWERS`.
         copies: (N,) kind of each image file ("sharp", "soft"). If given, every class is drawn with
             the same share of each kind, so that the kind says nothing about the class.
     """
     check_imbalance(imbalance)
     counts = count_classes(labels)
-    power = {"oversample": 1.0, "sqrt_sampler": 0.5}.get(imbalance, 0.0)
+    power = POWERS[imbalance] if power is None else power
     weights = (1.0 / counts**power)[labels]
     if copies is not None:
         return torch.from_numpy(weights * _equal_shares(labels, copies))

@@ -6,13 +6,12 @@ Framework" (KDD 2019); its TPE sampler and median pruner.
 
 import dataclasses
 import logging
-import math
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 import yaml
 from transformers import PreTrainedModel, Trainer
 
@@ -36,6 +35,7 @@ from hf_lesion.training.trainer import (
     build_compute_metrics,
     build_eval_samples,
     build_ingredients,
+    prepare_network,
 )
 
 STUDY = "study.sqlite3"
@@ -112,11 +112,6 @@ def search(
             "scripts/train.py with the best recipe."
         )
     check_space(space, model_arguments, recipe, arguments)
-    if recipe.backbone_lr_factor != 1:
-        raise InputError(
-            "The Trainer makes a new optimiser for each trial, which knows no "
-            "--backbone_lr_factor: leave it out of the recipe that is searched."
-        )
     folder = Path(str(arguments.output_dir))
     with only_run(folder):
         study = _open_study(folder, model_arguments, recipe, arguments, space)
@@ -183,8 +178,8 @@ def _run_trials(
     # No weights are kept, so nothing is saved, by the epoch or by the clock.
     arguments.save_strategy = "no"
     arguments.load_best_model_at_end = False
-    silent = dataclasses.replace(recipe, checkpoint_minutes=math.inf)
-    _, processor = _build(model_arguments, recipe, {})
+    silent = dataclasses.replace(recipe, checkpoint_minutes=sys.maxsize)
+    _, processor = _build(model_arguments, recipe, arguments, {})
     first = build_ingredients(processor, splits, silent, arguments)
     metric = f"eval_{arguments.metric_for_best_model}"
 
@@ -202,7 +197,7 @@ def _run_trials(
             for callback in mutable:
                 trainer.add_callback(callback)
             logger.info("Trial %d: %s", trial.number, _in_words(trial.params))
-        return _build(model_arguments, recipe, chosen.model_args)[0]
+        return _build(model_arguments, recipe, arguments, chosen.model_args)[0]
 
     mutable = list(first.callbacks)
     trainer = Trainer(
@@ -234,7 +229,10 @@ def _run_trials(
 
 
 def _build(
-    model_arguments: ModelArguments, recipe: RecipeArguments, model_args: dict[str, Any]
+    model_arguments: ModelArguments,
+    recipe: RecipeArguments,
+    arguments: LesionTrainingArguments,
+    model_args: dict[str, Any],
 ) -> tuple[PreTrainedModel, Any]:
     shared: dict[str, Any] = dict(model_arguments.model_args or {})  # type: ignore[arg-type]
     model, processor = build_model(
@@ -244,8 +242,7 @@ def _build(
         init_weights=Path(model_arguments.init_weights) if model_arguments.init_weights else None,
         model_args={**shared, **model_args} or None,
     )
-    if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)
+    prepare_network(model, processor, recipe, arguments)
     return model, processor
 
 

@@ -19,10 +19,10 @@ from hf_lesion.training.arguments import (
 Space = dict[str, list[Any] | dict[str, Any]]
 RANGE_KEYS = {"low", "high", "log", "step"}
 MODEL_ARGS = "model_args."
-# Each trial's optimiser is the Trainer's own, the data and the folder belong to the search.
+# The data and the folder belong to the search.
 NOT_SEARCHED = {
-    "backbone_lr_factor",
     "dataset",
+    "leave_out_source",
     "teacher",
     "checkpoint_minutes",
     "channels_last",

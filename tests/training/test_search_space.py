@@ -71,7 +71,7 @@ def test_a_space_that_is_none_is_refused(tmp_path, text, message):
     ("space", "message"),
     [
         ({"lerning_rate": [1, 2]}, "^Can't search lerning_rate: expected settings of the recipe"),
-        ({"backbone_lr_factor": [0.1, 1]}, "^Can't search backbone_lr_factor: "),
+        ({"leave_out_source": ["rosendahl"]}, "^Can't search leave_out_source: "),
         ({"augmentation": ["wild"]}, "^Unknown augmentation 'wild': expected one of none, "),
         ({"label_smoothing": {"low": 0, "high": 1}}, "^Expected --label_smoothing from 0 to "),
     ],
