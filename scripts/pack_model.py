@@ -9,6 +9,8 @@ that pipeline("image-classification") is calibrated; calibration.json says what 
 operating_points.json holds the thresholds for --malignant_sensitivity and --melanoma_sensitivity.
 --logit_adjustment TAU first takes TAU times the logarithm of each class's share of the training
 split from the logits, so that rare classes are named more often; choose it on validation.
+--image_size N shows the packed model N pixels, often best above the size of training crops; choose
+it on validation as well.
 The folder computes in full precision. It has no scores yet: score the packed weights.
 """
 
@@ -36,6 +38,12 @@ def parse_arguments() -> argparse.Namespace:
     add("--run", type=Path, required=True, metavar="DIR", help="--output_dir of scripts/train.py")
     add("--output", type=Path, required=True, metavar="DIR", help="the folder to make")
     add("--overwrite", action="store_true", help="replace the folder if it is there already")
+    add(
+        "--image_size",
+        type=int,
+        metavar="N",
+        help="side of the input in pixels (default: as in training); weights stay as they are",
+    )
     add(
         "--dataset",
         type=Path,
@@ -124,6 +132,7 @@ def main() -> None:
         arguments.output,
         overwrite=arguments.overwrite,
         crop_mode=arguments.crop_mode,
+        image_size=arguments.image_size,
         finish=calibrate(arguments),
     )
     print(f"Packed: {arguments.output}, {size / 1e6:.1f} MB")

@@ -43,6 +43,12 @@ def parse_arguments() -> argparse.Namespace:
         "set (default: the name of the ground truth's file)",
     )
     parser.add_argument(
+        "--only_source",
+        metavar="NAME",
+        help="only the images of one source (column dataset), such as rosendahl; with --split "
+        "train, one that scripts/train.py was told to --leave_out_source",
+    )
+    parser.add_argument(
         "--images",
         type=Path,
         metavar="DIR",
@@ -138,11 +144,12 @@ def check_output(output: Path) -> None:
 
 def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
     """Return the images and references that the arguments name."""
-    from hf_lesion.evaluation.scoring import read_images, read_split
+    from hf_lesion.evaluation.scoring import keep_source, read_images, read_split
 
     if arguments.dataset is None:
         return read_images(arguments.images, arguments.ground_truth, name=arguments.split)
-    return read_split(arguments.dataset, arguments.split)
+    found = read_split(arguments.dataset, arguments.split)
+    return keep_source(found, arguments.only_source) if arguments.only_source else found
 
 
 def compare_data(
@@ -206,7 +213,7 @@ def main() -> None:
             {name: getattr(arguments, f"{name}_prevalence") for name in PREVALENCES},
         ),
     )
-    output, split = arguments.output, arguments.split
+    output, split = arguments.output, evaluation_set.name
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)
     path = report.write_record(output, split, found)
     page.write_pages(output, report.read_report(path), fresh={split})

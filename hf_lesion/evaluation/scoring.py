@@ -155,6 +155,27 @@ def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> Evaluatio
     )
 
 
+def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
+    """Return the images of one source, under the set's name with the source's.
+
+    Args:
+        evaluation_set: With the group `dataset`, as HAM10000's metadata call the source.
+        source: One of its values.
+
+    Raises:
+        InputError: If there is no such source.
+    """
+    values = evaluation_set.groups.get("dataset", ())
+    if source not in values:
+        known = list_offenders(sorted({value for value in values if value is not None}), 9)
+        raise InputError(
+            f"No {evaluation_set.name} image is of the source {source!r}; the sources are: "
+            f"{known or 'not known in this dataset'}."
+        )
+    rows = [row for row, value in enumerate(values) if value == source]
+    return replace(take_images(evaluation_set, rows), name=f"{evaluation_set.name}_{source}")
+
+
 def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
     """Return `count` of so many rows, drawn by chance, in order; all where there are not more."""
     return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())

@@ -37,11 +37,12 @@ def _say_settings(training: dict[str, Any]) -> str:
 
 
 def _say_lineage(training: dict[str, Any]) -> str:
-    """Return a sentence for the run it started from and one for its teacher's, where known."""
+    """Return a sentence for the run it started from and one for each teacher's, where known."""
     mean = _say_mean(training)
     sentences = [f"The weights are {mean}. "] if mean else []
     for key, word in {"started_from": "Before that", "taught_by": "The teacher"}.items():
-        if before := training.get(key):
+        found = training.get(key)
+        for before in filter(None, found if isinstance(found, list) else [found]):
             stamp = before["dataset"]["fingerprint"][:12]
             which = ", ".join(filter(None, (f"seed {before['seed']}", _say_mean(before))))
             sentences.append(
@@ -53,6 +54,8 @@ def _say_lineage(training: dict[str, Any]) -> str:
 
 def _base(value: Any) -> Any:
     """Return a path's last part: where a teacher lay on somebody's disk tells nobody anything."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return " and ".join(map(_base, value))
     return Path(value).name if isinstance(value, str) and "/" in value else value
 
 

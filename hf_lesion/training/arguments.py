@@ -1,9 +1,8 @@
-"""What a training run can be told: dataclasses for flags, YAML recipes for whole sets of them."""
+"""Arguments of a training run: dataclasses of flags, and YAML recipes for whole sets of them."""
 
-import importlib.util
+import argparse
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,10 +14,16 @@ from transformers import HfArgumentParser, TrainingArguments
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.models.transforms import Augmentation
+from hf_lesion.training.flags import (
+    METRIC_SCHEDULES,
+    check_ranges,
+    check_refused,
+    check_together,
+    hide_refused,
+)
 from hf_lesion.training.imbalance import Imbalance
 
 _HELP = "scripts/train.py --help"
-WATCHERS = ("tensorboard", "trackio")
 CHECKPOINT_MINUTES = 10.0
 TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default, there where it is not used
 
@@ -52,13 +57,7 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.model_args, str):
-            try:
-                self.model_args = json.loads(self.model_args)
-            except ValueError as error:
-                raise InputError(
-                    f'--model_args takes JSON such as {{"drop_rate": 0.2}}: {error}.'
-                ) from error
+        self.model_args = _read_object("model_args", self.model_args)
 
 
 @dataclass
@@ -68,20 +67,45 @@ class RecipeArguments:
     dataset: str = field(
         default="data/ham10000", metadata={"help": "Folder that scripts/prepare_data.py wrote."}
     )
+    leave_out_source: str | None = field(
+        default=None,
+        metadata={
+            "help": "Train and validate without this source of HAM10000 (rosendahl, vidir_molemax, "
+            "vidir_modern, vienna_dias), so that scripts/score.py --only_source can measure on it."
+        },
+    )
     augmentation: Augmentation = field(
         default="standard", metadata={"help": "How training images are varied."}
     )
     mixup: float = field(
         default=0.0, metadata={"help": "Alpha of mixup, such as 0.2; 0 mixes nothing."}
     )
+    cutmix: float = field(
+        default=0.0,
+        metadata={"help": "Alpha of CutMix, such as 1; with mixup, each gets half of the images."},
+    )
     imbalance: Imbalance = field(
         default="none", metadata={"help": "How rare classes are given weight."}
+    )
+    sampling_power: float | None = field(
+        default=None,
+        metadata={
+            "help": "Draw classes as often as their size to the power of 1 - P: 0 as in the data, "
+            "0.5 for sqrt_sampler, 1 for oversample. Default: as --imbalance says."
+        },
     )
     label_smoothing: float = field(
         default=0.0, metadata={"help": "Share of each label spread over the classes, in [0, 1)."}
     )
-    teacher: str | None = field(
-        default=None, metadata={"help": "Folder of a trained classifier whose answers are learned."}
+    teacher: list[str] | None = field(
+        default=None,
+        metadata={
+            "help": "Folders of trained classifiers, of any input size: the mean of their answers "
+            "to the student's own views is learned."
+        },
+    )
+    teacher_temperature: float = field(
+        default=1.0, metadata={"help": "Divides the teachers' logits; above 1 softens them."}
     )
     teacher_weight: float = field(
         default=0.7, metadata={"help": "Share of the teacher in the labels, in (0, 1]."}
@@ -89,10 +113,6 @@ class RecipeArguments:
     ema_decay: float = field(
         default=0.0,
         metadata={"help": "Average the weights, keeping this much of the average; 0: do not."},
-    )
-    backbone_lr_factor: float = field(
-        default=1.0,
-        metadata={"help": "Learning rate of all but the last layer, as a share of the rate."},
     )
     early_stopping_patience: int = field(
         default=0, metadata={"help": "Stop after so many evaluations without a better one; 0: no."}
@@ -106,17 +126,7 @@ class RecipeArguments:
     )
 
     def __post_init__(self) -> None:
-        _check("label_smoothing", self.label_smoothing, 0, 1, "from 0 to below 1")
-        _check("ema_decay", self.ema_decay, 0, 1, "from 0 to below 1")
-        _check("mixup", self.mixup, 0, math.inf, "of 0 or above")
-        _check(
-            "early_stopping_patience", self.early_stopping_patience, 0, math.inf, "of 0 or above"
-        )
-        above, up_to_one = math.nextafter(0, 1), math.nextafter(1, 2)
-        _check("teacher_weight", self.teacher_weight, above, up_to_one, "above 0 and at most 1")
-        _check(
-            "backbone_lr_factor", self.backbone_lr_factor, above, up_to_one, "above 0 and at most 1"
-        )
+        check_ranges(self)
 
 
 @dataclass
@@ -138,61 +148,85 @@ class LesionTrainingArguments(TrainingArguments):
     eval_steps: float | None = field(
         default=None, metadata={"help": "Evaluate every so many steps; default: as often as saved."}
     )
-    save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    save_total_limit: int | None = field(
+        default=2, metadata={"help": "Checkpoints to keep; 0: all."}
+    )
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best epoch."})
     metric_for_best_model: str | None = field(
         default="balanced_accuracy", metadata={"help": "Validation metric that decides."}
     )
+    lr_scheduler_kwargs: dict[str, Any] | str | None = field(
+        default=None,
+        metadata={"help": 'JSON: options of the schedule, such as {"num_cycles": 0.4}.'},
+    )
+    report_to: str | None = field(
+        default="none",
+        metadata={"help": "Where losses and scores are logged, such as tensorboard,trackio."},
+    )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Course of the rate."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
     warmup_steps: float = field(
         default=0.05, metadata={"help": "Steps of warm-up; below 1: share of all steps."}
     )
     weight_decay: float = field(default=0.05, metadata={"help": "Decoupled weight decay."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
     per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
+    bf16: bool = field(
+        default=False,
+        metadata={
+            "help": "Compute training steps and teachers in bfloat16 where autocast does: faster "
+            "on CPUs and GPUs that have it. Weights, optimiser and evaluation stay in float32, and "
+            "a resumed run is exact."
+        },
+    )
+    dataloader_drop_last: bool = field(
+        default=False,
+        metadata={"help": "Leave out the last, smaller batch of a training epoch."},
+    )
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
     project: str = field(default="hf_lesion", metadata={"help": "Name of the project in trackio."})
     push_to_hub: bool = field(
         default=False, metadata={"help": "Publish the finished model as --hub_model_id owner/name."}
     )
-    # True would hide a loss that is no number behind the one before.
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Leave as it is."})
-    # A torch dataset of ours, not a table: there are no columns to drop.
-    remove_unused_columns: bool = field(default=False, metadata={"help": "Leave as it is."})
+    # Refused, with these values: see hf_lesion.training.flags.
+    logging_nan_inf_filter: bool = field(default=False)
+    remove_unused_columns: bool = field(default=False)
+    restore_callback_states_from_checkpoint: bool = field(default=True)
     # Every weight has a part in every answer; looking for others costs time in each step.
     ddp_find_unused_parameters: bool | None = field(
         default=False, metadata={"help": "Only for networks with branches that are not taken."}
-    )
-    restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "Early stopping resumes with its counter."}
     )
 
     def __post_init__(self) -> None:
         if self.output_dir is None:
             raise InputError("Pass --output_dir DIR: where the model and its record are written.")
-        if self.label_smoothing_factor:
-            raise InputError(
-                "label_smoothing_factor has no effect beside our loss: pass --label_smoothing."
-            )
-        if self.dataloader_persistent_workers:
-            raise InputError(
-                "Persistent workers would repeat the first epoch's augmentation for ever: "
-                "leave --dataloader_persistent_workers out."
-            )
+        check_refused(self)
+        check_ranges(self)
         # The Trainer itself would upload logs and a pickled training_args.bin: scripts/train.py
         # publishes at the end instead, from a clean folder.
-        self.publish = self.push_to_hub
-        self.push_to_hub = False
+        self.publish, self.push_to_hub = self.push_to_hub, False
+        # The Trainer would drop validation images as well: LesionSamples drops those of training.
+        self.drop_last, self.dataloader_drop_last = self.dataloader_drop_last, False
         self._settle_save_steps()
+        self.lr_scheduler_kwargs = _read_object("lr_scheduler_kwargs", self.lr_scheduler_kwargs)
+        if isinstance(self.report_to, str):
+            names = self.report_to.replace(" ", "").split(",")
+            self.report_to = names  # type: ignore[assignment]
+        if self.metric_for_best_model is not None:
+            self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
         if not torch.accelerator.is_available():
             # Else processes that were launched together would each train alone, and say nothing.
             self.use_cpu = True
         super().__post_init__()
-        _check_watchers(self.report_to)
+        # accelerate launch --mixed_precision says it too.
+        self.bf16, self.fp16 = (self.mixed_precision == name for name in ("bf16", "fp16"))
+        if self.lr_scheduler_type in METRIC_SCHEDULES:
+            mode = "max" if self.greater_is_better else "min"
+            self.lr_scheduler_kwargs = {"mode": mode, **(self.lr_scheduler_kwargs or {})}
         # Pinned memory is for copies to a GPU; without one torch only warns about it.
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
+        check_together(self)
 
     def _settle_save_steps(self) -> None:
         if self.save_steps is None:
@@ -201,6 +235,8 @@ class LesionTrainingArguments(TrainingArguments):
             self.save_strategy = self.eval_strategy = "steps"
             if self.eval_steps is None:
                 self.eval_steps = self.save_steps
+        if self.eval_steps is not None and self.eval_strategy != "steps":
+            raise InputError("--eval_steps needs --save_steps, or --eval_strategy steps.")
 
 
 def build_parser(description: str, *more: type) -> HfArgumentParser:
@@ -214,7 +250,9 @@ def build_parser(description: str, *more: type) -> HfArgumentParser:
         (ModelArguments, RecipeArguments, LesionTrainingArguments, *more),
         description=description,
         allow_abbrev=False,
+        exit_on_error=False,
     )
+    hide_refused(parser)
     parser.add_argument("--config", help="YAML recipe; flags on the command line win over it.")
     parser.error = _refuse
     return parser
@@ -230,23 +268,15 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
         InputError: If the recipe is missing, is no YAML mapping, or has unknown keys.
     """
     config = _config_of(argv)
-    if config is not None:
-        recipe = read_recipe(config)
-        known = {action.dest for action in parser._actions}
-        if unknown := sorted(set(recipe) - known):
-            raise InputError(
-                f"{config} has unknown keys: {list_offenders(unknown)}. "
-                f"{_HELP} lists the known ones."
-            )
-        # Text is converted by the field's type: YAML reads 1e-3, without a point, as text.
-        parser.set_defaults(**recipe)
     try:
         *parsed, _, unused = parser.parse_args_into_dataclasses(
-            argv, look_for_args_file=False, return_remaining_strings=True
+            [*_words_of(config, parser), *argv] if config else argv,
+            look_for_args_file=False,
+            return_remaining_strings=True,
         )
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, OSError, argparse.ArgumentError) as error:
         raise InputError(str(error)) from error
     if unused:
         raise InputError(f"Unknown arguments: {' '.join(unused)}. {_HELP} lists the known ones.")
@@ -288,20 +318,36 @@ def _refuse(message: str) -> NoReturn:
     raise InputError(f"{message}. {_HELP} lists what is allowed.")
 
 
-def _check_watchers(names: Sequence[str]) -> None:
-    missing = [
-        name for name in names if name in WATCHERS and importlib.util.find_spec(name) is None
-    ]
-    if missing:
+def _read_object(name: str, value: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    """Return a flag's JSON object as a dictionary."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise InputError(
+                f'--{name} takes JSON such as {{"drop_rate": 0.2}}: {error}.'
+            ) from error
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"--{name} takes a JSON object, got {value!r}.")
+    return value
+
+
+def _words_of(config: Path, parser: HfArgumentParser) -> list[str]:
+    """Return a recipe as flags, so that the parser checks what it says."""
+    recipe = read_recipe(config)
+    known = {action.dest: action for action in parser._actions}
+    if unknown := sorted(set(map(str, recipe)) - set(known)):
         raise InputError(
-            f"--report_to {list_offenders(missing)} needs a package that is not installed: "
-            f"pip install {' '.join(missing)}, or pip install -e '.[watch]'."
+            f"{config} has unknown keys: {list_offenders(unknown)}. {_HELP} lists the known ones."
         )
-
-
-def _check(name: str, value: float, least: float, below: float, words: str) -> None:
-    if not least <= value < below:
-        raise InputError(f"Expected --{name} {words}, got {value}.")
+    words: list[str] = []
+    for key, value in recipe.items():
+        if isinstance(value, list) and known[key].nargs == "+":
+            words += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            is_nested = isinstance(value, dict | list)
+            words.append(f"--{key}={json.dumps(value) if is_nested else value}")
+    return words
 
 
 def _config_of(argv: list[str]) -> Path | None:

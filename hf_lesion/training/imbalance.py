@@ -11,6 +11,7 @@ from hf_lesion.labels import CODES
 
 Imbalance = Literal["none", "oversample", "class_weights", "sqrt_sampler"]
 IMBALANCES: tuple[str, ...] = get_args(Imbalance)
+POWERS = {"none": 0.0, "oversample": 1.0, "class_weights": 0.0, "sqrt_sampler": 0.5}
 
 
 def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -28,7 +29,9 @@ def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
     return counts
 
 
-def sampling_weights(labels: NDArray[np.int64], imbalance: str) -> torch.Tensor | None:
+def sampling_weights(
+    labels: NDArray[np.int64], imbalance: str, *, power: float | None = None
+) -> torch.Tensor | None:
     """Return the (N,) chances for drawing rows, or None for each row once.
 
     `oversample` draws every class equally often; `sqrt_sampler` in proportion to the root of its
@@ -38,10 +41,12 @@ def sampling_weights(labels: NDArray[np.int64], imbalance: str) -> torch.Tensor 
     Args:
         labels: (N,) class ids.
         imbalance: One of `IMBALANCES`.
+        power: P: each class is drawn in proportion to its size to the power of 1 - P, in [0, 1];
+            None for that of `imbalance`, which is one of `POWERS`.
     """
     check_imbalance(imbalance)
     counts = count_classes(labels)
-    power = {"oversample": 1.0, "sqrt_sampler": 0.5}.get(imbalance, 0.0)
+    power = POWERS[imbalance] if power is None else power
     return torch.from_numpy((1.0 / counts**power)[labels]) if power else None
 
 

@@ -1,4 +1,4 @@
-"""What training shows a model: each augmentation, and mixup, of a lesion."""
+"""Training views of a lesion: each augmentation, mixup and CutMix."""
 
 from collections.abc import Sequence
 
@@ -11,24 +11,25 @@ from PIL import Image
 from hf_lesion.canvas import new_figure
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform
-from hf_lesion.training.mixup import draw_share, mix
+from hf_lesion.training.mixup import draw_mix, mix
 from hf_lesion.training.samples import sample_seed, seeded
 
 SIDE = 128  # pixels, of the smallest models that ship
 VIEWS = 7
-MIXUP_ALPHA = 0.4
+MIXUP_ALPHA, CUTMIX_ALPHA = 0.4, 1.0
 CELL = 1.3  # inches
 
 
 def draw_augmentations(images: Sequence[Image.Image], *, seed: int = 0) -> Figure:
-    """Draw one row of views for each augmentation, and one for mixup.
+    """Draw one row of views for each augmentation, one for mixup and one for CutMix.
 
     Args:
         images: Two images: the one that is varied, and the one that is mixed into it.
         seed: Decides the draws.
     """
     rows = {name: _views(images[0], name, seed) for name in AUGMENTATIONS}
-    rows["mixup"] = _mixtures(images, seed)
+    rows["mixup"] = _mixtures(images, seed, MIXUP_ALPHA, 0.0)
+    rows["cutmix"] = _mixtures(images, seed, 0.0, CUTMIX_ALPHA)
     figure = new_figure((CELL * (VIEWS + 1), CELL * len(rows)))
     for axes, (name, views) in zip(figure.subplots(len(rows), VIEWS), rows.items(), strict=True):
         for cell, view in zip(axes, views, strict=True):
@@ -48,14 +49,17 @@ def _views(image: Image.Image, augmentation: str, seed: int) -> list[NDArray[np.
     return views
 
 
-def _mixtures(images: Sequence[Image.Image], seed: int) -> list[NDArray[np.float32]]:
+def _mixtures(
+    images: Sequence[Image.Image], seed: int, mixup: float, cutmix: float
+) -> list[NDArray[np.float32]]:
     transform = build_train_transform(_unnormalised(), "none")
     pair = torch.stack([transform(image) for image in images[:2]])
     views = []
     for index in range(VIEWS):
         with seeded(sample_seed(seed, 0, index)):
-            shares = torch.full((2,), draw_share(MIXUP_ALPHA))
-        mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, shares)
+            drawn = draw_mix(mixup, cutmix, SIDE)
+        assert drawn is not None
+        mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, [drawn, drawn])
         views.append(_as_picture(mixed["pixel_values"][0]))
     return views
 

@@ -1,6 +1,7 @@
-"""What is written down of a run: `run.json` when it starts, `training.json` when it is finished."""
+"""Records of a run: `run.json` when it starts, `training.json` when it is finished."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,14 @@ LINEAGE = (
     AVERAGED,
 )
 # What a run was that began before there was a choice.
-EARLIER = {"crop_mode": "squash"}
+EARLIER = {
+    **{
+        field.name: field.default
+        for kind in (ModelArguments, RecipeArguments)
+        for field in dataclasses.fields(kind)
+    },
+    "crop_mode": "squash",
+}
 # Neither changes what is learned.
 FREE = ("checkpoint_minutes", "dataset")
 # Of the Trainer's settings, those under which a resumed run would be another one. The length of the
@@ -46,10 +54,14 @@ BINDING = (
     "data_seed",
     "learning_rate",
     "lr_scheduler_type",
+    "lr_scheduler_kwargs",
+    "optim",
     "weight_decay",
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
     "world_size",
+    "bf16",
+    "fp16",
 )
 
 
@@ -62,6 +74,7 @@ def describe_identity(
         **vars(model_arguments),
         **{key: value for key, value in vars(recipe).items() if key not in FREE},
         **{key: _plain(getattr(arguments, key)) for key in BINDING},
+        "dataloader_drop_last": arguments.drop_last,
     }
 
 
@@ -81,9 +94,9 @@ def check_identity(
     now = without_nan(identity)
     then = {**EARLIER, **before["identity"]}
     differing = [
-        f"{key} was {then.get(key)!r} and is {value!r}"
+        f"{key} was {then[key]!r} and is {value!r}"
         for key, value in now.items()
-        if then.get(key) != value
+        if key in then and then[key] != value
     ]
     if differing:
         raise InputError(
@@ -127,6 +140,7 @@ def describe_run(
             "splits_sha256": read_split_sum(Path(recipe.dataset)),
             "synthetic": is_synthetic(splits["train"]["image_id"]),
             "images": {name: len(split) for name, split in splits.items()},
+            "samples_per_epoch": len(trainer.train_dataset),
         },
         "parameters": trainer.model.num_parameters(),
         "effective_batch_size": trainer.args.train_batch_size
@@ -141,8 +155,14 @@ def describe_run(
         "history": state.log_history,
         "provenance": provenance(),
         "started_from": read_lineage(model_arguments.model),
-        "taught_by": read_lineage(recipe.teacher),
+        "taught_by": read_teachers(recipe.teacher),
     }
+
+
+def read_teachers(folders: Sequence[str] | None) -> dict[str, Any] | list[Any] | None:
+    """Return what `read_lineage` says of one teacher, or a list of it for several."""
+    found = [read_lineage(folder) for folder in folders or ()]
+    return found if len(found) > 1 else found[0] if found else None
 
 
 def read_lineage(source: str | None) -> dict[str, Any] | None:

@@ -39,6 +39,7 @@ from hf_lesion.training.trainer import build_trainer
 
 CURVES = "curves.png"
 REPORT = "report.json"
+SOURCE = "dataset"  # as the column of HAM10000's metadata is called
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +133,45 @@ def read_splits(folder: str) -> DatasetDict:
     return splits
 
 
+def leave_out(splits: DatasetDict, source: str) -> DatasetDict:
+    """Return the splits without a source in train and validation.
+
+    Other sources' images of the same lesions, of which HAM10000 has a few, are left out too.
+
+    Args:
+        splits: With train and validation, and the column `dataset` of HAM10000's metadata.
+        source: One of that column's values.
+
+    Raises:
+        InputError: If there is no such source.
+    """
+    chosen = ("train", "validation")
+    is_known = SOURCE in splits["train"].features
+    known = {name for split in chosen if is_known for name in splits[split][SOURCE]}
+    if source not in known:
+        raise InputError(
+            f"Unknown --leave_out_source {source!r}: the images' sources are "
+            f"{list_offenders(sorted(filter(None, known))) or 'not known in this dataset'}."
+        )
+    lesions = {
+        lesion
+        for split in chosen
+        for lesion, own in zip(splits[split]["lesion_id"], splits[split][SOURCE], strict=True)
+        if own == source
+    }
+    kept = {
+        split: [row for row, own in enumerate(splits[split]["lesion_id"]) if own not in lesions]
+        for split in chosen
+    }
+    return DatasetDict(splits | {split: splits[split].select(rows) for split, rows in kept.items()})
+
+
 def describe_start(trainer: Trainer, name: str) -> str:
     """Return in one line what is about to be trained, with the effective batch and its rate."""
-    arguments = trainer.args
+    arguments, samples = trainer.args, trainer.train_dataset
+    images = f"{len(samples.rows):,} images"
+    if len(samples) != len(samples.rows):
+        images += f" ({len(samples):,} samples an epoch)"
     parts = (
         arguments.train_batch_size,
         arguments.gradient_accumulation_steps,
@@ -142,7 +179,7 @@ def describe_start(trainer: Trainer, name: str) -> str:
     )
     effective = parts[0] * parts[1] * parts[2]
     return (
-        f"Training {name} on {len(trainer.train_dataset):,} images. Effective batch {effective} "
+        f"Training {name} on {images}. Effective batch {effective} "
         f"({parts[0]} images x {parts[1]} accumulated x {parts[2]} processes), learning rate "
         f"{arguments.learning_rate:g}, {arguments.lr_scheduler_type.value} schedule."
     )
@@ -172,6 +209,8 @@ def _train(
     also = (RAW_WEIGHTS,) if recipe.ema_decay else ()
     checkpoint = choose_checkpoint(output_dir, arguments, also=also)
     splits = splits or read_splits(recipe.dataset)
+    if recipe.leave_out_source is not None:
+        splits = leave_out(splits, recipe.leave_out_source)
     identity = describe_identity(model_arguments, recipe, arguments)
     legs = check_identity(output_dir, identity, checkpoint)
     set_seed(arguments.seed)

@@ -1,10 +1,11 @@
-"""Soft labels from a trained classifier, on the very pixels that the student sees.
+"""Soft labels from trained classifiers, on the very pixels that the student sees.
 
 Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015); the same view
 for teacher and student after Beyer et al., "Knowledge distillation: A good teacher is patient and
 consistent" (CVPR 2022).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,30 +16,56 @@ from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.training.samples import collate
 
 
-class TeacherCollator:
-    """Collates samples and mixes the teacher's probabilities into their labels.
+class Teacher:
+    """A trained classifier that answers to a student's pixels.
 
     Args:
-        teacher: A trained classifier of the same classes.
-        teacher_preprocessing: What the teacher's weights expect.
-        student_preprocessing: How the samples were normalised.
-        weight: Share of the teacher in the label, in (0, 1].
+        model: Of the same classes.
+        own: The preprocessing that its weights expect.
+        student: How the pixels were normalised.
+        temperature: What its logits are divided by, above 0; above 1 softens its answers.
+        bf16: Compute in bfloat16 where autocast does.
     """
 
     def __init__(
         self,
-        teacher: PreTrainedModel,
-        teacher_preprocessing: Preprocessing,
-        student_preprocessing: Preprocessing,
+        model: PreTrainedModel,
+        own: Preprocessing,
+        student: Preprocessing,
         *,
-        weight: float,
+        temperature: float = 1.0,
+        bf16: bool = False,
     ):
-        self.teacher = teacher.eval().requires_grad_(False)
-        self.weight = weight
-        self.side = teacher_preprocessing.image_size
-        student, own = student_preprocessing, teacher_preprocessing
+        self.model = model.eval().requires_grad_(False)
+        self.side = own.image_size
         self.scale = _channels(student.std) / _channels(own.std)
         self.shift = (_channels(student.mean) - _channels(own.mean)) / _channels(own.std)
+        self.temperature = temperature
+        self.bf16 = bf16
+
+    @torch.inference_mode()
+    def probabilities(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return (B, C) probabilities of the student's (B, 3, S, S) pixels, in float32."""
+        views = pixel_values * self.scale + self.shift
+        if views.shape[-1] != self.side:
+            views = interpolate(views, size=(self.side, self.side), mode="bilinear", antialias=True)
+        device = self.model.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
+            logits = self.model(pixel_values=views.to(device)).logits
+        return (logits.float() / self.temperature).softmax(dim=1).cpu()
+
+
+class TeacherCollator:
+    """Collates samples and mixes the mean of the teachers' probabilities into their labels.
+
+    Args:
+        teachers: At least one.
+        weight: Share of the teachers in the label, in (0, 1].
+    """
+
+    def __init__(self, teachers: Sequence[Teacher], *, weight: float):
+        self.teachers = teachers
+        self.weight = weight
 
     def __call__(self, samples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Return `{"pixel_values": (B, 3, S, S), "labels": (B, C) soft labels}`.
@@ -55,14 +82,10 @@ class TeacherCollator:
         batch["labels"] = self.weight * soft + (1 - self.weight) * hard
         return batch
 
-    @torch.inference_mode()
     def probabilities(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return the teacher's (B, C) probabilities for the student's pixels."""
-        views = pixel_values * self.scale + self.shift
-        if views.shape[-1] != self.side:
-            views = interpolate(views, size=(self.side, self.side), mode="bilinear", antialias=True)
-        logits = self.teacher(pixel_values=views.to(self.teacher.device)).logits
-        return logits.softmax(dim=1).float().cpu().clone()
+        """Return the teachers' mean (B, C) probabilities for the student's pixels."""
+        answers = [teacher.probabilities(pixel_values) for teacher in self.teachers]
+        return torch.stack(answers).mean(dim=0)
 
 
 def _channels(values: tuple[float, float, float]) -> torch.Tensor:

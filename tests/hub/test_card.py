@@ -177,6 +177,20 @@ def test_what_a_run_built_on_is_told(folder):
     assert re.search(r"\. resnet18, [\d.]+ million", card)
 
 
+def test_one_teacher_or_several_are_told(folder):
+    file = folder / "training.json"
+    record = json.loads(file.read_text())
+    teachers = [{**record, "seed": seed, "recipe": {"mixup": 0.2}} for seed in (7, 8)]
+    for found, seeds in ((teachers[0], [7]), (teachers, [7, 8])):
+        recipe = {"teacher": [f"runs/teacher{seed}" for seed in seeds]}
+        file.write_text(json.dumps({**record, "recipe": recipe, "taught_by": found}))
+        card = card_of(folder)
+        assert re.findall(r"The teacher: [\d.]+ epochs on `\w+`, seed (\d)", card) == [
+            str(seed) for seed in seeds
+        ]
+        assert f"teacher {' and '.join(f'teacher{seed}' for seed in seeds)}" in card
+
+
 @pytest.mark.parametrize("place", ["own", "before", "none"])
 def test_imagenet_is_named_only_where_training_began_with_it(folder, place):
     file = folder / "training.json"

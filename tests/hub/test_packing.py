@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from transformers import pipeline
 
 from hf_lesion.classifier import LesionClassifier
@@ -11,6 +12,7 @@ from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.hub.packing import folder_bytes, hide_home, pack_model
 from hf_lesion.labels import CODES
+from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES
 
 
@@ -51,6 +53,35 @@ def test_a_run_on_squares_is_packed_for_frames(run, mode, tmp_path):
     image = draw_lesion("mel", seed=1)[0]
     answers = {answer["label"]: answer["score"] for answer in asked(image)}
     assert packed.predict([image])[0] == pytest.approx([answers[c] for c in CODES], abs=1e-5)
+
+
+@pytest.mark.parametrize("side", [48, 80])
+def test_another_size_is_packed_with_the_same_weights(run, side, tmp_path):
+    pack_model(run, tmp_path / "own")
+    pack_model(run, tmp_path / "other", image_size=side)
+    own, other = (tmp_path / name / "model.safetensors" for name in ("own", "other"))
+    assert own.read_bytes() == other.read_bytes()
+    classifier = LesionClassifier.from_pretrained(tmp_path / "other")
+    assert classifier.image_size == (side, side)
+    image = Image.effect_noise((200, 150), 90).convert("RGB")
+    shown = pipeline("image-classification", model=str(tmp_path / "other"), top_k=7)
+    assert shown.image_processor(image, return_tensors="pt")["pixel_values"].shape[-1] == side
+    answers = {entry["label"]: entry["score"] for entry in shown(image)}
+    found = classifier.predict([image], batch_size=1)[0]
+    assert found == pytest.approx([answers[code] for code in CODES], abs=1e-5)
+
+
+def test_a_size_that_a_network_does_not_take_is_refused(tmp_path):
+    torch.manual_seed(0)
+    model, processor = build_model("cnn", image_size=32, model_args={"widths": [4, 8]})
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "training.json").write_text("{}")
+    with pytest.raises(InputError, match=r"^The network takes no images of 64 px: leave --image_"):
+        pack_model(tmp_path / "run", tmp_path / "packed", image_size=64)
+    with pytest.raises(InputError, match=r"^Expected --image_size of at least 16, got 8\.$"):
+        pack_model(tmp_path / "run", tmp_path / "packed", image_size=8)
+    assert not (tmp_path / "packed").exists()
 
 
 def test_an_existing_folder_is_replaced_on_request_only(run, tmp_path):

@@ -420,6 +420,29 @@ def test_a_diverged_model_is_said_to_be_one(refusal, tiny_timm_model, sample_dat
     assert not (model / "report.json").exists()
 
 
+def test_one_source_is_scored_on_the_classes_that_it_has(
+    call, refusal, tiny_timm_model, sample_dataset, tmp_path
+):
+    words = ("--model", tiny_timm_model, "--dataset", sample_dataset, "--split", "validation")
+    code, _, err = call(*words, "--only_source", "vidir_modern", "--output", tmp_path)
+    assert code == 0, err
+    record = read_report(tmp_path)["validation_vidir_modern"]
+    rows = datasets.load_dataset(str(sample_dataset), split="validation")
+    own = [row for row in rows if row["dataset"] == "vidir_modern"]
+    table = pd.read_csv(tmp_path / "predictions_validation_vidir_modern.csv")
+    assert set(table["image_id"]) == {row["image_id"] for row in own}
+    assert record["data"]["split"] == "validation_vidir_modern"
+    present = {CODES[row["label"]] for row in own}
+    assert 0 < len(present) < len(CODES)
+    found = record["metrics"]
+    sensitivities = [found[f"sensitivity_{code}"] for code in sorted(present)]
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(sensitivities), abs=1e-4)
+    assert refusal(*words, "--only_source", "atlas", "--output", tmp_path) == (
+        "error: No validation image is of the source 'atlas'; the sources are: "
+        f"{', '.join(sorted(set(rows['dataset'])))}."
+    )
+
+
 @pytest.mark.parametrize(
     ("same_pixels", "same_splits"), [(True, False), (False, True), (False, False)]
 )

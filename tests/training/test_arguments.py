@@ -70,7 +70,6 @@ def test_the_direction_of_the_metric_is_inferred(tmp_path):
     [
         (["--label_smoothing", "1"], "Expected --label_smoothing from 0 to below 1, got 1.0."),
         (["--teacher_weight", "0"], "Expected --teacher_weight above 0 and at most 1, got 0.0."),
-        (["--dataloader_persistent_workers", "true"], "Persistent workers would repeat the first "),
     ],
 )
 def test_values_out_of_range_are_refused(words, message, tmp_path):
@@ -101,9 +100,35 @@ def test_a_missing_recipe_says_where_recipes_are(tmp_path):
         parse(f"--config={tmp_path}/none.yaml", tmp_path=tmp_path)
 
 
-def test_smoothing_that_would_be_ignored_is_refused(tmp_path):
-    with pytest.raises(InputError, match="has no effect beside our loss: pass --label_smoothing"):
-        parse("--label_smoothing_factor", "0.1", tmp_path=tmp_path)
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seed: 1.5", "argument --seed: invalid int value: '1.5'"),
+        ("learning_rate: [1]", "argument --learning_rate/--learning-rate: invalid float value"),
+        ("imbalance: 3", "argument --imbalance: invalid choice: '3'"),
+        ("bf16: perhaps", "argument --bf16: Truthy value expected: got perhaps"),
+    ],
+)
+def test_a_recipes_values_are_checked_as_flags_are(line, message, tmp_path):
+    recipe = write_recipe(tmp_path, line + "\n")
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        parse("--config", recipe, tmp_path=tmp_path)
+
+
+def test_a_recipe_may_hold_lists_mappings_and_nothing(tmp_path):
+    text = "teacher: [runs/a, runs/b]\nimage_size:\nbf16: true\nmax_steps: -1\n"
+    recipe = write_recipe(tmp_path, text + "lr_scheduler_kwargs: {num_cycles: 0.4}\n")
+    model, chosen, training = parse("--config", recipe, tmp_path=tmp_path)
+    assert chosen.teacher == ["runs/a", "runs/b"]
+    assert (model.image_size, training.bf16, training.max_steps) == (None, True, -1)
+    assert training.lr_scheduler_kwargs == {"num_cycles": 0.4}
+    one = write_recipe(tmp_path, "teacher: runs/a\n")
+    assert parse("--config", one, tmp_path=tmp_path)[1].teacher == ["runs/a"]
+
+
+def test_the_precision_that_accelerate_launch_was_given_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    assert parse(tmp_path=tmp_path)[2].bf16 is True
 
 
 def test_an_output_folder_is_asked_for():

@@ -30,6 +30,15 @@ def test_the_root_sampler_draws_in_proportion_to_the_root():
     )
 
 
+def test_a_power_says_how_far_classes_are_evened_out():
+    counts = np.bincount(LABELS)
+    shares = expected_shares(sampling_weights(LABELS, "none", power=0.25))
+    assert shares == pytest.approx(counts**0.75 / (counts**0.75).sum())
+    assert sampling_weights(LABELS, "oversample", power=0.0) is None
+    root = sampling_weights(LABELS, "sqrt_sampler")
+    assert torch.equal(sampling_weights(LABELS, "class_weights", power=0.5), root)
+
+
 def test_class_weights_average_to_one_over_the_images():
     weights = class_weights(LABELS, "class_weights")
     assert weights[torch.from_numpy(LABELS)].mean().item() == pytest.approx(1)

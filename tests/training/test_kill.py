@@ -16,10 +16,11 @@ TINY_CNN = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": [], "dropou
 NETWORKS = {"cnn": ["--model_args", TINY_CNN], "test_efficientnet": []}
 
 
-def command(output_dir, dataset, model):
+def command(output_dir, dataset, model, *more):
     words = ["--model", model, *NETWORKS[model], "--image_size", "32", "--dataset", dataset]
     words += ["--output_dir", output_dir, "--max_steps", STEPS, "--save_steps", "4"]
     words += ["--per_device_train_batch_size", "8", "--augmentation", "strong", "--mixup", "0.3"]
+    words += ["--cutmix", "1", *more]
     words += ["--imbalance", "sqrt_sampler", "--ema_decay", "0.8", "--label_smoothing", "0.1"]
     words += ["--logging_steps", "1", "--disable_tqdm", "true", "--resume_from_checkpoint", "true"]
     return [sys.executable, "-u", str(SCRIPT), *map(str, words)]
@@ -46,16 +47,21 @@ def train_and_kill(steps, *words):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("bf16", ["false", "true"])
 @pytest.mark.parametrize("model", NETWORKS)
-def test_killed_at_random_steps_a_run_ends_with_the_same_bits(model, sample_dataset, tmp_path):
+def test_killed_at_random_steps_a_run_ends_with_the_same_bits(
+    model, bf16, sample_dataset, tmp_path
+):
     draw = random.Random()
-    train(tmp_path / "whole", sample_dataset, model)
+    options = ("--bf16", bf16)
+    train(tmp_path / "whole", sample_dataset, model, *options)
     killed = []
     while len(killed) < KILLS:
         steps = draw.randint(1, STEPS // KILLS)
-        assert train_and_kill(steps, tmp_path / "killed", sample_dataset, model), killed
+        folder = tmp_path / "killed"
+        assert train_and_kill(steps, folder, sample_dataset, model, *options), killed
         killed.append(steps)
-    train(tmp_path / "killed", sample_dataset, model)
+    train(tmp_path / "killed", sample_dataset, model, *options)
     whole, resumed = (
         load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed")
     )

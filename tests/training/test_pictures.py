@@ -17,7 +17,7 @@ def shown(figure):
 def test_every_augmentation_has_a_row_and_all_but_none_vary():
     lesions = [draw_lesion(dx, seed=1)[0] for dx in ("mel", "vasc")]
     rows = shown(draw_augmentations(lesions))
-    assert list(rows) == [*AUGMENTATIONS, "mixup"]
+    assert list(rows) == [*AUGMENTATIONS, "mixup", "cutmix"]
     assert all(len(views) == VIEWS for views in rows.values())
     for name, views in rows.items():
         differs = [not np.array_equal(views[0], view) for view in views[1:]]

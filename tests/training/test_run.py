@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import os
 import re
@@ -17,12 +16,17 @@ from transformers import pipeline
 
 from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.files import without_nan
+from hf_lesion.hub.packing import pack_model
 from hf_lesion.labels import CODES
-from hf_lesion.training.arguments import LesionTrainingArguments, build_parser, parse_arguments
+from hf_lesion.models.build import load_classifier
+from hf_lesion.training.arguments import build_parser, parse_arguments
+from hf_lesion.training.averaging import average_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.record import check_identity, write_identity
-from hf_lesion.training.run import read_splits, train
+from hf_lesion.training.run import leave_out, read_splits, train
+from hf_lesion.training.samples import collate
 from hf_lesion.training.stopping import only_run
+from hf_lesion.training.trainer import build_eval_samples
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "scripts" / "configs"
@@ -98,13 +102,17 @@ class StopError(RuntimeError):
     pass
 
 
-@pytest.mark.parametrize("model", ["cnn", "test_resnet"])
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [("cnn", "fp32"), ("cnn", "bf16"), ("test_resnet", "bf16"), ("test_efficientnet", "fp16")],
+)
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(
-    sample_dataset, tmp_path, monkeypatch, model
+    sample_dataset, tmp_path, monkeypatch, model, precision
 ):
     """Stop in the middle of the second epoch, past a checkpoint in the middle of it."""
     options = ["--num_train_epochs", "2", "--save_steps", "5", "--save_total_limit", "9"]
-    options += ["--mixup", "0.3", "--ema_decay", "0.9", "--backbone_lr_factor", "0.5"]
+    options += ["--mixup", "0.3", "--cutmix", "1", "--ema_decay", "0.9"]
+    options += [] if precision == "fp32" else [f"--{precision}", "true"]
     whole = run(tmp_path / "whole", sample_dataset, *options, model=model)
     from hf_lesion.training.callbacks import ClockCallback
 
@@ -280,9 +288,29 @@ def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
     taught = run(tmp_path / "taught", sample_dataset, *options, "--teacher_weight", "1.0")
     alone = run(tmp_path / "alone", sample_dataset, "--max_steps", "2")
     assert differing(weights_of(taught.output_dir), weights_of(alone.output_dir))
-    assert taught.record["recipe"]["teacher"] == str(finished.output_dir)
+    assert taught.record["recipe"]["teacher"] == [str(finished.output_dir)]
     assert taught.record["started_from"] is None
     assert taught.record["taught_by"]["epochs"] == 2
+    again = [*options, str(taught.output_dir), "--teacher_temperature", "2", "--bf16", "true"]
+    both = run(tmp_path / "both", sample_dataset, *again).record["taught_by"]
+    assert [teacher["epochs"] for teacher in both] == [2, taught.record["epochs"]]
+    assert both[1]["taught_by"]["epochs"] == 2
+
+
+def test_a_run_with_averages_in_bfloat16_is_averaged_and_packed(sample_dataset, tmp_path):
+    options = ["--max_steps", "4", "--save_steps", "2", "--ema_decay", "0.9", "--bf16", "true"]
+    trained = run(tmp_path / "run", sample_dataset, *options, model="test_resnet").output_dir
+    checkpoints = sorted(trained.glob("checkpoint-*"))
+    average_checkpoints(checkpoints, tmp_path / "mean")
+    first, second, mean = map(weights_of, (*checkpoints, tmp_path / "mean"))
+    assert {weight.dtype for weight in mean.values()} == {torch.float32, torch.int64}
+    for name, weight in mean.items():
+        halves = (first[name].double() + second[name].double()) / 2
+        assert torch.equal(weight, halves.to(weight.dtype))
+    pack_model(tmp_path / "mean", tmp_path / "packed", image_size=48)
+    shown = pipeline("image-classification", model=str(tmp_path / "packed"), top_k=7)
+    assert len(shown(Image.new("RGB", (200, 150), "tan"))) == 7
+    assert shown.model.dtype == torch.float32
 
 
 def test_the_record_tells_what_a_run_started_from(finished, sample_dataset, tmp_path):
@@ -315,13 +343,98 @@ def test_half_precision_and_accumulation_work_on_a_cpu_too(precision, sample_dat
     assert finished.record["effective_batch_size"] == 16
     weights = weights_of(finished.output_dir)
     assert all(weight.isfinite().all() for weight in weights.values())
-    assert all(weight.dtype != torch.float16 for weight in weights.values())
+    assert {weight.dtype for weight in weights.values()} == {torch.float32, torch.int64}
 
 
-def test_a_watcher_that_is_not_installed_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"^--report_to trackio needs a package that is not inst"):
-        LesionTrainingArguments(output_dir=str(tmp_path), report_to="trackio")
+@pytest.mark.parametrize("model", ["cnn", "test_resnet"])
+def test_bfloat16_changes_the_training_and_not_the_evaluation(model, sample_dataset, tmp_path):
+    """What the Trainer evaluated, `evaluate` in float32 gives again from the saved weights."""
+    runs = {
+        name: run(tmp_path / name, sample_dataset, "--max_steps", "6", *words, model=model)
+        for name, words in {"bf16": ["--bf16", "true"], "fp32": []}.items()
+    }
+    assert differing(*(weights_of(each.output_dir) for each in runs.values()))
+    record = runs["bf16"].record
+    assert record["trainer"]["bf16"] is True
+    classifier, processor = load_classifier(str(runs["bf16"].output_dir))
+    samples = build_eval_samples(processor, read_splits(str(sample_dataset)))
+    batch = collate([samples[row] for row in range(len(samples))])
+    with torch.inference_mode():
+        logits = classifier(pixel_values=batch["pixel_values"]).logits
+    loss = torch.nn.functional.cross_entropy(logits, batch["labels"]).item()
+    found = [entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry]
+    assert found[-1] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize("drop_last", ["true", "false"])
+def test_validation_is_whole_and_training_drops_only_if_asked(drop_last, sample_dataset, tmp_path):
+    options = ["--per_device_eval_batch_size", "4", "--per_device_train_batch_size", "16"]
+    options += ["--num_train_epochs", "1", "--dataloader_drop_last", drop_last]
+    record = run(tmp_path / "out", sample_dataset, *options).record
+    images = record["dataset"]["images"]
+    assert images["validation"] % 4
+    scores = [entry["eval_accuracy"] for entry in record["history"] if "eval_loss" in entry]
+    for score in scores:
+        assert score * images["validation"] == pytest.approx(round(score * images["validation"]))
+    assert images["train"] == 60
+    expected = (48, 3) if drop_last == "true" else (60, 4)
+    assert (record["dataset"]["samples_per_epoch"], record["steps"]) == expected
+
+
+@pytest.mark.parametrize("accumulated", ["1", "3"])
+def test_an_image_that_is_left_over_does_not_end_the_run(accumulated, sample_dataset, tmp_path):
+    """At 32 pixels the last map of this network is 1x1: batch norm fails on a single image."""
+    options = ["--per_device_train_batch_size", "59", "--num_train_epochs", "2"]
+    options += ["--gradient_accumulation_steps", accumulated, "--imbalance", "none"]
+    record = run(tmp_path / "out", sample_dataset, *options, model="test_resnet").record
+    assert record["dataset"]["images"]["train"] == 60
+    assert record["dataset"]["samples_per_epoch"] == 61
+    assert record["epochs"] == 2
+
+
+def test_single_images_are_refused_where_batch_norm_has_one_value(sample_dataset, tmp_path):
+    options = ["--per_device_train_batch_size", "1", "--max_steps", "1"]
+    with pytest.raises(InputError, match=r"^Batch norm can't be trained on one image at a time: "):
+        run(tmp_path / "out", sample_dataset, *options, model="test_resnet")
+    assert run(tmp_path / "cnn", sample_dataset, *options).record["steps"] == 1
+
+
+def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_path):
+    splits = read_splits(str(sample_dataset))
+    kept = leave_out(splits, "rosendahl")
+    for name in ("train", "validation"):
+        before = [
+            row for row, source in enumerate(splits[name]["dataset"]) if source != "rosendahl"
+        ]
+        lost = {
+            lesion
+            for split in ("train", "validation")
+            for lesion, source in zip(
+                splits[split]["lesion_id"], splits[split]["dataset"], strict=True
+            )
+            if source == "rosendahl"
+        }
+        expected = [splits[name][row]["image_id"] for row in before]
+        assert set(kept[name]["image_id"]) == {
+            image_id
+            for row, image_id in zip(before, expected, strict=True)
+            if splits[name][row]["lesion_id"] not in lost
+        }
+        assert 0 < len(kept[name]) < len(splits[name])
+    assert len(kept["test"]) == len(splits["test"])
+    record = run(
+        tmp_path / "out", sample_dataset, "--max_steps", "1", "--leave_out_source", "rosendahl"
+    ).record
+    assert record["recipe"]["leave_out_source"] == "rosendahl"
+    assert record["dataset"]["images"]["train"] == len(kept["train"])
+    with pytest.raises(InputError) as refusal:
+        leave_out(splits, "Rosendahl")
+    assert str(refusal.value) == (
+        "Unknown --leave_out_source 'Rosendahl': the images' sources are rosendahl, vidir_modern, "
+        "vidir_molemax, vienna_dias."
+    )
+    with pytest.raises(InputError, match=r"the images' sources are not known in this dataset\.$"):
+        leave_out(splits.remove_columns("dataset"), "rosendahl")
 
 
 @pytest.mark.parametrize("name", ["resnet50_gpu", "densenet121_gpu"])

@@ -3,12 +3,14 @@ import io
 import datasets
 import numpy as np
 import profiles
+import pytest
 import torch
 from datasets import Dataset, load_dataset
 from PIL import Image
 from torchvision.transforms import v2
 
 from hf_lesion.classifier import LesionClassifier
+from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
 from hf_lesion.models.transforms import build_train_transform
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate, sample_seed
@@ -61,10 +63,11 @@ def test_training_sees_the_pixels_of_prediction(tiny_timm_model):
     assert abs(expected[1] - expected[1].min()).max() < 0.1  # dark: its largest value is 255
 
 
-def test_the_share_of_mixup_is_one_too_and_changes_no_pixel(sample_dataset):
-    plain, mixed, again = (build_samples(sample_dataset, mixup=alpha) for alpha in (0.0, 0.4, 0.4))
-    assert plain[3]["share"] is None
-    assert mixed[3]["share"] == again[3]["share"] != mixed[4]["share"]
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_how_a_sample_is_mixed_is_one_too_and_changes_no_pixel(sample_dataset, kind):
+    plain, mixed, again = (build_samples(sample_dataset, **{kind: a}) for a in (0.0, 0.4, 0.4))
+    assert plain[3]["mix"] is None
+    assert mixed[3]["mix"] == again[3]["mix"] != mixed[4]["mix"]
     assert torch.equal(plain[3]["pixel_values"], mixed[3]["pixel_values"])
 
 
@@ -109,6 +112,41 @@ def test_weighted_draws_follow_the_weights_and_change_each_epoch(sample_dataset)
     assert not torch.equal(samples.drawn, first)
     samples.set_epoch(0)
     assert torch.equal(samples.drawn, first)
+
+
+@pytest.mark.parametrize("batch_size", [7, 8, 59, 60, 61])
+def test_no_batch_holds_one_image_and_no_image_is_left_out(sample_dataset, batch_size):
+    samples = build_samples(sample_dataset, batch_size=batch_size)
+    rows = len(samples.rows)
+    sizes = [len(part) for part in torch.arange(len(samples)).split(batch_size)]
+    assert 1 not in sizes
+    assert rows == 60
+    assert len(samples) == (61 if batch_size == 59 else 60)
+    seen = []
+    for epoch in (0, 1):
+        samples.set_epoch(epoch)
+        drawn = list(range(rows)) if samples.drawn is None else samples.drawn.tolist()
+        assert set(drawn) == set(range(rows))
+        seen.append(drawn)
+    if batch_size == 59:
+        assert seen[0] != seen[1]
+        samples.set_epoch(0)
+        assert samples.drawn.tolist() == seen[0]
+
+
+def test_dropped_images_are_others_in_each_epoch(sample_dataset):
+    samples = build_samples(sample_dataset, batch_size=16, drop_last=True)
+    rows = len(samples.rows)
+    assert (rows, len(samples)) == (60, 48)
+    left_out = set()
+    for epoch in range(30):
+        samples.set_epoch(epoch)
+        drawn = samples.drawn.tolist()
+        assert len(set(drawn)) == len(drawn) == len(samples)
+        left_out |= set(range(rows)) - set(drawn)
+    assert left_out == set(range(rows))
+    with pytest.raises(InputError, match=r"^--dataloader_drop_last leaves nothing to train on: "):
+        build_samples(sample_dataset, batch_size=rows + 1, drop_last=True)
 
 
 def test_seeds_do_not_repeat():

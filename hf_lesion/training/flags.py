@@ -1,0 +1,288 @@
+"""Checks of training flags before anything is trained: refused ones, ranges, packages, schedules.
+
+The Trainer finds most mistakes when it comes to use a flag, some only after the first epoch.
+"""
+
+import copy
+import dataclasses
+import math
+from argparse import SUPPRESS, ArgumentParser
+from typing import Any
+
+import torch
+from accelerate.utils import DynamoBackend
+from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers.hf_argparser import string_to_bool
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.labels import CODES
+
+# Of all metrics, those that are worth a log line at each evaluation.
+WATCHED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+METRICS = (*WATCHED, *(f"sensitivity_{code}" for code in CODES))
+# The packages behind `--report_to NAME`, where pip knows them by another name.
+PACKAGES = {"azure_ml": "azureml-core", "dagshub": "dagshub mlflow", "flyte": "flytekit"}
+# Schedules that follow the validation metric, up or down.
+METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
+PROBE_STEPS = 3
+
+_LANGUAGE = "it is for language models"
+_ONE_DEVICE = "a network fits on one device; start several processes with accelerate launch"
+_EVALUATION = "validation is scored from all answers, in float32"
+_PUBLISHED = "the finished model alone is published, by --push_to_hub"
+_EXACT = "a resumed run would not end with the same weights"
+_TRACKIO = "trackio keeps a project on this machine; its own command `trackio sync` publishes it"
+_RUNS = "training and validation always run, and scripts/score.py scores any split"
+
+# Flag of the Trainer → why it is refused. They do not appear in --help.
+REFUSED = {
+    "accelerator_config": _EXACT,
+    "activation_checkpointing_kwargs": "timm takes no options for it",
+    "auto_find_batch_size": "a run keeps its batch size: pass --per_device_train_batch_size",
+    "average_tokens_across_devices": _LANGUAGE,
+    "batch_eval_metrics": _EVALUATION,
+    "bf16_full_eval": _EVALUATION,
+    "dataloader_in_order": _EXACT,
+    "dataloader_persistent_workers": "persistent workers would repeat the first epoch's draws",
+    "ddp_backend": "it is chosen by the device: NCCL on GPUs, gloo on CPUs",
+    "debug": "a loss or weight that is not finite ends a run anyway",
+    "deepspeed": _ONE_DEVICE,
+    "do_eval": _RUNS,
+    "do_predict": _RUNS,
+    "do_train": _RUNS,
+    "enable_jit_checkpoint": "SIGTERM and Ctrl-C save a checkpoint anyway",
+    "eval_do_concat_batches": _EVALUATION,
+    "eval_use_gather_object": _EVALUATION,
+    "fp16_full_eval": _EVALUATION,
+    "fsdp": _ONE_DEVICE,
+    "fsdp_config": _ONE_DEVICE,
+    "gradient_checkpointing_kwargs": "timm takes no options for it",
+    "hub_always_push": _PUBLISHED,
+    "hub_strategy": _PUBLISHED,
+    "hub_token": "set HF_TOKEN or log in with `hf auth login`: flags are kept in the record",
+    "ignore_data_skip": _EXACT,
+    "include_for_metrics": _EVALUATION,
+    "include_num_input_tokens_seen": _LANGUAGE,
+    "label_names": _EVALUATION,
+    "label_smoothing_factor": "it has no effect on our loss: pass --label_smoothing",
+    "length_column_name": _LANGUAGE,
+    "liger_kernel_config": _LANGUAGE,
+    "local_rank": "start several processes with accelerate launch or torchrun",
+    "logging_nan_inf_filter": "it would hide a loss that is not finite",
+    "neftune_noise_alpha": _LANGUAGE,
+    "optim_target_modules": _LANGUAGE,
+    "parallelism_config": _ONE_DEVICE,
+    "prediction_loss_only": _EVALUATION,
+    "remove_unused_columns": "the training set has no columns",
+    "restore_callback_states_from_checkpoint": _EXACT,
+    "save_only_model": "a run that was stopped could not be resumed",
+    "trackio_bucket_id": _TRACKIO,
+    "trackio_space_id": _TRACKIO,
+    "trackio_static_space_id": _TRACKIO,
+    "train_sampling_strategy": "pass --imbalance or --sampling_power",
+    "use_cache": _LANGUAGE,
+    "use_liger_kernel": _LANGUAGE,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """The values that a flag may have.
+
+    Attributes:
+        least: The smallest.
+        below: All are below this.
+        words: The same in words.
+    """
+
+    least: float
+    below: float
+    words: str
+
+
+_ABOVE_ZERO = math.nextafter(0, 1)
+_POSITIVE = Range(_ABOVE_ZERO, math.inf, "above 0")
+_FROM_ZERO = Range(0, math.inf, "of 0 or above")
+_FROM_ONE = Range(1, math.inf, "of 1 or above")
+_SHARE = Range(0, 1, "from 0 to below 1")
+_SHARE_OR_ALL = Range(0, math.nextafter(1, 2), "from 0 to 1")
+_SOME_SHARE = Range(_ABOVE_ZERO, math.nextafter(1, 2), "above 0 and at most 1")
+_SEED = Range(0, 2**32, f"from 0 to {2**32 - 1}")
+
+RANGES = {
+    "adam_beta1": _SHARE,
+    "adam_beta2": _SHARE,
+    "adam_epsilon": _FROM_ZERO,
+    "checkpoint_minutes": _FROM_ZERO,
+    "cutmix": _FROM_ZERO,
+    "data_seed": _SEED,
+    "dataloader_num_workers": _FROM_ZERO,
+    "dataloader_prefetch_factor": _FROM_ONE,
+    "ddp_bucket_cap_mb": _FROM_ONE,
+    "ddp_timeout": _FROM_ONE,
+    "early_stopping_patience": _FROM_ZERO,
+    "ema_decay": _SHARE,
+    "eval_accumulation_steps": _FROM_ONE,
+    "eval_delay": _FROM_ZERO,
+    "eval_steps": _POSITIVE,
+    "gradient_accumulation_steps": _FROM_ONE,
+    "label_smoothing": _SHARE,
+    "learning_rate": _POSITIVE,
+    "logging_steps": _POSITIVE,
+    "max_grad_norm": _FROM_ZERO,
+    "mixup": _FROM_ZERO,
+    "num_train_epochs": _POSITIVE,
+    "per_device_eval_batch_size": _FROM_ONE,
+    "per_device_train_batch_size": _FROM_ONE,
+    "sampling_power": _SHARE_OR_ALL,
+    "save_steps": _POSITIVE,
+    "save_total_limit": _FROM_ZERO,
+    "seed": _SEED,
+    "teacher_temperature": _POSITIVE,
+    "teacher_weight": _SOME_SHARE,
+    "torch_empty_cache_steps": _FROM_ONE,
+    "warmup_steps": _FROM_ZERO,
+    "weight_decay": _FROM_ZERO,
+}
+
+
+def hide_refused(parser: ArgumentParser) -> None:
+    """Leave the refused flags out of `--help`, and let any text through to the refusal."""
+    for action in parser._actions:
+        if action.dest in REFUSED:
+            action.help = SUPPRESS
+            is_plain = action.type in (int, float, string_to_bool)
+            if not is_plain or isinstance(action.default, str):
+                action.type = str
+
+
+def check_refused(arguments: TrainingArguments) -> None:
+    """Raise InputError if a refused flag has another value than its default, or None."""
+    for field in dataclasses.fields(arguments):
+        value = getattr(arguments, field.name)
+        if field.name in REFUSED and value is not None and value != _default(field):
+            raise InputError(f"--{field.name} is not supported: {REFUSED[field.name]}.")
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise InputError if a number is out of its range.
+
+    Args:
+        settings: A dataclass of flags; None is in any range.
+    """
+    for field in dataclasses.fields(settings):
+        allowed, value = RANGES.get(field.name), getattr(settings, field.name)
+        if allowed and value is not None and not allowed.least <= value < allowed.below:
+            raise InputError(f"Expected --{field.name} {allowed.words}, got {value}.")
+
+
+def check_together(arguments: TrainingArguments) -> None:
+    """Check what only a settled set of arguments shows, by trying it where that takes no time.
+
+    Raises:
+        InputError: If a metric, a package, an optimiser, a schedule or a compiler is not there, or
+            flags exclude each other.
+    """
+    steps = arguments.max_steps
+    if steps != -1 and steps < 1:
+        raise InputError(f"Expected --max_steps of 1 or above, or -1 for all epochs, got {steps}.")
+    if arguments.dataloader_multiprocessing_context and not arguments.dataloader_num_workers:
+        raise InputError("--dataloader_multiprocessing_context needs --dataloader_num_workers.")
+    is_evaluated = arguments.eval_strategy != IntervalStrategy.NO
+    if arguments.save_strategy == SaveStrategy.BEST and not is_evaluated:
+        raise InputError("--save_strategy best needs evaluations: pass --eval_strategy epoch.")
+    metric = arguments.metric_for_best_model
+    if metric is not None and metric not in (known := ("loss", *METRICS)):
+        raise InputError(
+            f"Unknown --metric_for_best_model {metric!r}: expected one of {', '.join(known)}."
+        )
+    _check_watchers(arguments.report_to)
+    optimizer = _try_optimizer(arguments)
+    _try_schedule(arguments, optimizer)
+    if arguments.torch_compile:
+        _try_compiler(arguments)
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def _check_watchers(names: list[str]) -> None:
+    if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
+        raise InputError(
+            f"Unknown --report_to {list_offenders(unknown)}: expected none, all or one of "
+            f"{', '.join(INTEGRATION_TO_CALLBACK)}."
+        )
+    here = get_available_reporting_integrations()
+    if missing := [name for name in names if name not in here]:
+        packages = " ".join(PACKAGES.get(name, name) for name in missing)
+        raise InputError(
+            f"--report_to {list_offenders(missing)} needs a package that is not installed: "
+            f"pip install {packages}."
+        )
+
+
+def _try_optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
+    """Return the optimiser of a single weight that has made a step."""
+    network = torch.nn.Linear(1, 1)
+    try:
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, network)
+        optimizer = kind(network.parameters(), **options)
+        network(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+        unused = _unused_options(arguments, network, options)
+    except Exception as error:  # what a package raises that is absent or takes other options
+        told = f" with --optim_args {arguments.optim_args}" if arguments.optim_args else ""
+        raise InputError(f"--optim {arguments.optim.value}{told} can't be used: {error}") from error
+    if unused:
+        raise InputError(f"--optim {arguments.optim.value} takes no option {', '.join(unused)}.")
+    return optimizer
+
+
+def _unused_options(
+    arguments: TrainingArguments, network: torch.nn.Module, options: dict[str, Any]
+) -> list[str]:
+    """Return the names in `--optim_args` that change nothing."""
+    unused = []
+    pairs = (arguments.optim_args or "").replace(" ", "").split(",")
+    for pair in filter(None, pairs):
+        others = copy.copy(arguments)
+        others.optim_args = ",".join(other for other in pairs if other != pair)
+        if Trainer.get_optimizer_cls_and_kwargs(others, network)[1] == options:
+            unused.append(pair.split("=")[0])
+    return unused
+
+
+def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer) -> None:
+    kind, options = arguments.lr_scheduler_type, arguments.lr_scheduler_kwargs
+    takes_none = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
+    try:
+        if options and kind in takes_none:
+            raise InputError("it takes no options")
+        schedule = get_scheduler(
+            kind, optimizer, PROBE_STEPS, 2 * PROBE_STEPS, scheduler_specific_kwargs=options
+        )
+        for _ in range(2 * PROBE_STEPS):
+            optimizer.step()
+            schedule.step(*([0.0] if kind in METRIC_SCHEDULES else []))
+    except Exception as error:  # whatever a schedule makes of options that it lacks or knows not
+        raise InputError(
+            f"--lr_scheduler_type {kind.value} with --lr_scheduler_kwargs {options} can't be used: "
+            f"{error}"
+        ) from error
+
+
+def _try_compiler(arguments: TrainingArguments) -> None:
+    backend, mode = arguments.torch_compile_backend, arguments.torch_compile_mode
+    try:
+        DynamoBackend(str(backend).upper())
+        torch.compile(torch.nn.Linear(1, 1), backend=str(backend), mode=mode)(torch.ones(1, 1))
+    except Exception as error:  # a backend of torch's may raise anything
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"--torch_compile with backend {backend} and mode {mode} can't be used: {reason}"
+        ) from error

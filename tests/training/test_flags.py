@@ -1,0 +1,291 @@
+"""Every flag of scripts/train.py works, or is refused in one line before anything is trained."""
+
+import argparse
+import dataclasses
+import inspect
+
+import pytest
+import torch
+import transformers
+from transformers import Trainer
+
+from hf_lesion.errors import InputError
+from hf_lesion.training import flags
+from hf_lesion.training.arguments import LesionTrainingArguments, build_parser, parse_arguments
+from hf_lesion.training.flags import RANGES, REFUSED
+from hf_lesion.training.run import train
+
+TINY_CNN = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": []}'
+# Flag → values that train, values that are refused. `DATASET` and `TEACHER` are filled in.
+FLAGS = {
+    "model": (["cnn", "test_resnet"], ["resnet_of_mine", "/no/such/folder"]),
+    "image_size": (["32"], ["0", "-32", "8", "large"]),
+    "pretrained": (["false"], ["true", "perhaps"]),
+    "init_weights": ([], ["/no/such/file.safetensors"]),
+    "model_args": ([TINY_CNN], ["widths=4", "[1]", '{"width": 4}', '{"widths": []}']),
+    "dataset": (["DATASET"], ["/no/such/folder"]),
+    "leave_out_source": (["rosendahl"], ["Rosendahl", ""]),
+    "augmentation": (["none", "student", "standard", "strong"], ["wild"]),
+    "mixup": (["0.2"], ["-0.2", "nan", "inf"]),
+    "cutmix": (["1"], ["-1", "nan"]),
+    "imbalance": (["none", "oversample", "class_weights", "sqrt_sampler"], ["undersample"]),
+    "sampling_power": (["0", "0.3", "1"], ["-0.5", "2"]),
+    "balance_copies": (["false"], ["perhaps"]),
+    "label_smoothing": (["0.1"], ["1", "-0.1"]),
+    "teacher": (["TEACHER", "TEACHER TEACHER"], ["/no/such/folder"]),
+    "teacher_temperature": (["2"], ["0", "-1"]),
+    "teacher_weight": (["1"], ["0", "1.1"]),
+    "ema_decay": (["0.9"], ["1", "-1"]),
+    "early_stopping_patience": (["1"], ["-1", "1.5"]),
+    "channels_last": (["false"], ["perhaps"]),
+    "checkpoint_minutes": (["0"], ["-1", "nan"]),
+    "output_dir": ([], []),
+    "per_device_train_batch_size": (["1", "5"], ["0", "-8", "many"]),
+    "num_train_epochs": (["0.5"], ["0", "-1", "nan", "inf"]),
+    "max_steps": (["1"], ["0", "-2"]),
+    "learning_rate": (["1e-3"], ["0", "-1", "nan", "inf"]),
+    "lr_scheduler_type": (
+        ["linear", "constant", "reduce_lr_on_plateau", "greedy", "inverse_sqrt"],
+        ["warmup_stable_decay", "cosine_with_min_lr", "zigzag"],
+    ),
+    "lr_scheduler_kwargs": (
+        ['{"num_cycles": 0.4}'],
+        ["x", "[1]", '{"x": 1}', '{"num_cycles": "x"}'],
+    ),
+    "warmup_steps": (["0", "0.5", "2"], ["-1", "nan"]),
+    "optim": (
+        ["adamw_torch", "sgd", "adafactor", "rmsprop", "adagrad"],
+        ["adamw_bnb_8bit", "lomo", "galore_adamw", "schedule_free_sgd", "adamw_torch_xla", "adam"],
+    ),
+    "optim_args": ([], ["momentum=0.9", "momentum"]),
+    "weight_decay": (["0"], ["-1"]),
+    "adam_beta1": (["0.8"], ["1", "-1"]),
+    "adam_beta2": (["0.9"], ["1", "2"]),
+    "adam_epsilon": (["1e-6"], ["-1"]),
+    "gradient_accumulation_steps": (["3"], ["0", "-1"]),
+    "max_grad_norm": (["0"], ["-1"]),
+    "bf16": (["true"], ["perhaps"]),
+    "fp16": (["true"], ["perhaps"]),
+    "tf32": (["false"], ["true", "perhaps"]),
+    "activation_checkpointing": (["false"], ["true"]),
+    "gradient_checkpointing": (["false"], ["true"]),
+    "torch_compile": (["false"], ["perhaps"]),
+    "torch_compile_backend": (["eager"], ["llvm"]),
+    "torch_compile_mode": ([], ["fast"]),
+    "torch_empty_cache_steps": (["1"], ["0"]),
+    "logging_strategy": (["no", "epoch"], ["never"]),
+    "logging_steps": (["1", "0.5"], ["0", "-1", "1.5"]),
+    "logging_first_step": (["true"], ["perhaps"]),
+    "log_on_each_node": (["false"], ["perhaps"]),
+    "log_level": (["error"], ["loud"]),
+    "log_level_replica": (["error"], ["loud"]),
+    "disable_tqdm": (["false"], ["perhaps"]),
+    "report_to": (["none", "tensorboard"], ["wandb", "mlflow", "tensorbored", "none,tensorboard"]),
+    "run_name": (["mine"], []),
+    "project": (["mine"], []),
+    "eval_strategy": ([], ["no", "steps", "never"]),
+    "eval_steps": ([], ["0", "-1", "1"]),
+    "eval_delay": (["1"], ["-1"]),
+    "per_device_eval_batch_size": (["3"], ["0", "-1"]),
+    "eval_on_start": (["true"], ["perhaps"]),
+    "eval_accumulation_steps": (["1"], ["0"]),
+    "save_strategy": (["best"], ["no", "steps", "never"]),
+    "save_steps": (["1", "0.5"], ["0", "-1", "1.5"]),
+    "save_on_each_node": (["true"], ["perhaps"]),
+    "save_total_limit": (["0", "1"], ["-1"]),
+    "push_to_hub": ([], ["perhaps"]),
+    "hub_private_repo": (["true"], ["perhaps"]),
+    "hub_model_id": (["me/mine"], []),
+    "hub_revision": (["main"], []),
+    "load_best_model_at_end": (["false"], ["perhaps"]),
+    "metric_for_best_model": (
+        ["loss", "eval_macro_auroc", "sensitivity_mel"],
+        ["f1", "balanced_acuracy", "eval_runtime", ""],
+    ),
+    "greater_is_better": (["true"], ["perhaps"]),
+    "full_determinism": (["true"], ["perhaps"]),
+    "seed": (["0", "4294967295"], ["-1", "4294967296", "1.5"]),
+    "data_seed": (["1"], ["-1"]),
+    "use_cpu": (["true"], ["perhaps"]),
+    "dataloader_drop_last": (["true"], ["perhaps"]),
+    "dataloader_num_workers": (["1"], ["-1"]),
+    "dataloader_pin_memory": (["false"], ["perhaps"]),
+    "dataloader_prefetch_factor": ([], ["0", "2"]),
+    "dataloader_multiprocessing_context": ([], ["fork", "thread"]),
+    "ddp_find_unused_parameters": (["true"], ["perhaps"]),
+    "ddp_bucket_cap_mb": (["1"], ["0"]),
+    "ddp_broadcast_buffers": (["false"], ["perhaps"]),
+    "ddp_static_graph": (["true"], ["perhaps"]),
+    "ddp_timeout": (["60"], ["0"]),
+    "skip_memory_metrics": (["true"], ["perhaps"]),
+    "resume_from_checkpoint": (["true", "false"], ["/no/such/folder"]),
+}
+# What goes together in one run, each other than its default.
+TOGETHER = [
+    "--optim sgd --optim_args momentum=0.9,nesterov=true --dataloader_num_workers 1 "
+    "--dataloader_prefetch_factor 3 --dataloader_multiprocessing_context fork --mixup 0.2 "
+    "--cutmix 1 --sampling_power 0.3 --bf16 true --torch_compile_backend eager "
+    "--lr_scheduler_type reduce_lr_on_plateau --ema_decay 0.9 --leave_out_source rosendahl "
+    "--teacher TEACHER TEACHER --teacher_temperature 2 --full_determinism true "
+    "--eval_on_start true --dataloader_drop_last true --save_steps 1 --save_total_limit 0 "
+    "--early_stopping_patience 2 --report_to tensorboard --logging_strategy epoch "
+    "--data_seed 3 --run_name mine",
+    '--lr_scheduler_type cosine_with_min_lr --lr_scheduler_kwargs {"min_lr_rate":0.1} '
+    "--eval_strategy no --save_strategy no --load_best_model_at_end false --fp16 true "
+    "--activation_checkpointing true --model test_resnet --per_device_train_batch_size 5 "
+    "--gradient_accumulation_steps 3 --max_grad_norm 0 --warmup_steps 0 --channels_last false "
+    "--imbalance class_weights --label_smoothing 0.1 --logging_strategy no --disable_tqdm false",
+    "--eval_strategy steps --save_strategy steps --eval_steps 1 --save_steps 2 --eval_delay 1 "
+    "--metric_for_best_model loss --lr_scheduler_type greedy --optim adafactor "
+    "--eval_accumulation_steps 1 --per_device_eval_batch_size 3 --torch_empty_cache_steps 1 "
+    "--logging_steps 0.5 --logging_first_step true --checkpoint_minutes 0 --tf32 false",
+]
+# A plausible value of each refused flag that is neither a switch nor a number.
+TEXTS = {
+    "accelerator_config": '{"split_batches": true}',
+    "activation_checkpointing_kwargs": '{"use_reentrant": true}',
+    "ddp_backend": "gloo",
+    "debug": "underflow_overflow",
+    "deepspeed": "ds.json",
+    "fsdp": "full_shard",
+    "fsdp_config": "fsdp.json",
+    "gradient_checkpointing_kwargs": '{"use_reentrant": true}',
+    "hub_strategy": "end",
+    "include_num_input_tokens_seen": "all",
+    "liger_kernel_config": '{"rope": true}',
+    "optim_target_modules": "all-linear",
+    "parallelism_config": "parallel.json",
+    "train_sampling_strategy": "sequential",
+}
+
+
+@pytest.fixture
+def run(sample_dataset, tiny_timm_model, tmp_path, monkeypatch):
+    """Parse flags and train as scripts/train.py does, with a tiny network and few steps."""
+    # Set by --full_determinism, for the rest of the process.
+    for name in (
+        "CUDA_LAUNCH_BLOCKING",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "FLASH_ATTENTION_DETERMINISTIC",
+    ):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    known = {"DATASET": str(sample_dataset), "TEACHER": str(tiny_timm_model)}
+
+    def parse_and_train(*words):
+        words = [known.get(word, word) for word in words]
+        argv = ["--image_size", "32", "--dataset", known["DATASET"], "--disable_tqdm", "true"]
+        argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2"]
+        argv += ["--per_device_train_batch_size", "8"]
+        if "--model" not in words:
+            argv += ["--model_args", TINY_CNN]
+        return train(*parse_arguments(build_parser("test"), [*argv, *words]))
+
+    verbosity = transformers.logging.get_verbosity()
+    yield parse_and_train
+    transformers.logging.set_verbosity(verbosity)
+    torch.use_deterministic_algorithms(False)
+
+
+def shown_and_hidden():
+    actions = build_parser("test")._actions
+    hidden = {action.dest for action in actions if action.help == argparse.SUPPRESS}
+    return {action.dest for action in actions} - hidden - {"help", "config"}, hidden
+
+
+def test_every_flag_is_tried_here():
+    shown, hidden = shown_and_hidden()
+    assert set(FLAGS) == shown
+    assert set(REFUSED) == hidden
+    assert set(RANGES) <= shown
+
+
+BAD = [(flag, value) for flag, (_, bad) in FLAGS.items() for value in bad]
+
+
+@pytest.mark.parametrize(("flag", "value"), BAD, ids=[" ".join(pair) for pair in BAD])
+def test_a_wrong_value_is_refused_before_training(flag, value, run, monkeypatch):
+    for method in ("train", "evaluate"):
+        monkeypatch.setattr(Trainer, method, lambda *_, **__: pytest.fail("it was not refused"))
+    others = ["--model", "test_resnet"] if flag == "init_weights" else []
+    with pytest.raises(InputError) as refusal:
+        run(*others, f"--{flag}={value}")
+    assert len(str(refusal.value)) < 1000
+
+
+def refused_values():
+    for field in dataclasses.fields(LesionTrainingArguments):
+        if field.name in REFUSED:
+            switched = str(field.default is False).lower()
+            is_switch = isinstance(field.default, bool)
+            yield field.name, switched if is_switch else TEXTS.get(field.name, "7")
+
+
+@pytest.mark.parametrize(("flag", "value"), refused_values(), ids=lambda word: word)
+def test_a_flag_that_makes_no_sense_here_says_why(flag, value, tmp_path):
+    with pytest.raises(InputError, match=rf"^--{flag} is not supported: .+\.$"):
+        parse_arguments(build_parser("test"), ["--output_dir", str(tmp_path), f"--{flag}", value])
+
+
+def test_refused_flags_may_be_given_with_their_defaults(tmp_path):
+    words = ["--remove_unused_columns", "false", "--prediction_loss_only", "false"]
+    words += ["--include_num_input_tokens_seen", "no"]
+    parse_arguments(build_parser("test"), ["--output_dir", str(tmp_path), *words])
+
+
+@pytest.mark.parametrize("flag", [flag for flag, (good, _) in FLAGS.items() if good])
+def test_a_right_value_is_taken(flag, tmp_path):
+    for value in FLAGS[flag][0]:
+        words = ["--output_dir", str(tmp_path), f"--{flag}", *value.split(" ")]
+        if flag in ("model_args", "lr_scheduler_kwargs"):
+            words = [*words[:2], f"--{flag}={value}"]
+        parse_arguments(build_parser("test"), words)
+
+
+@pytest.mark.parametrize("words", TOGETHER, ids=["first", "second", "third"])
+def test_flags_work_together(words, run):
+    assert run(*words.split()).record["steps"] in (1, 2)
+
+
+ALONE = [(flag, value) for flag, (good, _) in FLAGS.items() for value in good]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flag", "value"), ALONE, ids=[" ".join(pair) for pair in ALONE])
+def test_a_right_value_trains(flag, value, run):
+    words = [f"--{flag}={value}"] if value.startswith("{") else [f"--{flag}", *value.split(" ")]
+    assert run(*words).record["steps"] >= 1
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains(run):
+    assert run("--torch_compile", "true", "--ema_decay", "0.9").record["steps"] == 2
+
+
+def test_a_schedule_by_the_metric_knows_which_way_is_better(tmp_path):
+    words = ["--output_dir", str(tmp_path), "--lr_scheduler_type", "reduce_lr_on_plateau"]
+    *_, training = parse_arguments(build_parser("test"), words)
+    assert training.lr_scheduler_kwargs == {"mode": "max"}
+    words += ["--metric_for_best_model", "loss", "--lr_scheduler_kwargs", '{"patience": 2}']
+    *_, training = parse_arguments(build_parser("test"), words)
+    assert training.lr_scheduler_kwargs == {"mode": "min", "patience": 2}
+
+
+def test_early_stopping_needs_evaluations(run):
+    words = "--eval_strategy no --save_strategy no --load_best_model_at_end false"
+    with pytest.raises(InputError, match=r"^--early_stopping_patience needs --eval_strategy "):
+        run(*words.split(), "--early_stopping_patience", "1")
+
+
+def test_an_installed_watcher_is_not_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(flags, "get_available_reporting_integrations", lambda: ["wandb"])
+    *_, training = parse_arguments(
+        build_parser("test"), ["--output_dir", str(tmp_path), "--report_to", "wandb"]
+    )
+    assert training.report_to == ["wandb"]
+
+
+def test_the_trainer_has_no_flag_that_is_not_sorted():
+    known = set(FLAGS) | set(REFUSED)
+    signature = inspect.signature(transformers.TrainingArguments).parameters
+    assert set(signature) <= known
