@@ -70,7 +70,7 @@ def draw_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart
 def draw_augmentations() -> "Chart":
     """Draw what training makes of a lesion, a drawn one: this page may go anywhere."""
     from hf_lesion.data import page
-    from hf_lesion.data.drawing import draw_lesion
+    from hf_lesion.synthetic.lesions import draw_lesion
     from hf_lesion.training.pictures import draw_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]

@@ -15,8 +15,8 @@ import numpy as np
 import requests
 from PIL import Image
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 CLASSIFY, EXPLAIN = "classify", "explain"
 SECONDS = 300  # that one request may take: it waits for those before it

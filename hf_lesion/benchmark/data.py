@@ -15,10 +15,10 @@ from PIL import Image
 from torchvision import transforms
 
 from hf_lesion.benchmark.timing import Candidate
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
 from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
 from hf_lesion.models.transforms import build_train_transform, least_side
+from hf_lesion.synthetic.lesions import draw_lesion
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 BATCH = 32

@@ -7,7 +7,6 @@ from typing import Any
 
 import yaml
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report import REPORT, read_report
 from hf_lesion.files import read_json
@@ -17,6 +16,7 @@ from hf_lesion.hub.quantisation import QUANTISED_FILE
 from hf_lesion.hub.repository import CARD, Kind
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
+from hf_lesion.synthetic.lesions import draw_lesion
 
 NON_COMMERCIAL = "cc-by-nc-4.0"
 OPEN = "apache-2.0"

@@ -9,11 +9,11 @@ import pytest
 from hub import local_hub
 from hub.conftest import serving
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.manifest import write_manifest
 from hf_lesion.models.snapshot import open_snapshot
+from hf_lesion.synthetic.lesions import draw_lesion
 
 MODEL = "me/model"
 

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
@@ -16,6 +15,7 @@ from hf_lesion.hub.export import ONNX_FILE, draw_images, export_onnx, open_sessi
 from hf_lesion.hub.quantisation import QUANTISED_FILE, RECORD
 from hf_lesion.inference import LesionClassifier
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 IMAGES = 28
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from hf_lesion.data.structures import (
+from hf_lesion.synthetic.structures import (
     Border,
     build_border,
     cover_of,
@@ -20,7 +20,7 @@ from hf_lesion.data.structures import (
     streaks,
     vessels,
 )
-from hf_lesion.data.texture import Map, Patch, clods, network, rough_noise, smooth_step, spots
+from hf_lesion.synthetic.texture import Map, Patch, clods, network, rough_noise, smooth_step, spots
 
 
 @dataclass

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hf_lesion.data.lesions import OUTLINES, PAINTERS, paint_pigments
-from hf_lesion.data.texture import Patch
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.pigments import OUTLINES, PAINTERS, paint_pigments
+from hf_lesion.synthetic.texture import Patch
 
 
 def paint(dx, seed):

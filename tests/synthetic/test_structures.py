@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from hf_lesion.data.structures import (
+from hf_lesion.synthetic.structures import (
     build_border,
     cover_of,
     frame,
@@ -14,7 +14,7 @@ from hf_lesion.data.structures import (
     streaks,
     vessels,
 )
-from hf_lesion.data.texture import Patch
+from hf_lesion.synthetic.texture import Patch
 
 RADIUS = 30.0
 

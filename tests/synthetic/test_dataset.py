@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hf_lesion.data import sample
-from hf_lesion.data.sample import plan_sample, share_images, write_sample
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic import dataset
+from hf_lesion.synthetic.dataset import plan_sample, share_images, write_sample
 
 COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
 
@@ -153,7 +153,7 @@ def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
 
 
 def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
-    real = sample.draw_view
+    real = dataset.draw_view
     drawn = []
 
     def interrupted(*args, **options):
@@ -162,7 +162,7 @@ def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
         drawn.append(None)
         return real(*args, **options)
 
-    monkeypatch.setattr(sample, "draw_view", interrupted)
+    monkeypatch.setattr(dataset, "draw_view", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path / "raw", 84)
     assert list(tmp_path.iterdir()) == []

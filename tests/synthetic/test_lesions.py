@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.data.drawing import draw_lesion, draw_view, paint_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion, draw_view, paint_lesion
 
 
 @pytest.mark.parametrize("dx", CODES)

@@ -12,11 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.data.lesions import Pigments, paint_pigments
-from hf_lesion.data.texture import Map, Patch, network, noise, rough_noise, spots
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
-from hf_lesion.overlays import draw_bubbles, draw_hair, draw_ink, draw_ruler, draw_vignette
+from hf_lesion.synthetic.overlays import (
+    draw_bubbles,
+    draw_hair,
+    draw_ink,
+    draw_ruler,
+    draw_vignette,
+)
+from hf_lesion.synthetic.pigments import Pigments, paint_pigments
+from hf_lesion.synthetic.texture import Map, Patch, network, noise, rough_noise, spots
 
 SIZE = (200, 150)
 UNITS_HIGH = 150.0

@@ -5,7 +5,16 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from hf_lesion.data.texture import Patch, cells, clods, network, noise, smooth_step, spots, strokes
+from hf_lesion.synthetic.texture import (
+    Patch,
+    cells,
+    clods,
+    network,
+    noise,
+    smooth_step,
+    spots,
+    strokes,
+)
 
 
 def patch(seed=0, scale=1.5, width=120.0, height=90.0):

@@ -1,4 +1,4 @@
-"""Draws pictures that are no dermoscopy: what a classifier of skin lesions should refuse.
+"""Drawn out-of-distribution images, which a classifier of skin lesions should reject.
 
 Noise, flat colours, gradients, patterns, documents, screenshots, landscapes, and skin as a phone
 shows it: from farther away, unevenly lit, with an edge of the limb or with pores, and at most a
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from hf_lesion.data.texture import Map, Patch, cells, noise, rough_noise, spots
 from hf_lesion.errors import InputError
+from hf_lesion.synthetic.texture import Map, Patch, cells, noise, rough_noise, spots
 
 SIZE = (240, 180)
 UNITS_HIGH = 150.0
@@ -31,8 +31,8 @@ PHONE_SKIN = (
 SYLLABLES = ("ka", "lo", "mi", "ter", "an", "so", "ve", "du", "ri", "pel", "or", "en", "ta", "us")
 
 
-def draw_stranger(kind: str, *, seed: int) -> Image.Image:
-    """Draw one picture that is no dermoscopy.
+def draw_ood_image(kind: str, *, seed: int) -> Image.Image:
+    """Draw one image that is not dermoscopic.
 
     Args:
         kind: One of `KINDS`.

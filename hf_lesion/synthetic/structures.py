@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_lesion.data.texture import Map, Patch, rough_noise, smooth_step, strokes
+from hf_lesion.synthetic.texture import Map, Patch, rough_noise, smooth_step, strokes
 
 
 @dataclass(frozen=True)

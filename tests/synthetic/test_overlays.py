@@ -6,7 +6,13 @@ from PIL import Image
 from scipy import ndimage
 
 from hf_lesion.errors import InputError
-from hf_lesion.overlays import draw_bubbles, draw_hair, draw_ink, draw_ruler, draw_vignette
+from hf_lesion.synthetic.overlays import (
+    draw_bubbles,
+    draw_hair,
+    draw_ink,
+    draw_ruler,
+    draw_vignette,
+)
 
 ALL = (draw_hair, draw_ruler, draw_ink, draw_bubbles, draw_vignette)
 

@@ -14,12 +14,10 @@ import numpy as np
 from PIL.Image import Image
 from tqdm import tqdm
 
-from hf_lesion.data.drawing import draw_lesion, draw_view, paint_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.files import whole_folder
 from hf_lesion.labels import CODES
-
-__all__ = ["MINIMUM_IMAGES", "draw_lesion", "is_synthetic", "write_sample"]
+from hf_lesion.synthetic.lesions import draw_view, paint_lesion
 
 IMAGE_PREFIX = "SYN_"
 
