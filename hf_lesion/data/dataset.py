@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from hf_lesion.data.card import build_card
 from hf_lesion.data.checksums import check_originals
 from hf_lesion.data.images import MASK_ENDING, find_pictures
-from hf_lesion.data.readme import build_readme
 from hf_lesion.data.record import count_images, count_published, list_left_out
 from hf_lesion.data.selection import (
     EVERYTHING,
@@ -295,5 +295,5 @@ def _build_table(
 def _write_record(folder: Path, table: pd.DataFrame, record: dict[str, Any]) -> None:
     columns = ["image_id", "lesion_id", "label", "split"]
     write_text(folder / SPLITS_FILE, table[columns].to_csv(index=False, lineterminator="\n"))
-    write_text(folder / "README.md", build_readme(record))
+    write_text(folder / "README.md", build_card(record))
     write_json(folder / RECORD_FILE, record)

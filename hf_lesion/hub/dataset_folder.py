@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from datasets import IterableDatasetDict, load_dataset
 
+from hf_lesion.data.card import build_card
 from hf_lesion.data.dataset import RECORD_FILE, SPLITS_FILE, read_fingerprint
-from hf_lesion.data.readme import build_readme
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import read_json, write_json, write_text
 from hf_lesion.hub.checks import check_files, read_licence
@@ -45,7 +45,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
     shutil.copyfile(source / SPLITS_FILE, folder / SPLITS_FILE)
     shown = {key: _last_part(value) if key in PATHS else value for key, value in record.items()}
     write_json(folder / RECORD_FILE, json.loads(hide_home(json.dumps(shown))))
-    write_text(folder / CARD, build_readme(record, name=name))
+    write_text(folder / CARD, build_card(record, name=name))
     write_manifest(folder)
     check_files(folder, "dataset")
     read_licence(folder)

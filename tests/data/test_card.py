@@ -1,6 +1,6 @@
 import yaml
 
-from hf_lesion.data.readme import build_readme
+from hf_lesion.data.card import build_card
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.labels import CODES, NOTICE
 
@@ -24,7 +24,7 @@ RECORD = {
 
 
 def test_front_matter_names_licence_and_files():
-    _, front, _ = build_readme(RECORD).split("---\n", 2)
+    _, front, _ = build_card(RECORD).split("---\n", 2)
     assert yaml.safe_load(front) == {
         "pretty_name": "HAM10000, prepared",
         "license": "cc-by-nc-4.0",
@@ -46,13 +46,13 @@ def test_front_matter_names_licence_and_files():
 
 
 def test_text_tells_what_is_in_it():
-    text = build_readme(RECORD)
+    text = build_card(RECORD)
     assert "| Melanoma (`mel`) | 200 | 10 | 11 | 221 |" in text
     assert "| **images** | 1,400 | 70 | 77 | 1,547 |" in text
     assert "| **lesions** | 700 | 35 | 42 | 777 |" in text
     assert "12 images of the metadata were left out" in text
     assert "(seed 5)" in text
-    assert "train 0.8, validation 0.1, test 0.1" in text
+    assert "train 0.8, validation 0.1, test 0.1.\n  `splits.csv`" in text
     assert "doi:10.7910/DVN/DBW86T" in text
     assert NOTICE in text
     assert "`ab12`" in text
@@ -60,28 +60,23 @@ def test_text_tells_what_is_in_it():
     assert "one image of each lesion" not in text
 
 
-def test_copies_are_explained_only_where_there_are_some():
-    assert "`copy`" not in build_readme(RECORD)
-    assert "`copy`" in build_readme({**RECORD, "copies": {}})
-
-
 def test_a_published_split_and_a_subset_are_told():
     published = {"seed": None, "fractions": None, "split_file": "theirs/splits.csv"}
-    text = build_readme({**RECORD, **published, "subset": "one-per-lesion"})
+    text = build_card({**RECORD, **published, "subset": "one-per-lesion"})
     assert "in one split, as `theirs/splits.csv` names it." in text
-    assert "Only one image of each lesion is in it: that with the first image_id." in text
-    single = build_readme({**RECORD, "subset": "single-image"})
-    assert "Only lesions of which there is a single image are in it." in single
+    assert "Only one image of each lesion is included: the one with the first image_id." in text
+    single = build_card({**RECORD, "subset": "single-image"})
+    assert "Only lesions with a single image are included." in single
 
 
 def test_the_official_test_set_is_a_split_of_its_own():
-    assert "official_test" not in build_readme(RECORD)
+    assert "official_test" not in build_card(RECORD)
     more = {
         "images": {**RECORD["images"], "official_test": 14},
         "lesions": {**RECORD["lesions"], "official_test": 0},
         "counts": {**RECORD["counts"], "official_test": dict.fromkeys(CODES, 2)},
     }
-    text = build_readme({**RECORD, **more})
+    text = build_card({**RECORD, **more})
     _, front, _ = text.split("---\n", 2)
     files = yaml.safe_load(front)["configs"][0]["data_files"]
     assert files[-1] == {"split": "official_test", "path": "data/official_test-*.parquet"}
