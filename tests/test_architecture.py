@@ -22,6 +22,7 @@ ALLOWED = {
     "operating_points": {"labels", "questions"},
     "decision": {"labels", "operating_points"},
     "data": {"labels"},
+    "eda": {"labels", "data"},
     "models": {"labels"},
     "explain": {"labels", "synthetic", "models"},
     "inference": {"labels", "models", "explain.explanation", "explain.heatmap", "decision"},

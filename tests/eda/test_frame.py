@@ -9,10 +9,16 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from PIL import Image
-from scipy.stats.contingency import association
 
-from hf_lesion.data import exploration
-from hf_lesion.data.exploration import associate, read_frame
+from hf_lesion.eda.frame import (
+    count_images_per_lesion,
+    count_missing,
+    has_masks,
+    luminance,
+    read_frame,
+    sample_images,
+    tabulate,
+)
 from hf_lesion.labels import CODES
 
 TEST = "data/test-00000-of-00001.parquet"
@@ -22,11 +28,6 @@ def png(image):
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return {"bytes": stream.getvalue(), "path": "x.png"}
-
-
-@pytest.fixture(scope="module")
-def frame(sample_dataset):
-    return read_frame(sample_dataset)
 
 
 def rewrite(folder, changes):
@@ -54,7 +55,9 @@ def test_frame_has_the_rows_of_the_dataset(frame, sample_dataset):
         assert frame["x"][number] == pytest.approx(np.nonzero(lesion)[1].mean() / 200, abs=0.01)
     record = json.loads((sample_dataset / "prepared.json").read_text())
     total = pd.DataFrame(record["counts"]).sum(axis=1)
-    assert exploration.count_classes(frame).to_dict() == total.to_dict()
+    assert frame["dx"].value_counts().to_dict() == total.to_dict()
+    grey = np.asarray(rows[0]["image"].convert("L")).mean()
+    assert luminance(frame, "frame")[0] == pytest.approx(grey, abs=2)
 
 
 def test_masks_are_measured_and_an_inverted_palette_is_read_right(sample_dataset, tmp_path):
@@ -75,67 +78,69 @@ def test_masks_are_measured_and_an_inverted_palette_is_read_right(sample_dataset
     )
     first = found.iloc[0]
     assert (first["area"], first["x"], first["y"]) == pytest.approx((0.1, 0.75, 0.3))
-    assert first["touches"]
     assert tuple(first[["lesion_r", "lesion_g", "lesion_b"]]) == pytest.approx((200, 40, 10), abs=9)
     assert tuple(first[["skin_r", "skin_g", "skin_b"]]) == pytest.approx((90, 90, 90), abs=4)
     assert found.loc[1, "area"] == 0
     assert found.loc[[1, 2], ["x", "y", "lesion_r"]].isna().all(axis=None)
-    assert found.loc[2, ["area", "touches", "skin_r"]].isna().all()
+    assert found.loc[2, ["area", "skin_r"]].isna().all()
     assert found.loc[3, "area"] == 1
     assert found.loc[3, ["skin_r"]].isna().all()
     assert found["frame_r"].notna().all()
-    assert exploration.has_masks(found)
-    assert not exploration.has_masks(found.iloc[[1, 2]])
+    assert has_masks(found)
+    assert not has_masks(found.iloc[[1, 2]])
 
 
 def test_missing_values_are_told_apart_from_the_word(sample_dataset, tmp_path):
     folder = shutil.copytree(sample_dataset, tmp_path / "copy")
     changes = [{"sex": None, "dataset": None, "age": None, "mask": None}, {"sex": "unknown"}]
     found = rewrite(folder, [*changes, {"sex": "male", "age": 50.0}]).head(3)
-    missing = exploration.count_missing(found)
+    missing = count_missing(found)
     assert missing.loc["sex"].to_dict() == {"null": 1, "unknown": 1}
     assert missing.loc["dataset"].to_dict() == {"null": 1, "unknown": 0}
     assert missing.loc["mask"].to_dict() == {"null": 1, "unknown": 0}
     assert missing.loc["age", "null"] >= 1
-    assert exploration.tabulate(found, "sex")["unknown"].sum() == 2
+    assert tabulate(found, "sex")["unknown"].sum() == 2
 
 
 def test_tables_are_in_the_order_of_the_codes_with_unknown_last():
-    frame = pd.DataFrame(
-        {"dx": ["nv", "mel", "nv", "nv"], "sex": ["unknown", "female", "male", "male"]}
-    )
-    table = exploration.tabulate(frame, "sex")
-    assert list(table.index) == ["mel", "nv"]
+    dx = pd.Categorical(["nv", "mel", "nv", "nv"], list(CODES))
+    frame = pd.DataFrame({"dx": dx, "sex": ["unknown", "female", "male", "male"]})
+    table = tabulate(frame, "sex")
+    assert list(table.index) == list(CODES)
     assert list(table.columns) == ["male", "female", "unknown"]
-    assert table.to_numpy().tolist() == [[0, 1, 0], [2, 0, 1]]
-    assert list(exploration.count_classes(frame)) == [0, 0, 0, 0, 1, 3, 0]
+    assert table.loc[["mel", "nv"]].to_numpy().tolist() == [[0, 1, 0], [2, 0, 1]]
+    assert table.drop(["mel", "nv"]).to_numpy().sum() == 0
 
 
 def test_lesions_are_counted_by_their_images():
     frame = pd.DataFrame({"lesion_id": ["a", "b", "b", "c", "c", "c", "d", None]})
-    assert exploration.count_per_lesion(frame).to_dict() == {1: 2, 2: 1, 3: 1}
-
-
-def test_association_approaches_scipys_and_is_none_by_chance():
-    table = pd.DataFrame([[500, 20, 90], [40, 300, 80]])
-    plain = association(table.to_numpy(), method="cramer")
-    assert associate(table * 100) == pytest.approx(plain, abs=1e-3)
-    assert associate(table) < plain
-    assert associate(pd.DataFrame(np.eye(4) * 25)) == pytest.approx(1, abs=0.01)
-    rng = np.random.default_rng(0)
-    chance = [pd.DataFrame(rng.multinomial(120, [1 / 28] * 28).reshape(7, 4)) for _ in range(50)]
-    mean_plain = np.mean([association(t.to_numpy(), method="cramer") for t in chance])
-    assert np.mean([associate(table) for table in chance]) < 0.1 < mean_plain
-    assert np.isnan(associate(pd.DataFrame([[3], [4]])))
+    assert count_images_per_lesion(frame).to_dict() == {1: 2, 2: 1, 3: 1}
 
 
 def test_samples_are_of_different_lesions_and_the_same_again(frame):
-    chosen = exploration.choose_samples(frame, per_class=4, seed=0)
+    chosen = sample_images(frame, per_class=4, seed=0)
     assert list(chosen) == list(CODES)
     for code, numbers in chosen.items():
         part = frame.loc[numbers]
         assert set(part["dx"]) == {code}
         assert part["lesion_id"].is_unique
         assert len(part) == 4
-    assert exploration.choose_samples(frame, per_class=4, seed=0) == chosen
-    assert exploration.choose_samples(frame, per_class=4, seed=1) != chosen
+    assert sample_images(frame, per_class=4, seed=0) == chosen
+    assert sample_images(frame, per_class=4, seed=1) != chosen
+
+
+@pytest.mark.real_data
+@pytest.mark.slow
+def test_real_data_are_counted_as_by_others(pytestconfig, tmp_path):
+    """Against the facts in shared/README.md."""
+    from hf_lesion.data.dataset import prepare
+
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
+    prepare(source, tmp_path / "real")
+    frame = read_frame(tmp_path / "real")
+    sources = tabulate(frame, "dataset")
+    assert sources["vidir_molemax"].sum() == 3954
+    assert sources.loc["akiec", "rosendahl"] == 295
+    assert ((frame["area"] > 0.9).sum(), (frame["area"] == 1).sum()) == (45, 2)
+    assert count_images_per_lesion(frame)[1] == 5514
+    assert count_missing(frame).loc["age", "null"] == 57
