@@ -1,8 +1,8 @@
-"""Things that lie over a dermoscopic image: hair, rulers, ink, gel bubbles and dark corners.
+"""Overlays on a dermoscopic image: hair, rulers, ink, gel bubbles and dark corners.
 
-Every function takes an image of any size (RGB or L) and a random stream and returns a new image of
-the same size and mode; strokes scale with the image's shorter side. Pixels that nothing is drawn on
-keep their value exactly.
+Every function takes an image of any size (RGB or L) and a random stream, and returns a new image of
+the same size and mode; other modes raise InputError. Strokes scale with the image's shorter side.
+Pixels without a stroke keep their value exactly.
 """
 
 import math
@@ -29,15 +29,9 @@ def draw_hair(
     """Draw curved hairs that taper to a point, all of one person's colour.
 
     Args:
-        image: RGB or L, any size.
+        image: RGB or L.
         rng: Source of every random choice.
         count: How many hairs; by default 2 to 12.
-
-    Returns:
-        A new image.
-
-    Raises:
-        InputError: If the mode is neither RGB nor L.
     """
     count = int(rng.integers(2, 13)) if count is None else count
     colour = HAIR_COLOURS[rng.choice(len(HAIR_COLOURS), p=(0.3, 0.3, 0.2, 0.12, 0.08))]
@@ -88,18 +82,7 @@ def _draw_tapered(
 
 
 def draw_ruler(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Draw a row of black ruler ticks near one side, every fifth one longer, at a slight angle.
-
-    Args:
-        image: RGB or L, any size.
-        rng: Source of every random choice.
-
-    Returns:
-        A new image.
-
-    Raises:
-        InputError: If the mode is neither RGB nor L.
-    """
+    """Draw a row of black ruler ticks near one side, every fifth one longer, at a slight angle."""
     unit = min(image.size) / UNITS
     centre = np.array(image.size) / 2
     turn = rng.integers(4) * math.pi / 2 + rng.normal(0, 0.35)
@@ -119,18 +102,7 @@ def draw_ruler(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def draw_ink(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Draw a surgeon's pen mark: a broad, uneven, translucent arc near a corner.
-
-    Args:
-        image: RGB or L, any size.
-        rng: Source of every random choice.
-
-    Returns:
-        A new image.
-
-    Raises:
-        InputError: If the mode is neither RGB nor L.
-    """
+    """Draw a surgeon's pen mark: a broad, uneven, translucent arc near a corner."""
     width, height = image.size
     unit = min(image.size) / UNITS
     corner = np.array([rng.integers(2) * width, rng.integers(2) * height])
@@ -155,15 +127,9 @@ def draw_bubbles(
     """Draw bubbles of the contact gel: faint rings, each with a bright reflex.
 
     Args:
-        image: RGB or L, any size.
+        image: RGB or L.
         rng: Source of every random choice.
         count: How many bubbles; by default 1 to 6.
-
-    Returns:
-        A new image.
-
-    Raises:
-        InputError: If the mode is neither RGB nor L.
     """
     count = int(rng.integers(1, 7)) if count is None else count
     unit = min(image.size) / UNITS
@@ -187,15 +153,9 @@ def draw_vignette(
     """Draw the dark surround of a round field of view; the middle stays as it is.
 
     Args:
-        image: RGB or L, any size.
+        image: RGB or L.
         rng: Source of every random choice.
         radius: Of the bright field, as a share of half the diagonal; by default 0.75 to 0.93.
-
-    Returns:
-        A new image.
-
-    Raises:
-        InputError: If the mode is neither RGB nor L.
     """
     width, height = image.size
     radius = rng.uniform(0.75, 0.93) if radius is None else radius

@@ -70,6 +70,39 @@ def rough_noise(patch: Patch, cell: float, octaves: int = 3) -> Map:
     return total / np.float32(math.sqrt(sum(0.36**octave for octave in range(octaves))))
 
 
+def ridges(patch: Patch, cell: float, width: float) -> Map:
+    """Return winding lines where noise passes through 0, (H, W) in [0, 1].
+
+    Args:
+        patch: Where to draw.
+        cell: Distance in units over which the noise changes.
+        width: Of a line, in standard deviations of the noise.
+    """
+    return np.exp(-((rough_noise(patch, cell, 2) / np.float32(width)) ** 2))
+
+
+def wavy_lines(patch: Patch, angle: float, period: float, *, width: float = 0.09) -> Map:
+    """Return roughly parallel lines that bend, come and go, (H, W) in [0, 1].
+
+    Args:
+        patch: Where to draw.
+        angle: Across the lines, in radians.
+        period: Mean distance of the lines, in units.
+        width: Of a line, in periods.
+    """
+    x, y = patch.coordinates()
+    bent = 0.8 * noise(patch, 14 * period) + 0.2 * noise(patch, 4 * period)
+    place = (x * math.cos(angle) + y * math.sin(angle)) / np.float32(period) + bent
+    place = place + np.float32(math.hypot(patch.width, patch.height) / period + 8)
+    count = int(2 * math.hypot(patch.width, patch.height) / period) + 16
+    number = np.clip(place, 1, count - 2).astype(np.intp)
+    jitter = patch.rng.uniform(0.25, 0.75, count).astype(np.float32)
+    strength = patch.rng.uniform(0.2, 1.0, count).astype(np.float32)
+    away = (place - number - jitter[number]) / np.float32(width)
+    broken = smooth_step(noise(patch, 3 * period), -1.2, 0.6)
+    return np.exp(-(away**2)) * strength[number] * broken
+
+
 def _lattice(patch: Patch, cell: float) -> tuple[int, int]:
     """Return rows and columns of a lattice with a margin; free of the scale, as all draws are."""
     return math.ceil(patch.height / cell) + 4, math.ceil(patch.width / cell) + 4
@@ -118,15 +151,16 @@ def cells(patch: Patch, size: float, *, warp: float = 0.0) -> tuple[Map, Map, ND
     return np.sqrt(first), np.sqrt(second), nearest
 
 
-def network(patch: Patch, size: float, line: float = 0.22) -> Map:
+def network(patch: Patch, size: float, line: float = 0.22, *, warp: float = 0.15) -> Map:
     """Return a mesh of lines, (H, W) in [0, 1], like a pigment network.
 
     Args:
         patch: Where to draw.
         size: Width of a mesh, in units.
         line: Width of a line, in meshes.
+        warp: How far the mesh is bent, in meshes.
     """
-    first, second, _ = cells(patch, size, warp=0.15)
+    first, second, _ = cells(patch, size, warp=warp)
     return np.exp(-(((second - first) / np.float32(line)) ** 2))
 
 

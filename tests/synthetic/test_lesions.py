@@ -47,18 +47,21 @@ def test_a_larger_picture_shows_the_same_lesion(dx):
 
 
 def test_all_but_the_lesion_is_the_same_whatever_the_diagnosis():
-    # Skin, light, grain, hair, rulers, vignette, place and size come from streams of their own:
+    # Skin, light, grain, hair, rulers, vignette, position and size come from streams of their own:
     # away from the lesion, seven diagnoses of one seed agree in every bit.
-    seeds = [seed for seed in range(60) if paint_lesion("nv", seed=seed).units < 88][:6]
-    x, y = np.meshgrid(np.arange(200) - 99.5, np.arange(150) - 74.5)
-    for seed in seeds:
+    seeds = [seed for seed in range(120) if paint_lesion("nv", seed=seed, height=16).units < 105]
+    x, y = np.meshgrid(np.abs(np.arange(400) - 199.5), np.abs(np.arange(150) - 74.5))
+    for seed in seeds[:3]:
         # Half the turned patch's diagonal, enlarged by the view, and the largest shift.
-        reach = paint_lesion("nv", seed=seed).units / np.sqrt(2) * 1.18
-        away = (np.maximum(np.abs(x) - 28, 0) ** 2 + np.maximum(np.abs(y) - 21, 0) ** 2) > reach**2
-        pictures = [np.asarray(draw_lesion(dx, seed=seed)[0])[away] for dx in CODES]
+        units = paint_lesion("nv", seed=seed).units
+        reach, half = units / np.sqrt(2) * 1.18, 0.85 * units / 3.6
+        shift_x, shift_y = 0.6 * (200 - half), 0.6 * (75 - half)
+        away = np.maximum(x - shift_x, 0) ** 2 + np.maximum(y - shift_y, 0) ** 2 > reach**2
+        drawn = [draw_lesion(dx, seed=seed, size=(400, 150))[0] for dx in CODES]
+        pictures = [np.asarray(image)[away] for image in drawn]
         assert len(pictures[0]) > 100
         assert all((picture == pictures[0]).all() for picture in pictures)
-    assert len(seeds) == 6
+    assert len(seeds) >= 3
 
 
 def test_place_and_size_say_nothing_about_the_diagnosis():

@@ -7,7 +7,7 @@ from scipy import ndimage
 from hf_lesion.synthetic.structures import (
     build_border,
     cover_of,
-    frame,
+    fade_out,
     off_centre,
     scatter,
     sometimes_absent,
@@ -43,7 +43,7 @@ def test_an_elongated_border_keeps_its_area_and_has_the_given_proportions():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_an_irregular_border_is_one_piece_that_stays_within_the_patch(seed):
-    inside = border(seed, irregularity=0.35).depth > 0
+    inside = border(seed, irregularity=0.25, warp=0.15).depth > 0
     assert ndimage.label(inside)[1] == 1
     assert not inside[[0, -1]].any()
     assert not inside[:, [0, -1]].any()
@@ -62,11 +62,11 @@ def test_irregularity_lengthens_the_rim():
     assert mean(0.0) < mean(0.1) < mean(0.3)
 
 
-def test_cover_and_frame_are_ramps():
+def test_cover_and_fade_are_ramps():
     cover = cover_of(border(), 0.2)
     assert cover[90, 90] == 1
     assert cover[90, 0] == 0
-    edges = frame(patch())
+    edges = fade_out(patch())
     assert edges[0].max() == edges[:, -1].max() == 0
     assert edges[20:-20, 20:-20].min() == 1
 
@@ -87,6 +87,15 @@ def test_an_off_centre_area_lies_to_one_side():
         middle = np.array(ndimage.center_of_mass(area)) - 90
         assert 0 <= area.min() < area.max() <= 1
         assert np.hypot(*middle) / 1.5 > 0.15 * RADIUS
+
+
+def test_warp_takes_an_outlines_symmetry():
+    def asymmetry(warp):
+        shapes = [border(seed, warp=warp).depth > 0 for seed in range(6)]
+        return np.mean([(shape != shape[::-1, ::-1]).sum() / shape.sum() for shape in shapes])
+
+    assert asymmetry(0.0) < 0.01
+    assert asymmetry(0.2) > 0.1
 
 
 def test_streaks_run_along_a_part_of_the_rim_only():

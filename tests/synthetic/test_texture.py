@@ -11,9 +11,11 @@ from hf_lesion.synthetic.texture import (
     clods,
     network,
     noise,
+    ridges,
     smooth_step,
     spots,
     strokes,
+    wavy_lines,
 )
 
 
@@ -100,3 +102,20 @@ def test_smooth_step_runs_from_0_to_1():
     values = np.array([-1.0, 0.0, 0.5, 1.0, 2.0], np.float32)
     assert smooth_step(values, 0, 1).tolist() == [0, 0, 0.5, 1, 1]
     assert smooth_step(values, 1, 0).tolist() == [1, 1, 0.5, 0, 0]
+
+
+def test_wavy_lines_are_one_period_apart():
+    drawn = np.stack([wavy_lines(patch(seed, scale=4.0), 0.0, 5.0) for seed in range(12)])
+    assert 0 <= drawn.min() < 0.01 < 0.9 < drawn.max() <= 1
+    tops = (drawn[:, :, 1:-1] > drawn[:, :, :-2]) & (drawn[:, :, 1:-1] > drawn[:, :, 2:])
+    # Lines come and go: fewer than one in each period, and many of them.
+    per_period = (tops & (drawn[:, :, 1:-1] > 0.05)).sum(axis=2).mean() / (120 / 5)
+    assert 0.3 < per_period < 1.1
+
+
+def test_ridges_are_lines_where_noise_passes_through_0():
+    drawn = ridges(patch(), 10, 0.2)
+    assert 0 <= drawn.min() < 0.01 < 0.95 < drawn.max() <= 1
+    # A standard normal is within 0.1 of 0 with probability 0.08: there ridges are above 0.78.
+    shares = [(ridges(patch(seed), 10, 0.2) > math.exp(-0.25)).mean() for seed in range(30)]
+    assert np.mean(shares) == pytest.approx(0.08, abs=0.02)
