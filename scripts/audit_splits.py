@@ -136,16 +136,17 @@ def write_sheet(
 ) -> Path | None:
     """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
     from hf_lesion.canvas import write_figure
-    from hf_lesion.data import reader, sheets
+    from hf_lesion.data import reader
+    from hf_lesion.eda import figures
 
     path = arguments.private / SHEET_FILE
     if not pairs:
         path.unlink(missing_ok=True)  # of an earlier run
         return None
-    shown = pairs[: sheets.SHOWN_PAIRS]
+    shown = pairs[: figures.SHOWN_PAIRS]
     numbers = {number for pair in shown for number in (pair.first, pair.second)}
-    pictures = reader.read_thumbnails(arguments.dataset, numbers, size=sheets.THUMBNAIL)
-    write_figure(sheets.draw_pairs(found.rows, shown, pictures, total=len(pairs)), path)
+    pictures = reader.read_thumbnails(arguments.dataset, numbers, size=figures.THUMBNAIL)
+    write_figure(figures.plot_near_duplicates(found.rows, shown, pictures, total=len(pairs)), path)
     return path
 
 

@@ -121,8 +121,8 @@ def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> 
 
 def draw_jpegs(count: int) -> list[bytes]:
     """Return drawn lesions of all diagnoses in turn, encoded as JPEG."""
-    from hf_lesion.data.drawing import draw_lesion
     from hf_lesion.labels import CODES
+    from hf_lesion.synthetic.lesions import draw_lesion
 
     found = []
     for seed in range(count):

@@ -224,10 +224,10 @@ def sheet(arguments: argparse.Namespace) -> None:
 def shortcuts(arguments: argparse.Namespace) -> None:
     """Draw three lesions with everything that should not matter, and the models' answers."""
     from hf_lesion.canvas import check_format, write_figure
-    from hf_lesion.data.drawing import draw_lesion
     from hf_lesion.evaluation.cases import Case, draw_changes
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.explain.shortcuts import CHANGES
+    from hf_lesion.synthetic.lesions import draw_lesion
 
     check_format(arguments.output)
     cases = []

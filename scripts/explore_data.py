@@ -1,10 +1,9 @@
-"""Draw what a prepared dataset holds, with a sentence on what to notice in each chart.
+"""Plot what a prepared dataset contains, and count it for the web demo.
 
 python scripts/explore_data.py --dataset data/ham10000 --output reports/data
 """
 
 import argparse
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,23 +13,30 @@ from hf_lesion.errors import one_line_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hf_lesion.data.page import Chart
+    from hf_lesion.eda.report import Chart
 
 EXAMPLES = """\
-Writes each chart as PNG and SVG, and index.html, which holds them all and needs no other file. A
-sheet of samples shows images of the dataset: it goes to --private, which git ignores by default,
-with a second page, data.html, that holds the sheet too.
+Writes each chart as PNG and SVG, index.html, which contains them all and needs no other file, and
+summary.json: counts without any image, which the web demo shows (space/dataset.json). The contact
+sheet shows images of the dataset: it goes to --private, which git ignores by default, with a
+second page, data.html, that contains the sheet as well.
 
 examples:
   python scripts/explore_data.py --dataset data/ham10000 --output reports/data
   python scripts/explore_data.py --dataset data/ham10000 --output reports/data --samples 8 --seed 1
+  python scripts/explore_data.py --dataset data/ham10000 --audits reports/leakage*.json \\
+      --recipes reports/recipes.json --summary space/dataset.json
 """
-PAGE_FILE, PRIVATE_PAGE_FILE, SAMPLES_FILE = "index.html", "data.html", "samples.png"
+PAGE_FILE, SUMMARY_FILE = "index.html", "summary.json"
+PRIVATE_PAGE_FILE, SAMPLES_FILE = "data.html", "samples.png"
+AGAIN = "Write it again with the script named in --help."
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = cli.build_parser("Draw what a prepared dataset holds.", epilog=EXAMPLES)
+    parser = cli.build_parser(
+        "Plot what a prepared dataset contains, and count it for the web demo.", epilog=EXAMPLES
+    )
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
     output_help = "folder for charts and page (default: %(default)s)"
@@ -39,66 +45,73 @@ def parse_arguments() -> argparse.Namespace:
         "--private",
         type=Path,
         default=Path("reports/private"),
-        help="folder for the sheet of samples: keep it out of git (default: %(default)s)",
+        help="folder for the contact sheet: keep it out of git (default: %(default)s)",
     )
     count = cli.at_least(0)
-    add("--samples", type=count, default=6, help="images of each diagnosis, 0 for no sheet (6)")
-    add("--seed", type=count, default=0, help="of the choice of samples (default: 0)")
+    add("--samples", type=count, default=6, help="images per diagnosis; 0: no contact sheet (6)")
+    add("--seed", type=count, default=0, help="of the sampled images (default: 0)")
+    add("--audits", type=Path, nargs="*", default=[], help="records of scripts/audit_splits.py")
+    add("--recipes", type=Path, help="record of scripts/experiments/compare_protocols.py")
+    add("--summary", type=Path, help="file for the counts (default: summary.json in --output)")
     return parser.parse_args()
 
 
-def draw_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart":
-    """Choose, read and draw the images of the sheet."""
-    from hf_lesion.data import exploration, page, reader, sheets
+def plot_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart":
+    """Sample, read and plot the images of the contact sheet."""
+    from hf_lesion.data.reader import read_thumbnails
+    from hf_lesion.eda import figures
+    from hf_lesion.eda.frame import sample_images
+    from hf_lesion.eda.report import Chart
 
-    chosen = exploration.choose_samples(frame, per_class=arguments.samples, seed=arguments.seed)
+    chosen = sample_images(frame, per_class=arguments.samples, seed=arguments.seed)
     wanted = {number for numbers in chosen.values() for number in numbers}
-    pictures = reader.read_thumbnails(arguments.dataset, wanted, size=sheets.THUMBNAIL)
-    sentence = f"Up to {arguments.samples} images of each diagnosis, at random, one per lesion."
-    return page.Chart("samples", "Samples", sentence, sheets.draw_samples(chosen, pictures))
+    pictures = read_thumbnails(arguments.dataset, wanted, size=figures.THUMBNAIL)
+    caption = f"Up to {arguments.samples} images of each diagnosis, at random, one per lesion."
+    return Chart("samples", "Contact sheet", caption, figures.plot_samples(chosen, pictures))
 
 
-def draw_augmentations() -> "Chart":
-    """Draw what training makes of a lesion, a drawn one: this page may go anywhere."""
-    from hf_lesion.data import page
-    from hf_lesion.data.drawing import draw_lesion
+def plot_augmentations() -> "Chart":
+    """Plot what training makes of a drawn lesion."""
+    from hf_lesion.eda.report import Chart
+    from hf_lesion.synthetic.lesions import draw_lesion
     from hf_lesion.training.pictures import draw_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
-    sentence = (
-        "A synthetic lesion as each --augmentation shows it to a model in training, and mixed with "
-        "another one by --mixup. Strong also takes sharpness away, so that it can't tell a class."
-    )
-    return page.Chart("augmentation", "Augmentation", sentence, draw_augmentations(lesions))
+    caption = "A synthetic lesion under each --augmentation, and mixed with another by --mixup."
+    return Chart("augmentation", "Augmentation", caption, draw_augmentations(lesions))
 
 
 @one_line_errors
 def main() -> None:
-    """Read once, draw, write, say what to notice."""
+    """Read once, plot, count, write."""
     arguments = parse_arguments()
     from hf_lesion.canvas import write_figure
-    from hf_lesion.data import exploration, page
     from hf_lesion.data.record import read_fingerprint
+    from hf_lesion.eda.frame import read_frame
+    from hf_lesion.eda.report import build_charts, write_charts, write_page
+    from hf_lesion.eda.summary import summarise
+    from hf_lesion.files import read_json, write_text
 
-    dataset, output, private = arguments.dataset, arguments.output, arguments.private
-    fingerprint = read_fingerprint(dataset)
+    output, private = arguments.output, arguments.private
+    fingerprint = read_fingerprint(arguments.dataset)
+    audits = [read_json(file, fix=AGAIN) for file in arguments.audits]
+    recipes = read_json(arguments.recipes, fix=AGAIN) if arguments.recipes else None
     output.mkdir(parents=True, exist_ok=True)
-    frame = exploration.read_frame(dataset)
-    charts = [*page.build_charts(frame), draw_augmentations()]
-    paths = page.write_charts(charts, output)
-    write_page = functools.partial(
-        page.write_page, frame=frame, title=f"What {dataset.name} holds", fingerprint=fingerprint
-    )
-    write_page(charts, paths, output / PAGE_FILE)
-    for chart in charts:
-        print(f"{chart.title}: {chart.sentence}\n")
-    print(f"Page: {output / PAGE_FILE}; each chart beside it as PNG and SVG")
+    frame = read_frame(arguments.dataset)
+    summary = summarise(frame, fingerprint=fingerprint, audits=audits, recipes=recipes)
+    write_text(arguments.summary or output / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
+    charts = [*build_charts(frame, summary.leakage), plot_augmentations()]
+    paths = write_charts(charts, output)
+    about = {"frame": frame, "title": arguments.dataset.name, "fingerprint": fingerprint}
+    write_page(charts, paths, output / PAGE_FILE, **about)
+    print(frame.groupby(["dx", "split"], observed=False).size().unstack().to_string())
+    print(f"Page: {output / PAGE_FILE}; next to it each chart as PNG and SVG, and the counts")
     if arguments.samples:
-        samples = draw_samples(arguments, frame)
+        samples = plot_samples(arguments, frame)
         paths["samples"] = private / SAMPLES_FILE
         write_figure(samples.figure, paths["samples"])
-        write_page([*charts, samples], paths, private / PRIVATE_PAGE_FILE)
-        print(f"With samples, not for git: {private / PRIVATE_PAGE_FILE} and {SAMPLES_FILE}")
+        write_page([*charts, samples], paths, private / PRIVATE_PAGE_FILE, **about)
+        print(f"With dataset images, not for git: {private / PRIVATE_PAGE_FILE}, {SAMPLES_FILE}")
 
 
 if __name__ == "__main__":

@@ -90,13 +90,13 @@ def see_strangers(
     """Return what the model makes of photos, as they are and retaken, and of drawn pictures."""
     from functools import partial
 
-    from hf_lesion.data.strangers import KINDS, draw_stranger
+    from hf_lesion.synthetic.ood_images import KINDS, draw_ood_image
 
     found: dict[str, Seen] = {}
     for name, images in photos.items():
         found |= see_twice(looker, name, len(images), images.__getitem__)
     for kind in KINDS:
-        load = partial(_draw, draw_stranger, kind, first_seed)
+        load = partial(_draw, draw_ood_image, kind, first_seed)
         found[f"drawn: {kind}"] = looker.see(kind, drawn, partial(_retake, load))
     return found
 

@@ -51,7 +51,7 @@ def parse_options() -> argparse.Namespace:
 def make_dataset(options: argparse.Namespace) -> Path:
     """Draw the images and turn them into a dataset; return its folder."""
     from hf_lesion.data.dataset import prepare
-    from hf_lesion.data.sample import write_sample
+    from hf_lesion.synthetic.dataset import write_sample
 
     raw, dataset = options.output / "raw", options.output / "dataset"
     if not raw.exists():

@@ -29,7 +29,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Parse, draw, say where."""
     arguments = parse_arguments()
-    from hf_lesion.data.sample import write_sample
+    from hf_lesion.synthetic.dataset import write_sample
 
     write_sample(
         arguments.output, arguments.images, seed=arguments.seed, overwrite=arguments.overwrite

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from markup import data_url
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 SIZE = (320, 240)
 # One seed per diagnosis: skins, lenses and hairs then differ from picture to picture.

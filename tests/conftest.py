@@ -18,8 +18,8 @@ import torch
 from dataverse import dataverse, faults  # noqa: F401 - fixtures
 
 from hf_lesion.data.dataset import prepare
-from hf_lesion.data.sample import write_sample
 from hf_lesion.models.build import build_model
+from hf_lesion.synthetic.dataset import write_sample
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 

@@ -15,7 +15,7 @@ import pytest
 from hub.conftest import FORBIDDEN, serving
 
 from hf_lesion.data.metadata import METADATA_FILE
-from hf_lesion.data.sample import write_sample
+from hf_lesion.synthetic.dataset import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

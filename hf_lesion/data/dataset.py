@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from hf_lesion.data.card import build_card
 from hf_lesion.data.checksums import check_originals
 from hf_lesion.data.framing import Framing
 from hf_lesion.data.images import MASK_ENDING
 from hf_lesion.data.metadata import UNSCORED
-from hf_lesion.data.readme import build_readme
 from hf_lesion.data.record import (
     RECORD_FILE,
     SPLITS_FILE,
@@ -221,5 +221,5 @@ def _build_table(frame: pd.DataFrame, outcomes: Iterable[Outcome]) -> pd.DataFra
 def _write_record(folder: Path, table: pd.DataFrame, record: dict[str, Any]) -> None:
     columns = ["image_id", "lesion_id", "label", "split"]
     write_text(folder / SPLITS_FILE, table[columns].to_csv(index=False, lineterminator="\n"))
-    write_text(folder / "README.md", build_readme(record))
+    write_text(folder / "README.md", build_card(record))
     write_json(folder / RECORD_FILE, record)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hf_lesion.data.checksums import read_checksums
 from hf_lesion.data.images import MASK_ENDING
-from hf_lesion.data.sample import is_synthetic
+from hf_lesion.synthetic.dataset import is_synthetic
 
 NAME = "HAM10000"
 OFFICIAL_TEST_NAME = "official ISIC 2018 Task 3 test set"

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
 
 from hf_lesion.errors import InputError
-from hf_lesion.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
+from hf_lesion.synthetic.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 
 JPEG_QUALITY = 30
 BLUR = 1.5  # standard deviation in units of 1/150 of the shorter side, as overlays count

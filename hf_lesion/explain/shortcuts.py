@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from hf_lesion.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 from hf_lesion.pixels import load_image
+from hf_lesion.synthetic.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 
 Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]
 BLACK = (0, 0, 0)

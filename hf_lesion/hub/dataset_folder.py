@@ -9,8 +9,8 @@ from typing import Any
 
 from datasets import IterableDatasetDict, load_dataset
 
+from hf_lesion.data.card import build_card
 from hf_lesion.data.reader import check_rows, read_rows
-from hf_lesion.data.readme import build_readme
 from hf_lesion.data.record import RECORD_FILE, SPLITS_FILE, read_record
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import write_json, write_text
@@ -43,7 +43,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
     shutil.copyfile(source / SPLITS_FILE, folder / SPLITS_FILE)
     shown = {key: _last_part(value) if key in PATHS else value for key, value in record.items()}
     write_json(folder / RECORD_FILE, json.loads(hide_home(json.dumps(shown))))
-    write_text(folder / CARD, build_readme(record, name=name))
+    write_text(folder / CARD, build_card(record, name=name))
     write_manifest(folder)
     check_files(folder, "dataset")
     read_licence(folder)

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier, softmax
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.files import whole_file
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.preprocessing import INTERPOLATION, describe_geometry
+from hf_lesion.synthetic.lesions import draw_lesion
 from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:

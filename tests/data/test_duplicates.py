@@ -15,8 +15,8 @@ from hf_lesion.data.duplicates import (
     find_candidates,
     hash_image,
 )
-from hf_lesion.data.sample import draw_lesion
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 
 def draw(number):

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
+from hf_lesion.data.exploration import read_frame
 from PIL import Image
 from prepared import draw_png, write_dataset
 
 from hf_lesion.data import reader
 from hf_lesion.data.dataset import prepare
-from hf_lesion.data.exploration import read_frame
 from hf_lesion.data.reader import (
     check_rows,
     list_shards,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.explain.shortcuts import CHANGES, change
+from hf_lesion.synthetic.lesions import draw_lesion
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from hub.local_hub import answer, cut
 from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 pytestmark = pytest.mark.slow
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"

@@ -8,12 +8,12 @@ from PIL import Image
 from transformers import pipeline
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.hub.packing import folder_bytes, hide_home, pack_model
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 
 @pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])

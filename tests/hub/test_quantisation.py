@@ -9,7 +9,6 @@ pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
@@ -17,6 +16,7 @@ from hf_lesion.hub.export import draw_images, export_onnx, open_session, read_me
 from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
 from hf_lesion.hub.quantisation import RECORD
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 IMAGES = 28
 

@@ -15,11 +15,11 @@ from hub.local_hub import answer, flip, wait
 from hub.served import started
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.hub.checks import read_front_matter
 from hf_lesion.hub.model_folder import build_model_folder
 from hf_lesion.labels import CODES
 from hf_lesion.manifest import check_manifest
+from hf_lesion.synthetic.lesions import draw_lesion
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

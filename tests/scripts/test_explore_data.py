@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ def test_charts_page_and_samples_are_written_apart(call, sample_dataset, tmp_pat
     code, out, err = call("--dataset", sample_dataset, "--output", "reports/data", "--samples", 2)
     assert (code, err) == (0, "")
     names = {path.name for path in (tmp_path / "reports" / "data").iterdir()}
-    assert {"index.html", "class_bars.png", "class_pie.svg", "masks.svg", "missing.png"} <= names
+    assert {"index.html", "summary.json", "classes.png", "masks.svg", "missing.png"} <= names
     assert not [name for name in names if "sample" in name or name.startswith(".")]
     private = tmp_path / "reports" / "private"
     assert {path.name for path in private.iterdir()} == {"samples.png", "data.html"}
@@ -23,8 +24,8 @@ def test_charts_page_and_samples_are_written_apart(call, sample_dataset, tmp_pat
     assert 'id="samples"' not in public
     assert "image/png" not in public
     assert 'id="samples"' in (private / "data.html").read_text(encoding="utf-8")
-    assert "Images by diagnosis: Melanocytic nevus (nv) makes up " in out
-    assert "Page: reports/data/index.html; each chart beside it as PNG and SVG\n" in out
+    assert out.startswith("split  test  train  validation\n")
+    assert "Page: reports/data/index.html; next to it each chart as PNG and SVG" in out
 
 
 def test_dataset_without_masks_and_with_nulls(call, sample_dataset, tmp_path):
@@ -34,12 +35,25 @@ def test_dataset_without_masks_and_with_nulls(call, sample_dataset, tmp_path):
         empty = ("mask", "age", "sex", "localization", "dataset", "dx_type")
         rows = [row | dict.fromkeys(empty) for row in table.to_pylist()]
         pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
-    code, out, err = call("--dataset", folder, "--output", "out", "--samples", 0)
+    code, _, err = call("--dataset", folder, "--output", "out", "--samples", 0)
     assert (code, err) == (0, "")
     assert not (tmp_path / "out" / "masks.png").exists()
     assert not (tmp_path / "reports").exists()
-    assert "No age is known." in out
-    assert "Missing: age 84, dx_type 84, sex 84, localization 84, dataset 84, mask 84." in out
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["age"] == {}
+
+
+def test_audits_add_a_chart_and_the_counts_go_where_they_are_wanted(call, sample_dataset, tmp_path):
+    audit = {"scheme": None, "leaks": False, "test_rows_seen": {"share": 0.0}, "fingerprint": "f"}
+    (tmp_path / "leakage.json").write_text(json.dumps(audit))
+    options = ["--audits", "leakage.json", "--summary", "counts.json", "--samples", 0]
+    code, _, err = call("--dataset", sample_dataset, "--output", "out", *options)
+    assert (code, err) == (0, "")
+    assert json.loads((tmp_path / "counts.json").read_text())["leakage"][0]["share"] == 0
+    assert 'id="leakage"' in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    (tmp_path / "leakage.json").write_text("{}")
+    code, out, err = call("--dataset", sample_dataset, *options)
+    assert (code, out) == (2, "")
+    assert err == "error: Expected a record that scripts/audit_splits.py wrote (leakage.json).\n"
 
 
 def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):

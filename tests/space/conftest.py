@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from space.browsing import CHROMIUM, FLAGS, open_page
 
-from hf_lesion.data.sample import draw_lesion
 from hf_lesion.decision import STRANGE, Gate
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 LOGIT_SPREAD = 2.0
 SPACE = Path(__file__).resolve().parents[2] / "space"

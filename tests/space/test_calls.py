@@ -68,6 +68,6 @@ def test_the_readme_says_of_every_file_of_the_folder_what_it_does():
     names = {file.name for file in README.parent.glob("[!.]*.*") if file.is_file()} - {README.name}
     table = README.read_text(encoding="utf-8").split("| file |")[1].split("\n\n")[0]
     assert names == {name for name in re.findall(r"`([^`]+)`", table) if not name.endswith("/")} - {
-        "scripts/summarise_data.py",
+        "scripts/explore_data.py",
         "scripts/train.py",
     }

@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import pipeline
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.report import read_report
 from hf_lesion.hub.packing import folder_bytes
 from hf_lesion.labels import CODES
+from hf_lesion.synthetic.lesions import draw_lesion
 
 MODELS = Path(__file__).resolve().parents[2] / "space" / "models"
 NAMES = ("cnn", "densenet", "efficientnet", "resnet")

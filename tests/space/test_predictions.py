@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.errors import InputError
+from hf_lesion.synthetic.lesions import draw_lesion
 
 WAIT = 20
 

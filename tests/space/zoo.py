@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps
 
-from hf_lesion.data.drawing import draw_lesion
+from hf_lesion.synthetic.lesions import draw_lesion
 
 PLAIN = draw_lesion("mel", seed=3)[0]
 NO_IMAGE = "the file is damaged or not an image"

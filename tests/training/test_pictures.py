@@ -1,7 +1,7 @@
 import numpy as np
 
-from hf_lesion.data.drawing import draw_lesion
 from hf_lesion.models.transforms import AUGMENTATIONS
+from hf_lesion.synthetic.lesions import draw_lesion
 from hf_lesion.training.pictures import VIEWS, draw_augmentations
 
 

@@ -1,0 +1,1 @@
+"""Exploratory data analysis of a prepared dataset: its table, figures, report and summary."""

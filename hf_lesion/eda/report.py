@@ -1,0 +1,178 @@
+"""The exploration report: charts as PNG and SVG, and one HTML page that contains them all."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy.stats.contingency import association
+
+from hf_lesion.canvas import write_figure
+from hf_lesion.eda import figures
+from hf_lesion.eda.frame import has_masks, tabulate
+from hf_lesion.eda.summary import SplitLeakage
+from hf_lesion.files import whole_file, write_text
+from hf_lesion.labels import NOTICE
+
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+BOXES = "Box: quartiles; line: median; whiskers: 5th to 95th percentile; numbers: known values."
+SCHEMES = {
+    None: "as prepared: by lesion",
+    "image-level": "by image",
+    "copied-rows": "rows copied, then by row",
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart: the stem of its files, its title, how to read it, and its figure."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> list[Chart]:
+    """Plot every chart that the data can fill.
+
+    Args:
+        frame: As from `read_frame`; charts of masks are left out without masks.
+        leakage: As in `DatasetSummary`; without any the chart is left out.
+    """
+    share = "Colour: share within the diagnosis."
+    patients = [
+        Chart("age", "Age", BOXES, figures.plot_age(frame)),
+        Chart("sex", "Sex", _association(frame, "sex"), figures.plot_shares(frame, "sex")),
+        Chart(
+            "localization",
+            "Localisation",
+            f"{share} {_association(frame, 'localization')}",
+            figures.plot_table(frame, "localization"),
+        ),
+    ]
+    origin = [
+        Chart(
+            "dx_type",
+            "How the diagnosis was confirmed (dx_type)",
+            _association(frame, "dx_type"),
+            figures.plot_shares(frame, "dx_type"),
+        ),
+        Chart(
+            "source",
+            "Source of the images",
+            f"{share} {_association(frame, 'dataset')}",
+            figures.plot_table(frame, "dataset"),
+        ),
+    ]
+    return [*_chart_counts(frame, leakage), *patients, *origin, *_chart_images(frame)]
+
+
+def write_charts(charts: Sequence[Chart], folder: Path) -> dict[str, Path]:
+    """Write each chart as <name>.png and <name>.svg; return the SVG's path by name."""
+    for chart in charts:
+        write_figure(chart.figure, folder / f"{chart.name}.png")
+        # Without salt and date, matplotlib writes random ids and the time into the file.
+        with (
+            whole_file(folder / f"{chart.name}.svg") as partial,
+            matplotlib.rc_context({"svg.hashsalt": chart.name}),
+        ):
+            chart.figure.savefig(partial, metadata={"Date": None})
+    return {chart.name: folder / f"{chart.name}.svg" for chart in charts}
+
+
+def write_page(
+    charts: Sequence[Chart],
+    paths: Mapping[str, Path],
+    target: Path,
+    *,
+    frame: pd.DataFrame,
+    title: str,
+    fingerprint: str,
+) -> None:
+    """Write a page that contains every chart and needs no other file.
+
+    Args:
+        charts: In the order to be shown.
+        paths: The SVG or PNG file of each, by name.
+        target: The HTML file to write.
+        frame: As from `read_frame`.
+        title: Of the page.
+        fingerprint: Of the dataset.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hf_lesion.eda"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["embed"] = _embed
+    text = environment.get_template("report.html.jinja").render(
+        title=title,
+        charts=charts,
+        paths=paths,
+        images=len(frame),
+        lesions=frame["lesion_id"].nunique(),
+        splits=frame["split"].value_counts(sort=False),
+        sizes=frame[["width", "height"]].value_counts(),
+        notice=NOTICE,
+        fingerprint=fingerprint,
+    )
+    write_text(target, text)
+
+
+def _chart_counts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage]) -> list[Chart]:
+    charts = [
+        Chart("classes", "Images by diagnosis", "", figures.plot_classes(frame)),
+        Chart(
+            "images_per_lesion",
+            "Images per lesion",
+            "Images of one lesion must stay in one split.",
+            figures.plot_images_per_lesion(frame),
+        ),
+    ]
+    if leakage:
+        shares = {SCHEMES.get(one.scheme, str(one.scheme)): one.share for one in leakage}
+        caption = "What each way to split leaks. Random splits: the mean of several draws."
+        charts.append(Chart("leakage", "Leakage", caption, figures.plot_leakage(shares)))
+    return charts
+
+
+def _chart_images(frame: pd.DataFrame) -> list[Chart]:
+    charts = [
+        Chart("colours", "Colours", BOXES, figures.plot_colours(frame)),
+        Chart(
+            "source_luminance",
+            "Luminance by source",
+            BOXES,
+            figures.plot_source_luminance(frame),
+        ),
+        Chart(
+            "missing",
+            "Missing values",
+            "Some columns are empty where the value is missing, others hold the word “unknown”.",
+            figures.plot_missing(frame),
+        ),
+    ]
+    if has_masks(frame):
+        charts.insert(0, Chart("masks", "Lesion masks", BOXES, figures.plot_masks(frame)))
+    return charts
+
+
+def _association(frame: pd.DataFrame, column: str) -> str:
+    """Return Cramér's V between a text column and the diagnosis, in words."""
+    table = tabulate(frame, column)
+    table = table[table.sum(axis=1) > 0]
+    if min(table.shape) < 2:
+        return "Only one value."
+    strength = association(table.to_numpy(), method="cramer")
+    return f"Association with the diagnosis: Cramér's V {strength:.2f} (0 none, 1 complete)."
+
+
+def _embed(path: Path) -> str:
+    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:{MEDIA_TYPES[path.suffix]};base64,{data}"

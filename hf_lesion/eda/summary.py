@@ -1,0 +1,138 @@
+"""The summary of a dataset: counts that a page can show without the dataset."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel
+
+from hf_lesion.eda.frame import count_images_per_lesion, tabulate
+from hf_lesion.errors import InputError
+
+TABLES = ("sex", "localization", "dx_type", "dataset")
+# What `scripts/experiments/compare_protocols.py` compares, in pairs.
+ARMS = {
+    ("leak", "without"): "no other image of the tested lesions in training",
+    ("leak", "with"): "other images of the tested lesions in training",
+    ("protocols", "honest"): "split by lesion, then rows copied",
+    ("protocols", "copied"): "rows copied, then split by row",
+}
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class SplitLeakage(BaseModel):
+    """What one way to split leaks: the share of the test images whose lesion is in train."""
+
+    scheme: str | None  # None: the splits as prepared
+    leaks: bool
+    share: float  # in [0, 1]; of a random split the mean of several draws
+    draws: int
+    fingerprint: str  # of the audited dataset
+
+
+class LeakagePrice(BaseModel):
+    """The balanced accuracy that was measured with or without leakage.
+
+    Attributes:
+        name: What was done.
+        balanced_accuracy: Mean over the seeds.
+        interval: Of that, over lesions.
+        difference: `mean` and `interval` of the paired difference to the arm above, if any.
+    """
+
+    name: str
+    balanced_accuracy: float
+    interval: tuple[float, float]
+    difference: dict[str, Any] | None = None
+
+
+class DatasetSummary(BaseModel):
+    """Counts of a dataset. It names no image and no lesion, and describes no single patient."""
+
+    fingerprint: str
+    images: int
+    lesions: int
+    classes: dict[str, int]
+    splits: dict[str, int]
+    images_per_lesion: dict[str, int]  # number of images → lesions
+    age: dict[str, tuple[float, ...]]  # diagnosis → `QUANTILES` in years
+    tables: dict[str, dict[str, dict[str, int]]]  # column → diagnosis → value → images
+    leakage: list[SplitLeakage]
+    price: list[LeakagePrice]
+
+
+def summarise(
+    frame: pd.DataFrame,
+    *,
+    fingerprint: str,
+    audits: Sequence[Mapping[str, Any]] = (),
+    recipes: Mapping[str, Any] | None = None,
+) -> DatasetSummary:
+    """Summarise a dataset.
+
+    Args:
+        frame: As from `read_frame`.
+        fingerprint: Of the dataset.
+        audits: Records of `scripts/audit_splits.py`, of the splits as prepared and of others.
+        recipes: The record of `scripts/experiments/compare_protocols.py`.
+
+    Raises:
+        InputError: If an audit is not a record of `scripts/audit_splits.py`.
+    """
+    tables = {column: tabulate(frame, column) for column in TABLES}
+    ages = frame.dropna(subset=["age"]).groupby("dx", observed=True)["age"]
+    return DatasetSummary(
+        fingerprint=fingerprint,
+        images=len(frame),
+        lesions=frame["lesion_id"].nunique(),
+        classes=_as_counts(frame["dx"].value_counts(sort=False)),
+        splits=_as_counts(frame["split"].value_counts()),
+        images_per_lesion=_as_counts(count_images_per_lesion(frame)),
+        age={str(code): tuple(values.quantile(list(QUANTILES))) for code, values in ages},
+        tables={
+            column: {str(code): _as_counts(row) for code, row in table.iterrows()}
+            for column, table in tables.items()
+        },
+        leakage=[_summarise_audit(audit) for audit in audits],
+        price=_summarise_recipes(recipes or {}),
+    )
+
+
+def _as_counts(counts: pd.Series) -> dict[str, int]:
+    return {str(name): int(count) for name, count in counts.items()}
+
+
+def _summarise_audit(audit: Mapping[str, Any]) -> SplitLeakage:
+    try:
+        scheme, seen = audit["scheme"] or {}, audit["test_rows_seen"]
+        # One draw of a random split says less than the mean of many.
+        average = scheme.get("average")
+        return SplitLeakage(
+            scheme=scheme.get("name"),
+            leaks=audit["leaks"],
+            share=average["share"]["mean"] if average else seen["share"],
+            draws=average["draws"] if average else 1,
+            fingerprint=audit["fingerprint"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            "Expected a record that scripts/audit_splits.py wrote (leakage.json)."
+        ) from error
+
+
+def _summarise_recipes(recipes: Mapping[str, Any]) -> list[LeakagePrice]:
+    """Return the arms that were run, with their intervals and paired differences."""
+    rows = []
+    for (part, arm), name in ARMS.items():
+        for key, cell in recipes.get("cells", {}).items():
+            if key.startswith(f"{part}-") and key.endswith(f"-{arm}"):
+                score = cell["balanced_accuracy"]
+                rows.append(
+                    LeakagePrice(
+                        name=name,
+                        balanced_accuracy=score["mean"],
+                        interval=score["interval"],
+                        difference=cell.get("difference", {}).get("balanced_accuracy"),
+                    )
+                )
+    return rows

@@ -1,0 +1,1 @@
+"""Synthetic images: drawn lesions, a dataset of them, overlays, out-of-distribution images."""

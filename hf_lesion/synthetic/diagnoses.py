@@ -1,0 +1,298 @@
+"""The seven diagnoses as drawn lesions, with the structures that dermatologists look for.
+
+Source of the criteria: Kittler et al., "Standardization of terminology in dermoscopy", J Am Acad
+Dermatol 74:1093-1106 (2016). The drawings teach a program and illustrate a page, not a physician.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from hf_lesion.synthetic.layers import Layers
+from hf_lesion.synthetic.structures import (
+    Border,
+    build_border,
+    cover_of,
+    dots,
+    fade_out,
+    off_centre,
+    scatter,
+    sometimes_absent,
+    streaks,
+    vessels,
+)
+from hf_lesion.synthetic.texture import (
+    Map,
+    Patch,
+    clods,
+    network,
+    ridges,
+    rough_noise,
+    smooth_step,
+    spots,
+)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How the rim of one diagnosis runs; see `structures.build_border`."""
+
+    irregularity: float
+    ragged: float
+    warp: float
+
+
+OUTLINES = {
+    "akiec": Outline(0.16, 0.14, 0.10),
+    "bcc": Outline(0.12, 0.06, 0.08),
+    "bkl": Outline(0.10, 0.07, 0.06),
+    "df": Outline(0.06, 0.06, 0.05),
+    "mel": Outline(0.17, 0.09, 0.17),
+    "nv": Outline(0.06, 0.04, 0.05),
+    "vasc": Outline(0.10, 0.03, 0.06),
+}
+
+
+def paint_diagnosis(
+    dx: str, patch: Patch, *, radius: float, elongation: float
+) -> tuple[Layers, Map]:
+    """Paint one lesion in the centre of a patch.
+
+    Args:
+        dx: The diagnosis, one of `labels.CODES`.
+        patch: Where to paint; its random stream decides all about the lesion but the two sizes.
+        radius: Mean radius in units.
+        elongation: Long axis over short axis, at least 1.
+
+    Returns:
+        The layers, and the (H, W) depth below the rim in radii: positive inside the lesion.
+    """
+    outline = OUTLINES[dx]
+    # The irregularity varies from lesion to lesion, so that the diagnoses overlap in it.
+    vary = patch.rng.uniform(0.6, 1.3)
+    border = build_border(
+        patch,
+        radius,
+        elongation=elongation,
+        irregularity=outline.irregularity * vary,
+        ragged=outline.ragged,
+        warp=outline.warp * vary,
+    )
+    layers = PAINTERS[dx](patch, border)
+    # Any lesion may be a little inflamed around, and is grainy within.
+    inflamed = patch.rng.uniform(0.0, 0.18) * smooth_step(border.depth, -0.5, 0.1)
+    layers.blood += inflamed * (1 + 0.4 * rough_noise(patch, 8))
+    layers.melanin *= 1 + 0.05 * rough_noise(patch, 1.4, 2)
+    inside = fade_out(patch)
+    for field in fields(Layers):
+        layer = getattr(layers, field.name) * inside
+        setattr(layers, field.name, layer if field.name == "height" else np.clip(layer, 0, None))
+    return layers, border.depth
+
+
+def _nv(patch: Patch, border: Border) -> Layers:
+    """Even brown and symmetric, with a regular network or globules; the edge fades."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.1, 0.28))
+    tone = rng.uniform(0.22, 0.6) * (1 + 0.18 * rough_noise(patch, border.radius / 2.5))
+    tone += rng.uniform(-0.08, 0.35) * smooth_step(border.depth, 0.1, 0.8)
+    kind, strength = rng.random(), rng.uniform(0.45, 0.85)
+    if kind < 0.55:
+        mesh = network(patch, rng.uniform(3.4, 4.8), rng.uniform(0.24, 0.36))
+        # The lines thin out at the edge, and are hidden by the even brown of the centre.
+        mesh *= smooth_step(border.depth, -0.12, 0.25)
+        mesh *= 1 - rng.uniform(0.2, 0.8) * smooth_step(border.depth, 0.45, 0.95)
+        detail = mesh * (0.75 + 0.25 * sometimes_absent(patch, 12))
+    elif kind < 0.85:
+        globules, shades = clods(patch, rng.uniform(3.2, 4.8), rng.uniform(0.36, 0.46))
+        detail = cover * globules * (0.4 + 0.6 * shades)
+    else:
+        detail = cover * 0.35 * rough_noise(patch, 5)
+    layers.melanin = cover * (tone + 0.08 * rough_noise(patch, 3.5))
+    layers.melanin += strength * detail
+    layers.blood = cover * rng.uniform(0.05, 0.35)
+    pale = dots(patch, border, rng.integers(0, 12), (0.8, 1.6), rim=0.1, sharpness=3)
+    layers.melanin *= 1 - 0.5 * pale
+    return layers
+
+
+def _mel(patch: Patch, border: Border) -> Layers:
+    """Several colours, asymmetric: dark blotches, veil, regression, red, dots and streaks."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.05, 0.16))
+    patchy = rough_noise(patch, border.radius * rng.uniform(0.4, 0.7), 5)
+    tone = np.clip(rng.uniform(0.35, 0.75) + 0.3 * patchy, 0.1, None)
+    mesh = network(patch, rng.uniform(3.8, 5.6), rng.uniform(0.28, 0.45), warp=0.3)
+    mesh *= smooth_step(rough_noise(patch, border.radius / 2, 3), -0.6, 1.0)
+    layers.melanin = cover * tone + rng.uniform(0.4, 0.9) * mesh * cover_of(border, 0.12)
+    for _ in range(int(rng.integers(2, 4))):
+        blotch = off_centre(patch, border, rng.uniform(0.25, 0.5), softness=0.1)
+        layers.melanin += cover * blotch * rng.uniform(0.5, 1.4)
+    _paint_regression(patch, border, layers, cover)
+    veil = off_centre(patch, border, rng.uniform(0.25, 0.5), softness=0.3) * (rng.random() < 0.85)
+    veil = cover * veil * np.clip(1 + 0.35 * rough_noise(patch, border.radius / 4, 3), 0, None)
+    layers.veil += veil * rng.uniform(0.35, 0.8)
+    layers.white = np.maximum(layers.white, veil * rng.uniform(0.12, 0.3))
+    layers.melanin *= 1 - 0.35 * veil
+    red = off_centre(patch, border, rng.uniform(0.25, 0.5), softness=0.3) * rng.uniform(0.1, 0.6)
+    layers.blood = cover * (rng.uniform(0.05, 0.3) + red)
+    dotted = dots(patch, border, rng.integers(8, 30), (0.5, 1.7), rim=-0.08, sharpness=4)
+    layers.melanin += dotted * rng.uniform(0.5, 1.2)
+    if rng.random() < 0.6:
+        rays = streaks(patch, border)
+        layers.melanin = np.maximum(layers.melanin, rng.uniform(0.8, 1.6) * rays)
+        layers.blood = np.maximum(layers.blood, 0.2 * rays)
+    return layers
+
+
+def _paint_regression(patch: Patch, border: Border, layers: Layers, cover: Map) -> None:
+    """Replace a part of a melanoma by a white scar with grey peppering."""
+    rng = patch.rng
+    if rng.random() < 0.35:
+        return
+    scar = cover * off_centre(patch, border, rng.uniform(0.2, 0.42), softness=0.25)
+    scar *= np.clip(1 + 0.4 * rough_noise(patch, border.radius / 4, 3), 0, 1.2)
+    layers.melanin *= np.clip(1 - 0.9 * scar, 0, 1)
+    layers.white = scar * rng.uniform(0.18, 0.42)
+    pepper = dots(patch, border, 70, (0.4, 0.7), rim=0.0, sharpness=2)
+    layers.veil = scar * (rng.uniform(0.05, 0.25) + rng.uniform(0.3, 0.7) * pepper)
+
+
+def _bkl(patch: Patch, border: Border) -> Layers:
+    """Sharply bordered and waxy, with cysts, comedo-like openings and brain-like ridges."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.025, 0.06))
+    fissures = ridges(patch, rng.uniform(4.5, 8), rng.uniform(0.25, 0.5))
+    fissures *= sometimes_absent(patch, border.radius / 1.5)
+    patchy = rough_noise(patch, border.radius / 2, 4)
+    tone = rng.uniform(0.35, 0.85) * np.clip(1 + rng.uniform(0.15, 0.4) * patchy, 0.3, None)
+    layers.melanin = cover * (tone + rng.uniform(0.2, 0.5) * fissures)
+    layers.melanin += cover * 0.12 * rough_noise(patch, 2.2, 2)
+    layers.yellow = cover * rng.uniform(0.1, 0.3) * np.clip(1 - fissures, 0, 1)
+    layers.veil = cover * rng.choice([0.0, rng.uniform(0.05, 0.25)])
+    # Stuck on: a raised rim, and gyri between the fissures.
+    layers.height = 0.8 * cover + cover * (0.3 * patchy - 0.6 * fissures)
+    layers.height += 0.06 * cover * rough_noise(patch, 1.8, 2)
+    milia = dots(patch, border, rng.integers(8, 30), (0.6, 1.8), rim=0.1, sharpness=2.6)
+    layers.white = cover * milia * rng.uniform(0.5, 0.8)
+    layers.melanin *= 1 - 0.6 * milia
+    plugs = dots(patch, border, rng.integers(5, 22), (0.8, 2.2), rim=0.1, sharpness=4)
+    layers.melanin += plugs * rng.uniform(0.7, 1.3)
+    layers.yellow *= 1 - plugs
+    return layers
+
+
+def _bcc(patch: Patch, border: Border) -> Layers:
+    """Pink and translucent, with branching vessels, blue-grey nests and at times an ulcer."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.1, 0.22))
+    mottled = np.clip(1 + 0.35 * rough_noise(patch, border.radius / 3, 4), 0, None)
+    pearly = smooth_step(rough_noise(patch, border.radius / 2.2), -0.6, 1.4)
+    layers.blood = cover * mottled * rng.uniform(0.08, 0.24)
+    layers.white = cover * pearly * rng.uniform(0.15, 0.4)
+    layers.melanin = cover * rng.uniform(0.0, 0.14) * mottled
+    layers.height = 2.5 * cover_of(border, 0.5) + 0.5 * cover * pearly
+    _paint_nests(patch, border, layers)
+    branches = vessels(patch, border)
+    layers.blood += rng.uniform(0.45, 0.9) * branches
+    layers.white *= 1 - 0.8 * branches
+    if rng.random() < 0.45:
+        ulcer = off_centre(patch, border, rng.uniform(0.12, 0.24), softness=0.08)
+        crust = smooth_step(rough_noise(patch, 5, 4), -0.8, 1.6)
+        layers.white *= 1 - ulcer
+        layers.blood += ulcer * rng.uniform(0.3, 0.7)
+        layers.melanin += ulcer * (0.1 + rng.uniform(0.3, 0.9) * crust)
+        layers.height += 0.6 * ulcer * crust
+    return layers
+
+
+def _paint_nests(patch: Patch, border: Border, layers: Layers) -> None:
+    """Add blue-grey ovoid nests, large and small, most of them near the rim."""
+    rng = patch.rng
+    for count, low, high in ((rng.integers(3, 8), 2.5, 7.0), (rng.integers(6, 20), 0.6, 1.8)):
+        ovoid = dots(patch, border, count, (low, high), rim=0.06, sharpness=3.2)
+        ovoid *= np.clip(1 + 0.3 * rough_noise(patch, 2.5), 0, None)
+        layers.veil += ovoid * rng.uniform(0.45, 0.9)
+        layers.melanin += ovoid * rng.uniform(0.1, 0.35)
+        layers.white *= 1 - np.clip(ovoid, 0, 1)
+
+
+def _akiec(patch: Patch, border: Border) -> Layers:
+    """Ill-defined red with white-yellow scale, and follicles that give a strawberry pattern."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.25, 0.45))
+    mottled = np.clip(1 + 0.4 * rough_noise(patch, border.radius / 2.5, 4), 0, None)
+    follicles, shades = clods(patch, rng.uniform(4.5, 7.0), rng.uniform(0.3, 0.4), warp=0.3)
+    follicles *= 0.3 + 0.7 * sometimes_absent(patch, border.radius / 2)
+    layers.blood = cover * mottled * rng.uniform(0.3, 0.6) * (1 - 0.8 * follicles)
+    brown = smooth_step(rough_noise(patch, border.radius / 2.5, 4), -0.3, 1.4)
+    layers.melanin = cover * brown * rng.uniform(0.2, 0.75) * (1 - 0.7 * follicles)
+    layers.white = cover * rng.uniform(0.15, 0.4) * follicles
+    layers.yellow = cover * rng.uniform(0.0, 0.35) * follicles**6 * shades
+    dotted = dots(patch, border, rng.integers(20, 90), (0.45, 0.9), rim=0.05, sharpness=4)
+    layers.blood += rng.uniform(0.3, 0.7) * dotted
+    # Sun-damaged skin around: fine vessels and brown mottling that run out.
+    field = smooth_step(border.depth, -0.9, 0.0)
+    layers.blood += field * rng.uniform(0.1, 0.3) * ridges(patch, 10, 0.2)
+    around = smooth_step(rough_noise(patch, 9, 4), 0.2, 1.8)
+    layers.melanin += field * around * rng.uniform(0.12, 0.4)
+    patchy = rough_noise(patch, border.radius / 2.2, 3)
+    scale = smooth_step(patchy + 0.9 * rough_noise(patch, 4.5, 4), rng.uniform(1.2, 2.0), 2.6)
+    scale *= cover_of(border, 0.2)
+    layers.white = np.maximum(layers.white, rng.uniform(0.2, 0.55) * scale)
+    layers.yellow = np.maximum(layers.yellow, scale * rng.uniform(0.0, 0.5))
+    layers.height = 0.6 * scale + 0.2 * cover * rough_noise(patch, 5)
+    return layers
+
+
+def _df(patch: Patch, border: Border) -> Layers:
+    """A white scar-like centre within a ring of delicate network."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    cover = cover_of(border, rng.uniform(0.3, 0.5))
+    shifted = border.depth + 0.16 * rough_noise(patch, border.radius / 2.5, 4)
+    scar = smooth_step(shifted, rng.uniform(0.25, 0.4), rng.uniform(0.65, 0.9))
+    mesh = network(patch, rng.uniform(3.2, 4.4), rng.uniform(0.2, 0.28))
+    mottled = np.clip(1 + 0.25 * rough_noise(patch, border.radius / 3, 4), 0, None)
+    tan, line = rng.uniform(0.06, 0.25), rng.uniform(0.22, 0.48)
+    ring = 1 - smooth_step(scar, 0.0, 0.7)
+    layers.melanin = ring * mottled * (cover * tan + cover_of(border, 0.3) * line * mesh)
+    layers.blood = cover * mottled * rng.uniform(0.05, 0.3) * (1 - 0.7 * scar)
+    lines = ridges(patch, rng.uniform(4, 7), 0.2) * smooth_step(border.depth, 0.15, 0.5)
+    grain = np.clip(1 + 0.2 * rough_noise(patch, 4, 3), 0, None)
+    layers.white = scar * grain * rng.uniform(0.3, 0.55) + lines * rng.uniform(0.08, 0.3)
+    return layers
+
+
+def _vasc(patch: Patch, border: Border) -> Layers:
+    """Well bordered red to purple lacunae, packed or apart, with pale walls between them."""
+    rng, layers = patch.rng, Layers.empty(patch)
+    places = scatter(patch, border, rng.integers(35, 120), rim=0.03)
+    radii = border.radius * rng.uniform(0.08, 0.17, len(places))
+    # The outline is lobed as the lacunae at the rim are.
+    lobes = spots(patch, places, 1.25 * radii, sharpness=8)
+    cover = np.maximum(smooth_step(lobes, 0.2, 0.6), smooth_step(border.depth, 0.1, 0.2))
+    border.depth = np.copysign(np.maximum(np.abs(border.depth), 0.01), cover - 0.5)
+    light, dark, blue = (
+        spots(patch, places[part::3], radii[part::3], sharpness=5) for part in range(3)
+    )
+    between = rng.uniform(0.35, 0.75) * (1 + 0.25 * rough_noise(patch, 6, 3))
+    filled = np.clip(between + 0.35 * light + 0.75 * dark + 0.55 * blue, 0.15, 1.4)
+    layers.blood = cover * filled * rng.uniform(0.9, 1.5)
+    bluish = rng.choice([0.0, 0.4, 1.0], p=(0.4, 0.4, 0.2)) * rng.uniform(0.3, 0.9)
+    layers.veil += cover * bluish * (blue + 0.4 * dark)
+    lacunae = np.maximum(np.maximum(light, dark), blue)
+    layers.white += cover * (1 - lacunae) * rng.uniform(0.0, 0.25)
+    layers.height += 0.7 * cover * lacunae
+    return layers
+
+
+PAINTERS: dict[str, Callable[[Patch, Border], Layers]] = {
+    "akiec": _akiec,
+    "bcc": _bcc,
+    "bkl": _bkl,
+    "df": _df,
+    "mel": _mel,
+    "nv": _nv,
+    "vasc": _vasc,
+}

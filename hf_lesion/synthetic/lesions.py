@@ -1,0 +1,183 @@
+"""Drawn dermoscopic images of a lesion: skin, pigments, light, lens and overlays.
+
+Each part has a random stream of its own. Only the stream of the lesion's inner structure is used
+together with the diagnosis: size, position, skin, light, hair, rulers and dark corners are the same
+whatever the diagnosis, so that none of them can give it away.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+from hf_lesion.synthetic.diagnoses import paint_diagnosis
+from hf_lesion.synthetic.layers import Layers, render
+from hf_lesion.synthetic.overlays import (
+    draw_bubbles,
+    draw_hair,
+    draw_ink,
+    draw_ruler,
+    draw_vignette,
+)
+from hf_lesion.synthetic.skin import paint_light, paint_skin, sample_tone
+from hf_lesion.synthetic.texture import Map, Patch
+
+SIZE = (200, 150)
+UNITS_HIGH = 150.0
+SUPERSAMPLE, LARGE = 1.5, 300  # smaller images are drawn larger than they are, for smooth edges
+# How far a lesion may reach beyond its mean radius, in radii.
+REACH = 1.8
+
+# Random streams of one lesion. LESION is the only one whose draws depend on the diagnosis.
+LESION, GEOMETRY, SKIN, VIEW, OVERLAY = range(5)
+
+OVERLAY_SHARES = (
+    (draw_bubbles, 0.10),
+    (draw_ink, 0.05),
+    (draw_hair, 0.35),
+    (draw_ruler, 0.10),
+    (draw_vignette, 0.20),
+)
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One painted lesion, of which several views can be drawn."""
+
+    seed: int
+    layers: Layers
+    depth: Map  # 0 on the outline, positive inside
+    units: float  # side of the square maps
+
+
+def draw_lesion(
+    dx: str, *, seed: int, size: tuple[int, int] = SIZE
+) -> tuple[Image.Image, Image.Image]:
+    """Draw a synthetic lesion of one diagnosis.
+
+    Args:
+        dx: One of `labels.CODES`.
+        seed: Decides everything else; at least 0. The same seed gives the same image at every
+            size of the same proportions, up to resampling and fine grain.
+        size: Width and height in pixels.
+
+    Returns:
+        The RGB image and its mask, mode L, 255 inside the lesion and 0 outside.
+
+    Raises:
+        InputError: If `dx` or `size` is not possible.
+    """
+    if min(size) < 16:
+        raise InputError(f"A lesion needs at least 16x16 pixels, got {size[0]}x{size[1]}.")
+    return draw_view(paint_lesion(dx, seed=seed, height=size[1]), view=0, size=size)
+
+
+def paint_lesion(dx: str, *, seed: int, height: int = SIZE[1]) -> Lesion:
+    """Paint the layers of one lesion.
+
+    Args:
+        dx: One of `labels.CODES`.
+        seed: Decides everything else; at least 0.
+        height: Of the views that are to be drawn, in pixels.
+
+    Raises:
+        InputError: If `dx` is unknown or `seed` negative.
+    """
+    if dx not in CODES:
+        raise InputError(f"Unknown diagnosis {dx!r}. Expected one of {', '.join(CODES)}.")
+    if seed < 0:
+        raise InputError(f"The seed must be 0 or more, got {seed}.")
+    geometry = _stream(seed, GEOMETRY)
+    radius = float(np.clip(geometry.lognormal(math.log(42), 0.3), 20, 62))
+    elongation = float(geometry.uniform(1.0, 1.5))
+    units = 2 * REACH * radius * math.sqrt(elongation)
+    patch = Patch(_stream(seed, LESION), units, units, _scale(height))
+    layers, depth = paint_diagnosis(dx, patch, radius=radius, elongation=elongation)
+    return Lesion(seed, layers, depth, units)
+
+
+def draw_view(
+    lesion: Lesion, *, view: int, size: tuple[int, int] = SIZE
+) -> tuple[Image.Image, Image.Image]:
+    """Draw an image of a lesion: turned, shifted, scaled and lit as `view` decides.
+
+    Args:
+        lesion: From `paint_lesion`, painted for the same height.
+        view: Number of the image, at least 0.
+        size: Width and height in pixels.
+
+    Returns:
+        The RGB image and its mask, mode L, 255 inside the lesion and 0 outside.
+    """
+    stream = _stream(lesion.seed, VIEW, view)
+    patch = Patch(stream, size[0] * UNITS_HIGH / size[1], UNITS_HIGH, _scale(size[1]))
+    layers, depth = _place(lesion, patch)
+    person = _stream(lesion.seed, SKIN)
+    own = Patch(_stream(lesion.seed, SKIN, view + 1), patch.width, patch.height, patch.scale)
+    tone = sample_tone(person)
+    layers = layers.over(paint_skin(own, person))
+    turn = stream.uniform(0, 2 * math.pi)
+    picture = render(layers, tone, scale=patch.scale, light=(math.cos(turn), math.sin(turn)))
+    image = _develop(picture * paint_light(patch), size, stream)
+    mask = Image.fromarray((depth > 0).astype(np.uint8) * np.uint8(255))
+    mask = mask.resize(size, Image.Resampling.BOX).point([0] * 128 + [255] * 128)
+    return _overlay(image, _stream(lesion.seed, OVERLAY, view)), mask
+
+
+def _stream(seed: int, part: int, view: int = 0) -> np.random.Generator:
+    return np.random.default_rng((seed, part, view))
+
+
+def _scale(height: int) -> float:
+    return (SUPERSAMPLE if height < LARGE else 1.0) * height / UNITS_HIGH
+
+
+def _place(lesion: Lesion, patch: Patch) -> tuple[Layers, Map]:
+    """Turn, scale and shift a lesion's maps onto a view."""
+    rng = patch.rng
+    turn, zoom = rng.uniform(0, 2 * math.pi), rng.uniform(0.85, 1.18)
+    half = zoom * lesion.units / (2 * REACH)
+    # Anywhere in the middle, and as far out as leaves most of the lesion in the frame.
+    room = [max(0.05 * side, 0.6 * (side / 2 - half)) for side in (patch.width, patch.height)]
+    shift_x, shift_y = np.clip(rng.normal(0, 0.5, 2), -1, 1) * room
+    cos, sin = math.cos(turn) / zoom, math.sin(turn) / zoom
+    rows, columns = patch.shape
+    middle = lesion.depth.shape[0] / 2
+    from_x = columns / 2 + shift_x * patch.scale
+    from_y = rows / 2 + shift_y * patch.scale
+    # Output pixel → source pixel, as PIL wants it.
+    affine = (
+        *(cos, sin, middle - cos * from_x - sin * from_y),
+        *(-sin, cos, middle + sin * from_x - cos * from_y),
+    )
+
+    def turned(source: Map, outside: float = 0.0) -> Map:
+        moved = Image.fromarray(source - np.float32(outside)).transform(
+            (columns, rows), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+        )
+        return np.asarray(moved, np.float32) + np.float32(outside)
+
+    layers = (turned(getattr(lesion.layers, field.name)) for field in fields(Layers))
+    return Layers(*layers), turned(lesion.depth, -1.0)
+
+
+def _develop(
+    picture: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
+) -> Image.Image:
+    """Reduce a supersampled picture to an image, with the grain of a sensor."""
+    pixels = np.clip(picture * 255, 0, 255).astype(np.uint8)
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+    grain = rng.normal(0, rng.uniform(0.8, 2.2), (size[1], size[0], 1))
+    noisy = np.asarray(image, np.float32) + grain
+    return Image.fromarray(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
+
+
+def _overlay(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    for draw, share in OVERLAY_SHARES:
+        if rng.random() < share:
+            image = draw(image, rng)
+    return image
