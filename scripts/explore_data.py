@@ -99,7 +99,8 @@ def main() -> None:
     output.mkdir(parents=True, exist_ok=True)
     frame = read_frame(arguments.dataset)
     summary = summarise(frame, fingerprint=fingerprint, audits=audits, recipes=recipes)
-    write_text(arguments.summary or output / SUMMARY_FILE, summary.model_dump_json(indent=2) + "\n")
+    text = summary.model_dump_json(indent=2, exclude_unset=True)
+    write_text(arguments.summary or output / SUMMARY_FILE, text + "\n")
     charts = [*build_charts(frame, summary.leakage), plot_augmentations()]
     paths = write_charts(charts, output)
     about = {"frame": frame, "title": arguments.dataset.name, "fingerprint": fingerprint}

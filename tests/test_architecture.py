@@ -40,7 +40,7 @@ ALLOWED = {
     "eda": {"labels", "data"},
     "models": {"labels"},
     "explain": {"labels", "synthetic", "models"},
-    "prediction": {"labels", "explain", "decision"},
+    "prediction": {"labels", "models", "explain", "decision"},
     "classifier": {"labels", "models", "explain", "decision", "prediction"},
     "evaluation": {
         "labels",

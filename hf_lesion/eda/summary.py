@@ -127,12 +127,13 @@ def _summarise_recipes(recipes: Mapping[str, Any]) -> list[LeakagePrice]:
         for key, cell in recipes.get("cells", {}).items():
             if key.startswith(f"{part}-") and key.endswith(f"-{arm}"):
                 score = cell["balanced_accuracy"]
+                row = {"name": name, "balanced_accuracy": score["mean"]}
+                paired = cell.get("difference", {}).get("balanced_accuracy")
                 rows.append(
                     LeakagePrice(
-                        name=name,
-                        balanced_accuracy=score["mean"],
+                        **row,
                         interval=score["interval"],
-                        difference=cell.get("difference", {}).get("balanced_accuracy"),
+                        **({"difference": paired} if paired else {}),
                     )
                 )
     return rows

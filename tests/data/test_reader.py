@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from hf_lesion.data.exploration import read_frame
+from hf_lesion.eda.frame import read_frame
 from PIL import Image
 from prepared import draw_png, write_dataset
 

@@ -63,10 +63,22 @@ def test_another_record_is_refused(frame, audit):
 
 
 def test_the_price_of_the_leak_is_told_for_what_was_run(frame):
-    arm = {"balanced_accuracy": {"mean": 0.4, "interval": [0.3, 0.5]}}
-    recipes = {"leak": {"without": arm, "with": None}, "protocols": None}
-    (row,) = summarise(frame, fingerprint="f", recipes=recipes).price
-    assert (row.balanced_accuracy, row.interval) == (0.4, (0.3, 0.5))
+    measured = {"mean": 0.4, "interval": [0.3, 0.5]}
+    cell = {"balanced_accuracy": measured}
+    cells = {"leak-cnn-without": cell, "leak-cnn-with": {**cell, "difference": cell}}
+    first, second = summarise(frame, fingerprint="f", recipes={"cells": cells}).price
+    assert (first.balanced_accuracy, first.interval) == (0.4, (0.3, 0.5))
+    assert first.difference is None
+    assert second.difference == measured
+    assert summarise(frame, fingerprint="f").price == []
+
+
+def test_the_summary_that_ships_has_the_published_comparison(frame):
+    shipped = json.loads((ROOT / "space" / "dataset.json").read_text())
+    recipes = json.loads((ROOT / "reports" / "recipes.json").read_text())
+    found = summarise(frame, fingerprint="f", recipes=recipes)
+    assert found.model_dump(mode="json", exclude_unset=True)["price"] == shipped["price"]
+    assert len(found.price) == 4
 
 
 def test_the_summary_that_ships_is_of_all_of_ham10000():
@@ -76,4 +88,4 @@ def test_the_summary_that_ships_is_of_all_of_ham10000():
     assert [audit.scheme for audit in found.leakage] == [None, "image-level", "copied-rows"]
     assert found.leakage[0].share == 0
     assert "ISIC_" not in text
-    assert json.loads(text) == found.model_dump(mode="json")
+    assert json.loads(text) == found.model_dump(mode="json", exclude_unset=True)
