@@ -165,8 +165,7 @@ class LesionClassifier:
         `limit_shape`, is made shorter, which may change what `pipeline()` makes of it by less than
         a pixel.
         """
-        pixels = [self._preprocess(image) for image in read_images(images)]
-        return torch.cat(pixels) if pixels else self._preprocess(BLANK)[:0]
+        return self._stack(self._preprocess(image) for image in read_images(images))
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -206,7 +205,7 @@ class LesionClassifier:
         """
         check_method(method)
         pairs = list(pair(read_images(images), target, count_images(images)))
-        pixel_values = self.preprocess([image for image, _ in pairs])
+        pixel_values = self._stack(self._preprocess(image) for image, _ in pairs)
         starts = range(0, len(pairs), _checked(batch_size))
         parts = [self._trace(pixel_values[start : start + batch_size]) for start in starts]
         logits, seen = self._gather([part[:2] for part in parts], self._inputs)
@@ -349,6 +348,10 @@ class LesionClassifier:
     def _find_box(self, image: Image.Image) -> Box:
         own = self.preprocessing
         return seen_box(own.crop_mode, image.size, own.crop_pct)
+
+    def _stack(self, pixels: Iterable[torch.Tensor]) -> torch.Tensor:
+        found = list(pixels)
+        return torch.cat(found) if found else self._preprocess(BLANK)[:0]
 
     def _batches(self, images: Pictures, targets: Targets, batch_size: int) -> Iterator[Batch]:
         """Yield batches; of the images themselves one is in memory at a time."""

@@ -135,13 +135,15 @@ def tapped(
     hooks = []
     for name in names:
         if name == COLOURS:
-            seen[COLOURS] = describe_colours(pixel_values.float())
+            with torch.inference_mode():
+                seen[COLOURS] = describe_colours(pixel_values.float())
             continue
         layer = model.get_submodule(name)
 
         def keep(_: nn.Module, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
-            is_linear = isinstance(_, nn.Linear)
-            seen[name] = inputs[0].detach().float() if is_linear else pool(output.detach().float())
+            with torch.inference_mode():
+                is_linear = isinstance(_, nn.Linear)
+                seen[name] = inputs[0].float() if is_linear else pool(output.float())
 
         hooks.append(layer.register_forward_hook(keep))
     try:

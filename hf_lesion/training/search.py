@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import optuna
@@ -119,7 +120,8 @@ def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optun
     """Open the study, or begin one, and queue the trials that were interrupted."""
     study = optuna.create_study(
         study_name="search",
-        storage=f"sqlite:///{(folder / 'study.sqlite3').resolve()}",
+        # Quoted, or "?" and "%41" in a folder's name would lead to another file.
+        storage=f"sqlite:///{quote(str((folder / 'study.sqlite3').resolve()))}",
         direction="maximize" if maximise else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
         load_if_exists=True,

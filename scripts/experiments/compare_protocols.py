@@ -31,8 +31,7 @@ from tqdm import tqdm
 
 from hf_lesion import cli, markdown
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data import leakage
-from hf_lesion.data.dataset import read_fingerprint
+from hf_lesion.data import leakage, record
 from hf_lesion.data.splits import SPLITS, choose_subset
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
 from hf_lesion.evaluation import intervals, metrics
@@ -142,7 +141,9 @@ def train_missing(arguments: argparse.Namespace) -> None:
         seen = frame["lesion_id"][test].isin(set(frame["lesion_id"][rows])).mean()
         file = arguments.output / f"{question}-{network}-{arm}-{seed}.json"
         named = {key: v.name if isinstance(v, Path) else v for key, v in options.items()}
-        data = {"dataset": read_fingerprint(arguments.dataset), "train_images": len(rows)}
+        prepared = record.read_record(arguments.dataset)
+        data = {"dataset": prepared["fingerprint"], "train_images": len(rows)}
+        data["description"] = prepared.get("description")
         about = {"options": named, "share_seen": float(seen), **data}
         if not file.is_file():
             train_cell(file, options, about, images.select(rows), images.select(test))
@@ -205,13 +206,14 @@ def read_answers(file: Path) -> Predictions:
 def build_results(folder: Path) -> dict[str, Any]:
     """Put the finished trainings of a folder together to the record of all cells."""
     cells: dict[str, Any] = {}
-    runs, hours, data = {}, 0.0, None
+    runs, hours, data, images = {}, 0.0, None, None
     for name in (f"{q}-{network}-{arm}" for q in ARMS for network in CONFIGS for arm in ARMS[q]):
         files = sorted(folder.glob(f"{name}-*.json"))
         if not files:
             continue
         records = [read_record(file) for file in files]
-        hours, data = hours + sum(record["hours"] for record in records), records[0]["dataset"]
+        hours, data = hours + sum(one["hours"] for one in records), records[0]["dataset"]
+        images = records[0]["description"]
         runs[name] = [read_answers(file.with_suffix(".csv")) for file in files]
         about = {key: records[0][key] for key in ("options", "share_seen", "train_images")}
         cells[name] = {"images": len(runs[name][0].image_ids), **score(runs[name]), **about}
@@ -219,7 +221,8 @@ def build_results(folder: Path) -> dict[str, Any]:
             pairs = zip(runs[name], without, strict=False)
             cells[name]["difference"] = score(*zip(*pairs, strict=True))
     method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "hours": hours}
-    return {"schema_version": 2, "cells": cells, "method": method, "dataset": data}
+    about = {"dataset": data, "description": images}
+    return {"schema_version": 2, "cells": cells, "method": method, **about}
 
 
 def render(results: dict[str, Any]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
-from hf_lesion.eda.frame import read_frame
 from PIL import Image
 from prepared import draw_png, write_dataset
 
@@ -25,6 +24,7 @@ from hf_lesion.data.reader import (
     read_rows,
     read_thumbnails,
 )
+from hf_lesion.eda.frame import read_frame
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -177,3 +179,13 @@ def test_a_submission_names_each_image_once(tmp_path):
     with pytest.raises(InputError, match=r"^1 names occur in more than one folder: a\."):
         bulk.write_submission(tmp_path / "p.parquet", tmp_path / "s.csv")
     assert not (tmp_path / "s.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["run=1", "data:v2", "a[1]"])
+def test_answers_may_lie_in_a_folder_of_any_name(classifier, folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    output, target = Path(name, "out.parquet"), Path(name, "submission.csv")
+    parts, _ = run(classifier, folder, output)
+    assert bulk.merge_parts(parts, output, count=3)["images"] == COUNT
+    bulk.write_submission(output, target)
+    assert len(pd.read_csv(target)) == COUNT - 2
