@@ -39,7 +39,7 @@ from hf_lesion.models.calibration import FILE as CALIBRATION
 from hf_lesion.models.calibration import Calibration, read_calibration
 from hf_lesion.models.head import softmax
 from hf_lesion.models.snapshot import open_snapshot
-from hf_lesion.models.taps import head_name, look, tapped
+from hf_lesion.models.taps import head_name, look, tapped, walk
 from hf_lesion.prediction import Prediction, Targets, class_of, pair
 
 BATCH_SIZE = 32
@@ -154,8 +154,7 @@ class LesionClassifier:
         Other modes are read by `load_image` first: `pipeline()` shows a transparent image on black
         and a 16-bit one as white.
         """
-        pixels = [self._preprocess(image) for image in read_images(images)]
-        return torch.cat(pixels) if pixels else self._preprocess(BLANK)[:0]
+        return self._stack(self._preprocess(image) for image in read_images(images))
 
     def __call__(
         self,
@@ -182,7 +181,7 @@ class LesionClassifier:
         """
         check_method(method)
         pairs = list(pair(read_images(images), target, count_images(images)))
-        pixel_values = self.preprocess([image for image, _ in pairs])
+        pixel_values = self._stack(self._preprocess(image) for image, _ in pairs)
         starts = range(0, len(pairs), _checked(batch_size))
         parts = [self._trace(pixel_values[start : start + batch_size]) for start in starts]
         logits, seen = self._gather([part[:2] for part in parts], self._inputs)
@@ -320,6 +319,10 @@ class LesionClassifier:
     def _preprocess(self, image: Image.Image) -> torch.Tensor:
         return self.processor(images=[image], return_tensors="pt")["pixel_values"]
 
+    def _stack(self, pixels: Iterable[torch.Tensor]) -> torch.Tensor:
+        found = list(pixels)
+        return torch.cat(found) if found else self._preprocess(BLANK)[:0]
+
     def _batches(
         self, images: Pictures, targets: Targets, batch_size: int
     ) -> Iterator[tuple[torch.Tensor, list[Target]]]:
@@ -334,7 +337,7 @@ class LesionClassifier:
         """Hold the network, in evaluation mode whatever a training loop has left it in."""
         network = self.network
         with _LOCKS.setdefault(network, threading.Lock()):
-            if any(module.training for module in network.modules()):
+            if any(module.training for module in walk(network)):
                 network.eval()
             yield network
 

@@ -10,6 +10,7 @@ fitted on (a conformal p-value: Vovk et al., "Algorithmic Learning in a Random W
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,15 +93,23 @@ class Gate:
     def distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N,) how far (N, D) features are from those of dermoscopic images."""
         points = project(torch.from_numpy(features), self.mean, self.scale, self.directions)
-        detector = Mahalanobis(None)
-        detector.mu, detector.precision = self.centre, self.precision
-        return detector.predict_features(points).double().numpy()
+        return self._detector.predict_features(points).double().numpy()
 
     def likeness(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N,) shares of validation images that are at least as far away, in [0, 1]."""
         distances = self.distances(features)
-        nearer = np.searchsorted(self.reference.double().numpy(), distances, side="left")
+        nearer = np.searchsorted(self._references, distances, side="left")
         return 1 - nearer / len(self.reference)
+
+    @cached_property
+    def _detector(self) -> Mahalanobis:
+        detector = Mahalanobis(None)
+        detector.mu, detector.precision = self.centre, self.precision
+        return detector
+
+    @cached_property
+    def _references(self) -> NDArray[np.float64]:
+        return self.reference.double().numpy()
 
     def judge(
         self, probabilities: NDArray[np.floating], features: NDArray[np.float32]

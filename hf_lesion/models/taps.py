@@ -63,26 +63,35 @@ def forward(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
 def forward_with_hooks(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
     """Return what `forward` does, by code that calls hooks: compiled code knows none added later.
 
-    Raises:
-        InputError: As `check_not_compiled`.
+    Args:
+        model: As for `forward`; `check_not_compiled` passed it.
+        pixel_values: As for `forward`.
     """
-    check_not_compiled(model)
     call = model.forward if _is_compiled(model) else model
     return call(pixel_values=pixel_values.to(model.device, model.dtype)).logits
 
 
 def check_not_compiled(model: PreTrainedModel) -> None:
     """Raise InputError if parts of a model are compiled; the whole of it may be."""
-    if any(map(_is_compiled, islice(model.modules(), 1, None))):
+    if any(map(_is_compiled, islice(walk(model), 1, None))):
         raise InputError(
             "A part of the model is compiled, so its layers can't be read. Compile the whole of "
             "it instead: classifier.model = torch.compile(classifier.model)."
         )
 
 
+def walk(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield a module and all below it; five times as fast as `modules()`, which names them."""
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        yield module
+        waiting += [child for child in module._modules.values() if child is not None]
+
+
 def _is_compiled(module: nn.Module) -> bool:
     # By `module.compile()`, or by `torch.compile(module)`.
-    return module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
+    return module._compiled_call_impl is not None or "_orig_mod" in module._modules
 
 
 def look(
@@ -97,7 +106,12 @@ def look(
 
     Returns:
         Both in float32 on the CPU; each (B, D) with a D of its own.
+
+    Raises:
+        InputError: If layers are to be read and a part of the model is compiled.
     """
+    if names:
+        check_not_compiled(model)
     with torch.inference_mode(), tapped(model, names, pixel_values) as seen:
         logits = (forward_with_hooks if names else forward)(model, pixel_values)
     return logits.float().cpu(), {name: seen[name].cpu() for name in names}
@@ -121,13 +135,15 @@ def tapped(
     hooks = []
     for name in names:
         if name == COLOURS:
-            seen[COLOURS] = describe_colours(pixel_values.float())
+            with torch.inference_mode():
+                seen[COLOURS] = describe_colours(pixel_values.float())
             continue
         layer = model.get_submodule(name)
 
         def keep(_: nn.Module, inputs: tuple, output: torch.Tensor, name: str = name) -> None:
-            is_linear = isinstance(_, nn.Linear)
-            seen[name] = inputs[0].detach().float() if is_linear else pool(output.detach().float())
+            with torch.inference_mode():
+                is_linear = isinstance(_, nn.Linear)
+                seen[name] = inputs[0].float() if is_linear else pool(output.float())
 
         hooks.append(layer.register_forward_hook(keep))
     try:
