@@ -125,11 +125,11 @@ def train_missing(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from hf_lesion.data import protocols
-    from hf_lesion.data.record import read_fingerprint
+    from hf_lesion.data.record import read_record
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    fingerprint = read_fingerprint(arguments.dataset)
+    prepared = read_record(arguments.dataset)
     rows, frame = protocols.pool_splits(arguments.dataset)
     clean, leaky = protocols.paired_leak(frame)
     copied, honest = protocols.copied_rows(frame)
@@ -138,7 +138,8 @@ def train_missing(arguments: argparse.Namespace) -> None:
     for cell in tqdm(list(plan_cells(arguments)), desc="Cells", unit="cell", disable=None):
         protocol = by_arm.get(cell.arm, single)
         what = {
-            "dataset": fingerprint,
+            "dataset": prepared["fingerprint"],
+            "description": prepared.get("description"),
             "options": {
                 key: value.name if isinstance(value, Path) else value
                 for key, value in cell.options.items()
@@ -156,7 +157,8 @@ def is_finished(output: Path, cell: Cell, what: dict[str, Any]) -> bool:
     if not file.is_file():
         return False
     before = json.loads(file.read_text(encoding="utf-8"))
-    if any(before[key] != what[key] for key in what):
+    # Records of earlier versions have no description.
+    if any(before.get(key, what[key]) != what[key] for key in what):
         raise InputError(
             f"{file} is of other data or settings. Pass another --output, or remove that folder."
         )

@@ -92,7 +92,7 @@ def build_results(
 
     Returns:
         `leak`, `protocols` and `balance`, with None for what was not run; `method`, `hours`,
-        `dataset` (fingerprint).
+        `dataset` (fingerprint), `description` (of its images; None if unknown).
 
     Raises:
         InputError: If the leak or the protocols were run with two networks.
@@ -135,6 +135,7 @@ def build_results(
             "seed": SEED,
         },
         "dataset": some["dataset"],
+        "description": some.get("description"),
         "hours": sum(record["hours"] for _, record in cells.values()),
     }
 
@@ -228,7 +229,7 @@ def _render_method(results: dict[str, Any]) -> str:
         f"Small networks from random weights{named}. {method['image_size']} px, "
         f"{method['epochs']:g} epochs (of copied rows half as many); mean over "
         f"the seeds, in brackets the {method['level']:.0%} interval over lesions. "
-        f"{results['hours']:.1f} hours of training in all."
+        f"{results['hours']:.1f} hours of training in all. Images: {results['description']}."
     )
 
 

@@ -34,7 +34,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
         name: By which the card loads it: "owner/name", or the folder's.
 
     Raises:
-        InputError: If the source is not a prepared dataset, or its files are not those of its record.
+        InputError: If the source is not a prepared dataset, or its files differ from its record.
     """
     record = read_record(source)
     (folder / DATA).mkdir()

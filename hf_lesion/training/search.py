@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import torch
@@ -127,7 +128,8 @@ def search(
 
 
 def _storage(folder: Path) -> str:
-    return f"sqlite:///{(folder / STUDY).resolve()}"
+    # Quoted, or "?" and "%41" in a folder's name would lead to another file.
+    return f"sqlite:///{quote(str((folder / STUDY).resolve()))}"
 
 
 def _open_study(
@@ -147,8 +149,7 @@ def _open_study(
     before = study.user_attrs.get(IDENTITY)
     if before is None:
         study.set_user_attr(IDENTITY, identity)
-    elif before != identity:
-        changed = sorted(key for key in identity if before.get(key) != identity[key])
+    elif changed := sorted(key for key in identity if before.get(key) != identity[key]):
         raise InputError(
             f"{folder} holds a search with other settings ({', '.join(changed)}). Pass another "
             "--output_dir, or the settings it was started with."

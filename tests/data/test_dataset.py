@@ -15,6 +15,7 @@ from PIL import Image
 from hf_lesion.data import checksums
 from hf_lesion.data.dataset import check_output, prepare
 from hf_lesion.data.framing import Framing
+from hf_lesion.data.reader import open_splits
 from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.selection import Selection
 from hf_lesion.data.splits import SPLITS
@@ -335,6 +336,15 @@ def test_load_dataset_shows_no_cached_rows_of_a_replaced_folder(own_raw, tmp_pat
     frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
     prepare(own_raw, output, seed=1, overwrite=True)
     assert read_rows(output)["ISIC_0003"]["sex"] == "female"
+
+
+@pytest.mark.parametrize("name", ["data:v2", "a[1]/b*", "run=1/x::y", "hf:/me/ham"])
+def test_a_dataset_may_lie_anywhere(name, raw, prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = prepare(raw, Path(name), seed=5)
+    assert record["content"] == prepared[1]["content"]
+    rows = open_splits(Path(name))
+    assert {split: len(part) for split, part in rows.items()} == record["images"]
 
 
 def test_what_is_in_the_way_is_said_before_a_download(raw, prepared, tmp_path):

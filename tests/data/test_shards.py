@@ -1,3 +1,6 @@
+import io
+
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -6,6 +9,7 @@ from PIL import Image
 from hf_lesion.data import shards
 from hf_lesion.data.framing import Framing
 from hf_lesion.data.shards import Item, build_features, read_item, write_split
+from hf_lesion.pixels import load_image
 
 
 @pytest.fixture
@@ -38,6 +42,26 @@ def test_shards_and_row_groups_are_bounded_and_keep_the_order(tmp_path, items, m
     rows = load_dataset("parquet", data_files=[str(tmp_path / name) for name in names])["train"]
     assert rows["image_id"][:] == [f"ISIC_{n:02d}" for n in range(25)]
     assert rows.features == build_features()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_any_mode_is_stored_as_the_projects_decoder_shows_it(mode, items):
+    path = items[0].image_file.with_suffix(".tif" if mode == "CMYK" else ".png")
+    source = Image.new("RGB", (40, 30), (200, 120, 90))
+    if mode == "I;16":
+        wide = np.asarray(source.convert("L"), dtype=np.uint16) * 257
+        Image.fromarray(wide).save(path)
+    elif mode == "P":
+        source.quantize(4).save(path)
+    else:
+        source.convert(mode, dither=Image.Dither.NONE).save(path)
+    item = Item(items[0].metadata, path, None)
+    outcome = read_item(item, framing=Framing(20, centre_crop=True))
+    stored = Image.open(io.BytesIO(outcome.row["image"]["bytes"]))
+    assert (stored.mode, stored.size, stored.format) == ("RGB", (20, 20), "JPEG")
+    assert outcome.row["image"]["path"] == f"{items[0].metadata['image_id']}.jpg"
+    expected = load_image(path).getpixel((5, 5))
+    assert stored.getpixel((5, 5)) == pytest.approx(expected, abs=3)
 
 
 def test_broken_files_become_problems(items):

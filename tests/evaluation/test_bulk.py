@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -138,3 +140,13 @@ def test_an_empty_folder_and_two_files_of_one_name_are_refused(tmp_path):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
     with pytest.raises(InputError, match=r"^1 images have more than one file in .*: a\. Keep one"):
         bulk.list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["run=1", "data:v2", "a[1]"])
+def test_answers_may_lie_in_a_folder_of_any_name(classifier, folder, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    output, target = Path(name, "out.parquet"), Path(name, "submission.csv")
+    parts, _ = run(classifier, folder, output)
+    assert bulk.merge_parts(parts, output, count=3)["images"] == COUNT
+    bulk.write_submission(output, target)
+    assert len(pd.read_csv(target)) == COUNT - 2

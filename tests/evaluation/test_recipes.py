@@ -30,6 +30,7 @@ def build_cell(right, seed, share_seen=0.0):
         "steps": 9,
         "hours": 0.5,
         "dataset": "abc",
+        "description": "HAM10000, 60 of its 10,015 images",
         "options": {"image_size": 64, "num_train_epochs": 8.0},
     }
     return build_run(right, seed), record

@@ -40,6 +40,14 @@ def test_shards_splits_record_and_card_and_nothing_else(sample_dataset, built):
     assert next(iter(stream))["image"].size[0] > 0
 
 
+def test_a_folder_may_have_any_name(sample_dataset, tmp_path):
+    source = shutil.copytree(sample_dataset, tmp_path / "ham[1]")
+    built = tmp_path / "built::{a,b}*"
+    built.mkdir()
+    build_dataset_folder(source, built, name="me/ham10000")
+    check_manifest(built)
+
+
 def test_where_the_files_lay_is_nobodys_business(sample_dataset, built):
     build_dataset_folder(sample_dataset, built, name="me/ham10000")
     published = json.loads((built / "prepared.json").read_text())

@@ -78,6 +78,26 @@ def test_run_prints_the_counts_and_how_to_load(sample_folder, sample_dataset, tm
     )
 
 
+def test_a_path_that_is_a_pattern_to_load_dataset_is_not_given_to_it(sample_dataset):
+    record = json.loads((sample_dataset / "prepared.json").read_text())
+    for name in ("ham[1]", "a*", "x::y", "{a,b}"):
+        said = load_script().format_summary(record, Path(name)).splitlines()
+        assert said[-1] == f'Load it:  hf_lesion.data.reader.open_splits("{name}")'
+    assert "drawn sample set, 84 images, 200×150 px, whole frame (4:3)" in said
+
+
+def test_originals_are_cut_as_asked(sample_folder, tmp_path):
+    options = ("--source", sample_folder, "--output", tmp_path / "out")
+    done = run(*options, "--image_size", 64, "--centre_crop")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "drawn sample set, 84 images, 64×64 px, centre square of the frame" in done.stdout
+    refused = run(*options, "--overwrite", "--image_size", 0)
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: Expected an image size of at least 1 pixel, got 0.\n",
+    )
+
+
 def test_left_out_images_and_absent_masks_are_said(sample_folder, tmp_path):
     raw = shutil.copytree(sample_folder, tmp_path / "raw")
     rows = pd.read_csv(raw / "HAM10000_metadata.csv")  # the commonest dx: none is left empty
