@@ -99,7 +99,7 @@ class Range:
     """
 
     least: float
-    below: float
+    below: float | None  # None: without an end, infinity included
     words: str
 
 
@@ -116,7 +116,7 @@ RANGES = {
     "adam_beta1": _SHARE,
     "adam_beta2": _SHARE,
     "adam_epsilon": _FROM_ZERO,
-    "checkpoint_minutes": _FROM_ZERO,
+    "checkpoint_minutes": Range(0, None, "of 0 or above"),
     "cutmix": _FROM_ZERO,
     "data_seed": _SEED,
     "dataloader_num_workers": _FROM_ZERO,
@@ -175,7 +175,10 @@ def check_ranges(settings: Any) -> None:
     """
     for field in dataclasses.fields(settings):
         allowed, value = RANGES.get(field.name), getattr(settings, field.name)
-        if allowed and value is not None and not allowed.least <= value < allowed.below:
+        if allowed is None or value is None:
+            continue
+        is_below = allowed.below is None or value < allowed.below
+        if not (allowed.least <= value and is_below):
             raise InputError(f"Expected --{field.name} {allowed.words}, got {value}.")
 
 

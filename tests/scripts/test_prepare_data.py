@@ -266,61 +266,61 @@ def test_a_killed_download_goes_on(dataverse, faults, sample_folder, sums_of_sam
     assert len(dataverse.ranges("/api/access/datafile/3172585")) == 1
 
 
-def open_with_reader(fifo, process):
-    """Open a FIFO for writing once somebody reads it, and never wait for that for ever."""
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            return os.fdopen(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK), "wb")
-        except OSError:  # nobody reads yet
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < end
+# Runs a script that waits at one image until a file is removed.
+WAITING = """
+import runpy, sys, time
+from pathlib import Path
+from hf_lesion.data import shards
+_, image_id, flag, *sys.argv = sys.argv
+read, flag = shards.read_item, Path(flag)
+def read_item(item, **options):
+    if item.metadata["image_id"] == image_id:
+        flag.touch()
+        while flag.exists():
             time.sleep(0.02)
+    return read(item, **options)
+shards.read_item = read_item
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @pytest.fixture
 def stopped_midway(sample_folder, sample_dataset, tmp_path):
-    """A run that waits, with the shards of train and validation written, for a file of test."""
-    raw = shutil.copytree(sample_folder, tmp_path / "raw")
+    """A run that waits, with the shards of train and validation written, at an image of test."""
     splits = pd.read_csv(sample_dataset / "splits.csv")
-    blocker = next(raw.rglob(f"{splits['image_id'][splits['split'] == 'test'].iloc[0]}.jpg"))
-    whole = blocker.read_bytes()
-    blocker.unlink()
-    os.mkfifo(blocker)  # reading it waits until somebody writes
-    output = tmp_path / "prepared" / "ham"
-    command = [sys.executable, SCRIPT, "--source", raw, "--output", output]
+    image_id = splits["image_id"][splits["split"] == "test"].iloc[0]
+    output, flag = tmp_path / "prepared" / "ham", tmp_path / "waiting"
+    command = [sys.executable, "-c", WAITING, image_id, flag, SCRIPT]
+    command += ["--source", sample_folder, "--output", output]
     # A shell lets what it starts in the background ignore Ctrl-C: undo that.
     listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
-    writer = open_with_reader(blocker, process)
+    wait_until(flag.exists, process)
     assert list(output.parent.glob(".partial-ham-*/data/test-00000-of-00001.parquet"))
-    yield process, raw, output, blocker, whole, writer
+    yield process, output, flag
     process.kill()
     process.communicate()
 
 
-def test_killed_run_leaves_no_dataset_and_the_next_one_cleans_up(stopped_midway, sample_dataset):
-    process, raw, output, blocker, whole, writer = stopped_midway
+def test_killed_run_leaves_no_dataset_and_the_next_one_cleans_up(
+    stopped_midway, sample_folder, sample_dataset
+):
+    process, output, _ = stopped_midway
     process.send_signal(signal.SIGKILL)
     process.wait()
-    writer.close()
     assert not output.exists()
     assert len(partials(output.parent)) == 1
-    blocker.unlink()
-    blocker.write_bytes(whole)
-    assert run("--source", raw, "--output", output).returncode == 0
+    assert run("--source", sample_folder, "--output", output).returncode == 0
     assert partials(output.parent) == []
     rows = load_dataset(str(output))
     assert rows.num_rows == load_dataset(str(sample_dataset)).num_rows
 
 
 def test_interrupted_run_leaves_nothing(stopped_midway):
-    process, _, output, _, whole, writer = stopped_midway
+    process, output, flag = stopped_midway
     process.send_signal(signal.SIGINT)
-    time.sleep(0.2)  # the main thread takes the signal before its reader gets the file
-    os.set_blocking(writer.fileno(), True)
-    with writer:
-        writer.write(whole)
+    time.sleep(0.2)  # the main thread takes the signal before its reader goes on
+    flag.unlink()
     _, message = process.communicate(timeout=START_SECONDS)
     assert (process.returncode, message) == (130, "interrupted\n")
     assert list(output.parent.iterdir()) == []

@@ -22,6 +22,7 @@ from hf_lesion.evaluation.record import weights_sha256
 from hf_lesion.evaluation.report import format_table, read_report
 from hf_lesion.labels import CODES, NAMES
 from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
+from hf_lesion.pixels import IMAGE_SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "score.py"
@@ -274,8 +275,8 @@ def test_any_other_image_that_is_missing_is_an_error(
         (images / f"{name}.jpg").unlink()
     arguments = ("--model", tiny_cnn_model, "--images", images, "--ground_truth", truth)
     assert refusal(*arguments, "--output", tmp_path / "out") == (
-        f"error: 2 of 14 images have no file (.jpg, .jpeg, .png) under {images}: ISIC_0034525, "
-        "ISIC_0034530. Pass the folder that holds all of them."
+        f"error: 2 of 14 images have no file under {images}: ISIC_0034525, ISIC_0034530. Pass the "
+        f"folder that holds all of them as {', '.join(IMAGE_SUFFIXES)}."
     )
 
 

@@ -16,7 +16,7 @@ from hf_lesion.models.calibration import Calibration, write_calibration
 from hf_lesion.pixels import load_image
 
 # So strong that the likeliest diagnosis is another one than the answer, whatever that is.
-RAISED = {"tiny_cnn": "df", "tiny_resnet": "vasc"}
+RAISED = {"tiny_cnn": "bkl", "tiny_resnet": "vasc"}
 RAISE, SLOPE = 6.0, 0.05
 
 
