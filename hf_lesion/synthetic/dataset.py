@@ -111,10 +111,10 @@ def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = 
         folder: Where to write the two image folders, the metadata and the masks.
         images: How many, at least `MINIMUM_IMAGES`.
         seed: Decides everything drawn; at least 0.
-        overwrite: Replace a folder that is there already.
+        overwrite: Replace a folder that already exists.
 
     Raises:
-        InputError: If `images` is too small, `seed` negative or `folder` there already.
+        InputError: If `images` is too small, `seed` negative, or `folder` already exists.
     """
     if images < MINIMUM_IMAGES:
         raise InputError(

@@ -230,20 +230,25 @@ def _check_watchers(names: list[str]) -> None:
 
 
 def _try_optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
-    """Return the optimiser of a single weight that has made a step."""
-    network = torch.nn.Linear(1, 1)
+    """Return the optimiser of a tiny network, after a step."""
+    network = _probe()
     try:
         kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, network)
         optimizer = kind(network.parameters(), **options)
         network(torch.ones(1, 1)).sum().backward()
         optimizer.step()
         unused = _unused_options(arguments, network, options)
-    except Exception as error:  # what a package raises that is absent or takes other options
+    except Exception as error:  # an absent package or a wrong option may raise anything
         told = f" with --optim_args {arguments.optim_args}" if arguments.optim_args else ""
         raise InputError(f"--optim {arguments.optim.value}{told} can't be used: {error}") from error
     if unused:
         raise InputError(f"--optim {arguments.optim.value} takes no option {', '.join(unused)}.")
     return optimizer
+
+
+def _probe() -> torch.nn.Linear:
+    with torch.random.fork_rng(devices=[]):
+        return torch.nn.Linear(1, 1)
 
 
 def _unused_options(
@@ -272,7 +277,7 @@ def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer
         for _ in range(2 * PROBE_STEPS):
             optimizer.step()
             schedule.step(*([0.0] if kind in METRIC_SCHEDULES else []))
-    except Exception as error:  # whatever a schedule makes of options that it lacks or knows not
+    except Exception as error:  # a missing or unknown option may raise anything
         raise InputError(
             f"--lr_scheduler_type {kind.value} with --lr_scheduler_kwargs {options} can't be used: "
             f"{error}"
@@ -283,7 +288,7 @@ def _try_compiler(arguments: TrainingArguments) -> None:
     backend, mode = arguments.torch_compile_backend, arguments.torch_compile_mode
     try:
         DynamoBackend(str(backend).upper())
-        torch.compile(torch.nn.Linear(1, 1), backend=str(backend), mode=mode)(torch.ones(1, 1))
+        torch.compile(_probe(), backend=str(backend), mode=mode)(torch.ones(1, 1))
     except Exception as error:  # a backend of torch's may raise anything
         reason = str(error).strip().splitlines()[0]
         raise InputError(

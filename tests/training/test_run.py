@@ -175,6 +175,16 @@ def test_a_run_from_before_crop_modes_goes_on_as_it_began(tmp_path):
         check_identity(tmp_path, {**now, "crop_mode": "centre"}, Path("checkpoint-3"))
 
 
+def test_a_run_from_before_a_choice_is_resumed_with_what_was_done_then(tmp_path, finished):
+    identity = json.loads((finished.output_dir / "run.json").read_text())["identity"]
+    earlier = {key: value for key, value in identity.items() if key not in ("cutmix", "bf16")}
+    write_identity(tmp_path, earlier, [])
+    checkpoint = tmp_path / "checkpoint-1"
+    assert len(check_identity(tmp_path, identity, checkpoint)) == 1
+    with pytest.raises(InputError, match=r"another run: cutmix was 0\.0 and is 1\.0\. Resume"):
+        check_identity(tmp_path, {**identity, "cutmix": 1.0}, checkpoint)
+
+
 def test_a_named_checkpoint_must_be_whole(sample_dataset, tmp_path):
     with pytest.raises(
         InputError, match=r"nothing is no whole checkpoint: it has no config\.json, "
