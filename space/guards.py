@@ -144,12 +144,16 @@ def _habits(probe: _Probe) -> Iterator[tuple[str, Callable[[], bool]]]:
 
 
 def _hands_over_files(probe: _Probe) -> bool:
-    with tempfile.NamedTemporaryFile(suffix=".png") as file:
-        probe.ask(None, [{"path": file.name, "orig_name": "a.png", "meta": META}], *"abc")
-    found = probe.seen[1]
-    if not isinstance(found, list) or [type(one) for one in found] != [Handed]:
-        return False
-    shutil.rmtree(found[0].path.parent)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "a.png")
+        file.touch()
+        probe.ask(None, [{"path": str(file), "orig_name": "a.png", "meta": META}], *"abc")
+        found = probe.seen[1]
+        if not isinstance(found, list) or [type(one) for one in found] != [Handed]:
+            return False
+        # Gradio leaves a file of its own temporary folder where it lies, and copies any other.
+        if (copy := found[0].path).resolve() != file.resolve():
+            shutil.rmtree(copy.parent)
     return True
 
 
