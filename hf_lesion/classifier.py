@@ -20,7 +20,7 @@ from transformers import BaseImageProcessor, PreTrainedModel
 from hf_lesion.decision import GATE, Gate, Verdict, find_gate, judge
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
-from hf_lesion.explain.heatmap import (
+from hf_lesion.explain.gradcam import (
     GRADCAM,
     PREDICTED,
     Target,
@@ -30,10 +30,10 @@ from hf_lesion.explain.heatmap import (
     trace,
 )
 from hf_lesion.explain.methods import check_method
-from hf_lesion.files import read_json_if_there
-from hf_lesion.images import Pictures, count_images, read_images
+from hf_lesion.io.checksums import TRAINING, WEIGHTS, file_sha256
+from hf_lesion.io.files import read_json_if_there
+from hf_lesion.io.images import Pictures, count_images, read_images
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import TRAINING, WEIGHTS, file_sha256
 from hf_lesion.models.build import load_snapshot
 from hf_lesion.models.calibration import FILE as CALIBRATION
 from hf_lesion.models.calibration import Calibration, read_calibration
@@ -62,7 +62,7 @@ _LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
 class LesionClassifier:
     """A model and its preprocessing; safe to share between threads.
 
-    Wherever images are taken, one image or many will do: see `hf_lesion.images.read_images`. Every
+    One image or many are accepted everywhere: see `hf_lesion.io.images.read_images`. Every
     array that comes back has a first axis of N images, and one image alone is N = 1. Many images
     are read and computed in batches, and a generator is read as it goes, so memory holds one batch
     and the results. For `classifier(images)`, which keeps the images, see `Prediction`.

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import read_json_if_there
+from hf_lesion.io.files import read_json_if_there
 
 GATE = "gate.safetensors"
 GATE_RECORD = "gate.json"

@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parse_arguments()
     output = choose_output(arguments)
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.hub.export import check_packages, export_onnx
+    from hf_lesion.hub.onnx import check_packages, export_onnx
     from hf_lesion.verbosity import quiet_libraries
 
     check_packages()
@@ -84,7 +84,7 @@ def write_int8(
     classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
 ) -> None:
     """Write the network in eight bits, measure what that costs, and say it."""
-    from hf_lesion.explain.estimates import format_change
+    from hf_lesion.evaluation.explanations.estimates import format_change
     from hf_lesion.hub import quantisation
 
     folder = file.parent.parent
@@ -126,7 +126,7 @@ def choose_output(arguments: argparse.Namespace) -> Path:
 def read_images(folder: Path | None) -> list | None:
     """Return the images of a folder, at most 200; None for none."""
     from hf_lesion.evaluation import bulk
-    from hf_lesion.hub.export import CHECKED_IMAGES
+    from hf_lesion.hub.onnx import CHECKED_IMAGES
 
     if folder is None:
         return None

@@ -74,7 +74,7 @@ class Looker:
 def list_photos(folder: Path) -> "list[Image.Image]":
     """Return the photos of a folder and its subfolders, in the order of their paths."""
     from hf_lesion.evaluation.bulk import list_folder
-    from hf_lesion.pixels import describe_left_out
+    from hf_lesion.io.decoding import describe_left_out
 
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Pass one with photos of other things.")
@@ -131,9 +131,9 @@ def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import gate as fitting
     from hf_lesion.evaluation import scoring
-    from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.evaluation.report.build import weights_sha256
+    from hf_lesion.io.provenance import provenance
     from hf_lesion.models.taps import COLOURS, tap_points
-    from hf_lesion.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -204,10 +204,10 @@ def print_record(record: dict[str, Any]) -> None:
 def main() -> None:
     """Fit, measure, write, draw, print."""
     arguments = parse_arguments()
-    from hf_lesion.canvas import write_figure
     from hf_lesion.decision import GATE, write_gate
     from hf_lesion.evaluation.gate_figures import draw_gate
-    from hf_lesion.files import whole_file, write_json
+    from hf_lesion.io.figures import write_figure
+    from hf_lesion.io.files import whole_file, write_json
 
     gate, record = fit_and_measure(arguments)
     folder = arguments.output or arguments.model

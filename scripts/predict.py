@@ -72,7 +72,7 @@ def main() -> None:
 
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import bulk
-    from hf_lesion.pixels import describe_left_out
+    from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

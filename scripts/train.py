@@ -57,7 +57,7 @@ def check_repository(training: "LesionTrainingArguments") -> str:
 
 def publish(folder: Path, repo_id: str, training: "LesionTrainingArguments") -> None:
     """Publish a finished run as scripts/publish.py does."""
-    from hf_lesion.hub.model_folder import build_model_folder
+    from hf_lesion.hub.model import build_model_folder
     from hf_lesion.hub.publish import publish_folder
 
     try:

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from hf_lesion import decision
 from hf_lesion.errors import InputError
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
 
 
 @pytest.fixture(scope="module")

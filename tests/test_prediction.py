@@ -12,7 +12,7 @@ from PIL import Image
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.decision import Gate
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import overlay
+from hf_lesion.explain.gradcam import overlay
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model

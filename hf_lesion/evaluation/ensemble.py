@@ -9,12 +9,12 @@ import numpy as np
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
+from hf_lesion.evaluation.bootstrap import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predictions
-from hf_lesion.evaluation.record import build_record, weights_sha256
-from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import read_json_if_there, write_json
-from hf_lesion.manifest import list_models
+from hf_lesion.evaluation.report.build import build_record, weights_sha256
+from hf_lesion.evaluation.report.record import REPORT, read_report
+from hf_lesion.io.checksums import list_models
+from hf_lesion.io.files import read_json_if_there, write_json
 
 RECORD = "ensemble.json"
 NAME = "ensemble"

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from hf_lesion.canvas import new_figure, title_figure
+from hf_lesion.io.figures import new_figure, title_figure
 
 WIDTH, ROW, FRAME = 8.6, 0.3, 1.8  # inches
 TITLE_WIDTH = 80  # characters that fit in one line

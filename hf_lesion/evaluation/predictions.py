@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_file
+from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES, LABEL2ID
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.evaluation import curves
-from hf_lesion.evaluation.intervals import (
+from hf_lesion.evaluation.bootstrap import (
     RESAMPLES,
     draw_weights,
     number_lesions,

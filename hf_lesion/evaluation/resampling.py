@@ -1,6 +1,6 @@
 """Bootstrap over lesions of many per-image measures at once: means, medians, paired differences.
 
-The resamples are those of `hf_lesion.evaluation.intervals`, as weights of the images, so that a
+The resamples are those of `hf_lesion.evaluation.bootstrap`, as weights of the images, so that a
 thousand of them are one matrix product.
 """
 
@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_lesion.evaluation import intervals
-from hf_lesion.evaluation.intervals import LEVEL, RESAMPLES
+from hf_lesion.evaluation import bootstrap
+from hf_lesion.evaluation.bootstrap import LEVEL, RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def draw_weights(
     images: int, lesion_ids: Sequence[str] | None, *, resamples: int, seed: int
 ) -> NDArray[np.float64]:
     """Return (R, N): how often each image is in each resample; R is 0 for a single lesion."""
-    lesions = intervals.number_lesions(lesion_ids, images)
+    lesions = bootstrap.number_lesions(lesion_ids, images)
     count = int(lesions.max(initial=-1)) + 1
     return _draw_counts(count, resamples if count > 1 else 0, seed)[:, lesions].astype(np.float64)
 
@@ -96,7 +96,7 @@ def _draw_counts(lesions: int, resamples: int, seed: int) -> NDArray[np.uint16]:
     """Return (R, L): how often each lesion is drawn."""
     if not resamples:
         return np.empty((0, lesions), dtype=np.uint16)
-    drawn = intervals.draw_weights(np.arange(lesions), resamples=resamples, seed=seed)
+    drawn = bootstrap.draw_weights(np.arange(lesions), resamples=resamples, seed=seed)
     return np.concatenate([counts.astype(np.uint16) for counts in drawn])
 
 

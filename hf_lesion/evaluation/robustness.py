@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import intervals, metrics
+from hf_lesion.evaluation import bootstrap, metrics
 from hf_lesion.evaluation.distortions import DISTORTIONS, distort
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
+from hf_lesion.io.markdown import table_lines
+from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES
-from hf_lesion.markdown import table_lines
-from hf_lesion.provenance import provenance
 
 RECORD = "robustness.json"
 SCHEMA_VERSION = 1
@@ -55,7 +55,7 @@ def measure(
     images: EvaluationSet,
     names: Sequence[str] = tuple(DISTORTIONS),
     *,
-    resamples: int = intervals.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
     """Return a model's scores on images as they are and under each distortion.
 
@@ -99,7 +99,7 @@ def measure(
 
 def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
     """Return what `robustness.json` keeps of one evaluation set."""
-    method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": SEED}
+    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": SEED}
     return {
         "schema_version": SCHEMA_VERSION,
         **found,
@@ -167,7 +167,7 @@ def _difference(
         )
         return float(second - first)
 
-    bounds = intervals.bootstrap_statistic(
+    bounds = bootstrap.bootstrap_statistic(
         rise, len(ids), before.lesion_ids, resamples=resamples, seed=SEED
     )
     return rise(np.arange(len(ids))), *bounds
@@ -175,7 +175,7 @@ def _difference(
 
 def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
     found = metrics.compute_metrics(predictions.probabilities, predictions.references)
-    bounds = intervals.bootstrap_intervals(
+    bounds = bootstrap.bootstrap_intervals(
         predictions.probabilities,
         predictions.references,
         predictions.lesion_ids,

@@ -23,9 +23,9 @@ from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
-from hf_lesion.files import walk
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image
+from hf_lesion.io.files import walk
 from hf_lesion.labels import LABEL2ID
-from hf_lesion.pixels import IMAGE_SUFFIXES, lay_down, load_image
 
 
 @dataclass(frozen=True)

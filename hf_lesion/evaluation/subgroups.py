@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_lesion.evaluation import intervals, metrics, ranking
+from hf_lesion.evaluation import bootstrap, metrics, ranking
 from hf_lesion.evaluation.curves import auroc
 from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions, take
@@ -66,7 +66,7 @@ def measure_groups(
         seed: Of the bootstrap.
 
     Returns:
-        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
+        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `bootstrap.bounds` and
         `warning` (text where there are fewer than `FEWEST` images, else None).
     """
     found: dict[str, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ def _measure(predictions: Predictions, point: OperatingPoint | None, seed: int) 
         references, metrics.predicted_classes(probabilities, references)
     )
     every = metrics.compute_metrics(probabilities, references)
-    bounds = intervals.bootstrap_intervals(
+    bounds = bootstrap.bootstrap_intervals(
         probabilities, references, predictions.lesion_ids, seed=seed
     )
     shown = {name: every[name] for name in SHOWN}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_lesion.explain.heatmap import Heatmaps
+from hf_lesion.explain.gradcam import Heatmaps
 from hf_lesion.explain.methods import GRADCAM
 from hf_lesion.explain.scaling import find_flat
 from hf_lesion.labels import CODES
@@ -59,7 +59,7 @@ class Explanation:
 
 
 def explained(found: Heatmaps, boxes: Sequence[Box], method: str) -> Explanation:
-    """Return what `hf_lesion.explain.heatmap` found as an explanation.
+    """Return what `hf_lesion.explain.gradcam` found as an explanation.
 
     Args:
         found: Heatmaps of B images.

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.canvas import new_figure
 from hf_lesion.explain.agreement import Agreement
-from hf_lesion.explain.heatmap import COLOUR_MAP, overlay
+from hf_lesion.explain.gradcam import COLOUR_MAP, overlay
+from hf_lesion.io.decoding import load_image
+from hf_lesion.io.figures import new_figure
 from hf_lesion.models.preprocessing import Box
-from hf_lesion.pixels import load_image
 
 CELL = 2.1  # inches
 LINE = 0.145  # inches a line of text below a picture

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from hf_lesion.pixels import load_image
+from hf_lesion.io.decoding import load_image
 from hf_lesion.synthetic.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 
 Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]

@@ -12,15 +12,14 @@ from typing import Any
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor
 
-import hf_lesion.evaluation.tables as tables
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.page import MARKDOWN, PAGE, build_sections
-from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric, say_images
+from hf_lesion.evaluation.explanations.section import render_section
+from hf_lesion.evaluation.report import tables
+from hf_lesion.evaluation.report.pages import MARKDOWN, PAGE, build_sections
+from hf_lesion.evaluation.report.record import LATER_ENTRIES, format_metric, say_images
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
-from hf_lesion.explain.section import render_section
-from hf_lesion.files import read_json_if_there
 from hf_lesion.hub.charts import (
     EXPLANATIONS,
     GATE,
@@ -32,6 +31,7 @@ from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.quantisation import read_record, say_loss
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped
+from hf_lesion.io.files import read_json_if_there
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
 

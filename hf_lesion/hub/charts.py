@@ -6,14 +6,14 @@ So that they are of these very records, and that none can be a photograph.
 from pathlib import Path
 from typing import Any
 
-from hf_lesion.canvas import write_figure
+from hf_lesion.evaluation.explanations.figures import draw_scores
 from hf_lesion.evaluation.gate_figures import draw_gate
-from hf_lesion.evaluation.page import FIGURES, write_pages
-from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.evaluation.report.pages import FIGURES, write_pages
+from hf_lesion.evaluation.report.record import REPORT, read_report
+from hf_lesion.evaluation.report.robustness_figures import draw_robustness
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
-from hf_lesion.evaluation.robustness_figures import draw_robustness
-from hf_lesion.explain.score_figures import draw_scores
-from hf_lesion.files import read_json_if_there
+from hf_lesion.io.figures import write_figure
+from hf_lesion.io.files import read_json_if_there
 
 GATE, EXPLANATIONS = "gate.json", "explanations.json"
 ROBUSTNESS_CHART, GATE_CHART = f"{FIGURES}/robustness.png", f"{FIGURES}/gate.png"

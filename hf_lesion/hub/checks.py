@@ -9,11 +9,11 @@ import yaml
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import read_json
+from hf_lesion.evaluation.report.record import REPORT, read_report
 from hf_lesion.hub.pictures import TEXTS, check_pictures
 from hf_lesion.hub.repository import CARD, Kind
-from hf_lesion.manifest import MANIFEST, TRAINING, list_files
+from hf_lesion.io.checksums import MANIFEST, TRAINING, list_files
+from hf_lesion.io.files import read_json
 from hf_lesion.synthetic.lesions import draw_lesion
 
 NON_COMMERCIAL = "cc-by-nc-4.0"

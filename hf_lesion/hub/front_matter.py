@@ -5,7 +5,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-import hf_lesion.evaluation.tables as tables
+from hf_lesion.evaluation.report import tables
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped
 
 TASK = "image-classification"

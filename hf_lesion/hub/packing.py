@@ -7,8 +7,8 @@ import torch
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import parse_json, whole_folder, write_text
-from hf_lesion.manifest import TRAINING, WEIGHTS
+from hf_lesion.io.checksums import TRAINING, WEIGHTS
+from hf_lesion.io.files import parse_json, whole_folder, write_text
 from hf_lesion.models.build import SMALLEST_IMAGE, load_classifier
 from hf_lesion.models.cnn import LesionCnnConfig
 from hf_lesion.models.compact import save_compact

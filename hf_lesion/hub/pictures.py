@@ -10,7 +10,7 @@ from PIL import Image
 
 from hf_lesion.data.checksums import read_checksums
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.manifest import file_sha256
+from hf_lesion.io.checksums import file_sha256
 
 DATASET_NAME = re.compile(r"ISIC_\d{7}")
 EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")

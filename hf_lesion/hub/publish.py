@@ -13,7 +13,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from hf_lesion.errors import InputError
 from hf_lesion.hub.repository import GITATTRIBUTES, Kind, Target, check_target, find_target
 from hf_lesion.hub.trouble import AGAIN, hub_errors
-from hf_lesion.manifest import file_sha256, list_files
+from hf_lesion.io.checksums import file_sha256, list_files
 
 NOTHING_SENT = "Nothing was sent: this is a dry run."
 NEW, CHANGED, SAME, REMOVED = "new", "changed", "same", "removed"

@@ -17,11 +17,11 @@ from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.intervals import paired_differences
+from hf_lesion.evaluation.bootstrap import paired_differences
+from hf_lesion.evaluation.explanations.estimates import format_change
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
-from hf_lesion.explain.estimates import format_change
-from hf_lesion.files import read_json_if_there, whole_file, write_json
-from hf_lesion.hub.export import (
+from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.onnx import (
     BATCH,
     INPUT,
     OUTPUT,
@@ -29,9 +29,9 @@ from hf_lesion.hub.export import (
     read_metadata,
     write_metadata,
 )
-from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
-from hf_lesion.manifest import WEIGHTS, file_sha256
-from hf_lesion.provenance import provenance
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.files import read_json_if_there, whole_file, write_json
+from hf_lesion.io.provenance import provenance
 from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:

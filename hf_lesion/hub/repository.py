@@ -11,7 +11,7 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.hub.trouble import LOGIN, WRITE_TOKEN, hub_errors
-from hf_lesion.manifest import MANIFEST, UNLISTED, file_sha256, parse_manifest
+from hf_lesion.io.checksums import MANIFEST, UNLISTED, file_sha256, parse_manifest
 
 Kind = Literal["model", "dataset", "space"]
 CARD = "README.md"

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
-from hf_lesion.evaluation.report import format_metric, read_report, say_images
-from hf_lesion.explain.estimates import format_change
-from hf_lesion.files import read_json
+from hf_lesion.evaluation.explanations.estimates import format_change
+from hf_lesion.evaluation.report.record import format_metric, read_report, say_images
 from hf_lesion.hub.measured import check_measured_weights
+from hf_lesion.io import markdown
+from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, list_models
+from hf_lesion.io.files import read_json
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
 TEST, VALIDATION = "test", "validation"
 START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"

@@ -14,8 +14,8 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
-from hf_lesion.access import FORBIDDEN, UNAUTHORIZED, describe_rejection
 from hf_lesion.errors import InputError
+from hf_lesion.io.tokens import FORBIDDEN, UNAUTHORIZED, describe_rejection
 
 LOGIN = "Run `hf auth login`, or set HF_TOKEN."
 WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."

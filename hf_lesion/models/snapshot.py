@@ -24,9 +24,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
-from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError
-from hf_lesion.manifest import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.io.checksums import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.io.tokens import describe_rejection
 
 logger = logging.getLogger(__name__)
 SECONDS = 5

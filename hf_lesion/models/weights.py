@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.manifest import WEIGHTS
+from hf_lesion.io.checksums import WEIGHTS
 
 SECONDS = 5
 

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import whole_folder, write_json
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.io.files import whole_folder, write_json
 from hf_lesion.training.record import AVERAGED, read_record
 
 PROCESSOR = "preprocessor_config.json"

@@ -7,7 +7,7 @@ import pytest
 from hf_lesion.decision import GATE, read_gate
 from hf_lesion.evaluation import gate as fitting
 from hf_lesion.evaluation.gate_figures import draw_gate
-from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report.build import weights_sha256
 
 MODELS = Path(__file__).resolve().parents[2] / "space" / "models"
 

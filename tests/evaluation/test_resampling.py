@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hf_lesion.evaluation.intervals import bootstrap_statistic
+from hf_lesion.evaluation.bootstrap import bootstrap_statistic
 from hf_lesion.evaluation.resampling import estimate, estimate_differences
 
 

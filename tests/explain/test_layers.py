@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import explain
+from hf_lesion.explain.gradcam import explain
 from hf_lesion.explain.layers import activations_of, stage_layers, target_layer
 from hf_lesion.models.build import build_model
 

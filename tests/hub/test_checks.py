@@ -14,7 +14,7 @@ from hf_lesion.hub.checks import (
     read_licence,
 )
 from hf_lesion.hub.measured import check_measured_weights
-from hf_lesion.manifest import file_sha256
+from hf_lesion.io.checksums import file_sha256
 from hf_lesion.training.figures import draw_curves
 
 CARD = "---\nlicense: cc-by-nc-4.0\n---\n# A model\n"

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.hub.repository import find_target
-from hf_lesion.manifest import write_manifest
+from hf_lesion.io.checksums import write_manifest
 from hf_lesion.models.build import build_model
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.synthetic.lesions import draw_lesion

@@ -7,7 +7,7 @@ from PIL import Image, PngImagePlugin
 from hf_lesion.errors import InputError
 from hf_lesion.hub import pictures
 from hf_lesion.hub.checks import check_files
-from hf_lesion.manifest import file_sha256
+from hf_lesion.io.checksums import file_sha256
 from hf_lesion.training.figures import draw_curves
 
 

@@ -13,7 +13,7 @@ from hf_lesion.hub import publish
 from hf_lesion.hub.publish import plan, publish_folder, show_files, upload
 from hf_lesion.hub.repository import check_account, check_target, find_target
 from hf_lesion.hub.trouble import AGAIN
-from hf_lesion.manifest import list_files, write_manifest
+from hf_lesion.io.checksums import list_files, write_manifest
 
 REPO = "me/model"
 FILES = ["README.md", "SHA256SUMS", "config.json", "model.safetensors", "onnx/model.onnx"]

@@ -10,7 +10,7 @@ import pytest
 from damaged import FORMATS, damage
 from PIL import Image
 
-from hf_lesion.files import storable_name
+from hf_lesion.io.files import storable_name
 from hf_lesion.labels import CODES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_lesion.manifest import check_manifest
+from hf_lesion.io.checksums import check_manifest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "publish.py"
 
