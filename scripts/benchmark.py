@@ -336,7 +336,8 @@ def ask(client: "Client", question: Question) -> Reply:
     found = job.result(timeout=PATIENCE)
     picture, answer = found if more else (None, found)
     heatmap = Image.open(picture).tobytes() if picture else b""
-    probabilities = tuple(answer["probabilities"].values())
+    # Null if the gate rejects the drawing.
+    probabilities = tuple((answer["probabilities"] or {}).values())
     return Reply(probabilities, heatmap, time.perf_counter() - start)
 
 

@@ -51,8 +51,7 @@ def main() -> None:
     share_one_arena()
     check_port(options.host, options.port)
     # Heavy imports come after parsing, so that --help and a typing error answer at once.
-    from catalogue import read_entries
-    from fetching import default_sources, fetch_models
+    from registry import Registry, default_sources, fetch_models, read_entries
     from temporary import own_folder
 
     auth = None if options.auth_file is None else read_auth(options.auth_file)
@@ -66,18 +65,17 @@ def main() -> None:
             print(line, file=sys.stderr)
         import_page()
         from guards import check_uploads
-        from page import build_page
-        from shelf import Shelf
+        from server import build_page
 
         check_uploads(folder)
-        shelf = Shelf(entries, lines=[*fetched, *lines])
-        demo = build_page(shelf, max_concurrency=options.max_concurrency)
-        print(f"Models: {', '.join(shelf.names())}", flush=True)
+        registry = Registry(entries, lines=[*fetched, *lines])
+        demo = build_page(registry, max_concurrency=options.max_concurrency)
+        print(f"Models: {', '.join(registry.names())}", flush=True)
         if options.share:
-            shelf.start()  # asking for the tunnel may take longer than loading
+            registry.start()  # asking for the tunnel may take longer than loading
         serve(demo, options, auth)
         if not options.share:
-            shelf.start()  # once the page is served: both at once would slow it down
+            registry.start()  # once the page is served: both at once would slow it down
         try:
             threading.Event().wait()
         finally:
@@ -91,7 +89,7 @@ def import_page() -> None:
         InputError: If gradio no longer has what the page takes from it.
     """
     try:
-        import page  # noqa: F401
+        import server  # noqa: F401
     except ImportError as error:
         raise InputError(
             f"The page can't be imported ({error}). Install what it was written for, as in "
@@ -115,17 +113,17 @@ def build_demo(models: "Mapping[str, LesionClassifier]") -> "gr.Blocks":
     Args:
         models: At least one classifier, by the name that a visitor chooses it by.
     """
-    from page import build_page
-    from shelf import Shelf
+    from registry import Registry
+    from server import build_page
 
-    return build_page(Shelf.of(models))
+    return build_page(Registry.of(models))
 
 
 def serve(
     demo: "gr.Blocks", options: argparse.Namespace, auth: list[tuple[str, str]] | None
 ) -> None:
     """Start to serve the page; without a share link if none can be had."""
-    from page import launch_options
+    from server import launch_options
 
     reach_itself(options.host)
     if options.share:

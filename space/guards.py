@@ -23,8 +23,8 @@ from fastapi.testclient import TestClient
 from gradio.routes import App
 from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
-from intake import NO_ADDRESS, Handed, build_files_input, build_image_input, take_as_sent
 from refusals import FAILED, HANDLERS, NOT_EXPECTED, NOT_FOUND, refuse_in_words
+from uploads import NO_ADDRESS, Handed, build_files_input, build_image_input, take_as_sent
 
 from hf_lesion.errors import InputError
 

@@ -42,6 +42,26 @@ def to_unit(
     return np.clip(maps, 0, 1).astype(np.float32)
 
 
+def to_grid(heatmap: NDArray[np.float32], grid: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the values of the cells that a heatmap was enlarged from.
+
+    Enlarging bilinearly is a linear map that loses nothing, so its pseudo-inverse gives the cells
+    back as they were.
+
+    Args:
+        heatmap: (H, W), enlarged by `stretch`.
+        grid: h and w of the feature map, at most H and W.
+
+    Returns:
+        (h, w)
+    """
+    rows, columns = (
+        np.linalg.pinv(cv2.resize(np.eye(cells, dtype=np.float32), (cells, pixels)))
+        for cells, pixels in zip(grid, heatmap.shape, strict=True)
+    )
+    return np.asarray(rows @ heatmap @ columns.T, np.float32)
+
+
 def find_flat(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return (…) whether (…, H, W) maps in [0, 1] are flat: no place stands out."""
     return np.asarray(maps.max(axis=(-2, -1)) == 0)

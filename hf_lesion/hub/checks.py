@@ -24,7 +24,7 @@ SUFFIXES: Mapping[Kind, frozenset[str]] = {
     "model": frozenset({".html", ".json", ".md", ".onnx", ".png", ".py", ".safetensors"}),
     "dataset": frozenset({".csv", ".json", ".md", ".parquet"}),
     "space": frozenset(
-        {".css", ".csv", ".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt"}
+        {".css", ".csv", ".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".webp"}
     ),
 }
 WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")

@@ -1,4 +1,4 @@
-"""No picture but a chart goes out with a model or a Space: HAM10000's licence forbids it."""
+"""Pictures in what is published: charts and drawn examples only, as HAM10000's licence asks."""
 
 import base64
 import hashlib
@@ -11,6 +11,7 @@ from PIL import Image
 from hf_lesion.data.checksums import read_checksums
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.checksums import file_sha256
+from hf_lesion.synthetic.examples import read_examples
 
 DATASET_NAME = re.compile(r"ISIC_\d{7}")
 EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
@@ -18,24 +19,26 @@ TEXTS = (".css", ".csv", ".html", ".json", ".md", ".py", ".txt")
 
 
 def check_pictures(folder: Path, names: Sequence[str]) -> None:
-    """Check that a folder shows charts and nothing else.
+    """Check that a folder shows charts, drawn examples and nothing else.
 
     Args:
         folder: A model or a Space.
         names: Of its files.
 
     Raises:
-        InputError: If a picture has a name or the bytes of the dataset's, is none that Matplotlib
-            drew, or is embedded in a text and none of the folder's own.
+        InputError: If a picture has a name or the bytes of the dataset's, is neither a chart that
+            Matplotlib drew nor one of our drawn examples, or is embedded in a text and none of the
+            folder's own.
     """
     published = set(read_checksums().values())
+    drawn = {one["sha256"] for one in read_examples().values()}
     pictures = {name: file_sha256(folder / name) for name in names if _is_picture(folder / name)}
     taken = [
         name
         for name, sha256 in pictures.items()
         if DATASET_NAME.search(Path(name).name)
         or sha256 in published
-        or not _is_chart(folder / name)
+        or not (sha256 in drawn or _is_chart(folder / name))
     ]
     taken += _list_embedded(folder, names, allowed=set(pictures.values()))
     if taken:

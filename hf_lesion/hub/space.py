@@ -22,7 +22,7 @@ APP = "app.py"
 MODELS = "models"
 # One "owner/name@commit" a line: what the app serves beside the folders in models/.
 HUB_MODELS = "hub_models.txt"
-COPIED = ("*.py", "*.css", "*.json", "requirements.txt")
+COPIED = ("*.py", "*/*.py", "*.css", "*.json", "requirements.txt", "examples/*.webp")
 PACKAGE = ("*.py", "py.typed", "*.csv", "*.json", "*.md")
 LICENCE = "LICENSE"
 
@@ -41,7 +41,9 @@ def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> Non
     if not (app / APP).is_file():
         raise InputError(f"{app} has no {APP}. Run this from a checkout of hf_lesion.")
     for file in sorted(file for pattern in COPIED for file in app.glob(pattern)):
-        shutil.copyfile(file, folder / file.name)
+        copy = folder / file.relative_to(app)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
     _copy_package(folder / hf_lesion.__name__)
     licence = app.parent / LICENCE
     if licence.is_file():

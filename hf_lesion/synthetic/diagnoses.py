@@ -48,7 +48,7 @@ OUTLINES = {
     "bcc": Outline(0.12, 0.06, 0.08),
     "bkl": Outline(0.10, 0.07, 0.06),
     "df": Outline(0.06, 0.06, 0.05),
-    "mel": Outline(0.17, 0.09, 0.17),
+    "mel": Outline(0.16, 0.10, 0.24),
     "nv": Outline(0.06, 0.04, 0.05),
     "vasc": Outline(0.10, 0.03, 0.06),
 }
@@ -131,7 +131,8 @@ def _mel(patch: Patch, border: Border) -> Layers:
         layers.melanin += cover * blotch * rng.uniform(0.5, 1.4)
     _paint_regression(patch, border, layers, cover)
     veil = off_centre(patch, border, rng.uniform(0.25, 0.5), softness=0.3) * (rng.random() < 0.85)
-    veil = cover * veil * np.clip(1 + 0.35 * rough_noise(patch, border.radius / 4, 3), 0, None)
+    # Smoky: it thins out and gathers, and is never a disc.
+    veil = cover * veil * np.clip(0.7 + 0.7 * rough_noise(patch, border.radius / 3, 4), 0, 1.4)
     layers.veil += veil * rng.uniform(0.35, 0.8)
     layers.white = np.maximum(layers.white, veil * rng.uniform(0.12, 0.3))
     layers.melanin *= 1 - 0.35 * veil

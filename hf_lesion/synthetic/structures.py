@@ -45,7 +45,7 @@ def build_border(
     angle = np.arctan2(y, x)
     outline = np.full(patch.shape, radius, np.float32)
     for waves in range(2, 9):
-        strength = radius * irregularity * patch.rng.normal() / waves**0.75
+        strength = radius * irregularity * patch.rng.normal() / waves**1.1
         outline += np.float32(strength) * np.cos(
             np.float32(waves) * angle + np.float32(patch.rng.uniform(0, 2 * math.pi))
         )

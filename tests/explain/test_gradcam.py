@@ -1,6 +1,7 @@
 import gc
 import re
 
+import cv2
 import numpy as np
 import psutil
 import pytest
@@ -11,10 +12,16 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.explain.gradcam import explain, explain_classes, explain_methods, overlay
+from hf_lesion.explain.gradcam import (
+    draw_map,
+    explain,
+    explain_classes,
+    explain_methods,
+    overlay,
+)
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
-from hf_lesion.explain.scaling import stretch
+from hf_lesion.explain.scaling import stretch, to_grid
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box
@@ -304,3 +311,26 @@ def test_an_explanation_says_where_its_map_belongs(name, mode, request):
         # Unless it is told, it takes the model for one that sees the centre.
         as_centre = np.asarray(overlay(one, found.heatmaps[row]))
         assert np.array_equal(pixels, as_centre) == (mode == "centre")
+
+
+def test_the_overlay_leaves_skin_its_colour_where_the_map_is_low():
+    image = Image.new("RGB", (64, 64), (200, 150, 140))
+    heatmap = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    pixels = np.asarray(overlay(image, heatmap)).astype(int)
+    changed = np.abs(pixels - (200, 150, 140)).max(axis=-1)
+    assert (changed[:, heatmap[0] < 0.29] == 0).all()
+    assert (changed[:, heatmap[0] > 0.4] > 10).all()
+
+
+def test_the_drawn_map_runs_smoothly_through_the_cells_of_the_feature_map():
+    """A bicubic surface through the same values: no steps of slope at the cells' edges."""
+    cells = np.random.default_rng(0).random((5, 7)).astype(np.float32)
+    size = (7 * 32, 5 * 32)
+    heatmap = cv2.resize(cells, size)
+    assert to_grid(heatmap, (5, 7)) == pytest.approx(cells, abs=1e-4)
+    whole = (0.0, 0.0, 1.0, 1.0)
+    grey = np.asarray(draw_map(heatmap, size, whole, colours="gray", grid=(5, 7))) / 255
+    at_cells = grey[15::32, 15::32, 0]
+    assert at_cells == pytest.approx(cells, abs=0.03)
+    bends = [np.abs(np.diff(one[2::4], n=2, axis=0)).max() for one in (heatmap, grey[..., 0])]
+    assert bends[1] < bends[0]

@@ -52,6 +52,7 @@ def test_the_front_matter_is_complete(built):
 def test_the_folder_holds_app_package_and_model_and_no_leftovers(built, run_folder):
     names = {file.relative_to(built).as_posix() for file in built.rglob("*") if file.is_file()}
     assert {"app.py", "requirements.txt", "style.css", "LICENSE", "SHA256SUMS"} <= names
+    assert {"tabs/classify.py", "views/verdict.py", "examples/mel.webp"} <= names
     assert {"hf_lesion/classifier.py", "hf_lesion/data/checksums.csv"} <= names
     assert {"models/tiny_cnn/model.safetensors", "models/tiny_cnn/SHA256SUMS"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

@@ -15,7 +15,7 @@ from space.http_calls import HTTP, as_file, call, press, upload
 from space import zoo
 
 MODEL = "tiny_cnn"
-SHOWN = ["predicted", "gradcam", 50]
+SHOWN = ["gradcam", "inferno"]
 ADDRESSES = [
     "http://127.0.0.1:9/a.png",
     "http://localhost/a.png",
@@ -61,7 +61,7 @@ WRONG_BODIES = [
 ]
 BROKEN_URLS = {
     "not base64": ("@@@@", "The image is not valid base64. Send the image as a file."),
-    "no image": ("QUJD", "The image can't be read as an image: the file is damaged"),
+    "no image": ("QUJD", "The image isn't an image, or is damaged."),
     "nothing": ("", "The image is empty. Upload it again."),
     "too large": ("QUJD" * 4 * 2**20, "The image is larger than 10 MB. Make it smaller."),
 }
@@ -154,13 +154,11 @@ def list_nonsense():
         rest = [model, *SHOWN]
         yield f"page: model {str(model)[:40]}", partial(by_page, image=plain, rest=rest), None
     for choice in WRONG_CHOICES:
-        rest = [MODEL, *choice]
-        send = partial(by_api, name="explain", image=plain, rest=rest)
+        send = partial(by_api, name="explain", image=plain, rest=[MODEL, *choice])
         yield f"api: explain {choice}", send, None
-        yield f"page: explain {choice}", partial(by_page, image=plain, rest=[*rest, 50]), None
-    for opacity in ("much", None, [], 1e9, -5):
-        rest = [MODEL, *SHOWN[:2], opacity]
-        yield f"page: opacity {opacity}", partial(by_page, image=plain, rest=rest), None
+    for method, colours in (("tea", "inferno"), (None, None), ("gradcam", "jet"), (["mel"], 1)):
+        rest = [MODEL, method, colours]
+        yield f"page: heatmap {method} {colours}", partial(by_page, image=plain, rest=rest), None
 
 
 BAD_REQUESTS = {

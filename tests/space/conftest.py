@@ -29,16 +29,16 @@ def model_folders(tiny_cnn_model, tiny_timm_model):
 
 @pytest.fixture(scope="session")
 def classifiers(model_folders):
-    from catalogue import read_entries
-    from shelf import Shelf
+    from registry import Registry, read_entries
 
     entries, lines = read_entries(model_folders)
     assert not lines
-    shelf = Shelf(entries)
-    shelf.load()
-    for classifier in shelf.all().values():
+    registry = Registry(entries)
+    registry.load()
+    found = {name: registry.get(name) for name in registry.names()}
+    for classifier in found.values():
         give_evidence(classifier)
-    return shelf.all()
+    return found
 
 
 def give_evidence(classifier):
@@ -60,10 +60,10 @@ def give_evidence(classifier):
 
 @pytest.fixture(scope="session")
 def page(classifiers):
-    from handlers import Page
-    from shelf import Shelf
+    from callbacks import Page
+    from registry import Registry
 
-    return Page(Shelf.of(classifiers))
+    return Page(Registry.of(classifiers))
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def page_url(classifiers):
 @contextlib.contextmanager
 def served(demo):
     """Serve a page in this process; yield its address."""
-    from page import launch_options
+    from server import launch_options
 
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield url.rstrip("/")

@@ -29,7 +29,7 @@ def build_without(preprocess):
     """Build an image input that gradio itself reads."""
 
     def build(**options):
-        from intake import _take_no_addresses
+        from uploads import _take_no_addresses
 
         component = gr.Image(**options) if preprocess == "image" else gr.File(**options)
         _take_no_addresses(component)
@@ -42,7 +42,7 @@ def build_without(preprocess):
 @pytest.mark.parametrize(
     ("name", "instead", "what"),
     [
-        ("intake._take_no_addresses", lambda component: None, "it fetches images from web addr"),
+        ("uploads._take_no_addresses", lambda component: None, "it fetches images from web addr"),
         ("guards.take_as_sent", lambda component: component, "it checks choices itself"),
         ("guards.build_image_input", build_without("image"), "it reads images itself"),
         ("guards.build_files_input", build_without("files"), "it reads files itself"),

@@ -20,17 +20,17 @@ WAIT = 20
 @pytest.fixture
 def page(classifiers):
     """A page that has seen no image yet."""
-    from handlers import Page
-    from shelf import Shelf
+    from callbacks import Page
+    from registry import Registry
 
-    return Page(Shelf.of(classifiers))
+    return Page(Registry.of(classifiers))
 
 
 @pytest.fixture
 def upload(tmp_path):
     """Return what the page's image component hands to a handler, anew for each event."""
     from gradio.data_classes import ImageData
-    from intake import build_image_input
+    from uploads import build_image_input
 
     file = tmp_path / "lesion.png"
     draw_lesion("mel", seed=3)[0].save(file)
@@ -54,62 +54,69 @@ def passes(classifiers):
 @pytest.fixture
 def decoded(monkeypatch):
     """A list of the files that were decoded."""
-    import intake
+    import uploads
 
-    files, load = [], intake.load_image
-    monkeypatch.setattr(intake, "load_image", lambda file: files.append(file) or load(file))
+    files, load = [], uploads.load_image
+    monkeypatch.setattr(uploads, "load_image", lambda file: files.append(file) or load(file))
     return files
 
 
 def test_whatever_is_asked_of_an_image_is_answered_from_one_pass(page, upload, passes, decoded):
-    from calls import Calls
+    from api import Calls
 
-    calls = Calls(page.shelf)
-    verdict, *_ = page.show(upload(), "tiny_cnn", "predicted")
-    assert "Looks most like" in verdict
-    page.show_anyway(upload(), "tiny_cnn", "predicted", "gradcam", 50)
+    calls = Calls(page.registry)
+    assert "data-label" in page.show(upload(), "tiny_cnn")[0]
+    page.show_anyway(upload(), "tiny_cnn", "gradcam", "inferno")
     for target, method in (("mel", "gradcam"), ("runner-up", "layercam"), ("df", "eigencam")):
-        slider, caption = page.explain_again(upload(), "tiny_cnn", target, method, 50)
-        assert slider["visible"], caption
-        assert page.report(upload(), "tiny_cnn", target, method, 50)
+        for colours in ("inferno", "turbo"):
+            asked = (upload(), "tiny_cnn", target, method, colours)
+            assert 'data-has-map="true"' in page.explain_again(*asked)[0]
+            assert page.save_report(*asked)
+            assert page.save_heatmap(*asked)
     calls.classify(upload(), "tiny_cnn")
     calls.explain(upload(), "tiny_cnn", "vasc")
     assert passes == ["tiny_cnn"]
     assert len(decoded) == 1
     page.compare_models(upload(), "mel")
     calls.compare(upload(), "bkl")
-    page.show(upload(), "ensemble", "predicted")
     assert passes == ["tiny_cnn", "tiny_resnet"]
     assert len(decoded) == 2
 
 
-def test_another_opacity_computes_nothing(page, upload, passes, monkeypatch):
-    faint, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", 20)
+def test_other_colours_compute_nothing(page, upload, passes, monkeypatch):
+    first, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", "inferno")
     monkeypatch.setattr(torch.autograd, "grad", None)
-    strong, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", 80)
+    second, _ = page.explain_again(upload(), "tiny_cnn", "mel", "gradcam", "turbo")
     assert passes == ["tiny_cnn"]
-    plain = np.asarray(faint["value"][0], float)
-    changes = [np.abs(np.asarray(one["value"][1]) - plain).mean() for one in (faint, strong)]
-    assert changes[1] > 2 * changes[0] > 0
+    assert first != second
 
 
 def test_the_answers_are_those_of_the_classifier(page, upload, classifiers):
+    from predictions import explain
+
     image = upload().image
     for name, classifier in classifiers.items():
-        reading = page.shelf.read(name, upload())
-        np.testing.assert_allclose(reading.opinion.scores, classifier.predict(image)[0], atol=1e-5)
+        reading = page.registry.read(name, upload())
+        np.testing.assert_allclose(reading.probabilities, classifier.predict(image)[0], atol=1e-5)
         expected = classifier.explain(image, "mel", "hirescam").heatmaps[0]
-        heatmap, _ = reading.heatmap("mel", "hirescam")
-        np.testing.assert_allclose(heatmap, expected, atol=1e-4)
+        found = explain(reading, "mel", "hirescam")
+        np.testing.assert_allclose(found.heatmap, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (300, 400), (1600, 1200)])
+def test_what_is_shown_is_768_pixels_long_whatever_was_sent(size):
+    from predictions import resize
+
+    assert max(resize(Image.new("RGB", size)).size) == 768
 
 
 def test_the_image_itself_is_not_kept(page, tmp_path):
-    from intake import Handed, Picture, read_file
+    from uploads import Handed, Picture, read_file
 
     file = tmp_path / "large.png"
     draw_lesion("nv", seed=1, size=(1600, 1200))[0].save(file)
     picture = Picture("large", lambda: read_file(Handed("large.png", file)))
-    reading = page.shelf.read("tiny_cnn", picture)
+    reading = page.registry.read("tiny_cnn", picture)
     image = weakref.ref(picture.image)
     assert reading.picture.size == (768, 576)
     del picture
@@ -120,10 +127,11 @@ def test_the_image_itself_is_not_kept(page, tmp_path):
 def test_a_bad_image_is_refused_each_time_and_never_kept(page, upload, tmp_path, passes):
     (tmp_path / "lesion.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing else")
     for _ in range(2):
-        shown, *_ = page.show(upload(), "tiny_cnn", "predicted")
+        shown, *_ = page.show(upload(), "tiny_cnn")
         assert "This image can't be used" in shown
         assert "This image can't be used" in page.compare_models(upload(), "mel")
-        assert "lesion.png can" in page.report(upload(), "tiny_cnn", "mel", "gradcam", 50)
+        asked = (upload(), "tiny_cnn", "mel", "gradcam", "inferno")
+        assert "lesion.png can" in page.save_report(*asked)
     assert not passes
 
 
@@ -139,7 +147,7 @@ def test_the_deletion_test_lets_others_in_between(page, upload, classifiers, mon
 
     monkeypatch.setattr(LesionClassifier, "forward", ask)
     shown = page.check(upload(), "tiny_cnn", "mel", "gradcam")
-    assert "with random maps" in shown
+    assert "Hiding the bright regions" in shown
     assert waits == [False] * 11  # one batch for each share of the pixels
 
 
@@ -216,7 +224,7 @@ def test_a_failure_is_not_kept():
 
 
 def test_pictures_of_the_same_pixels_are_the_same():
-    from intake import Picture
+    from uploads import Picture
 
     first, same = Image.new("RGB", (4, 3), "red"), Image.new("RGB", (4, 3), "red")
     assert Picture.of(first).sha256 == Picture.of(same).sha256

@@ -35,8 +35,8 @@ def test_an_answer_is_never_an_error_without_words(page_url, data):
 
 
 def test_a_failure_of_the_page_is_said_and_its_reason_kept(capsys):
-    from page import launch_options
     from refusals import FAILED, refuse_in_words
+    from server import launch_options
 
     def fail(text):
         raise RuntimeError(f"patient {text}")

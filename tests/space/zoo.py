@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from hf_lesion.synthetic.lesions import draw_lesion
 
 PLAIN = draw_lesion("mel", seed=3)[0]
-NO_IMAGE = "the file is damaged or not an image"
+NO_IMAGE = "isn't an image, or is damaged. Use JPEG or PNG."
 DAMAGED = "can't be read as an image"
 # By the tag's value: how the stored image is turned, and how it is turned back.
 LAID = {
@@ -183,11 +183,11 @@ BAD = {
     "drawing.svg": (SVG, "an SVG drawing or a web page"),
     "drawing.png": (SVG, "an SVG drawing or a web page"),
     "page.jpg": (b"<!doctype html><html><body>hello</body></html>", "a web page"),
-    "photo.heic": (HEIC, "a HEIC photo or a film"),
-    "photo.jpg": (HEIC, "a HEIC photo or a film"),
-    "scan.pdf": (b"%PDF-1.7\n" + bytes(100), "it is a PDF"),
+    "photo.heic": (HEIC, "is a HEIC photo or a film. Save it as JPEG or PNG."),
+    "photo.jpg": (HEIC, "is a HEIC photo or a film. Save it as JPEG or PNG."),
+    "scan.pdf": (b"%PDF-1.7\n" + bytes(100), "is a PDF. Use JPEG or PNG."),
     "program.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript file"),
-    "images.zip": (zipped(), "it is a zip file"),
+    "images.zip": (zipped(), "is a zip file. Zips go to the Batch tab."),
     "packed.gz": (b"\x1f\x8b" + bytes(50), "a compressed file"),
     "pickle.png": (b"\x80\x04\x95cos\nsystem\n", NO_IMAGE),
     "numbers.npy": (b"\x93NUMPY\x01\0" + bytes(80), NO_IMAGE),

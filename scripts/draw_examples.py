@@ -1,0 +1,74 @@
+"""Draw the examples of the web demo: seeds whose image the default model answers as intended.
+
+    python scripts/draw_examples.py                     for space/models/efficientnet
+    python scripts/draw_examples.py --model runs/mine
+
+Writes space/examples/*.webp and hf_lesion/synthetic/examples.json (seed and SHA-256 of each). Seeds
+that still fit are kept. An image fits if the model's answer is the intended diagnosis and the gate
+accepts it without a remark; "Not a lesion" fits if the gate rejects it.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hf_lesion.errors import InputError, one_line_errors
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "space" / "examples"
+LEAST = 0.6  # probability of the intended diagnosis
+APART = 100  # seeds between two diagnoses: skins, lenses and hairs then differ
+
+
+@one_line_errors
+def main() -> None:
+    """Find a seed for each example, draw it and pin it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default=str(ROOT / "space" / "models" / "efficientnet"))
+    options = parser.parse_args()
+
+    from hf_lesion.classifier import LesionClassifier
+    from hf_lesion.synthetic.examples import (
+        EXAMPLES,
+        NOT_A_LESION,
+        RECORD,
+        draw_example,
+        encode,
+        find_seed,
+        read_examples,
+    )
+
+    classifier = LesionClassifier.from_pretrained(options.model)
+
+    def fits(code: str, image: "Image.Image") -> bool:
+        probabilities, (verdict,) = classifier.judge([image])
+        if code == NOT_A_LESION:
+            return verdict.kind == "strange"
+        top = classifier.codes[int(probabilities[0].argmax())]
+        return verdict.kind == "accepted" and top == code and probabilities[0].max() >= LEAST
+
+    pinned = read_examples() if RECORD.is_file() else {}
+    found = {}
+    OUTPUT.mkdir(exist_ok=True)
+    for place, code in enumerate(EXAMPLES):
+        start = int(pinned[code]["seed"]) if code in pinned else APART * place
+        try:
+            seed = find_seed(code, lambda image, code=code: fits(code, image), start=start)
+        except LookupError as error:
+            raise InputError(str(error)) from error
+        content = encode(draw_example(code, seed))
+        (OUTPUT / f"{code}.webp").write_bytes(content)
+        found[code] = {"seed": seed, "sha256": hashlib.sha256(content).hexdigest()}
+        print(f"{code}: seed {seed}", flush=True)
+    RECORD.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

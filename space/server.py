@@ -1,0 +1,156 @@
+"""The page: four tabs, the API calls, the preview of its links, and what `launch` needs."""
+
+import os
+import re
+from html import escape
+from typing import Any
+
+import gradio as gr
+from api import Calls
+from callbacks import Page
+from gradio.routes import templates
+from guards import check_gradio
+from jinja2 import ChoiceLoader, FunctionLoader
+from refusals import HANDLERS, refuse_in_words
+from registry import Registry
+from tabs import about, batch, classify, compare
+from theme import STYLE, build_theme
+from uploads import MAX_FILE_BYTES
+from views import text
+
+# Every 10 minutes, delete what is older than an hour.
+DELETE_CACHE = (600, 3600)
+# More than this many requests wait for their turn: the next one is told that the queue is full.
+QUEUE_SIZE = 64
+CONCURRENCY = 2
+# What gradio keeps of so many visitors: of each, which models they could choose.
+SESSIONS = 200
+DATASET = "https://doi.org/10.7910/DVN/DBW86T"
+EXAMPLE_FILE = {
+    "path": "lesion.jpg",
+    "orig_name": "lesion.jpg",
+    "meta": {"_type": "gradio.FileData"},
+}
+PREVIEW = "".join(
+    f'<meta {kind}="{name}" content="{escape(content)}" />'
+    for kind, name, content in (
+        ("name", "description", text.LEDE),
+        ("property", "og:type", "website"),
+        ("property", "og:title", text.TITLE),
+        ("property", "og:description", text.LEDE),
+        ("name", "twitter:card", "summary"),
+        ("name", "twitter:title", text.TITLE),
+        ("name", "twitter:description", text.LEDE),
+    )
+)
+GRADIOS_PREVIEW = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*/>')
+OPEN_ABOUT = '<button type="button" data-tab="about">'
+OPEN_TAB = """
+element.addEventListener('click', (event) => {
+  const link = event.target.closest('button[data-tab]');
+  if (link) trigger('click', {tab: link.dataset.tab});
+});
+"""
+
+
+def build_page(
+    registry: Registry, *, max_concurrency: int = CONCURRENCY, queue_size: int = QUEUE_SIZE
+) -> gr.Blocks:
+    """Build the page for these models.
+
+    Args:
+        registry: At least one model, loaded or not.
+        max_concurrency: How many requests are computed at once.
+        queue_size: How many may wait.
+
+    Raises:
+        InputError: If gradio no longer works as the page relies on.
+    """
+    check_gradio()
+    set_preview()
+    page = Page(registry)
+    drawn_only = all(entry.drawn_only for entry in registry.entries.values())
+    blocks = gr.Blocks(
+        title=text.TITLE, analytics_enabled=False, delete_cache=DELETE_CACHE, fill_width=False
+    )
+    with blocks:
+        gr.HTML(text.header(drawn_only))
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Classify", id="classify"):
+                controls = classify.build(page, blocks)
+            with gr.Tab("Compare", id="compare") as compare_tab:
+                compare_target = compare.build(page, controls.image, compare_tab)
+            with gr.Tab("Batch", id="batch"):
+                batch.build(page, blocks)
+            with gr.Tab("About", id="about") as about_tab:
+                about.build(registry, about_tab, blocks)
+        links = gr.HTML(footer(), js_on_load=OPEN_TAB, elem_id="links")
+        quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        links.click(lambda: gr.Tabs(selected="about"), None, tabs, **quiet)
+        _build_api(Calls(registry), controls, compare_target)
+    refuse_in_words(blocks)
+    blocks.queue(max_size=queue_size, default_concurrency_limit=max_concurrency)
+    return blocks
+
+
+def launch_options() -> dict[str, Any]:
+    """Return what `launch` needs for this page: its looks, its limits, and nothing kept or sent."""
+    return {
+        "theme": build_theme(),
+        "css_paths": STYLE,
+        "footer_links": [],
+        "run_history": False,
+        "enable_monitoring": False,
+        "max_file_size": MAX_FILE_BYTES,
+        "state_session_capacity": SESSIONS,
+        "show_error": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "mcp_server": False,
+        "app_kwargs": {"exception_handlers": HANDLERS},
+    }
+
+
+def set_preview() -> None:
+    """Have links to the page previewed with its own title and text instead of gradio's."""
+    loader = templates.env.loader
+    if isinstance(loader, ChoiceLoader) or loader is None:
+        return
+
+    def read(name: str) -> str:
+        source, _, _ = loader.get_source(templates.env, name)
+        return GRADIOS_PREVIEW.sub("", source).replace("</head>", f"{PREVIEW}</head>", 1)
+
+    templates.env.loader = ChoiceLoader([FunctionLoader(read)])
+
+
+def footer() -> str:
+    """Return the links at the foot of the page, in one line."""
+    space = os.environ.get("SPACE_ID")  # set by the Hub
+    code = f"https://huggingface.co/spaces/{space}/tree/main" if space else None
+    links = [
+        f'<a href="{escape(code)}">Code</a>' if code else f"{OPEN_ABOUT}Code</button>",
+        f"{OPEN_ABOUT}Model card</button>",
+        f'<a href="{DATASET}">Dataset</a>',
+        f'<a href="{about.DOI}">Paper</a>',
+        '<a href="?view=api">Use via API</a>',
+    ]
+    return f'<nav class="links" aria-label="Links">{" · ".join(links)}</nav>'
+
+
+def _build_api(calls: Calls, controls: classify.Controls, compare_target: gr.Dropdown) -> None:
+    """Add the public calls; they hang on a button that no one sees."""
+    hidden = gr.Button(visible=False)
+    result = gr.JSON(visible=False, label="Result")
+    picture = gr.Image(visible=False, label="Heatmap over the image", format="png")
+    image, model = controls.image, controls.model
+    # What the API page puts into its snippet: gradio's own example is a web address.
+    image.example_payload = lambda: EXAMPLE_FILE
+    hidden.click(calls.classify, [image, model], result, api_name="classify")
+    hidden.click(
+        calls.explain,
+        [image, model, controls.target, controls.method],
+        [picture, result],
+        api_name="explain",
+    )
+    hidden.click(calls.compare, [image, compare_target], result, api_name="compare")

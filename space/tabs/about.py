@@ -1,0 +1,172 @@
+"""The About tab: what this is, its models and data, limits, privacy, and the API."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from registry import Entry, Registry, dig
+from uploads import LARGEST
+from views.text import NOTICE
+
+from hf_lesion.labels import CODES, DIAGNOSES, NAMES
+
+SUMMARY = Path(__file__).parents[1] / "dataset.json"
+DOI = "https://doi.org/10.1038/sdata.2018.161"
+ABOUT = f"""
+**{NOTICE}**
+
+Neural networks trained on HAM10000 give a dermatoscope image one probability for each of seven
+diagnoses, with a heatmap of the regions that raised it. Made to show how such a model is built,
+measured, and where it fails.
+"""
+LIMITS = """
+- Photos that were not taken through a dermatoscope. The gate stops many of them, not all.
+- Anything but the seven diagnoses: a rash, a burn or healthy skin gets one of the seven too.
+- Rare diagnoses: a few dozen images of each are few to learn from and few to measure on.
+- Rulers, ink, hair and dark corners, which may go together with a diagnosis in the data.
+- Darker skin: the data come from Austria and Australia, skin tone is not recorded, and nothing can
+  be said about it. Expect it to do worse.
+- Children, mucosa, nails, and whatever else HAM10000 hardly has.
+- A low probability of melanoma does not rule it out.
+"""
+PRIVACY = """
+An image is read on the server that runs this page and sent nowhere else. It lies in a temporary
+folder, and is deleted within 70 minutes and when the page ends. A picture of the size that you see
+and what the models computed from it stay in memory for five minutes. No history is kept, nothing is
+counted, and no log names an image.
+"""
+LICENCE = f"""
+Code: Apache-2.0; this page is the folder `space/` of hf_lesion, next to the package that it uses.
+Weights trained on HAM10000: CC BY-NC 4.0, as the data. Examples: drawn, ours.
+
+P. Tschandl, C. Rosendahl, H. Kittler. The HAM10000 dataset, a large collection of multi-source
+dermatoscopic images of common pigmented skin lesions. Scientific Data 5:180161 (2018).
+[{DOI}]({DOI})
+"""
+API = f"""
+Three calls, described under [Use via API](?view=api): `/classify`, `/explain` and `/compare`. Local
+files of up to {LARGEST} and 40 million pixels. `model` chooses a model by name, `method` the kind
+of heatmap. When too many wait, the answer is that the queue is full: try again a little later.
+"""
+SNIPPET = """from gradio_client import Client, handle_file
+
+client = Client("{address}")
+image = handle_file("lesion.jpg")
+client.predict(image=image, api_name="/classify")
+client.predict(image=image, target="mel", api_name="/explain")
+client.predict(image=image, api_name="/compare")"""
+# The address that the visitor sees, whatever stands between the page and them.
+FILL_IN = (
+    "() => " + json.dumps(SNIPPET) + ".replace('{address}', location.origin + location.pathname)"
+)
+
+
+def build(registry: Registry, tab: gr.Tab, blocks: gr.Blocks) -> None:
+    """Build the tab; its tables are filled when it is opened first.
+
+    Args:
+        registry: Of the models that are described.
+        tab: This one.
+        blocks: The page.
+    """
+    gr.Markdown(ABOUT, elem_classes="about")
+    with gr.Column(elem_classes="about"):
+        gr.Markdown("## Models")
+        models = gr.Markdown(elem_id="models-table")
+        cards = []
+        for name in registry.names():
+            with gr.Accordion(f"Model card: {registry.entries[name].title} ({name})", open=False):
+                cards.append(gr.Markdown())
+        gr.Markdown("## Training data")
+        data = gr.Markdown(elem_id="data-table")
+        gr.Markdown("## The seven diagnoses")
+        gr.Markdown(
+            "\n".join(
+                f"- **{one.name}**{' (malignant)' if one.malignant else ''}: {one.sentence}"
+                for one in DIAGNOSES
+            )
+        )
+        gr.Markdown(f"## Limitations\n{LIMITS}\n\n## Privacy\n{PRIVACY}\n\n## API\n{API}")
+        code = gr.Code(
+            SNIPPET, language="python", interactive=False, label="Python", elem_id="snippet",
+            lines=1,
+        )  # fmt: skip
+        gr.Markdown(f"## Code, licence and citation\n{LICENCE}")
+    quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
+    def describe() -> list[str]:
+        cards = [read_card(registry.entries[name].source) for name in registry.entries]
+        return [describe_models(registry), describe_data(read_summary()), *cards]
+
+    tab.select(describe, None, [models, data, *cards], **quiet)
+    blocks.load(None, None, code, js=FILL_IN, **quiet)
+
+
+def describe_models(registry: Registry) -> str:
+    """Return what was measured of each model on the test split, as Markdown."""
+    rows = [
+        "| Model | Balanced accuracy | Accuracy | Melanoma sensitivity | Rejects by mistake |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in (registry.entries[name] for name in registry.names()):
+        values = [
+            _value(entry, key) for key in ("balanced_accuracy", "accuracy", "sensitivity_mel")
+        ]
+        refused = dig(entry.gate, "real", "test", "refused")
+        values.append(f"{100 * refused:.1f}%" if isinstance(refused, float) else "–")
+        rows.append(f"| {entry.title} (`{entry.name}`) | {' | '.join(values)} |")
+    left_out = "\n".join(f"\n{line}" for line in registry.left_out)
+    return "\n".join(rows) + f"\n\nTest split, 95% intervals by bootstrap over lesions.{left_out}"
+
+
+def describe_data(summary: Mapping[str, Any]) -> str:
+    """Return the counts of the training data as Markdown."""
+    if not summary:
+        return "The counts of the dataset are not in this folder."
+    classes = summary["classes"]
+    total = sum(classes.values())
+    rows = ["| Diagnosis | Images | Share |", "|---|---|---|"]
+    for code in sorted(CODES, key=lambda code: -classes[code]):
+        rows.append(f"| {NAMES[code]} | {classes[code]:,} | {100 * classes[code] / total:.1f}% |")
+    most = max(classes, key=lambda code: classes[code])
+    return (
+        f"HAM10000: {summary['images']:,} dermoscopic images of {summary['lesions']:,} lesions, "
+        "from a university clinic in Vienna, Austria, and a practice in Queensland, Australia. No "
+        "lesion is in two of the splits (70% training, 15% validation, 15% test).\n\n"
+        + "\n".join(rows)
+        + f"\n\nAlways answering “{NAMES[most]}” is {100 * classes[most] / total:.0f}% accurate: "
+        "look at balanced accuracy."
+    )
+
+
+def read_summary(file: Path = SUMMARY) -> Mapping[str, Any]:
+    """Return what `scripts/explore_data.py` wrote; empty if there is nothing."""
+    try:
+        found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def read_card(source: Path) -> str:
+    """Return a model card without its front matter and pictures; a sentence if there is none."""
+    try:
+        card = (source / "README.md").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return "This model has no card."
+    card = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    card = re.sub(r"!\[[^\]]*\]\([^)]*\)", "", card)
+    # One level down: the page has its own headings above.
+    return re.sub(r"^(#+ )", r"##\1", card, flags=re.MULTILINE)
+
+
+def _value(entry: Entry, key: str) -> str:
+    value = dig(entry.report, "test", "metrics", key)
+    if not isinstance(value, float):
+        return "–"
+    bounds = dig(entry.report, "test", "intervals", "bounds", key)
+    interval = f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if isinstance(bounds, list) else ""
+    return f"{value:.2f}{interval}"

@@ -1,0 +1,263 @@
+"""The Classify tab: an image in; verdict, probabilities and heatmap out."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+from callbacks import EMPTY, FIRST, Page
+from predictions import COLOUR_MAPS, COLOURS, METHOD, METHODS, PREDICTED, RUNNER_UP
+from uploads import MAX_FILE_BYTES, build_image_input, take_as_sent
+from views import text
+from views.markup import thumbnail_url
+
+from hf_lesion.labels import CODES, NAMES
+
+LIVE_REGION = '<div aria-live="polite">${value}</div>'
+# The ensemble of tiles: melanoma first, since the page opens with it.
+TILES = ("mel", "nv", "bcc", "bkl", "df", "vasc", "akiec", "none")
+PRESS_TILE = """
+element.addEventListener('click', (event) => {
+  const tile = event.target.closest('button[data-dx]');
+  if (!tile) return;
+  const tiles = document.querySelectorAll('.tiles button');
+  tiles.forEach((one) => one.setAttribute('aria-pressed', one.dataset.dx === tile.dataset.dx));
+  trigger('click', {dx: tile.dataset.dx});
+});
+"""
+PRESS_BAR = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  if (!button.dataset.dx) {
+    button.closest('.bars').classList.add('all');
+    return;
+  }
+  element.querySelectorAll('button[data-dx]')
+    .forEach((one) => one.setAttribute('aria-pressed', one === button));
+  trigger('click', {dx: button.dataset.dx});
+});
+"""
+# Whatever is dropped or pasted goes the way of the upload button; gr.Image takes no second file.
+TAKE_FILES = """
+const input = () => document.querySelector('#uploader input[type=file]');
+const isHere = () => document.querySelector('#work')?.offsetParent != null;
+const isTooLarge = (file) => {
+  if (file.size > LIMIT) trigger('submit', {name: file.name});
+  return file.size > LIMIT;
+};
+const take = (event, files) => {
+  if (!isHere() || !files?.length) return;
+  event.preventDefault();
+  event.stopPropagation();
+  if (isTooLarge(files[0])) return;
+  const one = new DataTransfer();
+  one.items.add(files[0]);
+  input().files = one.files;
+  input().dispatchEvent(new Event('change', {bubbles: true}));
+};
+document.addEventListener('dragover', (event) => isHere() && event.preventDefault(), true);
+document.addEventListener('drop', (event) => take(event, event.dataTransfer?.files), true);
+document.addEventListener('paste', (event) => take(event, event.clipboardData?.files), true);
+document.addEventListener('change', (event) => {
+  if (event.target !== input() || !event.target.files.length) return;
+  document.querySelectorAll('.tiles button')
+    .forEach((one) => one.setAttribute('aria-pressed', false));
+  if (isTooLarge(event.target.files[0])) event.stopImmediatePropagation();
+}, true);
+""".replace("LIMIT", str(MAX_FILE_BYTES))
+TAKE_UPLOAD = "(file) => file"
+SWITCH = "(view) => { document.querySelector('#where').dataset.view = view; }"
+ENLARGE = "() => document.querySelector('#figure .stage').requestFullscreen()"
+PRESS_LINK = "watch('value', () => element.querySelector('a')?.click());"
+VIEWS = ("Image", "Overlay", "Map")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What a visitor sets in this tab, and what other tabs and the API need of it."""
+
+    image: gr.Image
+    model: gr.Dropdown
+    target: gr.Dropdown
+    method: gr.Dropdown
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components of this tab by what they hold."""
+
+    image: gr.Image
+    upload: gr.UploadButton
+    hint: gr.HTML
+    tiles: gr.HTML
+    model: gr.Dropdown
+    verdict: gr.HTML
+    anyway: gr.Button
+    details: gr.Column
+    bars: gr.HTML
+    view: gr.Radio
+    enlarge: gr.Button
+    figure: gr.HTML
+    save_report: gr.Button
+    save_heatmap: gr.Button
+    check: gr.Button
+    checked: gr.HTML
+    saved: gr.HTML
+    trust: gr.Markdown
+    method: gr.Dropdown
+    colours: gr.Radio
+    target: gr.Dropdown
+
+
+def build(page: Page, blocks: gr.Blocks) -> Controls:
+    """Build the tab and connect it; return its controls.
+
+    Args:
+        page: Whose models are asked.
+        blocks: The whole page.
+    """
+    parts = _build_parts(page)
+    for component in (parts.model, parts.method, parts.colours, parts.target):
+        take_as_sent(component)
+    _connect(page, parts, blocks)
+    return Controls(parts.image, parts.model, parts.target, parts.method)
+
+
+def build_tiles(page: Page, *, elem_id: str) -> gr.HTML:
+    """Build the tiles of the examples."""
+    tiles = "".join(
+        f'<button type="button" data-dx="{code}" aria-pressed="{str(code == FIRST).lower()}">'
+        f'<img src="{thumbnail_url(page.examples[code])}" alt="">'
+        f"<span>{text.TILES[code]}</span></button>"
+        for code in TILES
+    )
+    return gr.HTML(
+        f'<section class="examples"><h2>Examples (drawn)</h2><div class="tiles">{tiles}</div>'
+        "</section>",
+        js_on_load=PRESS_TILE,
+        elem_id=elem_id,
+    )
+
+
+def build_selector(page: Page, *, elem_id: str) -> gr.Dropdown:
+    """Build the choice of a model: one line, best first."""
+    choices = page.choices()
+    return take_as_sent(
+        gr.Dropdown(choices, value=choices[0][1], label="Model", filterable=False, elem_id=elem_id)
+    )
+
+
+def build_target(*, elem_id: str, visible: bool | str = True) -> gr.Dropdown:
+    """Build the choice of a class to explain."""
+    choices = [("Predicted class", PREDICTED), *((NAMES[code], code) for code in CODES)]
+    return take_as_sent(
+        gr.Dropdown(
+            [*choices, ("Second class", RUNNER_UP)] if visible == "hidden" else choices,
+            value=PREDICTED,
+            label="Class to explain",
+            filterable=False,
+            elem_id=elem_id,
+            visible=visible,
+        )
+    )
+
+
+def _build_parts(page: Page) -> Parts:
+    with gr.Column(elem_id="work"):
+        with gr.Column(elem_id="left"):
+            image = build_image_input(
+                label="Image",
+                show_label=False,
+                interactive=False,
+                format="png",
+                buttons=[],
+                elem_id="image",
+                alt_text="The image to classify",
+            )
+            with gr.Row(elem_id="uploader"):
+                upload = gr.UploadButton("Upload image", variant="primary", elem_id="upload")
+                hint = gr.HTML(
+                    f"<p>{text.UPLOAD_HINT}</p>", js_on_load=TAKE_FILES, elem_id="upload-hint"
+                )
+            tiles = build_tiles(page, elem_id="examples")
+            model = build_selector(page, elem_id="model")
+        with gr.Column(elem_id="right"):
+            with gr.Column(elem_id="result"):
+                verdict = gr.HTML(text.empty(EMPTY), html_template=LIVE_REGION, elem_id="verdict")
+                anyway = gr.Button("Show it anyway", visible=False, elem_id="anyway")
+            with gr.Column(visible=False, elem_id="details") as details:
+                bars = gr.HTML(js_on_load=PRESS_BAR, elem_id="bars")
+                with gr.Column(elem_id="where"):
+                    with gr.Row(elem_id="switch"):
+                        view = gr.Radio(
+                            VIEWS, value="Overlay", label="View", show_label=False,
+                            container=False, elem_id="view",
+                        )  # fmt: skip
+                        enlarge = gr.Button("Full screen", size="sm", elem_id="enlarge")
+                    figure = gr.HTML(elem_id="figure")
+                with gr.Row(elem_id="actions"):
+                    save_report = gr.Button("Save report", elem_id="save-report")
+                    save_heatmap = gr.Button("Save heatmap", elem_id="save-heatmap")
+                    check = gr.Button("Check this heatmap", elem_id="check")
+                checked = gr.HTML(html_template=LIVE_REGION, elem_id="checked")
+                with gr.Column(elem_id="more"):
+                    with gr.Accordion("How far can this be trusted?", open=False, elem_id="trust"):
+                        trust = gr.Markdown()
+                    with (
+                        gr.Accordion("Heatmap settings", open=False, elem_id="settings"),
+                        gr.Row(),
+                    ):
+                        method = gr.Dropdown(
+                            [(name, key) for key, name in METHODS.items()],
+                            value=METHOD,
+                            label="Method",
+                            filterable=False,
+                            elem_id="method",
+                        )
+                        colours = gr.Radio(
+                            [(name, key) for key, name in COLOUR_MAPS.items()],
+                            value=COLOURS,
+                            label="Colours",
+                            elem_id="colours",
+                        )
+        saved = gr.HTML(js_on_load=PRESS_LINK, elem_id="saved")
+        target = build_target(elem_id="target", visible="hidden")
+    return Parts(
+        image, upload, hint, tiles, model, verdict, anyway, details, bars, view, enlarge, figure,
+        save_report, save_heatmap, check, checked, saved, trust, method, colours, target,
+    )  # fmt: skip
+
+
+def _connect(page: Page, parts: Parts, blocks: gr.Blocks) -> None:
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    arrivals = [
+        blocks.load(page.arrive, parts.model, [parts.model, parts.image], queue=False, **quiet),
+        parts.upload.upload(None, parts.upload, parts.image, js=TAKE_UPLOAD, **quiet),
+        parts.tiles.click(page.pick, None, parts.image, **quiet),
+    ]
+    parts.view.change(None, parts.view, None, js=SWITCH, **quiet)
+    parts.enlarge.click(None, None, None, js=ENLARGE, **quiet)
+    outputs = [
+        parts.verdict, parts.anyway, parts.details, parts.bars, parts.figure, parts.trust,
+        parts.target, parts.checked, parts.saved,
+    ]  # fmt: skip
+    parts.hint.submit(page.refuse_size, None, outputs, queue=False, **quiet)
+    choices = [parts.image, parts.model, parts.method, parts.colours]
+    # The last choice wins, however fast the clicks come.
+    busy = {
+        "api_visibility": "private",
+        "show_progress": "minimal",
+        "show_progress_on": [parts.verdict],
+        "trigger_mode": "always_last",
+    }
+    for arrival in arrivals:
+        arrival.then(page.show, choices, outputs, **busy)
+    parts.model.input(page.show, choices, outputs, **busy)
+    parts.anyway.click(page.show_anyway, choices, outputs, **busy)
+    busy["show_progress_on"] = [parts.figure]
+    again = [parts.figure, parts.checked]
+    parts.bars.click(page.explain_class, choices, [parts.target, *again], **busy)
+    whole = [parts.image, parts.model, parts.target, parts.method, parts.colours]
+    gr.on([parts.method.input, parts.colours.input], page.explain_again, whole, again, **busy)
+    parts.check.click(page.check, whole[:-1], parts.checked, api_visibility="private")
+    parts.save_heatmap.click(page.save_heatmap, whole, parts.saved, **quiet)
+    parts.save_report.click(page.save_report, whole, parts.saved, **quiet)

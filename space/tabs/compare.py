@@ -1,0 +1,32 @@
+"""The Compare tab: one image, all models side by side."""
+
+import gradio as gr
+from callbacks import EMPTY, Page
+from tabs.classify import LIVE_REGION, build_target
+from views import text
+
+HINT = "Uses the image from the Classify tab."
+
+
+def build(page: Page, image: gr.Image, tab: gr.Tab) -> gr.Dropdown:
+    """Build the tab and connect it; return the choice of the class.
+
+    Args:
+        page: Whose models are compared.
+        image: The image of the Classify tab.
+        tab: This one: opening it compares.
+    """
+    with gr.Row(elem_id="compare-work"):
+        gr.HTML(f'<p class="hint">{HINT}</p>', min_height=0)
+        target = build_target(elem_id="compare-target")
+    result = gr.HTML(text.empty(EMPTY), html_template=LIVE_REGION, elem_id="comparison")
+    gr.on(
+        [tab.select, target.input],
+        page.compare_models,
+        [image, target],
+        result,
+        api_visibility="private",
+        show_progress="minimal",
+        trigger_mode="always_last",
+    )
+    return target

@@ -1,0 +1,111 @@
+"""Results of many images: a table, the failures with their reasons, and a CSV file."""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from predictions import Result
+from views.markup import data_url, scrolling
+from views.text import dot, percent
+
+from hf_lesion.labels import CODES, NAMES
+
+CSV_NAME = "predictions.csv"
+NOT_JUDGED = "not judged"
+# The ISIC archive's order of columns.
+ISIC_CODES = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result for one file, or the reason why there is none.
+
+    Attributes:
+        name: Of the image's file.
+        result: The model's; None if the image could not be read.
+        problem: Why it could not; empty if it could.
+    """
+
+    name: str
+    result: Result | None
+    problem: str = ""
+
+
+def render(rows: Sequence[Row], model: str) -> str:
+    """Return the summary with a link to the CSV, the failures, and the table."""
+    done = [(row.name, row.result) for row in rows if row.result is not None]
+    failed = [row.problem for row in rows if row.result is None]
+    said = f"{len(done)} of {len(rows)} images classified by {model}"
+    parts = [f'<section class="panel" id="batch-summary"><h2>{escape(said)}</h2>{_counts(done)}']
+    if done:
+        url = data_url(format_csv(rows).encode(), "text/csv")
+        parts.append(
+            f'<p><a class="download" download="{CSV_NAME}" href="{url}">Download {CSV_NAME}</a> '
+            "(ISIC format with a gate column)</p>"
+        )
+    parts.append("</section>")
+    if failed:
+        items = "".join(f"<li>{escape(text)}</li>" for text in failed)
+        parts.append(
+            f'<section class="panel problem" id="batch-failures"><h3>{len(failed)} could not be '
+            f"used</h3><ul>{items}</ul></section>"
+        )
+    if done:
+        parts.append(_table(done))
+    return "".join(parts)
+
+
+def format_csv(rows: Sequence[Row]) -> str:
+    """Return the probabilities as the ISIC's challenges take them, and the gate's verdict.
+
+    Columns are image, MEL, NV, BCC, AKIEC, BKL, DF, VASC and gate. What the gate rejects has no
+    probabilities; files that could not be read are left out. A name that a spreadsheet would take
+    for a formula is quoted.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["image", *(code.upper() for code in ISIC_CODES), "gate"])
+    for row in rows:
+        if row.result is None:
+            continue
+        values = [f"{row.result.probabilities[CODES.index(code)]:.8f}" for code in ISIC_CODES]
+        shown = [""] * len(values) if row.result.is_rejected else values
+        name = os.path.splitext(row.name)[0]
+        writer.writerow([f"'{name}" if name.startswith(FORMULA_STARTS) else name, *shown,
+                         row.result.gate])  # fmt: skip
+    return stream.getvalue()
+
+
+def _counts(done: Sequence[tuple[str, Result]]) -> str:
+    labels = [result.label for _, result in done if not result.is_rejected]
+    found = [f"{labels.count(code)} × {NAMES[code]}" for code in CODES if code in labels]
+    rejected = len(done) - len(labels)
+    if rejected:
+        found.append(f"{rejected} × {NOT_JUDGED}")
+    return f"<p>{escape(', '.join(found))}</p>" if found else ""
+
+
+def _table(done: Sequence[tuple[str, Result]]) -> str:
+    body = "".join(_row(name, result) for name, result in done)
+    table = (
+        '<table class="answers"><thead><tr><th scope="col">File</th><th scope="col" class="words">'
+        'Top class</th><th scope="col">Probability</th><th scope="col">P(malignant)</th></tr>'
+        f"</thead><tbody>{body}</tbody></table>"
+    )
+    return scrolling(table, "Results")
+
+
+def _row(name: str, result: Result) -> str:
+    start = f'<tr><th scope="row">{escape(name)}</th><td class="words">'
+    if result.is_rejected:
+        return f"{start}{NOT_JUDGED}</td><td>–</td><td>–</td></tr>"
+    unsure = ' <span class="chip warning">low confidence</span>' if result.is_unsure else ""
+    return (
+        f"{start}{dot(result.label)}{escape(NAMES[result.label])}{unsure}</td>"
+        f"<td>{escape(percent(result.probability()))}</td>"
+        f"<td>{escape(percent(result.malignant))}</td></tr>"
+    )

@@ -1,0 +1,54 @@
+"""HTML that several parts of the page share: files within the page, tables that scroll."""
+
+import base64
+import io
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+QUALITY = 90
+THUMBNAIL = 240  # pixels
+
+
+def data_url(content: bytes, kind: str) -> str:
+    """Return a file as a `data:` URL: nothing is written on this machine.
+
+    Args:
+        content: The file's bytes.
+        kind: Its media type, such as "text/csv".
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def picture_url(picture: Image.Image) -> str:
+    """Return a picture as a `data:` URL of a JPEG."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=QUALITY)
+    return data_url(stream.getvalue(), "image/jpeg")
+
+
+def scrolling(table: str, label: str) -> str:
+    """Return a table that scrolls sideways on a narrow screen, also by the keyboard.
+
+    Args:
+        table: HTML.
+        label: What it holds, for who can't see it.
+    """
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}, scrolls '
+        f'sideways">{table}</div>'
+    )
+
+
+def more(title: str, content: str) -> str:
+    """Return content that is shown when its title is pressed."""
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
+def thumbnail_url(file: Path) -> str:
+    """Return a small copy of a picture as a `data:` URL."""
+    with Image.open(file) as image:
+        small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    return picture_url(small)
