@@ -75,7 +75,7 @@ class LesionClassifier:
     Attributes:
         name: The folder's name or the Hub id.
         codes: The diagnoses in the order of every array of C values.
-        record: What `training.json` beside the weights says; empty if there is none.
+        record: What `training.json` next to the weights says; empty if there is none.
         revision: The commit on the Hub that was loaded; None for a folder.
         gate: Rejects non-dermoscopic images and marks unsure answers; None if the model has none.
         calibration: Corrects probabilities that are shown as chances; None likewise.
@@ -284,8 +284,8 @@ class LesionClassifier:
             batch_size: How many images go through the network at once.
 
         Raises:
-            InputError: If a target is no class, their number differs from the images', the method
-                is unknown, or the architecture has no known target layer.
+            InputError: If a target is not a class, their number differs from the images', the
+                method is unknown, or the architecture has no known target layer.
         """
         batches = self._batches(images, targets, batch_size)
         wanted = ((part, [[one] for one in targets], boxes) for part, targets, boxes in batches)
@@ -431,12 +431,12 @@ def _is_of(own: str | None, found: Gate | Calibration | None, file: Path) -> boo
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the training record beside a model's weights.
+    """Return the training record next to a model's weights.
 
     Returns:
         What `training.json` says; empty if there is none.
 
     Raises:
-        InputError: If it is no JSON.
+        InputError: If it is not JSON.
     """
     return read_json_if_there(folder / TRAINING, fix="Train the model again.")

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over lesions: how far a metric may be off because the test set is small.
+"""Bootstrap over lesions: confidence intervals of metrics and paired differences.
 
 Images of one lesion are alike, so whole lesions are drawn, with replacement, and not images
 (Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
@@ -70,7 +70,7 @@ def paired_differences(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Return how much better the second of two models is, on the same images.
+    """Return the paired differences between two models on the same images.
 
     Both are measured on the same resamples, so that what is hard about an image cancels out: the
     interval is narrower than the two models' own intervals suggest.
@@ -180,7 +180,7 @@ def _count_cells(cells: NDArray[np.int64], weights: NDArray[np.float64]) -> NDAr
 def draw_weights(
     lesions: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield (at most CHUNK, N) how often each image counts in each resample of lesions.
+    """Yield (at most CHUNK, N) weights: how often each image occurs in each resample of lesions.
 
     Nothing is yielded for a single lesion, which tells nothing of others.
 

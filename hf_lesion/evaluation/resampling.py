@@ -60,7 +60,7 @@ def estimate_differences(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> list[Estimate]:
-    """Return how much greater each column of the first is: both on the same resamples.
+    """Return the paired difference of each column, first minus second, on the same resamples.
 
     Args:
         first: (N, M) measures.

@@ -1,6 +1,6 @@
-"""What a published model shows: pages and charts, drawn anew from its records.
+"""Charts of a published model: reports and figures, drawn again from its records.
 
-So that they are of these very records, and that none can be a photograph.
+This guarantees that they match the records, and that none of them is a photograph.
 """
 
 from pathlib import Path

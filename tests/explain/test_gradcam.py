@@ -14,7 +14,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.explain.gradcam import explain, explain_classes, explain_methods, overlay
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
-from hf_lesion.explain.scaling import stretch
+from hf_lesion.explain.placement import stretch
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box

@@ -1,4 +1,4 @@
-"""How often a model's answer survives a change that should not matter, or takes the lesion away."""
+"""Shortcut scores: how often the prediction stays the same when the image is changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ UNCHANGED = "unchanged"
 def answer_changed(
     classifier: LesionClassifier, masked: MaskedSet, rows: Sequence[int], *, batch_size: int = 32
 ) -> dict[str, NDArray[np.float32]]:
-    """Return (N, C) probabilities of some images as they are (`UNCHANGED`) and by each change.
+    """Return (N, C) probabilities of the original images (`UNCHANGED`) and under each change.
 
     What is drawn on an image is the same for every model: its row is the seed.
     """
@@ -43,7 +43,7 @@ def describe_shortcuts(
     references: NDArray[np.int64],
     lesion_ids: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Return how often the answer stays the same, and what balanced accuracy becomes.
+    """Return how often the prediction stays the same, and the balanced accuracy under each change.
 
     Args:
         answers: As from `answer_changed`.

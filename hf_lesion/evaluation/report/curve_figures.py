@@ -1,4 +1,4 @@
-"""Figures of what a record's curves say, drawn without a display or global state.
+"""Figures of a report's curves: ROC, precision-recall, calibration, risk-coverage, subgroups.
 
 One panel a curve where there are several, so that no colour has to tell them apart; where there are
 two kinds of marks, they differ in shape as well.
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from hf_lesion.evaluation.report.tables import ANSWERS, GROUP_METRICS, behind, list_groups
 from hf_lesion.evaluation.subgroups import FEWEST
 from hf_lesion.io.figures import new_figure, title_figure
+from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, NAMES
 
 # Blue and vermilion of Okabe and Ito, "Color Universal Design" (2008).
@@ -64,7 +65,7 @@ def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw how often the top answer is right against how probable the model calls it.
+    """Draw the calibration curve: accuracy against the top probability.
 
     The band holds 95 % of what a perfectly calibrated model of that sample size would show.
 
@@ -87,7 +88,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw the share of wrong answers among the surest images, with its interval.
+    """Draw the risk-coverage curve with its interval.
 
     Args:
         record: Of one split, as in `report.json`.
@@ -175,10 +176,7 @@ def _curve(axes: Axes, points: dict[str, list[float]], score: str, name: str) ->
 def _score(record: dict[str, Any], name: str, metric: str) -> str:
     part = record["questions"]["malignant"] if name == "malignant" else record
     key = metric if name == "malignant" else f"{metric}_{name}"
-    value, (low, high) = part["metrics"][key], part["intervals"]["bounds"][key]
-    if np.isnan(value):
-        return "–"
-    return f"{value:.3f}" if np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    return format_interval(part["metrics"][key], part["intervals"]["bounds"][key])
 
 
 def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:

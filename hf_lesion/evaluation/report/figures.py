@@ -1,4 +1,4 @@
-"""Figures of an evaluation, drawn without a display or global state."""
+"""Figure of a confusion matrix."""
 
 import numpy as np
 from matplotlib.axes import Axes

@@ -1,4 +1,4 @@
-"""The report for readers: report.md, report.html and figures, all from `report.json`."""
+"""Report pages: report.md, report.html and figures, all made from `report.json`."""
 
 import base64
 from collections.abc import Callable, Collection, Mapping
@@ -25,7 +25,7 @@ LAST_FIGURE = "risk_coverage"  # of those that every record has
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's file, and what it shows for who can't see it."""
+    """File of a figure and its alternative text."""
 
     file: str
     alt: str
@@ -85,7 +85,7 @@ def write_pages(
 
 
 def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
-    """Return what there is to say about one split, in the order to be read."""
+    """Return the sections of one split, in reading order."""
     builders: tuple[Callable[[str, dict[str, Any]], Section | None], ...] = (
         _scores,
         _curves,
@@ -100,7 +100,7 @@ def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
 
 
 def say_fitted(record: dict[str, Any]) -> str:
-    """Return a warning if temperature and thresholds were fitted on these very images."""
+    """Return a warning if temperature and thresholds were fitted on the same images."""
     fitted_on = record["calibration"].get("fitted_on") or {}
     same = all(
         fitted_on.get(key) == record["data"].get(key) is not None
@@ -117,7 +117,7 @@ def say_fitted(record: dict[str, Any]) -> str:
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
     warning = (
-        ("The model was trained on another split of these data: this is no honest score.",)
+        ("The model was trained on another split of these data: this score is not comparable.",)
         if record["data"].get("same_as_training") is False
         else ()
     )

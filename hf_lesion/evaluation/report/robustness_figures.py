@@ -1,4 +1,4 @@
-"""The robustness table as a picture: every distortion beside the unchanged images, worst first."""
+"""Figure of robustness: balanced accuracy under each distortion, worst first."""
 
 from typing import Any
 
