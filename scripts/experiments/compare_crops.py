@@ -85,9 +85,8 @@ def measure_model(
 def _describe(
     own: "Predictions", of_squares: "Predictions", base: "Predictions"
 ) -> dict[str, list[float]]:
-    from hf_lesion.evaluation.bootstrap import bootstrap_intervals, paired_differences
+    from hf_lesion.evaluation.bootstrap import bootstrap_intervals, estimate, paired_differences
     from hf_lesion.evaluation.metrics import LesionMetrics
-    from hf_lesion.evaluation.resampling import estimate
 
     truth, lesions = own.references, own.lesion_ids
     metrics = LesionMetrics().compute(predictions=own.probabilities, references=truth)

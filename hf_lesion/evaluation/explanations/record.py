@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import resampling
-from hf_lesion.evaluation.resampling import estimate, estimate_differences
+from hf_lesion.evaluation import bootstrap
+from hf_lesion.evaluation.bootstrap import estimate, estimate_differences
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -127,8 +127,8 @@ def describe_faithfulness(
 def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
     """Return how the intervals were made."""
     return {
-        "level": resampling.LEVEL,
-        "resamples": resampling.RESAMPLES,
+        "level": bootstrap.LEVEL,
+        "resamples": bootstrap.RESAMPLES,
         "unit": "image" if lesion_ids is None else "lesion",
         "method": "percentile bootstrap",
     }

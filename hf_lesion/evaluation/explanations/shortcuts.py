@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import bootstrap_intervals
+from hf_lesion.evaluation.bootstrap import bootstrap_intervals, estimate
 from hf_lesion.evaluation.explanations.masked_set import MaskedSet
-from hf_lesion.evaluation.resampling import estimate
 from hf_lesion.explain.shortcuts import CHANGES, change
 from hf_lesion.labels import CODES
 
