@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from hf_lesion.evaluation.report import curve_figures, figures, tables
+from hf_lesion.evaluation.report import figures, tables
 from hf_lesion.evaluation.report.record import format_title, say_images
 from hf_lesion.evaluation.report.tables import Table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
@@ -238,17 +238,17 @@ def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
     title = format_title(record)
     drawn: dict[str, Figure] = {}
     if tables.list_groups(record):
-        drawn["subgroups"] = curve_figures.draw_subgroups(record, title=f"Subgroups. {title}")
+        drawn["subgroups"] = figures.draw_subgroups(record, title=f"Subgroups. {title}")
     drawn |= {
         "confusion_matrix": figures.draw_confusion(
             np.asarray(record["confusion_matrix"]), title=title
         ),
-        "roc": curve_figures.draw_roc(record, title=f"ROC curves. {title}"),
-        "precision_recall": curve_figures.draw_precision_recall(
+        "roc": figures.draw_roc(record, title=f"ROC curves. {title}"),
+        "precision_recall": figures.draw_precision_recall(
             record, title=f"Precision-recall curves. {title}"
         ),
-        "reliability": curve_figures.draw_reliability(record, title=f"Calibration. {title}"),
-        "risk_coverage": curve_figures.draw_risk(record, title=f"Risk and coverage. {title}"),
+        "reliability": figures.draw_reliability(record, title=f"Calibration. {title}"),
+        "risk_coverage": figures.draw_risk(record, title=f"Risk and coverage. {title}"),
     }
     for name, figure in drawn.items():
         write_figure(figure, folder / f"{name}_{split}.png")
