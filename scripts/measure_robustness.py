@@ -50,7 +50,7 @@ def main() -> None:
     """Measure, record, draw, print."""
     arguments = parse_arguments()
     from hf_lesion.evaluation import robustness
-    from hf_lesion.evaluation.report.robustness_figures import draw_robustness
+    from hf_lesion.evaluation.report.figures import draw_robustness
     from hf_lesion.io.figures import write_figure
 
     record = measure(arguments)

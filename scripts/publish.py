@@ -99,7 +99,7 @@ def main() -> None:
 
 def _check_account(options: argparse.Namespace) -> str | None:
     """Return the full name of the repository; None to build only, or on a dry run without a Hub."""
-    from hf_lesion.hub.repository import check_account
+    from hf_lesion.hub.client import check_account
 
     if options.repo_id is None:
         return None

@@ -28,9 +28,9 @@ def main() -> None:
     """Average, measure, write, print."""
     arguments = parse_arguments()
     from hf_lesion.evaluation import ensemble, scoring
-    from hf_lesion.evaluation.explanations.estimates import format_change
     from hf_lesion.evaluation.report import record
     from hf_lesion.evaluation.report.build import weights_sha256
+    from hf_lesion.io.numbers import format_difference
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -45,7 +45,7 @@ def main() -> None:
     for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
         print(f"{name}: {record.format_metric(found, name)}")
     for pair in found["pairs"]:
-        change = format_change(pair["differences"]["balanced_accuracy"])
+        change = format_difference(pair["differences"]["balanced_accuracy"])
         print(f"{pair['first']} minus {pair['second']}: {change}")
     print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
 

@@ -132,7 +132,7 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
         return
     if not overwrite:  # as `whole_folder` says, but that is asked only after hours of download
         raise InputError(
-            f"{output} is there already. Pass --overwrite to replace it, or another --output."
+            f"{output} already exists. Pass --overwrite to replace it, or another --output."
         )
     if output.is_dir():
         try:

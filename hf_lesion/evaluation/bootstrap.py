@@ -1,10 +1,12 @@
-"""Bootstrap intervals over lesions: how far a metric may be off because the test set is small.
+"""Bootstrap over lesions: confidence intervals of metrics and paired differences.
 
 Images of one lesion are alike, so whole lesions are drawn, with replacement, and not images
 (Field and Welsh, "Bootstrapping clustered data", J. R. Stat. Soc. B 69, 2007).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +72,7 @@ def paired_differences(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, tuple[float, float, float]]:
-    """Return how much better the second of two models is, on the same images.
+    """Return the paired differences between two models on the same images.
 
     Both are measured on the same resamples, so that what is hard about an image cancels out: the
     interval is narrower than the two models' own intervals suggest.
@@ -180,7 +182,7 @@ def _count_cells(cells: NDArray[np.int64], weights: NDArray[np.float64]) -> NDAr
 def draw_weights(
     lesions: NDArray[np.int64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Iterator[NDArray[np.float64]]:
-    """Yield (at most CHUNK, N) how often each image counts in each resample of lesions.
+    """Yield (at most CHUNK, N) weights: how often each image occurs in each resample of lesions.
 
     Nothing is yielded for a single lesion, which tells nothing of others.
 
@@ -249,3 +251,128 @@ def percentile_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     tail = (1 - LEVEL) / 2
     lower, upper = np.quantile(defined, (tail, 1 - tail))
     return float(lower), float(upper)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its percentile interval of level `LEVEL`; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+    def rounded(self, digits: int = 4) -> list[float]:
+        """Return value, low and high for a record."""
+        return [round(number, digits) for number in (self.value, self.low, self.high)]
+
+
+def estimate(
+    values: ArrayLike,
+    lesion_ids: Sequence[str] | None = None,
+    *,
+    medians: Collection[int] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return the mean of each column, or its median, with an interval.
+
+    Args:
+        values: (N, M) measures of N images; a NaN is left out of its column.
+        lesion_ids: (N,) lesions; None draws single images.
+        medians: The columns whose median is wanted. Only these may be infinite.
+        resamples: How often to draw.
+        seed: The same seed gives the same intervals.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    weights = _weigh_images(len(table), lesion_ids, resamples=resamples, seed=seed)
+    whole = _statistics(table, np.ones((1, len(table))), medians)[0]
+    return _with_bounds(whole, _statistics(table, weights, medians))
+
+
+def estimate_differences(
+    first: ArrayLike,
+    second: ArrayLike,
+    lesion_ids: Sequence[str] | None = None,
+    *,
+    medians: Collection[int] = (),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> list[Estimate]:
+    """Return the paired difference of each column, first minus second, on the same resamples.
+
+    Args:
+        first: (N, M) measures.
+        second: (N, M) other measures of the same images.
+        lesion_ids: As for `estimate`, and so are the rest. An image whose measure is NaN in either
+            is left out of both.
+        medians: Columns whose medians are compared.
+        resamples: How often to draw.
+        seed: Of the draws.
+    """
+    one, other = (np.asarray(table, dtype=np.float64) for table in (first, second))
+    missing = np.isnan(one) | np.isnan(other)
+    tables = [np.where(missing, np.nan, table) for table in (one, other)]
+    weights = _weigh_images(len(one), lesion_ids, resamples=resamples, seed=seed)
+    ones = np.ones((1, len(one)))
+    whole = [_statistics(table, ones, medians)[0] for table in tables]
+    drawn = [_statistics(table, weights, medians) for table in tables]
+    with np.errstate(invalid="ignore"):  # infinite medians differ by nothing that can be said
+        return _with_bounds(whole[0] - whole[1], drawn[0] - drawn[1])
+
+
+def _weigh_images(
+    images: int, lesion_ids: Sequence[str] | None, *, resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Return (R, N): how often each image is in each resample; R is 0 for a single lesion."""
+    lesions = number_lesions(lesion_ids, images)
+    count = int(lesions.max(initial=-1)) + 1
+    return _draw_counts(count, resamples if count > 1 else 0, seed)[:, lesions].astype(np.float64)
+
+
+@lru_cache(maxsize=64)  # many maps are measured on the same images; a megabyte each
+def _draw_counts(lesions: int, resamples: int, seed: int) -> NDArray[np.uint16]:
+    """Return (R, L): how often each lesion is drawn."""
+    if not resamples:
+        return np.empty((0, lesions), dtype=np.uint16)
+    drawn = draw_weights(np.arange(lesions), resamples=resamples, seed=seed)
+    return np.concatenate([counts.astype(np.uint16) for counts in drawn])
+
+
+def _statistics(
+    table: NDArray[np.float64], weights: NDArray[np.float64], medians: Collection[int]
+) -> NDArray[np.float64]:
+    """Return (R, M) weighted means or medians of the columns; NaN where nothing was drawn."""
+    columns = []
+    for index, column in enumerate(table.T):
+        known = ~np.isnan(column)
+        reduce = _medians if index in medians else _means
+        columns.append(reduce(column[known], weights[:, known]))
+    return np.stack(columns, axis=1) if columns else np.empty((len(weights), 0))
+
+
+def _means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    totals = weights.sum(axis=1)
+    return np.divide(weights @ values, totals, out=np.full(len(weights), np.nan), where=totals > 0)
+
+
+def _medians(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not len(values):
+        return np.full(len(weights), np.nan)
+    order = np.argsort(values)
+    climbed = np.cumsum(weights[:, order], axis=1)
+    totals = climbed[:, -1:]
+    places = (climbed >= totals / 2).argmax(axis=1)
+    return np.where(totals[:, 0] > 0, values[order][places], np.nan)
+
+
+def _with_bounds(whole: NDArray[np.float64], drawn: NDArray[np.float64]) -> list[Estimate]:
+    tail = (1 - LEVEL) / 2
+    found = []
+    for value, column in zip(whole, drawn.T, strict=True):
+        known = column[~np.isnan(column)]
+        # The nearest drawn value: between infinite ones there is nothing to interpolate.
+        low, high = (
+            np.quantile(known, (tail, 1 - tail), method="nearest") if len(known) else (np.nan,) * 2
+        )
+        found.append(Estimate(float(value), float(low), float(high)))
+    return found

@@ -1,4 +1,4 @@
-"""Risk and coverage: how often the answer is wrong if only the surest images are answered.
+"""Risk-coverage curve: the error rate when only the most confident images are answered.
 
 El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010);
 area under the curve: Geifman, Uziel, El-Yaniv, ICLR 2019.
@@ -20,13 +20,13 @@ Floats = NDArray[np.float64]
 
 
 def measure_risk(predictions: Predictions, *, seed: int = 0) -> dict[str, Any]:
-    """Return the share of wrong answers among the surest images, for growing shares of them.
+    """Return the error rate among the most confident images at each coverage.
 
     Sure is who gives a high top probability. Images that are equally sure are in no order: each of
     them stands for their mean.
 
     Args:
-        predictions: N answers beside the truth.
+        predictions: N answers next to the truth.
         seed: Draws the same resamples as the other intervals of this seed.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How a model's scores change when its images do, with the worst case beside the mean."""
+"""Robustness: a model's scores under distortions of its images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +16,7 @@ from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.io.files import write_json
 from hf_lesion.io.markdown import table_lines
+from hf_lesion.io.numbers import format_interval
 from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES
 
@@ -42,7 +43,7 @@ def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
 
 
 def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
-    """Return the images as one of `DISTORTIONS` leaves them, each from a stream of its own."""
+    """Return the images after one of `DISTORTIONS`, each with its own random stream."""
 
     def load(index: int) -> Image.Image:
         return distort(images.load(index), name, seed=index)
@@ -57,7 +58,7 @@ def measure(
     *,
     resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
-    """Return a model's scores on images as they are and under each distortion.
+    """Return a model's scores on the original images and under each distortion.
 
     Args:
         predict: Gives a model's answers to an evaluation set.
@@ -130,7 +131,7 @@ def render_table(record: dict[str, Any]) -> str:
             (
                 label,
                 _cell(scores, "balanced_accuracy"),
-                f"{_signed(change)}{_bounds(low, high, signed=True)}",
+                format_interval(change, (low, high), signed=True),
                 _cell(scores, "sensitivity_mel"),
                 f"{scores['agreement']:.1%}",
             )
@@ -156,7 +157,7 @@ def _compare(
 def _difference(
     before: Predictions, after: Predictions, resamples: int
 ) -> tuple[float, float, float]:
-    """Return by how much balanced accuracy rises from `before` to `after`, with its interval."""
+    """Return the change of balanced accuracy from `before` to `after`, with its interval."""
     ids = before.references
     cells = [_cells(each) for each in (before, after)]
 
@@ -189,7 +190,7 @@ def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
 
 
 def _score_always(right: NDArray[np.bool_], before: Predictions, resamples: int) -> dict[str, Any]:
-    """Return the scores of answers that are right only where every answer was."""
+    """Return the scores if only predictions that are right under every distortion count."""
     wrong = (before.references + 1) % len(CODES)
     answers = np.eye(len(CODES))[np.where(right, before.references, wrong)]
     return _score(replace(before, probabilities=answers), resamples)
@@ -212,15 +213,4 @@ def _balanced(scores: dict[str, Any]) -> float:
 
 
 def _cell(scores: dict[str, Any], name: str) -> str:
-    value, (low, high) = scores["metrics"][name], scores["intervals"][name]
-    return "–" if value is None else f"{value:.3f}{_bounds(low, high)}"
-
-
-def _bounds(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    if low is None or high is None or np.isnan(low):
-        return ""
-    return f" [{_signed(low)}, {_signed(high)}]" if signed else f" [{low:.3f}, {high:.3f}]"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return format_interval(scores["metrics"][name], scores["intervals"][name])

@@ -1,4 +1,4 @@
-"""Training runs side by side: in which settings they differ, and what that did on validation."""
+"""Comparison of training runs: their differing settings and validation scores."""
 
 import functools
 import io
@@ -10,12 +10,12 @@ import numpy as np
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.bootstrap import RESAMPLES, paired_differences
-from hf_lesion.evaluation.explanations.estimates import format_change
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions
 from hf_lesion.evaluation.report.record import format_metric, read_report
 from hf_lesion.io import markdown
 from hf_lesion.io.checksums import TRAINING
 from hf_lesion.io.files import read_json
+from hf_lesion.io.numbers import format_difference
 
 PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
@@ -50,7 +50,7 @@ HEADER = (
 def compare_runs(
     reference: Path, runs: Sequence[Path], *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """Return what each run changed against a reference run, and what came of it.
+    """Return the settings that each run changed against a reference run, and its scores.
 
     Args:
         reference: Folder of a run that was scored on validation.
@@ -63,7 +63,7 @@ def compare_runs(
         reference, `differences` as from `paired_differences`.
 
     Raises:
-        InputError: If a folder is no scored run, or runs were scored on other images.
+        InputError: If a folder is not a scored run, or runs were scored on other images.
     """
     first = _read_run(reference)
     settings = first["settings"]
@@ -179,5 +179,5 @@ def _cells(run: dict[str, Any]) -> list[str]:
     scores = []
     for name in ("balanced_accuracy", "macro_auroc"):
         found = run.get("differences", {}).get(name)
-        scores += [format_metric(run, name), "–" if found is None else format_change(found)]
+        scores += [format_metric(run, name), "–" if found is None else format_difference(found)]
     return [f"`{run['name']}`", changed or "–", *scores, str(run["seed"]), f"{run['hours']:.2f}"]

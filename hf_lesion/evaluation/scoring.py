@@ -177,7 +177,7 @@ def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
 
 
 def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
-    """Return `count` of so many rows, drawn by chance, in order; all where there are not more."""
+    """Return `count` random row numbers in order; all if there are not more."""
     return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
 
 

@@ -1,4 +1,4 @@
-"""What a heatmap has to beat: a spot in the middle, chance, and the same network untrained.
+"""Baselines of heatmaps: a centred Gaussian, noise, and the same network with random weights.
 
 Lesions lie in the middle of dermoscopic images, so that a map which never looked scores well. The
 untrained network is the check of Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018).
@@ -19,7 +19,7 @@ RANDOM_CELLS = 4  # a side: as coarse as the last feature map of a network at 12
 
 
 def gaussian_map(size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return an (H, W) Gaussian in the middle of the frame, from 0 to 1."""
+    """Return an (H, W) Gaussian centred in the frame, from 0 to 1."""
     places = [(np.arange(side) + 0.5) / side - 0.5 for side in size]
     distance = places[0][:, None] ** 2 + places[1][None, :] ** 2
     return _to_unit(np.exp(-distance / (2 * GAUSSIAN_SIGMA**2)))
@@ -35,7 +35,7 @@ def random_maps(seeds: list[int], size: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def untrained_copy(model: nn.Module, pixel_values: torch.Tensor, *, seed: int = 0) -> nn.Module:
-    """Return a copy of a network with every weight drawn anew.
+    """Return a copy of a network with all weights randomly initialised.
 
     Layers draw as torch has them start; weights outside of such layers come from a normal
     distribution with their own mean and deviation. Batch norms then measure the statistics of some

@@ -1,4 +1,4 @@
-"""Heatmaps by pytorch-grad-cam's methods: any number of classes from one forward pass.
+"""Grad-CAM and related heatmaps: any number of classes from one forward pass.
 
 Activations and gradients of the target layer are taken here, with no gradient below it and no hook
 left behind; what they are weighed by is the library's own code (`hf_lesion.explain.methods`).
@@ -18,8 +18,7 @@ from transformers import PreTrainedModel
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
 from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
-from hf_lesion.explain.placement import place
-from hf_lesion.explain.scaling import find_flat, stretch, to_grid, to_unit
+from hf_lesion.explain.placement import find_flat, place, stretch, to_grid, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.io.decoding import Source, load_image
 from hf_lesion.models.preprocessing import Box, seen_box
@@ -37,7 +36,7 @@ Target = int | str
 
 @dataclass(frozen=True)
 class Heatmaps:
-    """Where a network looked, for one class or several of each image: "…" is B, or B and K.
+    """Heatmaps of one or several classes of each image; "…" is B, or B and K.
 
     Attributes:
         maps: (…, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
@@ -63,7 +62,7 @@ class Heatmaps:
 
 @dataclass(frozen=True)
 class Trace:
-    """A forward pass that can still be explained: the graph above the target layer is kept.
+    """A forward pass whose graph above the target layer is kept for explanations.
 
     Any class, by any method, then costs one backward pass through the layers above the target
     layer, and no lock: hooks and forward passes are over.
@@ -130,7 +129,7 @@ class Trace:
 
 
 def trace(model: PreTrainedModel, pixel_values: torch.Tensor, *, layer: str | None = None) -> Trace:
-    """Run a forward pass once and keep what heatmaps are made of.
+    """Run one forward pass and keep the activations that heatmaps need.
 
     The caller holds the model's lock: activations are taken by hooks, and a prediction in another
     thread would fire them.
@@ -244,7 +243,7 @@ def _refine(
     method: str,
     layer: str | None,
 ) -> Heatmaps:
-    """Return the mean of the maps of each image and of views of it, laid back."""
+    """Return the mean of the maps of each image and of its shifted and mirrored views."""
     chosen: list[list[Target]] = found.targets.tolist()
     parts, is_flat = [found.raw], find_flat(found.maps)
     for view in VIEWS:
@@ -285,7 +284,7 @@ def _first_class(found: Heatmaps) -> Heatmaps:
 
 
 def to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    """Return a tensor's values in float32, wherever and in whatever precision they are."""
+    """Return the values of a tensor on any device, in any precision, as a float32 array."""
     return tensor.detach().float().cpu().numpy()
 
 

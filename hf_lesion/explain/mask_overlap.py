@@ -1,4 +1,4 @@
-"""Does a heatmap lie on the lesion? Scores of maps against lesion masks, and what stays for chance.
+"""Mask overlap: scores of heatmaps against lesion masks.
 
 Energy-based pointing game: Wang et al., "Score-CAM" (CVPR workshops 2020). Pointing game: Zhang et
 al., "Top-down neural attention by excitation backprop" (ECCV 2016), without their tolerance of 15
@@ -26,7 +26,7 @@ MEASURES = (
 def place_masks(
     masks: Sequence[Image.Image], preprocess: Callable[[list[Image.Image]], torch.Tensor]
 ) -> NDArray[np.bool_]:
-    """Return masks as the network would see them: whatever it does to images is done to them.
+    """Return masks after the preprocessing that images undergo.
 
     Args:
         masks: At least one; grey, white = lesion, in the frames of their images, of any sizes.

@@ -1,4 +1,4 @@
-"""A prepared dataset's folder as it is published: Parquet shards, splits, record and card."""
+"""Dataset folders for the Hub: Parquet shards, splits, record and card."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from hf_lesion.data.reader import check_rows, read_rows
 from hf_lesion.data.record import RECORD_FILE, SPLITS_FILE, read_record
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.hub.checks import check_files, read_licence
+from hf_lesion.hub.client import CARD
 from hf_lesion.hub.packing import hide_home
-from hf_lesion.hub.repository import CARD
 from hf_lesion.io.checksums import write_manifest
 from hf_lesion.io.files import write_json, write_text
 from hf_lesion.labels import CODES, ID2LABEL
@@ -51,7 +51,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
 
 
 def check_dataset(folder: Path, record: dict[str, Any]) -> None:
-    """Check that a dataset's folder loads and holds what its record, and so its card, says.
+    """Check that a dataset folder loads and matches its record, and so its card.
 
     Raises:
         InputError: If it does not.
@@ -74,7 +74,7 @@ def check_dataset(folder: Path, record: dict[str, Any]) -> None:
 
 
 def _check_loading(folder: Path, plain: Path) -> None:
-    """Check that `load_dataset` takes the files, in a folder whose name is not a pattern to it."""
+    """Check that `load_dataset` reads the files, from a folder whose name is no pattern."""
     (plain / DATA).mkdir()
     for name in (CARD, *(f"{DATA}/{file.name}" for file in (folder / DATA).iterdir())):
         (plain / name).symlink_to((folder / name).resolve())

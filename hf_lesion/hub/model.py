@@ -1,4 +1,4 @@
-"""A model's folder as it is published: weights, preprocessing, records, charts, card, checksums."""
+"""Model folders for the Hub: weights, preprocessing, records, charts, card and checksums."""
 
 import dataclasses
 import inspect
@@ -14,15 +14,17 @@ from hf_lesion.hub.card import render_card
 from hf_lesion.hub.charts import write_charts
 from hf_lesion.hub.checks import (
     NON_COMMERCIAL,
+    ONNX_FILE,
     OPEN,
+    QUANTISED_FILE,
     check_files,
+    check_measured_weights,
     check_model,
     check_model_card,
 )
-from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE, check_measured_weights
+from hf_lesion.hub.client import CARD
 from hf_lesion.hub.packing import READABLE, hide_home, read_training
 from hf_lesion.hub.quantisation import check_quantised
-from hf_lesion.hub.repository import CARD
 from hf_lesion.hub.results import TEST, VALIDATION, read_folder
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, check_manifest, write_manifest
 from hf_lesion.io.files import read_json, write_text
@@ -41,7 +43,7 @@ MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
 def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
-    """Write what a user of the model needs into an empty folder, and check it.
+    """Write a publishable model folder into an empty folder and check it.
 
     Args:
         source: A finished run, or what `scripts/pack_model.py` made.
@@ -65,7 +67,7 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
             # safetensors writes for the owner alone; what is published is for everyone.
             target.chmod(READABLE)
     if "auto_map" in read_json(folder / CONFIG, fix="Train the model again."):
-        # The code that the weights were checked with, whatever lay beside them.
+        # The code that the weights were checked with, not whatever file was next to them.
         write_text(folder / MODULE, inspect.getsource(cnn))
     check_measured_weights(folder)
     check_quantised(folder)
@@ -79,7 +81,7 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
 
 
 def write_card(source: Path, folder: Path, *, name: str, charts: Collection[str] = ()) -> None:
-    """Write the card: the source's own if somebody wrote it, or one made from the records.
+    """Write the card: the source's own if it was written by hand, else one made from the records.
 
     What was not scored on test and validation gets a card without results.
 

@@ -1,4 +1,4 @@
-"""A classifier as ONNX, for runtimes without Python: `onnx/model.onnx`, checked against PyTorch.
+"""ONNX export: `onnx/model.onnx`, checked against PyTorch.
 
 Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). A temperature that was folded into the
 weights is in the logits; labels and preprocessing are in the file's metadata, which is all that
@@ -44,7 +44,7 @@ INSTALL = "pip install -e '.[export]'"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far the exported network is from PyTorch's.
+    """Agreement of an exported network with PyTorch.
 
     Attributes:
         images: How many were compared.
@@ -58,7 +58,7 @@ class Agreement:
 
 
 class _Logits(torch.nn.Module):
-    """The model as a function of a tensor to a tensor."""
+    """Wrapper of a model that maps a tensor to a tensor."""
 
     def __init__(self, model: torch.nn.Module):
         super().__init__()
@@ -71,7 +71,7 @@ class _Logits(torch.nn.Module):
 def export_onnx(
     classifier: LesionClassifier, file: Path, *, images: Sequence[Image.Image] | None = None
 ) -> Agreement:
-    """Write a classifier as ONNX, unless it answers otherwise than PyTorch.
+    """Export a classifier as ONNX and check that its outputs equal PyTorch's.
 
     Args:
         classifier: On the CPU.
@@ -90,19 +90,19 @@ def export_onnx(
 
 
 def check_packages() -> None:
-    """Raise InputError if what exporting needs is not installed."""
+    """Raise InputError if a package that the export needs is not installed."""
     missing = [name for name in NEEDED if not _is_installed(name)]
     if missing:
         raise InputError(f"Exporting needs {', '.join(missing)}: {INSTALL}.")
 
 
 def draw_images(count: int = CHECKED_IMAGES) -> list[Image.Image]:
-    """Return drawn lesions of all diagnoses in turn."""
+    """Return drawn lesions, cycling through the diagnoses."""
     return [draw_lesion(CODES[index % len(CODES)], seed=index)[0] for index in range(count)]
 
 
 def compare(classifier: LesionClassifier, file: Path, images: Sequence[Image.Image]) -> Agreement:
-    """Compare an ONNX file with PyTorch, by batches of several sizes.
+    """Compare an ONNX file with PyTorch on batches of several sizes.
 
     Raises:
         InputError: If a logit or probability differs by more than `TOLERANCE`.
@@ -126,7 +126,7 @@ def compare(classifier: LesionClassifier, file: Path, images: Sequence[Image.Ima
 
 
 def open_session(file: Path) -> "InferenceSession":
-    """Open an ONNX file on the CPU."""
+    """Return an ONNX Runtime session on the CPU."""
     import onnxruntime
 
     return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
@@ -152,7 +152,7 @@ def read_metadata(file: Path) -> dict[str, str]:
 
 
 def write_metadata(file: Path, told: Mapping[str, str]) -> None:
-    """Put metadata into an ONNX file in place of its own, and check the file."""
+    """Replace the metadata of an ONNX file and check the file."""
     import onnx
 
     model = onnx.load(str(file))
@@ -205,7 +205,7 @@ def _is_installed(name: str) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's remarks on its own progress to itself."""
+    """Silence the exporter's progress messages."""
     with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""The web demo's folder as a Space runs it: app, package, models, requirements, front matter."""
+"""Space folders: the web demo with package, models, requirements and front matter."""
 
 import re
 import shutil
@@ -12,15 +12,15 @@ import hf_lesion
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import RECORD as ENSEMBLE
 from hf_lesion.hub.checks import NON_COMMERCIAL, check_files, read_front_matter
+from hf_lesion.hub.client import CARD
 from hf_lesion.hub.model import build_model_folder
-from hf_lesion.hub.repository import CARD
 from hf_lesion.io.checksums import CONFIG, WEIGHTS, list_models, write_manifest
 from hf_lesion.io.files import write_text
 from hf_lesion.models.snapshot import open_snapshot
 
 APP = "app.py"
 MODELS = "models"
-# One "owner/name@commit" a line: what the app serves beside the folders in models/.
+# One "owner/name@commit" a line: what the app serves next to the folders in models/.
 HUB_MODELS = "hub_models.txt"
 COPIED = ("*.py", "*/*.py", "*.css", "*.json", "requirements.txt", "examples/*.webp")
 PACKAGE = ("*.py", "py.typed", "*.csv", "*.json", "*.md")
@@ -36,7 +36,7 @@ def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> Non
         models: Model folders, folders of them, or Hub ids, which are pinned to their commit.
 
     Raises:
-        InputError: If there is no app, a model can't be had, or the result fails a check.
+        InputError: If there is no app, a model is not available, or the result fails a check.
     """
     if not (app / APP).is_file():
         raise InputError(f"{app} has no {APP}. Run this from a checkout of hf_lesion.")
@@ -58,7 +58,7 @@ def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> Non
 
 
 def complete_front_matter(front: dict[str, Any], pinned: Sequence[str]) -> dict[str, Any]:
-    """Return a Space's front matter with the models it fetches, and their weights' licence.
+    """Return the front matter of a Space: the models it fetches and their licence.
 
     Args:
         front: Of the app's README.md.
@@ -84,7 +84,7 @@ def _copy_package(target: Path) -> None:
 
 
 def _add_models(folder: Path, models: Sequence[str]) -> list[str]:
-    """Write the models that are folders, and return the others with their commits."""
+    """Copy the models that are folders, and return the Hub ids of the others with their commits."""
     pinned = []
     for source in models:
         if not Path(source).is_dir():

@@ -1,6 +1,6 @@
-"""SHA256SUMS: what a published folder holds, so that a damaged or partial copy is refused.
+"""Checksums of a published folder (SHA256SUMS), by which damaged or partial copies are rejected.
 
-The format is that of sha256sum: `sha256sum -c SHA256SUMS` checks a folder without any of ours.
+The format is that of sha256sum, so `sha256sum -c SHA256SUMS` checks a folder without this package.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.files import write_text
 
 MANIFEST = "SHA256SUMS"
-# What every saved model's folder has: the network, its weights, and how they came about.
+# What every saved model's folder has: the network, its weights, and how they were trained.
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
 # People edit the card on the Hub's pages, and the Hub writes its own settings: neither makes an
 # answer wrong.
@@ -23,7 +23,7 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class DamageError(InputError):
-    """Files that are not what SHA256SUMS says.
+    """Files that do not match SHA256SUMS.
 
     Attributes:
         files: Their names within the folder.
@@ -115,7 +115,7 @@ def list_files(folder: Path) -> list[str]:
 
 
 def list_models(folder: Path) -> list[Path]:
-    """Return the model folders right inside a folder, in the order of their names; none hidden."""
+    """Return the model folders directly inside a folder, sorted by name, without hidden ones."""
     found = (file.parent for file in folder.glob(f"*/{CONFIG}"))
     return sorted(model for model in found if not model.name.startswith("."))
 

@@ -1,4 +1,4 @@
-"""Image decoding: any file as upright 8-bit sRGB, read once and safely, and the images of a folder.
+"""Image decoding: any image file as upright 8-bit sRGB, and the images below a folder.
 
 Colours follow the embedded ICC profile, as they do in a browser. Transparency lies on white. Of an
 animation the first frame is taken.
@@ -77,7 +77,7 @@ def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image
 
 
 def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Return an image with every pixel decoded, in its own mode and as it is stored.
+    """Return an image with all pixels decoded, in its own mode and stored orientation.
 
     Args:
         source: As for `load_image`.
@@ -115,7 +115,7 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def describe_left_out(files: Sequence[Path]) -> str:
-    """Return one line on the files that were left out; empty if there are none."""
+    """Return one line on the files that were skipped; empty if there are none."""
     if not files:
         return ""
     what = "1 other file was" if len(files) == 1 else f"{len(files):,} other files were"
@@ -123,7 +123,7 @@ def describe_left_out(files: Sequence[Path]) -> str:
 
 
 def lay_down(image: Image.Image, view: int) -> Image.Image:
-    """Return an image as one of the eight ways to lay it down: a lesion has no upright.
+    """Return an image in one of its eight orientations: lesions have no upright.
 
     Args:
         image: Any image.
@@ -140,7 +140,7 @@ def _name_of(source: Source) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Pillow's warnings: what matters of them is said here, as an error in one line."""
+    """Silence Pillow's warnings; what matters is raised as an InputError."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -234,7 +234,7 @@ def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.I
 
 @functools.lru_cache(maxsize=4)
 def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return what converts colours from a profile to sRGB; None if nothing is to be done.
+    """Return the transform from a colour profile to sRGB; None if none is needed.
 
     That is so if the profile is sRGB, is for other colours than `mode`, or is damaged: it can't be
     read, or makes black of white. Relative colorimetric with black point compensation, as image

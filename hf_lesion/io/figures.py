@@ -1,4 +1,4 @@
-"""Figures that need neither display nor global state: begun, written whole, and rows of scores."""
+"""Matplotlib figures without a display or global state, written atomically."""
 
 import textwrap
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ GRID = "0.92"
 def new_figure(
     size: tuple[float, float], *, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
-    """Return an empty figure of a width and height in inches; a layout of None arranges nothing."""
+    """Return an empty figure of a width and height in inches."""
     figure = Figure(figsize=size, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
 def title_figure(figure: Figure, title: str, *, characters: int) -> None:
-    """Write a title at the upper left, wrapped where a line would be longer than that.
+    """Write a title at the upper left, wrapped to a number of characters.
 
     It may hold names of any bytes; a dollar sign is one, and begins no formula.
     """
@@ -39,11 +39,11 @@ def title_figure(figure: Figure, title: str, *, characters: int) -> None:
 def check_format(path: Path) -> None:
     """Raise InputError unless a figure can be written under this name."""
     if path.suffix.lower() not in FORMATS:
-        raise InputError(f"{path} is no name of a figure: expected {' or '.join(FORMATS)}.")
+        raise InputError(f"{path} is not a valid figure name: expected {' or '.join(FORMATS)}.")
 
 
 def write_figure(figure: Figure, path: Path, *, resolution: int | None = None) -> None:
-    """Write a figure as PNG or, smaller where it shows photographs, WebP: whole or not at all.
+    """Write a figure atomically as PNG or WebP, which is smaller for photographs.
 
     Args:
         figure: The figure.
@@ -70,7 +70,7 @@ def mark_score(
 
 
 def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Name the rows of a chart of scores in [0, 1], and leave it only faint upright lines."""
+    """Label the rows of a chart of scores in [0, 1] and draw a faint vertical grid."""
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_xlim(0, 1)
     axes.grid(axis="x", color=GRID)

@@ -1,4 +1,4 @@
-"""Files: written so that none is ever half there, to a temporary name first; read, and listed."""
+"""Atomic file writes, JSON records, and lists of files."""
 
 import contextlib
 import json
@@ -20,20 +20,20 @@ REPLACED = ".replaced-"
 
 @contextlib.contextmanager
 def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield an empty folder that becomes `target` when the block ends well, and vanishes if not.
+    """Yield an empty folder that is renamed to `target` on success and deleted on failure.
 
     Args:
         target: The folder to make. Its parent is created.
-        overwrite: Replace a folder that is there already.
+        overwrite: Replace an existing folder.
 
     Raises:
-        InputError: If `target` is there already and not empty and `overwrite` is false.
+        InputError: If `target` already exists and is not empty and `overwrite` is false.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     if not overwrite and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(
-            f"{target} is there already. Pass --overwrite to replace it, or another --output."
+            f"{target} already exists. Pass --overwrite to replace it, or another --output."
         )
     partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}-{_unique()}")
     partial.mkdir()
@@ -46,7 +46,7 @@ def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path that is renamed to `target` when the block ends well.
+    """Yield a temporary path that is renamed to `target` on success.
 
     The temporary name keeps the suffix of `target`, since many writers choose a format by it.
     """
@@ -60,7 +60,7 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `target`, whole or not at all; names in it as `storable_name`."""
+    """Write `text` to `target` as UTF-8, atomically; file names in it as by `storable_name`."""
     with whole_file(target) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -106,7 +106,7 @@ def walk(folder: Path) -> list[Path]:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `target`, whole or not at all; NaN becomes null."""
+    """Write `value` to `target` as indented JSON, atomically; NaN becomes null."""
     text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(target, text + "\n")
 
@@ -133,7 +133,7 @@ def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
         fix: What to do about a damaged one, as a sentence.
 
     Raises:
-        InputError: If it is no JSON, or JSON of something else than a record.
+        InputError: If it is not JSON, or JSON of something else than a record.
     """
     try:
         found = json.loads(data.decode())
@@ -145,7 +145,7 @@ def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
 
 
 def read_json_if_there(file: Path, *, fix: str) -> dict[str, Any]:
-    """Return what `read_json` does; empty where there is no such file."""
+    """Return the record of a file as `read_json` does; empty if there is no such file."""
     return read_json(file, fix=fix) if file.is_file() else {}
 
 
@@ -159,7 +159,7 @@ def without_nan(value: Any) -> Any:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Sweep up after runs of `whole_folder` that were killed; those still running are left alone.
+    """Delete what killed runs of `whole_folder` left; runs in progress are not touched.
 
     A kill while one folder replaced another may have left the old one parked: it is put back.
     """

@@ -1,4 +1,4 @@
-"""Images as callers have them: one or many, as PIL images, paths or arrays, read as 8-bit RGB."""
+"""Input images: one or many PIL images, paths, bytes or arrays, read as 8-bit RGB."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
@@ -21,7 +21,7 @@ SINGLE = (Image.Image, str, bytes, os.PathLike, Mapping, torch.Tensor)
 
 
 def read_images(images: Pictures) -> Iterator[Image.Image]:
-    """Yield images as upright 8-bit RGB, each read when it is asked for.
+    """Yield images as upright 8-bit RGB, each read lazily.
 
     Args:
         images: One image, or many: a list, a generator, a column of a dataset, an array of
@@ -30,7 +30,7 @@ def read_images(images: Pictures) -> Iterator[Image.Image]:
             they go to 1, to 255 or further, and so are tensors, which may be preprocessed already.
 
     Raises:
-        InputError: If something is no image, or can't be read as one.
+        InputError: If something is not an image, or can't be read as one.
     """
     if _is_one(images):
         yield _read(images)

@@ -1,4 +1,4 @@
-"""Markdown that commands write: rows of tables, and blocks between two markers of a file."""
+"""Markdown tables, and blocks between two markers of a file."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
 
 
 def put_between(text: str, block: str, *, start: str, end: str, source: str) -> str:
-    """Return a text with what stands between two marker lines replaced.
+    """Return a text with the lines between two markers replaced.
 
     Args:
         text: Holds both markers, once, in this order.

@@ -1,4 +1,4 @@
-"""Where a result comes from: command, versions, git revision and time, for every report."""
+"""Provenance of a result: command, versions, git revision, machine and time."""
 
 import datetime
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Access tokens of the Hub: where this process reads its own from, and why the Hub rejects it."""
+"""Access tokens of the Hub: where the token was read from, and why the Hub rejects it."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""From a name to a network with seven classes and the preprocessing that belongs to it.
+"""Building and loading of classifiers: the network, its seven labels and its image processor.
 
 A name is `cnn`, a timm architecture, a Hub id or a folder of a saved model.
 """

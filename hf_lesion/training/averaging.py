@@ -29,7 +29,7 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
     Args:
         folders: At least two: finished runs, or checkpoint-* folders inside of them.
         output: The folder to make.
-        overwrite: Replace it if it is there already.
+        overwrite: Replace it if it already exists.
 
     Raises:
         InputError: If one holds no weights, is of no finished run, or of another network.

@@ -348,7 +348,7 @@ def test_output_that_exists_is_kept_unless_overwrite(raw, tmp_path):
     output = tmp_path / "out"
     first = prepare(raw, output)
     assert error_of(raw, output, seed=1) == (
-        f"{output} is there already. Pass --overwrite to replace it, or another --output."
+        f"{output} already exists. Pass --overwrite to replace it, or another --output."
     )
     assert read_fingerprint(output) == first["fingerprint"]
     second = prepare(raw, output, seed=1, overwrite=True)

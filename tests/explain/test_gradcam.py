@@ -21,7 +21,7 @@ from hf_lesion.explain.gradcam import (
 )
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
-from hf_lesion.explain.scaling import stretch, to_grid
+from hf_lesion.explain.placement import stretch, to_grid
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box

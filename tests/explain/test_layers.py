@@ -43,7 +43,7 @@ def test_stages_get_coarser(name):
 def test_a_network_without_a_feature_map_is_told_what_to_pass():
     with pytest.raises(
         InputError,
-        match=r"gives \(1, \d+, 64\), which is no feature map \(B, C, H, W\), so .* pass layer=",
+        match=r"gives \(1, \d+, 64\), which is not a feature map \(B, C, H, W\), so .* pass layer=",
     ):
         explain(build_model("test_vit")[0].eval(), torch.rand(1, 3, 160, 160))
 

@@ -10,8 +10,7 @@ from shipped import TRAINING, records, write_model
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report.record import write_record
-from hf_lesion.hub.checks import check_model_card, read_front_matter
-from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE, check_model_card, read_front_matter
 from hf_lesion.hub.model import build_model_folder, write_card
 from hf_lesion.hub.quantisation import write_record as write_quantisation
 from hf_lesion.io.checksums import check_manifest, file_sha256, read_manifest

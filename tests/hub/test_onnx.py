@@ -13,7 +13,7 @@ pytest.importorskip("onnxruntime")
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.hub import onnx
-from hf_lesion.hub.measured import ONNX_FILE, check_measured_weights
+from hf_lesion.hub.checks import ONNX_FILE, check_measured_weights
 from hf_lesion.hub.onnx import (
     INPUT,
     OUTPUT,

@@ -18,7 +18,7 @@ def test_a_figure_is_written_as_its_name_says(tmp_path, name, kind):
 
 
 def test_another_format_is_refused(tmp_path):
-    message = f"{tmp_path / 'a.gif'} is no name of a figure: expected .png or .webp."
+    message = f"{tmp_path / 'a.gif'} is not a valid figure name: expected .png or .webp."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         write_figure(new_figure((1, 1)), tmp_path / "a.gif")
 

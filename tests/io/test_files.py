@@ -45,7 +45,7 @@ def test_a_filled_folder_is_not_overwritten_unless_asked(tmp_path):
     with (
         pytest.raises(
             InputError,
-            match=r"out is there already\. Pass --overwrite to replace it, or another --output\.$",
+            match=r"out already exists\. Pass --overwrite to replace it, or another --output\.$",
         ),
         whole_folder(target),
     ):

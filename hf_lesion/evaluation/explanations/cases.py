@@ -1,4 +1,4 @@
-"""Heatmaps laid out to be drawn: several models side by side, or the cases of a diagnosis."""
+"""Cases for heatmap figures: several models side by side, or cases of a diagnosis."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Case:
 
 
 def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], list[Path]]:
-    """Return the images to explain, without the masks among them, and the files left out.
+    """Return the images to explain, without masks, and the skipped files.
 
     Args:
         paths: Files, or folders whose images are all taken; see `list_images`.
@@ -66,7 +66,7 @@ def read_cases(files: Sequence[Path], masks: Path | None) -> list[Case]:
     Args:
         files: As from `find_cases`.
         masks: Folder of `<name>_segmentation.png` or `<name>.png`; without one, masks are looked
-            for beside the images.
+            for next to the images.
 
     Raises:
         InputError: If an image can't be read.
@@ -150,7 +150,7 @@ def draw_class(
 
 
 def draw_changes(classifiers: Sequence[LesionClassifier], cases: Sequence[Case]) -> list[Row]:
-    """Return a row for each image: as it is, and by every change, with the models' answers.
+    """Return a row for each image: the original and each change, with the models' predictions.
 
     Raises:
         InputError: If an image has no mask.
@@ -175,7 +175,7 @@ def _say_answers(
     classifiers: Sequence[LesionClassifier],
     answers: Sequence[NDArray[np.float32]],
 ) -> Cell:
-    """Return a picture with each model's answer, marked where it is not that of before.
+    """Return a picture with each model's prediction, marked where it changed.
 
     Args:
         picture: The image as it was changed.

@@ -1,12 +1,13 @@
-"""What several models' `explanations.json` say, side by side: no import that takes time."""
+"""Tables that compare the `explanations.json` of several models. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from hf_lesion.evaluation.explanations.estimates import better_in, format_estimate, list_words
+from hf_lesion.evaluation.explanations.estimates import better_in, list_words
 from hf_lesion.evaluation.explanations.section import BLACKED_OUT, CHANGE, JUDGED, judge_gain
 from hf_lesion.explain.names import FINE_VIEWS, GAUSSIAN, name_of
 from hf_lesion.io.markdown import table_lines
+from hf_lesion.io.numbers import format_estimate
 
 LOCALISATION, SHORTCUTS = "localisation", "shortcuts"
 COMPARED = ("energy", "ratio")
@@ -16,7 +17,7 @@ Records = Mapping[str, Mapping[str, Any] | None]
 
 
 def compare_localisation(records: Records) -> str:
-    """Return the table of how well each model's first method lies on the lesion.
+    """Return the table of mask overlap of each model's first method.
 
     Returns:
         Beside the Gaussian, with what it beats the Gaussian in; empty if no model was measured.
@@ -39,7 +40,7 @@ def compare_localisation(records: Records) -> str:
     note = (
         f"Heatmaps of the predicted class against the lesion masks of {_count(known)} test images: "
         "the share of the heat that lies inside, and the median of the mean heat inside over that "
-        "outside, beside a Gaussian in the middle of the frame that never looked. The last column: "
+        "outside, next to a centred Gaussian, which ignores the image. The last column: "
         f"in which of {list_words(list(JUDGED.values()))} the map beats it, by an interval of the "
         f"paired difference that excludes zero.{_say_absent(records, known)} {say_gains(records)}"
     )
@@ -49,7 +50,7 @@ def compare_localisation(records: Records) -> str:
 
 
 def compare_shortcuts(records: Records) -> str:
-    """Return the table of how often the answer survives a change of the image.
+    """Return the table of how often the prediction stays the same under a change of the image.
 
     Returns:
         Models in columns; one that was not measured is named below. Empty if none was.

@@ -1,28 +1,10 @@
-"""Estimates as `explanations.json` keeps them, [value, low, high], as text and as verdicts."""
+"""Comparisons in `explanations.json`: in which measures a heatmap is better, and in which worse."""
 
 from collections.abc import Mapping, Sequence
 
 Estimate = Sequence[float | None]
 # Of the deletion curve less is better.
 LOWER_IS_BETTER = ("deletion",)
-
-
-def format_estimate(estimate: Estimate) -> str:
-    """Return a value with its interval in brackets; a dash if it is undefined."""
-    value, low, high = estimate
-    if value is None:
-        return "–"
-    digits = 3 if abs(value) < 1 or (high or 0) <= 1 else 2
-    bounds = "" if low is None or high is None else f" [{low:.{digits}f}, {high:.{digits}f}]"
-    return f"{value:.{digits}f}{bounds}"
-
-
-def format_change(difference: Estimate) -> str:
-    """Return a difference with its sign and interval."""
-    value, low, high = difference
-    if value is None or low is None or high is None:
-        return "unknown"
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def better_in(differences: Mapping[str, Estimate], measures: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The scores of heatmaps as a figure: bars with intervals beside the controls, and curves.
+"""Figure of heatmap scores: bars with intervals next to the baselines, and curves.
 
 Colours are those of Okabe and Ito, "Color Universal Design" (2008), which colour-blind readers can
 tell apart.

@@ -1,4 +1,4 @@
-"""A model's heatmaps scored on images with lesion masks, beside controls that never look."""
+"""Heatmaps scored on images with lesion masks, next to baselines that ignore the image."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class MaskedSet:
     load_mask: Callable[[int], Image.Image]
 
     def batches(self, rows: Sequence[int], size: int, title: str) -> Iterator[list[int]]:
-        """Yield the rows in parts behind a progress bar."""
+        """Yield the rows in batches with a progress bar."""
         with tqdm(total=len(rows), desc=title, unit="image", disable=None) as bar:
             for start in range(0, len(rows), size):
                 part = list(rows[start : start + size])
@@ -70,7 +70,7 @@ def read_masked_split(folder: Path, split: str) -> MaskedSet:
 
 
 def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedSet:
-    """Return so many images, drawn by chance, in their order; None or more than there are: all."""
+    """Return `count` random images in order; all if `count` is None or larger."""
     total = len(masked.images.image_ids)
     if count is None or count >= total:
         return masked
@@ -80,7 +80,7 @@ def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedS
 
 
 def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:
-    """Return the rows of up to `each` images of every class, chosen by chance, in order."""
+    """Return the rows of up to `each` random images of every class, in order."""
     generator = np.random.default_rng(seed)
     chosen: list[int] = []
     for label in range(len(CODES)):
@@ -92,7 +92,7 @@ def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> l
 def build_mappers(
     classifier: LesionClassifier, images: EvaluationSet, method: str
 ) -> dict[str, Mapper]:
-    """Return one method, its finer map and the three controls as functions of images.
+    """Return one method, its finer map and the three baselines as functions of images.
 
     Args:
         classifier: The model to explain.
@@ -216,7 +216,7 @@ def _mapper(classifier: LesionClassifier, method: str, *, fine: bool = False) ->
 def _without_flat(
     one: faithfulness.Faithfulness, maps: NDArray[np.float32]
 ) -> faithfulness.Faithfulness:
-    """Return NaN where a map ranks nothing."""
+    """Return the scores with NaN where a map is flat."""
     flat = ~maps.any(axis=(1, 2))
     deletion, insertion, road = (
         np.where(flat, np.nan, values.T).T for values in (one.deletion, one.insertion, one.road)

@@ -1,4 +1,4 @@
-"""The README's tables of what was measured about the models' heatmaps and shortcuts."""
+"""Tables of the README on heatmaps and shortcuts."""
 
 import functools
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ TEST = "test"
 
 
 def read_current(folder: Path) -> dict[str, Any] | None:
-    """Return what a model's `explanations.json` says of the test split.
+    """Return the test entry of a model's `explanations.json`.
 
     Returns:
         None if there is no record of it, or it is of other weights than those in the folder.
@@ -36,7 +36,7 @@ def read_current(folder: Path) -> dict[str, Any] | None:
 
 
 def render_block(folders: Sequence[Path]) -> str:
-    """Return what stands between the markers.
+    """Return the tables between the markers.
 
     Args:
         folders: Of models, in the order of the tables.

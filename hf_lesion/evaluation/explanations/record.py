@@ -1,4 +1,4 @@
-"""`explanations.json`: how well a model's heatmaps do, with intervals, one entry for each split."""
+"""The explanations record, `explanations.json`: heatmap scores of each split with intervals."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import resampling
-from hf_lesion.evaluation.resampling import estimate, estimate_differences
+from hf_lesion.evaluation import bootstrap
+from hf_lesion.evaluation.bootstrap import estimate, estimate_differences
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -40,7 +40,7 @@ def describe_localisation(
     in_detail: Sequence[str],
     rows_of: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """Return the scores of each method and control, right and wrong predictions apart.
+    """Return the scores of each method and baseline, right and wrong predictions apart.
 
     Args:
         scores: Name → (N, M) in the order of `MEASURES`.
@@ -81,7 +81,7 @@ def describe_localisation(
 
 
 def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64]) -> dict[str, Any]:
-    """Return of how many images a notable part of the lesion lies outside of what is seen.
+    """Return the number of images whose lesion extends beyond what the network sees.
 
     Args:
         shares: (N,) the share of each lesion outside; NaN where it is unknown.
@@ -100,7 +100,7 @@ def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64])
 def describe_faithfulness(
     found: Mapping[str, Faithfulness], lesion_ids: Sequence[str] | None
 ) -> dict[str, Any]:
-    """Return curves, areas under them and ROAD of each method and control, with intervals."""
+    """Return curves, areas under them and ROAD of each method and baseline, with intervals."""
     areas = {name: one.areas() for name, one in found.items()}
     maps = {}
     for name, one in found.items():
@@ -127,15 +127,15 @@ def describe_faithfulness(
 def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
     """Return how the intervals were made."""
     return {
-        "level": resampling.LEVEL,
-        "resamples": resampling.RESAMPLES,
+        "level": bootstrap.LEVEL,
+        "resamples": bootstrap.RESAMPLES,
         "unit": "image" if lesion_ids is None else "lesion",
         "method": "percentile bootstrap",
     }
 
 
 def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Path:
-    """Put parts of a record under the split's name into `explanations.json`; the others stay.
+    """Write parts of a record under the split's name into `explanations.json`; the others stay.
 
     Raises:
         InputError: If there is a file that can't be read.

@@ -1,4 +1,4 @@
-"""Everything that is measured about one model's heatmaps, part by part."""
+"""Measurement of one model's heatmaps, part by part."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ PARTS = (LOCALISATION, SHORTCUTS, FAITHFULNESS)
 
 @dataclass(frozen=True)
 class Effort:
-    """How many images what takes long is measured on.
+    """Number of images for the slow measurements.
 
     Attributes:
-        subset: For the finer map and for shortcuts; drawn by chance.
+        subset: For the finer map and for shortcuts; at random.
         faithful: Of each diagnosis, for deletion and insertion.
         road: Of those, of each diagnosis, for ROAD.
         batch_size: In memory at once.
@@ -53,7 +53,7 @@ def measure_model(
     effort: Effort,
     parts: Sequence[str] = PARTS,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield parts of one split's entry of `explanations.json`, each when it is measured.
+    """Yield the parts of one split's entry of `explanations.json` as they are measured.
 
     Args:
         classifier: The model.

@@ -1,17 +1,12 @@
-"""What `explanations.json` says, as Markdown for a model's card: no import that takes time."""
+"""Explanations section of a model card, from `explanations.json`. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from hf_lesion.evaluation.explanations.estimates import (
-    better_in,
-    format_change,
-    format_estimate,
-    list_words,
-    worse_in,
-)
+from hf_lesion.evaluation.explanations.estimates import better_in, list_words, worse_in
 from hf_lesion.explain.names import CONTROL_NAMES, FINE_VIEWS, name_of
 from hf_lesion.io.markdown import table_lines
+from hf_lesion.io.numbers import format_difference, format_estimate
 from hf_lesion.labels import CODES
 
 LOCATED = {"energy": "energy inside", "pointing": "pointing game", "ratio": "inside/outside"}
@@ -20,7 +15,7 @@ JUDGED = {**LOCATED, OVERLAP: "IoU at 0.5"}
 FAITHFUL = {"deletion": "deletion", "insertion": "insertion", "road": "ROAD"}
 SIDES = ("right", "wrong")
 INTRODUCTION = (
-    "Heatmaps show which regions moved the answer. They are no evidence for a diagnosis. Here "
+    "Heatmaps show which regions moved the answer. They are not evidence for a diagnosis. Here "
     "they are those of the predicted class."
 )
 
@@ -33,7 +28,7 @@ Found = Mapping[str, Any]
 
 
 def render_section(record: Found) -> str:
-    """Return the section of the card on explanations: tables, and what they say in sentences.
+    """Return the section of the card on explanations: tables and sentences.
 
     Args:
         record: One split's entry of `explanations.json`.
@@ -54,7 +49,7 @@ def render_section(record: Found) -> str:
 
 
 def render_localisation(found: Found) -> str:
-    """Return the table of how well each map lies on the lesion, controls in italics."""
+    """Return the table of mask overlap of each map, baselines in italics."""
     header = ("map", "images", *LOCATED.values(), "energy, right", "energy, wrong", "flat maps")
     rows = [
         (
@@ -76,7 +71,7 @@ def render_localisation(found: Found) -> str:
 
 
 def say_outside(found: Found) -> str:
-    """Return of how many images the lesion reaches out of what the model sees; empty if unknown."""
+    """Return a sentence on lesions that extend beyond what the model sees; empty if unknown."""
     outside = found.get("outside")
     if outside is None:
         return ""
@@ -110,7 +105,7 @@ def render_overlap(found: Found) -> str:
 
 
 def render_classes(found: Found) -> str:
-    """Return the table of each diagnosis, right and wrong predictions apart; one map, controls."""
+    """Return the table by diagnosis, right and wrong predictions apart."""
     maps = found["maps"]
     kind = next((name for name in maps if "classes" in maps[name]), None)
     if kind is None:
@@ -125,8 +120,8 @@ def render_classes(found: Found) -> str:
             own = maps[kind]["classes"][code][side]
             cells = []
             for measure in pair:
-                beside = [maps[name]["classes"][code][side][measure][0] for name in controls]
-                cells += [format_estimate(own[measure]), " / ".join(map(_plain, beside))]
+                base = [maps[name]["classes"][code][side][measure][0] for name in controls]
+                cells += [format_estimate(own[measure]), " / ".join(map(_plain, base))]
             rows.append((f"`{code}`", side, f"{own['images']:,}", *cells))
     named = " / ".join(CONTROL_NAMES[name] for name in controls)
     note = (
@@ -153,7 +148,7 @@ def render_faithfulness(found: Found) -> str:
 
 
 def render_shortcuts(found: Found) -> str:
-    """Return the table of how often the answer survives a change of the image."""
+    """Return the table of how often the prediction stays the same under a change of the image."""
     rows = [
         (name, format_estimate(own["same_answer"]), format_estimate(own["balanced_accuracy"]))
         for name, own in found["changes"].items()
@@ -166,7 +161,7 @@ def render_shortcuts(found: Found) -> str:
 
 
 def say_verdicts(found: Found, measures: Mapping[str, str]) -> str:
-    """Return in what each method beats the Gaussian, and in what it does not; like ones together.
+    """Return sentences on the measures in which each method beats the centred Gaussian.
 
     A method beats it in a measure if the interval of the paired difference excludes zero.
     """
@@ -200,7 +195,7 @@ def say_gain(record: Found) -> str:
     if not parts:
         return ""
     changes = [
-        f"{name} {format_change(found['fine_against'][key])}"
+        f"{name} {format_difference(found['fine_against'][key])}"
         for found, measures in parts
         for key, name in measures.items()
     ]

@@ -1,4 +1,4 @@
-"""How often a model's answer survives a change that should not matter, or takes the lesion away."""
+"""Shortcut scores: how often the prediction stays the same when the image is changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import bootstrap_intervals
+from hf_lesion.evaluation.bootstrap import bootstrap_intervals, estimate
 from hf_lesion.evaluation.explanations.masked_set import MaskedSet
-from hf_lesion.evaluation.resampling import estimate
 from hf_lesion.explain.shortcuts import CHANGES, change
 from hf_lesion.labels import CODES
 
@@ -20,7 +19,7 @@ UNCHANGED = "unchanged"
 def answer_changed(
     classifier: LesionClassifier, masked: MaskedSet, rows: Sequence[int], *, batch_size: int = 32
 ) -> dict[str, NDArray[np.float32]]:
-    """Return (N, C) probabilities of some images as they are (`UNCHANGED`) and by each change.
+    """Return (N, C) probabilities of the original images (`UNCHANGED`) and under each change.
 
     What is drawn on an image is the same for every model: its row is the seed.
     """
@@ -43,7 +42,7 @@ def describe_shortcuts(
     references: NDArray[np.int64],
     lesion_ids: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Return how often the answer stays the same, and what balanced accuracy becomes.
+    """Return how often the prediction stays the same, and the balanced accuracy under each change.
 
     Args:
         answers: As from `answer_changed`.

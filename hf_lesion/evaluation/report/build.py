@@ -1,4 +1,4 @@
-"""One model on one evaluation set, as the record that `report.json` keeps."""
+"""Building the report record: everything measured about one model on one evaluation set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ Groups = Mapping[str, Sequence[str | None]]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted on validation and lies beside the weights; nothing of it is fitted here.
+    """Calibration and thresholds that were fitted on validation and stored next to the weights.
 
     Attributes:
         calibration: Temperature and class biases.
@@ -48,17 +48,17 @@ def build_record(
     views: int = 1,
     fitted: Fitted | None = None,
 ) -> dict[str, Any]:
-    """Return everything that is known about one model on one evaluation set.
+    """Return the record of one model on one evaluation set.
 
     Args:
-        predictions: The model's answers beside the truth.
+        predictions: The model's answers next to the truth.
         data: Where the images come from: source, split, fingerprint.
         model: Which weights: name, weights_sha256.
         size: Height and width in pixels to which preprocessing brings an image.
         crop_mode: How it makes a frame a square; None where several models do it in several ways.
         views: How many views of each image were averaged.
         groups: Columns of N values each; every value's images are also measured by themselves.
-        fitted: What lies beside the weights.
+        fitted: What is stored next to the weights.
 
     Returns:
         What `report.ENTRIES` and `report.LATER_ENTRIES` list, and schema_version; an undefined

@@ -1,4 +1,4 @@
-"""The report for readers: report.md, report.html and figures, all from `report.json`."""
+"""Report pages: report.md, report.html and figures, all made from `report.json`."""
 
 import base64
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from hf_lesion.evaluation.report import curve_figures, figures, tables
+from hf_lesion.evaluation.report import figures, tables
 from hf_lesion.evaluation.report.record import format_title, say_images
 from hf_lesion.evaluation.report.tables import Table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
@@ -25,7 +25,7 @@ LAST_FIGURE = "risk_coverage"  # of those that every record has
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure's file, and what it shows for who can't see it."""
+    """File of a figure and its alternative text."""
 
     file: str
     alt: str
@@ -85,7 +85,7 @@ def write_pages(
 
 
 def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
-    """Return what there is to say about one split, in the order to be read."""
+    """Return the sections of one split, in reading order."""
     builders: tuple[Callable[[str, dict[str, Any]], Section | None], ...] = (
         _scores,
         _curves,
@@ -100,7 +100,7 @@ def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
 
 
 def say_fitted(record: dict[str, Any]) -> str:
-    """Return a warning if temperature and thresholds were fitted on these very images."""
+    """Return a warning if temperature and thresholds were fitted on the same images."""
     fitted_on = record["calibration"].get("fitted_on") or {}
     same = all(
         fitted_on.get(key) == record["data"].get(key) is not None
@@ -117,7 +117,7 @@ def say_fitted(record: dict[str, Any]) -> str:
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
     warning = (
-        ("The model was trained on another split of these data: this is no honest score.",)
+        ("The model was trained on another split of these data: this score is not comparable.",)
         if record["data"].get("same_as_training") is False
         else ()
     )
@@ -238,17 +238,17 @@ def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
     title = format_title(record)
     drawn: dict[str, Figure] = {}
     if tables.list_groups(record):
-        drawn["subgroups"] = curve_figures.draw_subgroups(record, title=f"Subgroups. {title}")
+        drawn["subgroups"] = figures.draw_subgroups(record, title=f"Subgroups. {title}")
     drawn |= {
         "confusion_matrix": figures.draw_confusion(
             np.asarray(record["confusion_matrix"]), title=title
         ),
-        "roc": curve_figures.draw_roc(record, title=f"ROC curves. {title}"),
-        "precision_recall": curve_figures.draw_precision_recall(
+        "roc": figures.draw_roc(record, title=f"ROC curves. {title}"),
+        "precision_recall": figures.draw_precision_recall(
             record, title=f"Precision-recall curves. {title}"
         ),
-        "reliability": curve_figures.draw_reliability(record, title=f"Calibration. {title}"),
-        "risk_coverage": curve_figures.draw_risk(record, title=f"Risk and coverage. {title}"),
+        "reliability": figures.draw_reliability(record, title=f"Calibration. {title}"),
+        "risk_coverage": figures.draw_risk(record, title=f"Risk and coverage. {title}"),
     }
     for name, figure in drawn.items():
         write_figure(figure, folder / f"{name}_{split}.png")

@@ -1,4 +1,4 @@
-"""The record of a model's scores: `report.json`, one entry for each evaluation set."""
+"""The report record, `report.json`: one entry for each evaluation set."""
 
 import json
 import math
@@ -11,6 +11,7 @@ import numpy as np
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.files import without_nan, write_text
+from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 REPORT = "report.json"
@@ -37,7 +38,7 @@ LATER_ENTRIES = ("questions", "operating_points", "calibration", "risk_coverage"
 
 
 def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
-    """Put one record under the split's name into the folder's `report.json`; others stay.
+    """Write one record under the split's name into `report.json`; the other entries stay.
 
     Raises:
         InputError: If there is a `report.json` that can't be read.
@@ -95,7 +96,7 @@ def headline_names(record: dict[str, Any]) -> list[str]:
 
 
 def format_title(record: dict[str, Any]) -> str:
-    """Return in one line which model was scored on what."""
+    """Return one line that names the model and the images."""
     lesions = record["lesions"]
     of_lesions = "" if lesions is None else f" of {_format_count(lesions, 'lesion')}"
     return (
@@ -105,7 +106,7 @@ def format_title(record: dict[str, Any]) -> str:
 
 
 def say_images(record: dict[str, Any]) -> str:
-    """Return which images a record is of: dataset, resolution and geometry.
+    """Return a sentence on the images: dataset, resolution and geometry.
 
     Args:
         record: Of a model on one evaluation set; any with "data" as from `EvaluationSet.origin`.
@@ -139,7 +140,8 @@ def format_table(record: dict[str, Any]) -> str:
     ]
     for code in record["classes"]:
         specificity, auroc = (
-            _format_value(record["metrics"][f"{name}_{code}"]) for name in ("specificity", "auroc")
+            format_interval(record["metrics"][f"{name}_{code}"])
+            for name in ("specificity", "auroc")
         )
         lines.append(
             f"{NAMES[code]:<{width}}  {record['class_counts'][code]:>6,}  "
@@ -152,11 +154,7 @@ def format_table(record: dict[str, Any]) -> str:
 
 def format_metric(record: dict[str, Any], name: str) -> str:
     """Return a metric of a record or of one of its subgroups, with its interval if it has one."""
-    value = _format_value(record["metrics"][name])
-    bounds = record["intervals"]["bounds"].get(name)
-    if bounds is None or math.isnan(bounds[0]):
-        return value
-    return f"{value} [{_format_value(bounds[0])}, {_format_value(bounds[1])}]"
+    return format_interval(record["metrics"][name], record["intervals"]["bounds"].get(name))
 
 
 def _join_lists(text: str) -> str:
@@ -247,7 +245,3 @@ def _format_subgroups(record: dict[str, Any]) -> list[str]:
 
 def _format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _format_value(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"

@@ -1,6 +1,5 @@
-"""The numbers of a record as tables: the same for the report, its page and the model's card."""
+"""Tables of a report record, shared by the report pages and the model card."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from hf_lesion.evaluation.report.record import format_metric, headline_names
 from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST
 from hf_lesion.io import markdown
+from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
 MARK = " †"
@@ -39,7 +39,7 @@ GROUP_METRICS = {
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells under a header; `note` stands below."""
+    """Rows of text under a header, and a note below."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -65,7 +65,7 @@ def headlines(record: dict[str, Any]) -> Table:
 
 
 def classes(record: dict[str, Any]) -> Table:
-    """Return a row for each diagnosis: how many images, how well found and told from others."""
+    """Return a row for each diagnosis: number of images, sensitivity, specificity, AUROC."""
     names = ("sensitivity", "specificity", "auroc", "average_precision")
     counts = record["class_counts"]
     rows = []
@@ -92,7 +92,7 @@ def confusion(record: dict[str, Any]) -> Table:
 
 
 def questions(record: dict[str, Any]) -> Table:
-    """Return how well the two questions are answered, whatever the threshold."""
+    """Return the threshold-free metrics of the two binary questions."""
     names = list(next(iter(record["questions"].values()))["metrics"])
     rows = [
         (
@@ -106,7 +106,7 @@ def questions(record: dict[str, Any]) -> Table:
 
 
 def operating_points(record: dict[str, Any]) -> Table | None:
-    """Return what the stored thresholds do, and mean for 1,000 people; None if there are none."""
+    """Return the rates at the stored thresholds, per 1,000 people too; None if there are none."""
     points = record.get("operating_points") or {}
     if not points:
         return None
@@ -130,7 +130,7 @@ def operating_points(record: dict[str, Any]) -> Table | None:
 
 
 def calibration(record: dict[str, Any]) -> Table:
-    """Return how far probabilities are off, beside what chance shows at perfect calibration."""
+    """Return the calibration errors next to their values under perfect calibration."""
     rows = [
         (
             label,
@@ -182,7 +182,7 @@ def say_calibration(record: dict[str, Any]) -> str:
 
 
 def class_calibration(record: dict[str, Any]) -> Table:
-    """Return each class's own calibration error beside its chance value."""
+    """Return the calibration error of each class next to its chance value."""
     kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
     rows = [
         (f"`{code}`", *(_error(record["calibration"][kind], f"ece_{code}") for kind in kinds))
@@ -219,13 +219,13 @@ def list_groups(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def group_cell(part: dict[str, Any], name: str) -> str:
-    """Return a subgroup's number with its interval, marked if too few images are behind it."""
+    """Return a subgroup's score with its interval, marked if it is based on too few images."""
     text = format_metric(part, name)
     return text + MARK if text != "–" and behind(part, name) < FEWEST else text
 
 
 def behind(part: dict[str, Any], name: str) -> int:
-    """Return how many images a subgroup's number rests on: of two kinds, the fewer."""
+    """Return how many images a subgroup's score is based on; of two kinds, the smaller number."""
     counts = part["class_counts"]
     malignant = sum(counts[code] for code in MALIGNANT)
     benign = part["images"] - malignant
@@ -238,7 +238,7 @@ def behind(part: dict[str, Any], name: str) -> int:
 
 
 def label_of(name: str) -> str:
-    """Return a metric's name as a reader knows it."""
+    """Return the display name of a metric."""
     return LABELS.get(name, name.replace("_", " "))
 
 
@@ -256,9 +256,4 @@ def _error(found: dict[str, Any], name: str) -> str:
 
 
 def _rate(value: float, bounds: Sequence[float], name: str) -> str:
-    digits = 1 if name.endswith("per_1000") else 3
-    if math.isnan(value):
-        return "–"
-    if math.isnan(bounds[0]):
-        return f"{value:.{digits}f}"
-    return f"{value:.{digits}f} [{bounds[0]:.{digits}f}, {bounds[1]:.{digits}f}]"
+    return format_interval(value, bounds, digits=1 if name.endswith("per_1000") else 3)

@@ -1,17 +1,26 @@
-"""A repository on the Hub before anything is sent: may we write there, and what is there now?"""
+"""Client of the Hub: the account, the state of a repository, and errors in one line."""
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from huggingface_hub import HfApi, get_session, get_token, hf_hub_download
-from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import httpx
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.hub.trouble import LOGIN, WRITE_TOKEN, hub_errors
 from hf_lesion.io.checksums import MANIFEST, UNLISTED, file_sha256, parse_manifest
+from hf_lesion.io.tokens import FORBIDDEN, UNAUTHORIZED, describe_rejection
 
 Kind = Literal["model", "dataset", "space"]
 CARD = "README.md"
@@ -25,7 +34,7 @@ FRESH = {GITATTRIBUTES, CARD}
 
 @dataclass(frozen=True)
 class Target:
-    """A repository as it is found before anything is sent.
+    """State of a repository before an upload.
 
     Attributes:
         repo_id: Owner and name.
@@ -55,7 +64,7 @@ class Target:
 
 
 def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
-    """Return the repository's full name, once it is known that the token may write there.
+    """Return the full name of a repository after checking that the token may write to it.
 
     Args:
         repo_id: "owner/name", or a name alone for the token's own account.
@@ -67,7 +76,7 @@ def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
     owner, _, name = repo_id.rpartition("/")
     if not NAME.fullmatch(name) or (owner and not NAME.fullmatch(owner)):
         raise InputError(
-            f"{repo_id!r} is no name for a repository: expected owner/name of letters, digits, "
+            f"{repo_id!r} is not a valid repository name: expected owner/name of letters, digits, "
             "-, _ and ., at most 96 each."
         )
     if get_token() is None:
@@ -88,7 +97,7 @@ def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
 
 
 def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Target:
-    """Return what is known of a repository and its branch.
+    """Return the state of a repository and its branch.
 
     Raises:
         InputError: If the Hub can't be asked, or `revision` is a commit.
@@ -112,7 +121,7 @@ def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Tar
 
 
 def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
-    """Return whether the repository is, or is to be made, private.
+    """Return whether the repository is private, or will be created as private.
 
     Args:
         target: What is there.
@@ -151,3 +160,99 @@ def _read_files(repo_id: str, kind: Kind, info: Any) -> dict[str, str]:
         sums |= {k: v for k, v in parse_manifest(text).items() if k in sums}
         sums |= {name: file_sha256(fetch(name)) for name in UNLISTED if name in sums}
     return sums
+
+
+LOGIN = "Run `hf auth login`, or set HF_TOKEN."
+WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
+AGAIN = "Run the same line again: what was sent is not sent twice."
+QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
+PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
+CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
+# Of the libraries: raised by the client itself, by its transport, and around a failed upload.
+RAISED = (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    httpx.HTTPError,
+    ConnectionError,
+    TimeoutError,
+    RuntimeError,
+    ValueError,
+)
+
+
+@contextlib.contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Convert exceptions of the Hub's client to an `InputError` that names the cause.
+
+    Args:
+        what: The repository, as it is named to the user.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except RAISED as error:
+        raise InputError(explain(error, what)) from error
+
+
+def explain(error: BaseException, what: str) -> str:
+    """Return the cause of an error and how to fix it."""
+    root = _root(error)
+    if isinstance(root, OfflineModeIsEnabled):
+        return f"{what}: HF_HUB_OFFLINE is set, so nothing goes to the Hub. Unset it."
+    if isinstance(root, LocalTokenNotFoundError):
+        return f"You are not logged in to the Hub. {LOGIN}"
+    if isinstance(root, HfHubHTTPError):
+        return _explain_answer(root, what)
+    if isinstance(root, HFValidationError):
+        return f"{what} is not a valid repository name: {_first_line(root)}"
+    if isinstance(root, httpx.TimeoutException):
+        return f"{what}: the Hub did not answer in time. {AGAIN}"
+    if isinstance(root, httpx.ConnectError):
+        return f"{what}: the Hub can't be reached ({_first_line(root)}): offline? {AGAIN}"
+    if isinstance(root, httpx.HTTPError | ConnectionError | TimeoutError):
+        return f"{what}: the connection to the Hub broke off ({type(root).__name__}). {AGAIN}"
+    return f"{what}: {type(root).__name__}: {_first_line(root)}"
+
+
+def _explain_answer(error: HfHubHTTPError, what: str) -> str:
+    status = error.response.status_code
+    said = error.server_message or error.response.headers.get("X-Error-Message") or ""
+    quoted = f' The Hub says: "{" ".join(str(said).split())}"' if said else ""
+    if isinstance(error, RevisionNotFoundError):
+        return f"{what} has no such revision."
+    if status in (PAYMENT, TOO_LARGE, FULL) or (status == FORBIDDEN and QUOTA.search(str(said))):
+        return f"{what}: a quota of your account is used up.{quoted}"
+    rejection = describe_rejection(error, writing=True)
+    if status == UNAUTHORIZED and rejection:
+        return rejection
+    if status in (UNAUTHORIZED, FORBIDDEN):
+        return f"{what}: you have no right to write there.{quoted} {WRITE_TOKEN}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{what} is not there, or private and not yours."
+    return _explain_status(status, what, quoted)
+
+
+def _explain_status(status: int, what: str, quoted: str) -> str:
+    if status == CONFLICT:
+        return f"{what} exists already, and is not yours to see. Pass another --repo_id.{quoted}"
+    if status == CHANGED:
+        return f"{what} was changed by someone else meanwhile. {AGAIN}"
+    if status == TOO_MANY:
+        return f"{what}: the Hub asks for a pause (HTTP 429). Wait some minutes. {AGAIN}"
+    if status >= SERVER or status == TIMEOUT:
+        return f"{what}: the Hub has trouble of its own (HTTP {status}). {AGAIN}"
+    return f"{what}: the Hub refuses (HTTP {status}).{quoted}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the original error behind the client's "Error while uploading …"."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
