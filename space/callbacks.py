@@ -69,7 +69,7 @@ class Page:
     def pick(self, event: gr.EventData) -> Path:
         """Return the example whose tile was pressed."""
         code = _sent(event, "dx")
-        if code not in self.examples:
+        if not isinstance(code, str) or code not in self.examples:
             raise gr.Error("There is no such example.", print_exception=False)
         return self.examples[code]
 

@@ -146,6 +146,7 @@ def _build_api(calls: Calls, controls: classify.Controls, compare_target: gr.Dro
     image, model = controls.image, controls.model
     # What the API page puts into its snippet: gradio's own example is a web address.
     image.example_payload = lambda: EXAMPLE_FILE
+    image.example_value = lambda: EXAMPLE_FILE["path"]
     hidden.click(calls.classify, [image, model], result, api_name="classify")
     hidden.click(
         calls.explain,

@@ -51,13 +51,15 @@ Three calls, described under [Use via API](?view=api): `/classify`, `/explain` a
 files of up to {LARGEST} and 40 million pixels. `model` chooses a model by name, `method` the kind
 of heatmap. When too many wait, the answer is that the queue is full: try again a little later.
 """
-SNIPPET = """from gradio_client import Client, handle_file
+SNIPPET = """```python
+from gradio_client import Client, handle_file
 
 client = Client("{address}")
 image = handle_file("lesion.jpg")
 client.predict(image=image, api_name="/classify")
 client.predict(image=image, target="mel", api_name="/explain")
-client.predict(image=image, api_name="/compare")"""
+client.predict(image=image, api_name="/compare")
+```"""
 # The address that the visitor sees, whatever stands between the page and them.
 FILL_IN = (
     "() => " + json.dumps(SNIPPET) + ".replace('{address}', location.origin + location.pathname)"
@@ -90,10 +92,7 @@ def build(registry: Registry, tab: gr.Tab, blocks: gr.Blocks) -> None:
             )
         )
         gr.Markdown(f"## Limitations\n{LIMITS}\n\n## Privacy\n{PRIVACY}\n\n## API\n{API}")
-        code = gr.Code(
-            SNIPPET, language="python", interactive=False, label="Python", elem_id="snippet",
-            lines=1,
-        )  # fmt: skip
+        code = gr.Markdown(SNIPPET, elem_id="snippet")
         gr.Markdown(f"## Code, licence and citation\n{LICENCE}")
     quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 

@@ -12,7 +12,7 @@ from views.markup import thumbnail_url
 from hf_lesion.labels import CODES, NAMES
 
 LIVE_REGION = '<div aria-live="polite">${value}</div>'
-# The ensemble of tiles: melanoma first, since the page opens with it.
+# Melanoma first, since the page opens with it.
 TILES = ("mel", "nv", "bcc", "bkl", "df", "vasc", "akiec", "none")
 PRESS_TILE = """
 element.addEventListener('click', (event) => {
@@ -116,7 +116,7 @@ def build(page: Page, blocks: gr.Blocks) -> Controls:
         blocks: The whole page.
     """
     parts = _build_parts(page)
-    for component in (parts.model, parts.method, parts.colours, parts.target):
+    for component in (parts.method, parts.colours):
         take_as_sent(component)
     _connect(page, parts, blocks)
     return Controls(parts.image, parts.model, parts.target, parts.method)

@@ -70,7 +70,7 @@ def empty(text: str) -> str:
     return f'<section class="panel empty"><p>{escape(text)}</p></section>'
 
 
-def problem(text: str, title: str = "This image can't be used") -> str:
+def problem(text: str, title: str = "Image not usable") -> str:
     """Return what stands in a result's place when there can be none."""
     return (
         f'<section class="panel problem" role="alert"><h2>{escape(title)}</h2>'

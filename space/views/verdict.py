@@ -150,9 +150,6 @@ def trust(result: Result, entry: Entry) -> str:
                 f"{100 - 100 * rates.specificity:.0f}% of {others} ({rates.split})."
             )
     points.append("Malignant includes pre-cancer: actinic keratosis and Bowen's disease.")
-    phone = dig(entry.gate, "phone_photos", "refused")
-    if isinstance(phone, float):
-        points.append(f"Phone photos are stopped about {10 * phone:.0f} times in 10.")
     points.append(
         "Every image gets one of seven diagnoses, also a rash or healthy skin. A low probability "
         "of melanoma does not rule it out."

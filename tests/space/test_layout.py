@@ -18,8 +18,8 @@ LOOKS = [
     for width in WIDTHS
     for theme in THEMES
 ]
-# What may be wider than the page, for it scrolls by itself: tables, code, and the bar of tabs.
-SCROLLS = ".wide, table, pre, .cm-editor, #tabs > .tab-wrapper"
+# What may be wider than the page, for it scrolls by itself: tables, and the bar of tabs.
+SCROLLS = ".wide, #tabs > .tab-wrapper"
 # What we place stands in gradio's containers of HTML, and in controls that have an id of ours.
 CUT_OFF = """(scrolls) => {
   const found = [];
