@@ -25,7 +25,7 @@ from views import batch, comparison, heatmap, report, text, verdict
 
 from hf_lesion.errors import InputError
 from hf_lesion.labels import NAMES
-from hf_lesion.synthetic.examples import EXAMPLES, NOT_A_LESION, read_examples
+from hf_lesion.synthetic.examples import EXAMPLES, read_examples
 
 FOLDER = Path(__file__).with_name("examples")
 FIRST = "mel"  # what the page opens with
@@ -40,7 +40,7 @@ class Page:
     def __init__(self, registry: Registry):
         self.registry = registry
         self.examples = {code: FOLDER / f"{code}.webp" for code in EXAMPLES}
-        self._codes = {one["sha256"]: code for code, one in read_examples().items()}
+        self._drawn = {one["sha256"] for one in read_examples().values()}
 
     def arrive(self, chosen: str) -> tuple[Update, Path]:
         """Return the choices of the model selector, and the image that the page opens with."""
@@ -258,10 +258,7 @@ class Page:
             return text.trouble(str(error))
 
     def _example_of(self, image: Any) -> str:
-        code = self._codes.get(Picture.of(image).sha256)
-        if code is None:
-            return ""
-        return f"Example: {text.TILES[code] if code == NOT_A_LESION else NAMES[code]}, drawn"
+        return "Example (drawn)" if Picture.of(image).sha256 in self._drawn else ""
 
 
 def _nothing(panel: str, *, offers: bool = False) -> tuple[Update, ...]:

@@ -133,7 +133,7 @@ def footer() -> str:
         f"{OPEN_ABOUT}Model card</button>",
         f'<a href="{DATASET}">Dataset</a>',
         f'<a href="{about.DOI}">Paper</a>',
-        '<a href="?view=api">Use via API</a>',
+        '<a href="?view=api">API</a>',
     ]
     return f'<nav class="links" aria-label="Links">{" · ".join(links)}</nav>'
 

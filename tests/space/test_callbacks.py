@@ -162,7 +162,7 @@ def test_the_page_opens_with_an_example_and_says_so(page):
     from hf_lesion.io.checksums import file_sha256
 
     picture = Picture(file_sha256(first), lambda: read_file(Handed("mel.webp", first)))
-    assert "Example: Melanoma, drawn" in page.show(picture, "tiny_cnn")[VERDICT]
+    assert "Example (drawn)" in page.show(picture, "tiny_cnn")[VERDICT]
 
 
 def test_a_saved_heatmap_is_named_after_method_and_class_and_has_its_legend(page, lesion):
