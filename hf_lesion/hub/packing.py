@@ -7,7 +7,7 @@ import torch
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import parse_json, whole_folder, write_text
+from hf_lesion.files import check_model_path, parse_json, whole_folder, write_text
 from hf_lesion.manifest import TRAINING, WEIGHTS
 from hf_lesion.models.build import SMALLEST_IMAGE, load_classifier
 from hf_lesion.models.cnn import LesionCnnConfig
@@ -44,6 +44,7 @@ def pack_model(
         InputError: If the run is not finished, `output` is there already, or the network takes no
             images of this size.
     """
+    check_model_path(output)
     record = read_training(run)
     model, processor = load_classifier(str(run))
     if crop_mode is not None:

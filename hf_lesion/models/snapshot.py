@@ -26,6 +26,7 @@ from huggingface_hub.utils import httpx
 
 from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError
+from hf_lesion.files import check_model_path
 from hf_lesion.manifest import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
 
 logger = logging.getLogger(__name__)
@@ -61,9 +62,10 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
 
     Raises:
         InputError: If there is no such folder or model, it can't be had now, or its files are not
-            those of its SHA256SUMS.
+            those of its SHA256SUMS, or a folder of a name that is not UTF-8.
     """
     if Path(source).is_dir():
+        check_model_path(source)
         check_manifest(Path(source), suffixes=SUFFIXES)
         return Snapshot(Path(source), Path(source).resolve().name)
     repo_id, revision = split_revision(source, revision)

@@ -12,6 +12,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.files import check_model_path
 from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.models.transforms import Augmentation
 from hf_lesion.training.flags import (
@@ -175,8 +176,8 @@ class LesionTrainingArguments(TrainingArguments):
         default=False,
         metadata={
             "help": "Compute training steps and teachers in bfloat16 where autocast does: faster "
-            "on CPUs and GPUs that have it. Weights, optimiser and evaluation stay in float32, and "
-            "a resumed run is exact."
+            "on GPUs and CPUs that have it (AVX-512 BF16, AMX), much slower on others. Weights, "
+            "optimiser and evaluation stay in float32, and a resumed run is exact."
         },
     )
     dataloader_drop_last: bool = field(
@@ -200,6 +201,7 @@ class LesionTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if self.output_dir is None:
             raise InputError("Pass --output_dir DIR: where the model and its record are written.")
+        check_model_path(self.output_dir)
         check_refused(self)
         check_ranges(self)
         # The Trainer itself would upload logs and a pickled training_args.bin: scripts/train.py

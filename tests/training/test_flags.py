@@ -262,6 +262,28 @@ def test_a_compiled_network_trains(run):
     assert run("--torch_compile", "true", "--ema_decay", "0.9").record["steps"] == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "able", "warned"),
+    [
+        ("--bf16 true", {"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, ["--bf16"]),
+        ("--fp16 true", {"avx512_bf16": True, "avx512_fp16": False}, ["--fp16"]),
+        ("--bf16 true", {"avx512_bf16": True}, []),
+        ("--bf16 true", {"neon": True, "bf16": True}, []),
+        ("--bf16 false", {}, []),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in half precision itself")
+def test_half_precision_that_this_cpu_imitates_is_warned_of(
+    words, able, warned, run, monkeypatch, caplog
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    run(*words.split(), "--max_steps", "1", "--eval_strategy", "no", "--save_strategy", "no",
+        "--load_best_model_at_end", "false")  # fmt: skip
+    said = [record.message for record in caplog.records if "slower here" in record.message]
+    assert [line.split()[0] for line in said] == warned
+    assert all("\n" not in line for line in said)
+
+
 def test_a_schedule_by_the_metric_knows_which_way_is_better(tmp_path):
     words = ["--output_dir", str(tmp_path), "--lr_scheduler_type", "reduce_lr_on_plateau"]
     *_, training = parse_arguments(build_parser("test"), words)
