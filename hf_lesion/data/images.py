@@ -72,15 +72,20 @@ def choose_pictures(
         where: What to call the place in errors.
 
     Returns:
-        File by stem, for the stems that have one.
+        File by stem, for the stems that have one; in other upper and lower case where there is
+        none in its own, and one only in another.
 
     Raises:
         InputError: If two files of one stem differ.
     """
     found: dict[str, File] = {}
     differing: list[str] = []
-    for stem in groups.keys() & frozenset(stems):
-        found[stem], *others = groups[stem]
+    spelt = _spell_alike(groups)
+    for stem in stems:
+        files = groups.get(stem) or groups.get(spelt.get(stem.casefold(), ""))
+        if not files:
+            continue
+        found[stem], *others = files
         differing += [
             f"{found[stem]} and {other}" for other in others if not _is_same(found[stem], other)
         ]
@@ -138,6 +143,14 @@ def read_size(file: Path) -> tuple[int, int]:
             return upright_size(image)
     except Exception as error:
         raise InputError(f"{file} can't be read as an image. Pass a JPEG or PNG.") from error
+
+
+def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
+    """Return each stem by what it is in lower case, but for those that differ in case only."""
+    spelt: dict[str, list[str]] = {}
+    for stem in stems:
+        spelt.setdefault(stem.casefold(), []).append(stem)
+    return {folded: same[0] for folded, same in spelt.items() if len(same) == 1}
 
 
 def _is_same(first: PictureFile, second: PictureFile) -> bool:

@@ -50,6 +50,19 @@ def test_files_are_found_at_any_depth_by_stem(tmp_path):
     }
 
 
+def test_upper_and_lower_case_are_told_apart_only_where_they_must_be(tmp_path):
+    upper = put(tmp_path / "ISIC_1.JPG")
+    both = [put(tmp_path / "b.jpg", b"1"), put(tmp_path / "B.jpg", b"2")]
+    assert find_pictures(tmp_path, ["isic_1", "b", "B"]) == {
+        "isic_1": upper,
+        "b": both[0],
+        "B": both[1],
+    }
+    others = [put(tmp_path / f"{name}.jpg", name.encode()) for name in ("cD", "Cd")]
+    assert all(other.exists() for other in others)
+    assert find_pictures(tmp_path, ["CD", "cd"]) == {}
+
+
 def test_linked_folder_is_followed(tmp_path):
     put(tmp_path / "elsewhere" / "ISIC_1.jpg")
     (tmp_path / "source").mkdir()
