@@ -210,6 +210,7 @@ class LesionTrainingArguments(TrainingArguments):
         # The Trainer would drop validation images as well: LesionSamples drops those of training.
         self.drop_last, self.dataloader_drop_last = self.dataloader_drop_last, False
         self._settle_save_steps()
+        self._check_best()
         self.lr_scheduler_kwargs = _read_object("lr_scheduler_kwargs", self.lr_scheduler_kwargs)
         if isinstance(self.report_to, str):
             names = self.report_to.replace(" ", "").split(",")
@@ -229,6 +230,14 @@ class LesionTrainingArguments(TrainingArguments):
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
         check_together(self)
+
+    def _check_best(self) -> None:
+        for name in ("eval_strategy", "save_strategy"):
+            if self.load_best_model_at_end and getattr(self, name) == "no":
+                raise InputError(
+                    f"--{name} no leaves no best checkpoint to load at the end: pass "
+                    "--load_best_model_at_end false as well."
+                )
 
     def _settle_save_steps(self) -> None:
         if self.save_steps is None:

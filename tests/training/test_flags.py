@@ -227,6 +227,13 @@ def test_a_flag_that_makes_no_sense_here_says_why(flag, value, tmp_path):
         parse_arguments(build_parser("test"), ["--output_dir", str(tmp_path), f"--{flag}", value])
 
 
+@pytest.mark.parametrize("flag", ["eval_strategy", "save_strategy"])
+def test_no_evaluation_or_checkpoint_says_what_else_to_pass(flag, tmp_path):
+    words = ["--output_dir", str(tmp_path), f"--{flag}", "no"]
+    with pytest.raises(InputError, match=rf"--{flag} no .*--load_best_model_at_end false as well"):
+        parse_arguments(build_parser("test"), words)
+
+
 def test_refused_flags_may_be_given_with_their_defaults(tmp_path):
     words = ["--remove_unused_columns", "false", "--prediction_loss_only", "false"]
     words += ["--include_num_input_tokens_seen", "no"]
