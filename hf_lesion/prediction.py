@@ -1,9 +1,10 @@
 """Predictions: what a classifier makes of a few images, with all that explaining them takes."""
 
+import contextlib
+import operator
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -123,7 +124,7 @@ def pair(
     Raises:
         InputError: If there is no such class, or not one for each item.
     """
-    if targets is None or isinstance(targets, str | int | Integral):
+    if _is_one(targets):
         one = class_of(PREDICTED if targets is None else targets)
         yield from ((item, one) for item in items)
         return
@@ -144,7 +145,7 @@ def class_of(target: Target) -> Target:
     Raises:
         InputError: If it is none of these.
     """
-    return target if target in RANKS else class_id(target)
+    return target if isinstance(target, str) and target in RANKS else class_id(target)
 
 
 def class_id(target: int | str) -> int:
@@ -153,11 +154,24 @@ def class_id(target: int | str) -> int:
     Raises:
         InputError: If it is neither.
     """
-    if isinstance(target, str) and target in LABEL2ID:
-        return LABEL2ID[target]
-    if not isinstance(target, str) and 0 <= int(target) < len(CODES):
-        return int(target)
+    if isinstance(target, str):
+        if target in LABEL2ID:
+            return LABEL2ID[target]
+    else:
+        # Any integer: NumPy's, or a tensor of one. Not a float, which int() would cut.
+        with contextlib.suppress(TypeError):
+            if 0 <= (found := operator.index(target)) < len(CODES):
+                return found
     raise InputError(
         f"Unknown class {target!r}: expected an id from 0 to {len(CODES) - 1} "
         f"or one of {', '.join(CODES)}."
+    )
+
+
+def _is_one(targets: object) -> bool:
+    """Tell whether this is one class for all images, not a sequence of classes."""
+    return (
+        isinstance(targets, str)
+        or not isinstance(targets, Iterable)
+        or getattr(targets, "ndim", 1) == 0  # an array or tensor of one number
     )

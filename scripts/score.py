@@ -51,8 +51,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--images",
         type=Path,
-        metavar="DIR",
-        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on)",
+        metavar="DIR|ZIP",
+        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on), or "
+        "a zip archive of them, as the ISIC's are downloaded",
     )
     parser.add_argument(
         "--ground_truth",

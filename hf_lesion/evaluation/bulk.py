@@ -7,6 +7,7 @@ one part of answers, a kill costs one part, and processes need to agree on nothi
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -219,13 +220,12 @@ def write_submission(predictions: Path, target: Path) -> None:
     table = _open_table(predictions)
     check_submission(table.read(columns=["image_id"])["image_id"].to_pylist())
     with whole_file(target) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["image", *ISIC_COLUMNS])
+        stream.write(_format_row(["image", *ISIC_COLUMNS]))
         for batch in table.iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
                     values = [float(row[code]) for code in ISIC_COLUMNS.values()]
-                    writer.writerow([_submitted_name(row["image_id"]), *values])
+                    stream.write(_format_row([_submitted_name(row["image_id"]), *values]))
 
 
 @contextlib.contextmanager
@@ -237,6 +237,17 @@ def _open_writer(file: Path) -> Iterator[pq.ParquetWriter]:
 
 def _open_table(file: Path) -> pq.ParquetFile:
     return pq.ParquetFile(file.open("rb"))
+
+
+def _format_row(values: Sequence[object]) -> str:
+    """Return one line of CSV.
+
+    Its writer quotes a carriage return only where it ends lines with one itself, and readers take a
+    bare one for the end of a line.
+    """
+    stream = io.StringIO()
+    csv.writer(stream).writerow(values)
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _submitted_name(name: str) -> str:

@@ -1,7 +1,7 @@
 """Results tables of the README, rendered from the reports next to the models."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,15 +84,29 @@ def render_block(shipped: Sequence[Shipped]) -> str:
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
     rows = markdown.table_lines(HEADER, [*map(_cells, shipped), *_ensemble_cells(shipped)])
-    test = shipped[0].report[TEST]
+    said: dict[tuple[str, str], list[str]] = {}
+    for model in shipped:
+        test = model.report[TEST]
+        key = (_say_test(test), test["data"]["fingerprint"])
+        said.setdefault(key, []).append(f"`{model.name}`")
+    sentences = {sentence for sentence, _ in said}
+    parts = []
+    for (sentence, fingerprint), names in said.items():
+        # Of other files than those that are described in the same words.
+        files = f" (dataset {fingerprint[:8]})" if len(sentences) < len(said) else ""
+        parts.append(f"{', '.join(names)}{files}: {sentence}" if len(said) > 1 else sentence)
+    return "\n".join([*rows, "", " ".join(parts)])
+
+
+def _say_test(test: Mapping[str, Any]) -> str:
+    """Return what a record of the test split was measured on."""
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
-    sentence = (
+    return (
         f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), none of "
         f"which a model was trained or chosen on. In brackets: {found['level']:.0%} intervals, "
         f"bootstrap over {found['unit']}s. {say_images(test)}"
     )
-    return "\n".join([*rows, "", sentence])
 
 
 def render_pairs(shipped: Sequence[Shipped]) -> str:

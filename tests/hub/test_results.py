@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from shipped import SHA256, write_model
@@ -23,6 +24,29 @@ def test_rows_are_the_reports_numbers_best_first(tmp_path):
     assert first.startswith("| `b` | resnet18, 128 px | 1.2 million, 1.5 MB |")
     assert rest[-1].startswith("Test split: 140 images of 70 lesions (akiec 20, bcc 20, ")
     assert rest[-1].endswith(" Images: HAM10000, 140 of its 10,015 images, 256×256 px.")
+
+
+@pytest.mark.parametrize(
+    ("change", "mark"),
+    [
+        ({"description": "HAM10000, 140 of its 10,015 images, 200×150 px"}, ""),
+        ({"fingerprint": "0123456789abcdef"}, " (dataset 01234567)"),
+    ],
+)
+def test_the_images_of_every_model_are_named_where_they_differ(change, mark, tmp_path):
+    for name, right in (("a", 0.5), ("b", 0.9), ("c", 0.7)):
+        write_model(tmp_path, name, right=right)
+    file = tmp_path / "a" / "report.json"
+    report = json.loads(file.read_text())
+    report["test"]["data"] |= change
+    file.write_text(json.dumps(report))
+    sentence = results.render_table(results.read_shipped(tmp_path)).splitlines()[-1]
+    first, second = re.split(r" (?=`a`)", sentence)
+    assert re.match(r"`b`, `c`( \(dataset \w{8}\))?: Test split: 140 images", first)
+    assert bool(mark) == ("(dataset" in first)
+    assert second.startswith(f"`a`{mark}: Test split: 140 images of 70 lesions")
+    assert ("200×150 px" in second) is not bool(mark)
+    assert "200×150" not in first
 
 
 def test_a_report_of_other_weights_is_refused(tmp_path):
