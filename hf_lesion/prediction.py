@@ -5,7 +5,7 @@ import operator
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -125,10 +125,10 @@ def pair(
         InputError: If there is no such class, or not one for each item.
     """
     if _is_one(targets):
-        one = class_of(PREDICTED if targets is None else targets)
+        one = class_of(PREDICTED if targets is None else cast(Target, targets))
         yield from ((item, one) for item in items)
         return
-    wanted = [class_of(target) for target in targets]
+    wanted = [class_of(target) for target in cast(Sequence[Target], targets)]
     if count is not None and count != len(wanted):
         raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
     try:
