@@ -174,7 +174,7 @@ def main() -> None:
 
     quiet_libraries()
     finish = calibrate(arguments)
-    if arguments.run is None:
+    if arguments.run is None and finish is not None:
         overwrite = arguments.overwrite or arguments.output == arguments.model
         with whole_folder(arguments.output, overwrite=overwrite) as partial:
             shutil.copytree(arguments.model, partial, dirs_exist_ok=True)

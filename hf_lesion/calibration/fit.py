@@ -280,7 +280,10 @@ def calibrate_folder(
     )
     is_right = metrics.answered_right(probabilities, sample.references)
     scores, shares = fit_reliability(probabilities.max(axis=1), is_right)
-    origin = {"weights_sha256": file_sha256(folder / WEIGHTS), "fitted_on": sample.fitted_on}
+    origin: dict[str, Any] = {
+        "weights_sha256": file_sha256(folder / WEIGHTS),
+        "fitted_on": sample.fitted_on,
+    }
     fits = Fits(
         Calibration(
             temperature=temperature,
