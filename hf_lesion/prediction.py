@@ -37,8 +37,8 @@ class Prediction:
         pixel_values: (N, 3, S, S) float32 that the network was shown of them.
         boxes: The part of each image that this is, as `Explanation.boxes`.
         probabilities: (N, C) float32; rows sum to 1.
-        corrected: (N, C) float64 chances of the diagnoses, as `LesionClassifier.shown` gives them;
-            None if the model has no calibration.
+        reliability: (N,) float64, how often results with such a top score were right in the test;
+            None if the model has no `reliability.json`.
         verdicts: The gate's, one for each image.
         targets: What `heatmaps` explains in each image: class ids, "predicted" or "runner-up".
         method: By which it does.
@@ -49,7 +49,7 @@ class Prediction:
     pixel_values: torch.Tensor = field(repr=False)
     boxes: tuple[Box, ...] = field(repr=False)
     probabilities: NDArray[np.float32]
-    corrected: NDArray[np.float64] | None
+    reliability: NDArray[np.float64] | None
     verdicts: tuple[Verdict, ...]
     targets: tuple[Target, ...]
     method: str

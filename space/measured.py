@@ -11,7 +11,7 @@ from catalogue import Entry, dig
 from charts import Bar, Point, figure, interval_rows, percent_bars, say_point
 from markup import more, text_table
 
-from hf_lesion.questions import POINTS
+from hf_lesion.labels import LABEL_GROUPS
 
 THRESHOLD_ROWS = (
     "threshold",
@@ -52,7 +52,7 @@ RETAKEN = ", retaken"
 
 def operating_points(part: Mapping[str, Any]) -> str:
     """Return the thresholds of one split's record: what they find, miss and alarm about."""
-    found = {name: dig(part, "operating_points", name) for name in POINTS}
+    found = {name: dig(part, "operating_points", name) for name in LABEL_GROUPS}
     found = {name: point for name, point in found.items() if point is not None}
     if not found:
         return ""
@@ -66,7 +66,7 @@ def operating_points(part: Mapping[str, Any]) -> str:
     return figure(
         "What the thresholds find",
         interval_rows(points) + text_table(["flagged as", *found], rows, "Thresholds"),
-        "An image is flagged where the model's own score reaches the threshold, which was fixed on "
+        "An image is flagged where the score reaches the threshold, which was fixed on "
         "validation. PPV: the share of the flagged that have it. PPV and what is counted per 1,000 "
         "hold for the prevalence in the table; at yours they are others.",
     )

@@ -39,6 +39,7 @@ SCHEMA = pa.schema(
         ("image_id", pa.string()),
         ("prediction", pa.string()),
         *((code, pa.float32()) for code in CODES),
+        ("reliability", pa.float32()),
         ("error", pa.string()),
     ]
 )
@@ -112,7 +113,12 @@ def open_job(parts: Path, images: Images, *, weights: str) -> None:
         InputError: If they are of another model or other images.
     """
     names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
-    job = {"names": names, "weights": weights, "part_images": PART_IMAGES}
+    job = {
+        "names": names,
+        "weights": weights,
+        "part_images": PART_IMAGES,
+        "columns": SCHEMA.names,
+    }
     file = parts / JOB
     if not file.is_file():
         write_json(file, job)
@@ -274,7 +280,9 @@ def _predict_part(
                 errors[index] = storable_name(str(error))
         if loaded:
             found = classifier.predict(list(loaded.values()), batch_size=batch_size)
-            answers |= dict(zip(loaded, found, strict=True))
+            reliability = classifier.share_right(found)
+            known = [None] * len(found) if reliability is None else reliability.tolist()
+            answers |= dict(zip(loaded, zip(found, known, strict=True), strict=True))
         bar.update(len(indices))
     return pa.Table.from_pylist(
         [_row(images.names[index], answers.get(index), errors.get(index)) for index in rows],
@@ -285,5 +293,11 @@ def _predict_part(
 def _row(name: str, answer: Any, error: str | None) -> dict[str, Any]:
     if answer is None:
         return {"image_id": name, "prediction": None, "error": error}
-    scores = dict(zip(CODES, map(float, answer), strict=True))
-    return {"image_id": name, "prediction": CODES[int(np.argmax(answer))], **scores, "error": None}
+    probabilities, reliability = answer
+    return {
+        "image_id": name,
+        "prediction": CODES[int(np.argmax(probabilities))],
+        **dict(zip(CODES, map(float, probabilities), strict=True)),
+        "reliability": reliability,
+        "error": None,
+    }

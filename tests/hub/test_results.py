@@ -106,14 +106,25 @@ def test_calibration_and_thresholds_are_the_reports(tmp_path):
     shipped = results.read_shipped(tmp_path)
     test = json.loads((tmp_path / "a" / "report.json").read_text())["test"]
     row = results.render_fits(shipped).splitlines()[2]
-    error, chance = (
-        test["calibration"]["answers"]["metrics"]["ece"],
-        test["calibration"]["answers"]["chance"]["ece"]["mean"],
-    )
-    assert row.startswith(f"| `a` | {error:.3f} ({chance:.3f}) |")
+    cells = []
+    for kind, name in (("answers", "class_balanced_ece"), ("reliability", "ece")):
+        found = test["calibration"][kind]
+        cells.append(f"{found['metrics'][name]:.3f} ({found['chance'][name]['mean']:.3f})")
+    assert row.startswith(f"| `a` | {cells[0]} | {cells[1]} |")
     point = test["operating_points"]["melanoma"]
     low, high = point["intervals"]["bounds"]["specificity"]
     assert row.endswith(f"| {point['metrics']['specificity']:.3f} [{low:.3f}, {high:.3f}] |")
+
+
+def test_what_an_earlier_report_did_not_measure_is_a_dash(tmp_path):
+    folder = write_model(tmp_path, "a", right=0.5)
+    report = json.loads((folder / "report.json").read_text())
+    for record in report.values():
+        del record["calibration"]["reliability"]
+        del record["calibration"]["answers"]["metrics"]["class_balanced_ece"]
+    (folder / "report.json").write_text(json.dumps(report))
+    row = results.render_fits(results.read_shipped(tmp_path)).splitlines()[2]
+    assert row.startswith("| `a` | – | – |")
 
 
 def test_models_without_thresholds_have_no_such_table(tmp_path):
