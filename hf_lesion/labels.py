@@ -72,6 +72,8 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 CODES: tuple[str, ...] = tuple(diagnosis.code for diagnosis in DIAGNOSES)
 NAMES: dict[str, str] = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
 MALIGNANT: tuple[str, ...] = tuple(d.code for d in DIAGNOSES if d.malignant)
+# Yes-or-no questions next to the seven diagnoses: is it one of these?
+LABEL_GROUPS: dict[str, tuple[str, ...]] = {"malignant": MALIGNANT, "melanoma": ("mel",)}
 ID2LABEL: dict[int, str] = dict(enumerate(CODES))
 LABEL2ID: dict[str, int] = {code: index for index, code in enumerate(CODES)}
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.errors import InputError
 from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import CODES, LABEL2ID, MALIGNANT, NAMES
-from hf_lesion.operating_points import OperatingPoint, sum_of
 
 if TYPE_CHECKING:
     from hf_lesion.classifier import LesionClassifier
@@ -101,7 +101,7 @@ class Result:
         """Return whether the result reaches a threshold; None if there is no threshold."""
         if point is None:
             return None
-        return bool(sum_of(self.probabilities[np.newaxis], point.codes)[0] >= point.threshold)
+        return bool(point.flags(self.probabilities[np.newaxis])[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,11 +186,10 @@ def read(classifier: "LesionClassifier", image: Image.Image) -> Reading:
 def _parts(
     prediction: "Prediction", image: Image.Image
 ) -> "tuple[NDArray[np.float32], Verdict, float | None, bool]":
-    share_right = getattr(prediction, "reliability", None)
     return (
         prediction.probabilities[0],
         prediction.verdicts[0],
-        None if share_right is None else float(np.ravel(share_right)[0]),
+        None if prediction.reliability is None else float(prediction.reliability[0]),
         all(high - low <= BLANK for low, high in image.convert("RGB").getextrema()),
     )
 

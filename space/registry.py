@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from predictions import Reading, Recent, check_choice, read
 
+from hf_lesion.calibration.thresholds import FILE as POINTS
+from hf_lesion.calibration.thresholds import (
+    OperatingPoint,
+    OperatingPoints,
+    read_operating_points,
+)
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, file_sha256, list_models
 from hf_lesion.labels import CODES
-from hf_lesion.operating_points import FILE as POINTS
-from hf_lesion.operating_points import OperatingPoint, OperatingPoints, read_operating_points
 
 if TYPE_CHECKING:
     from uploads import Picture

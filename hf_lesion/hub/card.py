@@ -154,7 +154,7 @@ def _split(split: str, record: dict[str, Any], charts: Collection[str]) -> dict[
     return {
         "title": f"On {split}",
         "sentence": _say_set(record)
-        + ("" if split == TEST else " Models, thresholds and corrections were chosen on it."),
+        + ("" if split == TEST else " Models, thresholds and calibration were chosen on it."),
         "headlines": tables.headlines(record).markdown(),
         "classes": tables.classes(record).markdown(),
         "questions": tables.questions(record).markdown() + _show_split(split, record, charts),
@@ -180,10 +180,7 @@ def _show(file: str, alt: str, charts: Collection[str]) -> str:
 
 
 def _calibration(record: dict[str, Any]) -> str:
-    return (
-        f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
-        f"\n\nEach class's own error:\n\n{tables.class_calibration(record).markdown()}"
-    )
+    return f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
 
 
 def _points(record: dict[str, Any]) -> str:

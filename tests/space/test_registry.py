@@ -7,9 +7,9 @@ import threading
 import pytest
 from PIL import Image
 
+from hf_lesion.calibration.thresholds import OperatingPoint, OperatingPoints, write_operating_points
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
-from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
 WAIT = 20
 TOKEN = (
@@ -175,14 +175,24 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
     own, other = file_sha256(copy / WEIGHTS), "0" * 64
     part = {"metrics": {"balanced_accuracy": 0.5}}
     of = {sha: {"model": {"weights_sha256": sha}} for sha in (own, other)}
-    point = OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.9, 0.7)
+    point = OperatingPoint(
+        codes=("mel",),
+        threshold=0.1,
+        target_sensitivity=0.9,
+        images=50,
+        positives=9,
+        sensitivity=0.9,
+        specificity=0.7,
+    )
 
     def write(sha):
         write_report(copy, {"test": part, "validation": part}, sha)
         (copy / "explanations.json").write_text(json.dumps({"test": of[sha]}))
         for name in ("gate.json", "robustness.json"):
             (copy / name).write_text(json.dumps(of[sha]))
-        write_operating_points(copy, OperatingPoints({"melanoma": point}, sha, {}))
+        write_operating_points(
+            copy, OperatingPoints(weights_sha256=sha, fitted_on={}, points={"melanoma": point})
+        )
 
     write(own)
     entry = read_entry("m", copy)

@@ -7,16 +7,32 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.decision import Verdict
 from hf_lesion.labels import CODES
-from hf_lesion.operating_points import OperatingPoint
 
 ACCEPTED = Verdict("accepted", 0.5, 0.9, None, "Looks like the images that the model knows.")
 UNSURE = Verdict("unsure", 0.5, 0.3, 0.2, "The model is unsure.")
 EVIL = '"><script>alert(1)</script>'
 POINTS = {
-    "melanoma": OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.96, 0.56),
-    "malignant": OperatingPoint(("akiec", "bcc", "mel"), 0.5, 0.9, 50, 9, 0.9, 0.75),
+    "melanoma": OperatingPoint(
+        codes=("mel",),
+        threshold=0.1,
+        target_sensitivity=0.9,
+        images=50,
+        positives=9,
+        sensitivity=0.96,
+        specificity=0.56,
+    ),
+    "malignant": OperatingPoint(
+        codes=("akiec", "bcc", "mel"),
+        threshold=0.5,
+        target_sensitivity=0.9,
+        images=50,
+        positives=9,
+        sensitivity=0.9,
+        specificity=0.75,
+    ),
 }
 
 
