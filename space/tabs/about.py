@@ -114,8 +114,7 @@ def describe_models(registry: Registry) -> str:
         values = [
             _value(entry, key) for key in ("balanced_accuracy", "accuracy", "sensitivity_mel")
         ]
-        refused = dig(entry.gate, "real", "test", "refused")
-        values.append(f"{100 * refused:.1f}%" if isinstance(refused, float) else "–")
+        values.append(_rejected(entry))
         rows.append(f"| {entry.title} (`{entry.name}`) | {' | '.join(values)} |")
     left_out = "\n".join(f"\n{line}" for line in registry.left_out)
     return "\n".join(rows) + f"\n\nTest split, 95% intervals by bootstrap over lesions.{left_out}"
@@ -169,3 +168,13 @@ def _value(entry: Entry, key: str) -> str:
     bounds = dig(entry.report, "test", "intervals", "bounds", key)
     interval = f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if isinstance(bounds, list) else ""
     return f"{value:.2f}{interval}"
+
+
+def _rejected(entry: Entry) -> str:
+    """Return the share of dermoscopic test images that the gate rejects by mistake."""
+    from hf_lesion.ood.gate import parse_gate_record  # imports torch
+
+    if not entry.gate:
+        return "–"
+    found = parse_gate_record(entry.gate).dermoscopic.get("test")
+    return "–" if found is None or found.refused is None else f"{100 * found.refused:.1f}%"

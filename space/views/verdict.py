@@ -9,7 +9,7 @@ from views.text import SHORT, dot, percent
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES, diagnosis_of
 
-UNSURE_CHIP = "Low confidence: wrong at least half the time"
+UNSURE_CHIP = "Low confidence: often wrong"
 NOT_LIKE_TRAINING = (
     "This doesn't look like the dermatoscope images the model was trained on, so its result is "
     "hidden."
@@ -149,6 +149,11 @@ def trust(result: Result, entry: Entry) -> str:
                 f"The {what} is raised for {100 * rates.sensitivity:.0f}% of {caught} and for "
                 f"{100 - 100 * rates.specificity:.0f}% of {others} ({rates.split})."
             )
+    if result.is_unsure:
+        points.append(result.verdict.sentence)
+    summary = dig(entry.gate, "summary")
+    if isinstance(summary, str) and summary:
+        points.append(summary)
     points.append("Malignant includes pre-cancer: actinic keratosis and Bowen's disease.")
     points.append(
         "Every image gets one of seven diagnoses, also a rash or healthy skin. A low probability "

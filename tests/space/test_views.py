@@ -129,6 +129,14 @@ def test_trust_gives_rates_of_the_test_before_those_of_validation():
     )
 
 
+def test_trust_says_what_the_gate_was_measured_on():
+    from views.verdict import trust
+
+    gate = {"summary": "It rejects 6 of 10 phone photos."}
+    assert "- It rejects 6 of 10 phone photos." in trust(result(), entry(gate=gate))
+    assert UNSURE.sentence in trust(result(verdict=UNSURE), entry())
+
+
 def test_each_bar_is_a_button_with_the_shown_one_pressed():
     from views.verdict import bars
 
