@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from hf_lesion.decision import GATE, find_gate
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.files import read_json
 from hf_lesion.manifest import WEIGHTS, file_sha256
+from hf_lesion.ood.gate import GATE, find_gate
 
 ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
 
