@@ -1,4 +1,4 @@
-"""One classifier for scripts, Space and notebooks: images in, probabilities and heatmaps out."""
+"""`LesionClassifier`: images to probabilities, verdicts and heatmaps, in one forward pass."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
-from hf_lesion.explain.heatmap import (
+from hf_lesion.explain.gradcam import (
     GRADCAM,
     PREDICTED,
     Target,
@@ -29,10 +29,10 @@ from hf_lesion.explain.heatmap import (
     trace,
 )
 from hf_lesion.explain.methods import check_method
-from hf_lesion.files import read_json_if_there
-from hf_lesion.images import Pictures, count_images, read_images
+from hf_lesion.io.checksums import TRAINING, WEIGHTS, file_sha256
+from hf_lesion.io.files import read_json_if_there
+from hf_lesion.io.images import Pictures, count_images, read_images
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import TRAINING, WEIGHTS, file_sha256
 from hf_lesion.models.build import load_snapshot
 from hf_lesion.models.calibration import FILE as CALIBRATION
 from hf_lesion.models.calibration import Calibration, read_calibration
@@ -63,7 +63,7 @@ _LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
 class LesionClassifier:
     """A model and its preprocessing; safe to share between threads.
 
-    Wherever images are taken, one image or many will do: see `hf_lesion.images.read_images`. Every
+    One image or many are accepted everywhere: see `hf_lesion.io.images.read_images`. Every
     array that comes back has a first axis of N images, and one image alone is N = 1. Many images
     are read and computed in batches, and a generator is read as it goes, so memory holds one batch
     and the results. For `classifier(images)`, which keeps the images, see `Prediction`.
@@ -76,7 +76,7 @@ class LesionClassifier:
     Attributes:
         name: The folder's name or the Hub id.
         codes: The diagnoses in the order of every array of C values.
-        record: What `training.json` beside the weights says; empty if there is none.
+        record: What `training.json` next to the weights says; empty if there is none.
         revision: The commit on the Hub that was loaded; None for a folder.
         gate: Rejects non-dermoscopic images and marks unsure answers; None if the model has none.
         calibration: Corrects probabilities that are shown as chances; None likewise.
@@ -285,8 +285,8 @@ class LesionClassifier:
             batch_size: How many images go through the network at once.
 
         Raises:
-            InputError: If a target is no class, their number differs from the images', the method
-                is unknown, or the architecture has no known target layer.
+            InputError: If a target is not a class, their number differs from the images', the
+                method is unknown, or the architecture has no known target layer.
         """
         batches = self._batches(images, targets, batch_size)
         wanted = ((part, [[one] for one in targets], boxes) for part, targets, boxes in batches)
@@ -355,7 +355,7 @@ class LesionClassifier:
         return torch.cat(found) if found else self._preprocess(BLANK)[:0]
 
     def _batches(self, images: Pictures, targets: Targets, batch_size: int) -> Iterator[Batch]:
-        """Yield batches; of the images themselves one is in memory at a time."""
+        """Yield preprocessed batches; only one of the images is in memory at a time."""
         pairs = pair(read_images(images), targets, count_images(images))
         rows = ((self._preprocess(image), wanted, self._find_box(image)) for image, wanted in pairs)
         while some := list(islice(rows, _checked(batch_size))):
@@ -364,7 +364,7 @@ class LesionClassifier:
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[PreTrainedModel]:
-        """Hold the network, in evaluation mode whatever a training loop has left it in."""
+        """Lock the network and hold it in evaluation mode, whatever mode it was in."""
         network = self.network
         with _LOCKS.setdefault(network, threading.Lock()):
             if any(module.training for module in walk(network)):
@@ -382,7 +382,7 @@ class LesionClassifier:
     def _trace(
         self, pixel_values: torch.Tensor
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], Trace | InputError]:
-        """Look, and keep what heatmaps are made of, or why they can't be made."""
+        """Run a forward pass and keep what heatmaps need, or why they cannot be computed."""
         try:
             with (
                 self._evaluating() as network,
@@ -394,7 +394,7 @@ class LesionClassifier:
         return to_array(traced.logits), {name: to_array(one) for name, one in seen.items()}, traced
 
     def _gather(self, parts: Sequence[Seen], names: Sequence[str]) -> Seen:
-        """Join what was seen of batches; of no images at all a blank one tells the shapes."""
+        """Concatenate the results of batches; for no images, a blank one gives the shapes."""
         count = sum(len(logits) for logits, _ in parts)
         parts = parts or [self._look(self._preprocess(BLANK), names)]
         logits = np.concatenate([part[0] for part in parts])[:count]
@@ -430,19 +430,19 @@ def _checked(batch_size: int) -> int:
 
 
 def _is_of(own: str | None, found: Gate | Calibration | None, file: Path) -> bool:
-    """Tell whether something was fitted on these weights; log a warning if not."""
+    """Return whether something was fitted on these weights; log a warning if not."""
     if found is not None and found.weights_sha256 != own:
         logger.warning("%s was not fitted on these weights and is not used. Fit it again.", file)
     return found is not None and found.weights_sha256 == own
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the training record beside a model's weights.
+    """Return the training record next to a model's weights.
 
     Returns:
         What `training.json` says; empty if there is none.
 
     Raises:
-        InputError: If it is no JSON.
+        InputError: If it is not JSON.
     """
     return read_json_if_there(folder / TRAINING, fix="Train the model again.")

@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
 from hf_lesion.labels import LABEL2ID
 
 FILE = "operating_points.json"

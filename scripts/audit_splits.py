@@ -14,8 +14,8 @@ from hf_lesion.errors import one_line_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hf_lesion.data.duplicates import NearDuplicate
     from hf_lesion.data.leakage import Scan
+    from hf_lesion.data.near_duplicates import NearDuplicate
 
 EXAMPLES = """\
 Lesions and byte-identical images that are in two splits make the exit code 1. Near-duplicates
@@ -135,9 +135,9 @@ def write_sheet(
     arguments: argparse.Namespace, found: "Scan", pairs: "list[NearDuplicate]"
 ) -> Path | None:
     """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
-    from hf_lesion.canvas import write_figure
     from hf_lesion.data import reader
     from hf_lesion.eda import figures
+    from hf_lesion.io.figures import write_figure
 
     path = arguments.private / SHEET_FILE
     if not pairs:
@@ -167,7 +167,7 @@ def main() -> None:
     """Audit, print, record; exit 1 on a leak."""
     arguments = parse_arguments()
     from hf_lesion.data import leakage
-    from hf_lesion.files import write_json
+    from hf_lesion.io.files import write_json
 
     arguments.output.mkdir(parents=True, exist_ok=True)
     scheme = arguments.scheme

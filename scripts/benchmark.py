@@ -137,7 +137,7 @@ def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Datase
     """Return the training images of a prepared dataset, or drawn ones written to a folder."""
     import datasets
 
-    from hf_lesion.data.dataset import read_fingerprint
+    from hf_lesion.data.build import read_fingerprint
     from hf_lesion.labels import CODES
 
     if source is not None:
@@ -161,7 +161,7 @@ def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
-    from hf_lesion.models.transforms import AUGMENTATIONS, build_train_transform, least_side
+    from hf_lesion.training.augmentation import AUGMENTATIONS, build_train_transform, least_side
     from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
     def read(samples: LesionSamples) -> None:
@@ -414,8 +414,8 @@ MEASURES = {
 def main() -> None:
     """Measure, print, record."""
     arguments = parse_arguments()
-    from hf_lesion.files import write_json
-    from hf_lesion.provenance import provenance
+    from hf_lesion.io.files import write_json
+    from hf_lesion.io.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

@@ -26,7 +26,7 @@ from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanations import MaskedSet
+    from hf_lesion.evaluation.explanations.masked_set import MaskedSet
 
 SHEETS = Path("reports/private/cases")
 PARTS = ("localisation", "shortcuts", "faithfulness")  # those of hf_lesion, which imports slowly
@@ -103,15 +103,15 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
     """Return the split that the arguments name, with its masks."""
-    from hf_lesion.evaluation.explanations import read_masked_split
+    from hf_lesion.evaluation.explanations.masked_set import read_masked_split
 
     return read_masked_split(arguments.dataset, arguments.split)
 
 
 def score(arguments: argparse.Namespace) -> None:
     """Measure the heatmaps of models, one after the other."""
-    from hf_lesion.evaluation import explanation_record
-    from hf_lesion.evaluation.explanations import take_some
+    from hf_lesion.evaluation.explanations import record as explanation_record
+    from hf_lesion.evaluation.explanations.masked_set import take_some
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -128,12 +128,12 @@ def score_model(
     arguments: argparse.Namespace, masked: "MaskedSet", model: Path, output: Path
 ) -> None:
     """Measure one model's heatmaps; write each part when it is there, draw and print."""
-    from hf_lesion.canvas import write_figure
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanation_record import read_explanations, write_explanations
-    from hf_lesion.evaluation.explanation_run import Effort, describe_run, measure_model
-    from hf_lesion.explain.score_figures import draw_scores
-    from hf_lesion.explain.section import render_section
+    from hf_lesion.evaluation.explanations.figures import draw_scores
+    from hf_lesion.evaluation.explanations.record import read_explanations, write_explanations
+    from hf_lesion.evaluation.explanations.run import Effort, describe_run, measure_model
+    from hf_lesion.evaluation.explanations.section import render_section
+    from hf_lesion.io.figures import write_figure
 
     classifier = LesionClassifier.from_pretrained(model)
     split = arguments.split
@@ -166,10 +166,10 @@ def output_of(arguments: argparse.Namespace, model: Path) -> Path:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Draw models side by side."""
-    from hf_lesion.canvas import check_format, write_figure
-    from hf_lesion.evaluation.cases import compare_models, find_cases, read_cases
+    from hf_lesion.evaluation.explanations.cases import compare_models, find_cases, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
-    from hf_lesion.pixels import describe_left_out
+    from hf_lesion.io.decoding import describe_left_out
+    from hf_lesion.io.figures import check_format, write_figure
 
     check_format(arguments.output)
     files, left_out = find_cases(arguments.images, arguments.masks)
@@ -196,11 +196,11 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def sheet(arguments: argparse.Namespace) -> None:
     """Draw a sheet for each diagnosis."""
-    from hf_lesion.canvas import write_figure
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
-    from hf_lesion.evaluation.cases import choose_cases, draw_class
+    from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
+    from hf_lesion.io.figures import write_figure
     from hf_lesion.labels import CODES, NAMES
     from hf_lesion.verbosity import quiet_libraries
 
@@ -223,10 +223,10 @@ def sheet(arguments: argparse.Namespace) -> None:
 
 def shortcuts(arguments: argparse.Namespace) -> None:
     """Draw three lesions with everything that should not matter, and the models' answers."""
-    from hf_lesion.canvas import check_format, write_figure
-    from hf_lesion.evaluation.cases import Case, draw_changes
+    from hf_lesion.evaluation.explanations.cases import Case, draw_changes
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.explain.shortcuts import CHANGES
+    from hf_lesion.io.figures import check_format, write_figure
     from hf_lesion.synthetic.lesions import draw_lesion
 
     check_format(arguments.output)

@@ -74,7 +74,7 @@ def plot_augmentations() -> "Chart":
     """Plot what training makes of a drawn lesion."""
     from hf_lesion.eda.report import Chart
     from hf_lesion.synthetic.lesions import draw_lesion
-    from hf_lesion.training.pictures import draw_augmentations
+    from hf_lesion.training.augmentation_figures import draw_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
     caption = "A synthetic lesion under each --augmentation, and mixed with another by --mixup."
@@ -85,12 +85,12 @@ def plot_augmentations() -> "Chart":
 def main() -> None:
     """Read once, plot, count, write."""
     arguments = parse_arguments()
-    from hf_lesion.canvas import write_figure
     from hf_lesion.data.record import read_fingerprint
     from hf_lesion.eda.frame import read_frame
     from hf_lesion.eda.report import build_charts, write_charts, write_page
     from hf_lesion.eda.summary import summarise
-    from hf_lesion.files import read_json, write_text
+    from hf_lesion.io.figures import write_figure
+    from hf_lesion.io.files import read_json, write_text
 
     output, private = arguments.output, arguments.private
     fingerprint = read_fingerprint(arguments.dataset)

@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parse_arguments()
     output = choose_output(arguments)
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.hub.export import check_packages, export_onnx
+    from hf_lesion.hub.onnx import check_packages, export_onnx
     from hf_lesion.verbosity import quiet_libraries
 
     check_packages()
@@ -84,8 +84,8 @@ def write_int8(
     classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
 ) -> None:
     """Write the network in eight bits, measure what that costs, and say it."""
-    from hf_lesion.explain.estimates import format_change
     from hf_lesion.hub import quantisation
+    from hf_lesion.io.numbers import format_difference
 
     folder = file.parent.parent
     target = folder / quantisation.QUANTISED_FILE
@@ -94,7 +94,7 @@ def write_int8(
     calibrated_on = {"split": shown.name, "images": len(shown.references)}
     data = {**images.origin, "calibrated_on": calibrated_on}
     quantisation.write_record(folder, found, data=data)
-    loss = format_change(found["differences"]["balanced_accuracy"])
+    loss = format_difference(found["differences"]["balanced_accuracy"])
     print(
         f"In eight bits: balanced accuracy {loss} on "
         f"{found['images']:,} images of {images.name}, {found['same_answer']:.1%} answered alike."
@@ -106,7 +106,7 @@ def choose_output(arguments: argparse.Namespace) -> Path:
     """Return the file to write.
 
     Raises:
-        InputError: If it is there already, a Hub id is given and no file, or --int8 lacks what
+        InputError: If it already exists, a Hub id is given and no file, or --int8 lacks what
             it needs.
     """
     folder = Path(arguments.model)
@@ -119,14 +119,14 @@ def choose_output(arguments: argparse.Namespace) -> Path:
         )
     output = arguments.output or folder / "onnx" / "model.onnx"
     if output.exists() and not arguments.overwrite:
-        raise InputError(f"{output} is there already. Pass --overwrite to replace it.")
+        raise InputError(f"{output} already exists. Pass --overwrite to replace it.")
     return output
 
 
 def read_images(folder: Path | None) -> list | None:
     """Return the images of a folder, at most 200; None for none."""
     from hf_lesion.evaluation import bulk
-    from hf_lesion.hub.export import CHECKED_IMAGES
+    from hf_lesion.hub.onnx import CHECKED_IMAGES
 
     if folder is None:
         return None

@@ -111,8 +111,8 @@ def _retake(load: "Callable[[int], Image.Image]", index: int) -> "Image.Image":
 def read_photos(folder: Path) -> Images:
     """Return the photos of a folder and its subfolders; those of one patient are one group."""
     from hf_lesion.evaluation.bulk import list_folder
+    from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.ood.fit import group_of
-    from hf_lesion.pixels import describe_left_out
 
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Pass one with photos to be rejected.")
@@ -163,13 +163,13 @@ def fit_and_measure(arguments: argparse.Namespace) -> "tuple[Gate, GateRecord]":
     import torch
 
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation import scoring, selective
+    from hf_lesion.evaluation import risk_coverage, scoring
     from hf_lesion.evaluation.predictions import Predictions
-    from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.evaluation.report.build import weights_sha256
+    from hf_lesion.io.provenance import provenance
     from hf_lesion.ood import fit
     from hf_lesion.ood.features import COLOURS, feature_layers
     from hf_lesion.ood.gate import GateRecord, MeasuredModel, RiskCoverage
-    from hf_lesion.provenance import provenance
     from hf_lesion.synthetic.ood_images import KINDS
     from hf_lesion.verbosity import quiet_libraries
 
@@ -216,7 +216,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> "tuple[Gate, GateRecord]":
         dermoscopic=measured,
         other=fit.measure_others(layers, dermoscopic, others, known, share_interval),
         risk_coverage=RiskCoverage(
-            **selective.measure_risk(
+            **risk_coverage.measure_risk(
                 Predictions(
                     test.image_ids[: len(answers)], answers.references, answers.probabilities,
                     tuple(answers.groups),
@@ -232,7 +232,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> "tuple[Gate, GateRecord]":
 
 def share_interval(flags: "NDArray[np.bool_]", groups: Sequence[str]) -> tuple[float, float]:
     """Return the bootstrap interval of the share of true flags."""
-    from hf_lesion.evaluation.intervals import bootstrap_statistic
+    from hf_lesion.evaluation.bootstrap import bootstrap_statistic
 
     return bootstrap_statistic(lambda rows: flags[rows].mean(), len(flags), groups)
 
@@ -241,8 +241,8 @@ def share_interval(flags: "NDArray[np.bool_]", groups: Sequence[str]) -> tuple[f
 def main() -> None:
     """Fit, measure, write, plot, print."""
     arguments = parse_arguments()
-    from hf_lesion.canvas import write_figure
-    from hf_lesion.files import whole_file
+    from hf_lesion.io.figures import write_figure
+    from hf_lesion.io.files import whole_file
     from hf_lesion.ood.figures import plot_gate
     from hf_lesion.ood.gate import GATE, GATE_RECORD, write_gate, write_gate_record
 

@@ -32,7 +32,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import robustness, scoring
     from hf_lesion.evaluation.distortions import DISTORTIONS
-    from hf_lesion.evaluation.record import weights_sha256
+    from hf_lesion.evaluation.report.build import weights_sha256
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -49,9 +49,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure, record, draw, print."""
     arguments = parse_arguments()
-    from hf_lesion.canvas import write_figure
     from hf_lesion.evaluation import robustness
-    from hf_lesion.evaluation.robustness_figures import draw_robustness
+    from hf_lesion.evaluation.report.figures import draw_robustness
+    from hf_lesion.io.figures import write_figure
 
     record = measure(arguments)
     folder = arguments.output or arguments.model

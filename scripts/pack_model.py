@@ -37,7 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--run", type=Path, required=True, metavar="DIR", help="--output_dir of scripts/train.py")
     add("--output", type=Path, required=True, metavar="DIR", help="the folder to make")
-    add("--overwrite", action="store_true", help="replace the folder if it is there already")
+    add("--overwrite", action="store_true", help="replace the folder if it already exists")
     add(
         "--image_size",
         type=int,

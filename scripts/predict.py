@@ -39,14 +39,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", type=Path, required=True, metavar="FILE", help="Parquet file to write")
     add("--submission", type=Path, metavar="FILE", help="also write an ISIC 2018 Task 3 CSV")
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
-    add("--overwrite", action="store_true", help="replace --output if it is there already")
+    add("--overwrite", action="store_true", help="replace --output if it already exists")
     arguments = parser.parse_args()
     if arguments.batch_size < 1:
         raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
     if not arguments.input.is_dir():
         raise InputError(f"There is no folder {arguments.input}. Pass images or a dataset.")
     if arguments.output.exists() and not arguments.overwrite:
-        raise InputError(f"{arguments.output} is there already. Pass --overwrite to replace it.")
+        raise InputError(f"{arguments.output} already exists. Pass --overwrite to replace it.")
     return arguments
 
 
@@ -72,7 +72,7 @@ def main() -> None:
 
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import bulk
-    from hf_lesion.pixels import describe_left_out
+    from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

@@ -202,7 +202,7 @@ def _row(title: str, cells: list[str]) -> str:
 def main() -> None:
     """Prepare the dataset and print what is in it."""
     arguments = parse_arguments()
-    from hf_lesion.data.dataset import check_output, prepare  # heavy: after --help
+    from hf_lesion.data.build import check_output, prepare  # heavy: after --help
     from hf_lesion.data.framing import Framing
     from hf_lesion.data.splits import check_options, read_splits
 

@@ -99,7 +99,7 @@ def main() -> None:
 
 def _check_account(options: argparse.Namespace) -> str | None:
     """Return the full name of the repository; None to build only, or on a dry run without a Hub."""
-    from hf_lesion.hub.repository import check_account
+    from hf_lesion.hub.client import check_account
 
     if options.repo_id is None:
         return None
@@ -115,7 +115,7 @@ def _check_account(options: argparse.Namespace) -> str | None:
 @contextlib.contextmanager
 def _built(options: argparse.Namespace, repo_id: str | None) -> Iterator[Path]:
     """Yield the built folder: --output, or one that is thrown away."""
-    from hf_lesion.files import whole_folder
+    from hf_lesion.io.files import whole_folder
 
     if options.output is not None:
         # Kept whatever becomes of the upload.
@@ -130,16 +130,16 @@ def _built(options: argparse.Namespace, repo_id: str | None) -> Iterator[Path]:
 
 def _build(options: argparse.Namespace, folder: Path, repo_id: str | None) -> None:
     if options.kind == "model":
-        from hf_lesion.hub.model_folder import build_model_folder
+        from hf_lesion.hub.model import build_model_folder
 
         build_model_folder(options.model, folder, name=repo_id or options.model.resolve().name)
     elif options.kind == "dataset":
-        from hf_lesion.hub.dataset_folder import build_dataset_folder
+        from hf_lesion.hub.dataset import build_dataset_folder
 
         name = repo_id or options.dataset.resolve().name
         build_dataset_folder(options.dataset, folder, name=name)
     else:
-        from hf_lesion.hub.space_folder import build_space_folder
+        from hf_lesion.hub.space import build_space_folder
 
         build_space_folder(SPACE, folder, models=options.models)
 

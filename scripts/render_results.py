@@ -53,9 +53,9 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Render, compare, write."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation import explanation_comparison as explanations
-    from hf_lesion.files import write_text
+    from hf_lesion.evaluation.explanations import readme
     from hf_lesion.hub import card, results
+    from hf_lesion.io.files import write_text
 
     shipped = results.read_shipped(arguments.models)
     block = results.render_block(shipped)
@@ -67,9 +67,9 @@ def main() -> None:
             raise InputError(f"There is no {file}. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
         wanted[file] = results.put_between_markers(text, block, source=str(file))
-        if explanations.START in text:
-            looks = explanations.render_block([model.folder for model in shipped])
-            wanted[file] = explanations.put_between_markers(wanted[file], looks, source=str(file))
+        if readme.START in text:
+            looks = readme.render_block([model.folder for model in shipped])
+            wanted[file] = readme.put_between_markers(wanted[file], looks, source=str(file))
     stale = [file for file, text in wanted.items() if read_text(file) != text]
     if arguments.check and stale:
         print(f"Out of date: {', '.join(map(str, stale))}. Run scripts/render_results.py.")

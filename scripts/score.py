@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
-from hf_lesion.manifest import CONFIG, WEIGHTS
+from hf_lesion.io.checksums import CONFIG, WEIGHTS
 from hf_lesion.questions import PREVALENCES
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 def check_output(output: Path) -> None:
     """Raise before the long work if nothing can be written or an old report is damaged."""
-    from hf_lesion.evaluation.report import REPORT, read_report
+    from hf_lesion.evaluation.report.record import REPORT, read_report
 
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=output):
@@ -182,8 +182,9 @@ def main() -> None:
     arguments = parse_arguments()
     check_output(arguments.output)
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation import fitting, page, predictions, record, report, scoring
-    from hf_lesion.pixels import describe_left_out
+    from hf_lesion.evaluation import fitting, predictions, scoring
+    from hf_lesion.evaluation.report import build, pages, record
+    from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -199,15 +200,15 @@ def main() -> None:
         answers = scoring.predict(
             classifier, evaluation_set, batch_size=arguments.batch_size, views=arguments.views
         )
-    found = record.build_record(
+    found = build.build_record(
         answers,
         data={**evaluation_set.origin, "same_as_training": is_same},
-        model={"name": classifier.name, "weights_sha256": record.weights_sha256(arguments.model)},
+        model={"name": classifier.name, "weights_sha256": build.weights_sha256(arguments.model)},
         size=classifier.image_size,
         crop_mode=classifier.preprocessing.crop_mode,
         views=arguments.views,
         groups=evaluation_set.groups,
-        fitted=record.Fitted(
+        fitted=build.Fitted(
             calibration,
             points,
             {name: getattr(arguments, f"{name}_prevalence") for name in PREVALENCES},
@@ -215,11 +216,11 @@ def main() -> None:
     )
     output, split = arguments.output, evaluation_set.name
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)
-    path = report.write_record(output, split, found)
-    page.write_pages(output, report.read_report(path), fresh={split})
-    print(report.format_table(found))
+    path = record.write_record(output, split, found)
+    pages.write_pages(output, record.read_report(path), fresh={split})
+    print(record.format_table(found))
     print(
-        f"\nWritten: {path}; beside it {page.MARKDOWN}, {page.PAGE}, {page.FIGURES}/ and "
+        f"\nWritten: {path}; beside it {pages.MARKDOWN}, {pages.PAGE}, {pages.FIGURES}/ and "
         f"predictions_{split}.csv"
     )
 

@@ -27,9 +27,10 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Average, measure, write, print."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation import ensemble, report, scoring
-    from hf_lesion.evaluation.record import weights_sha256
-    from hf_lesion.explain.estimates import format_change
+    from hf_lesion.evaluation import ensemble, scoring
+    from hf_lesion.evaluation.report import record
+    from hf_lesion.evaluation.report.build import weights_sha256
+    from hf_lesion.io.numbers import format_difference
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -42,9 +43,9 @@ def main() -> None:
     found["pairs"] = ensemble.compare_pairs(answers, mean)
     file = ensemble.write_ensemble(arguments.models, arguments.split, found)
     for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
-        print(f"{name}: {report.format_metric(found, name)}")
+        print(f"{name}: {record.format_metric(found, name)}")
     for pair in found["pairs"]:
-        change = format_change(pair["differences"]["balanced_accuracy"])
+        change = format_difference(pair["differences"]["balanced_accuracy"])
         print(f"{pair['first']} minus {pair['second']}: {change}")
     print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
 

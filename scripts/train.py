@@ -47,7 +47,7 @@ def main() -> None:
 
 def check_repository(training: "LesionTrainingArguments") -> str:
     """Return the repository that --push_to_hub means: known before hours are spent on training."""
-    from hf_lesion.hub.repository import check_account, check_target, find_target
+    from hf_lesion.hub.client import check_account, check_target, find_target
 
     repo_id = check_account(training.hub_model_id or Path(str(training.output_dir)).resolve().name)
     target = find_target(repo_id, "model", revision=training.hub_revision)
@@ -57,7 +57,7 @@ def check_repository(training: "LesionTrainingArguments") -> str:
 
 def publish(folder: Path, repo_id: str, training: "LesionTrainingArguments") -> None:
     """Publish a finished run as scripts/publish.py does."""
-    from hf_lesion.hub.model_folder import build_model_folder
+    from hf_lesion.hub.model import build_model_folder
     from hf_lesion.hub.publish import publish_folder
 
     try:

@@ -50,7 +50,7 @@ def parse_options() -> argparse.Namespace:
 
 def make_dataset(options: argparse.Namespace) -> Path:
     """Draw the images and turn them into a dataset; return its folder."""
-    from hf_lesion.data.dataset import prepare
+    from hf_lesion.data.build import prepare
     from hf_lesion.synthetic.dataset import write_sample
 
     raw, dataset = options.output / "raw", options.output / "dataset"
@@ -77,7 +77,7 @@ def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
 
 def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namespace) -> None:
     """Train one model, or go on with it, unless it is finished."""
-    from hf_lesion.manifest import TRAINING
+    from hf_lesion.io.checksums import TRAINING
 
     folder = options.output / "models" / name
     if (folder / TRAINING).exists():

@@ -62,7 +62,7 @@ class Answer:
         Args:
             opacity: Of the colours, in per cent.
         """
-        from hf_lesion.explain.heatmap import overlay
+        from hf_lesion.explain.gradcam import overlay
 
         if self.heatmap is None:
             return None

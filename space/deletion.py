@@ -36,7 +36,7 @@ def render(
     """
     import torch
 
-    from hf_lesion.explain.controls import random_maps
+    from hf_lesion.explain.baselines import random_maps
     from hf_lesion.explain.faithfulness import SHARES, measure_deletion
 
     if len(networks) > 1:

@@ -16,9 +16,9 @@ from gradio.data_classes import FileData, ImageData, ListFiles
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import storable_name
-from hf_lesion.manifest import file_sha256
-from hf_lesion.pixels import load_image
+from hf_lesion.io.checksums import file_sha256
+from hf_lesion.io.decoding import load_image
+from hf_lesion.io.files import storable_name
 
 MAX_FILE_BYTES = 10 * 2**20
 # A zip of images may be larger than one image; nothing larger is taken from the network at all.

@@ -46,7 +46,7 @@ WHAT_IS_MALIGNANT = (
 )
 SMALLEST_SHOWN = 0.001
 LEGEND_STEPS = 9
-COLOUR_MAP = "inferno"  # as hf_lesion.explain.heatmap, which takes seconds to import
+COLOUR_MAP = "inferno"  # as hf_lesion.explain.gradcam, which takes seconds to import
 NOT_OF_A_CLASS = (
     "EigenCAM shows what stands out in the layer at all: it is the same for every diagnosis."
 )

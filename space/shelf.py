@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ENSEMBLE = "ensemble"
 LEFT_OUT = " is left out: "  # between a model's source and the reason, in every such line
 DAMAGED = "its files are damaged"
-TOKEN_PLACE = " It is read from "  # as hf_lesion.access says where a token of this machine lies
+TOKEN_PLACE = " It is read from "  # as hf_lesion.io.tokens says where a token of this machine lies
 LONGEST_WAIT = 120.0  # seconds that a question waits for its model
 WARM_UP_PIXELS = (64, 48)
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from dataverse import dataverse, faults  # noqa: F401 - fixtures
 
-from hf_lesion.data.dataset import prepare
+from hf_lesion.data.build import prepare
 from hf_lesion.models.build import build_model
 from hf_lesion.synthetic.dataset import write_sample
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from hf_lesion.evaluation.predictions import Predictions, write_predictions
-from hf_lesion.evaluation.record import build_record
-from hf_lesion.evaluation.report import REPORT
-from hf_lesion.files import write_json
+from hf_lesion.evaluation.report.build import build_record
+from hf_lesion.evaluation.report.record import REPORT
+from hf_lesion.io.files import write_json
 from hf_lesion.labels import CODES
 
 IMAGES = 140

@@ -9,8 +9,8 @@ import numpy as np
 
 from hf_lesion.evaluation.operating_point import fit_point
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.record import Fitted, build_record
-from hf_lesion.evaluation.report import write_record
+from hf_lesion.evaluation.report.build import Fitted, build_record
+from hf_lesion.evaluation.report.record import write_record
 from hf_lesion.models.calibration import Calibration
 from hf_lesion.models.preprocessing import build_stock_processor, cnn_preprocessing
 from hf_lesion.operating_points import OperatingPoints

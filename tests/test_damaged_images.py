@@ -14,7 +14,7 @@ from PIL import Image
 
 from hf_lesion.data.images import decode_picture
 from hf_lesion.errors import InputError
-from hf_lesion.pixels import load_image
+from hf_lesion.io.decoding import load_image
 
 QUICK, MANY = 60, 4000  # files of each format
 SECONDS = 5  # within which each file is read or refused

@@ -11,7 +11,7 @@ from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import overlay
+from hf_lesion.explain.gradcam import overlay
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
@@ -159,7 +159,7 @@ def test_a_network_that_can_not_be_explained_still_answers(images):
     assert np.allclose(found.probabilities, classifier.predict(images), atol=1e-6)
     assert found.verdicts[0].kind == "unjudged"
     assert found.corrected is None
-    with pytest.raises(InputError, match="which is no feature map"):
+    with pytest.raises(InputError, match="which is not a feature map"):
         found.explain("mel")
 
 

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from hf_lesion.evaluation import explanation_comparison
+from hf_lesion.evaluation.explanations import readme
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import put_between_markers, read_shipped, render_block
 from hf_lesion.labels import DIAGNOSES, NOTICE
@@ -34,8 +34,8 @@ def test_the_results_are_those_of_the_reports():
 
 def test_the_tables_on_heatmaps_are_those_of_the_records():
     shipped = read_shipped(ROOT / "space" / "models")
-    block = explanation_comparison.render_block([model.folder for model in shipped])
-    found = explanation_comparison.put_between_markers(README, block, source="README.md")
+    block = readme.render_block([model.folder for model in shipped])
+    found = readme.put_between_markers(README, block, source="README.md")
     assert found == README
 
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from hf_lesion.data.images import PictureFile
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import walk
+from hf_lesion.io.files import walk
 
 ZIP_SUFFIX = ".zip"
 MAC_FOLDER = "__MACOSX"  # where macOS keeps its own notes on each file of a zip

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from urllib3.util import Retry
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import write_text
+from hf_lesion.io.files import write_text
 
 BASE_URL = "https://dataverse.harvard.edu"
 PAGE = "https://doi.org/10.7910/DVN/DBW86T"

@@ -9,8 +9,8 @@ from typing import Protocol, TypeVar
 from PIL import ExifTags, Image
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import walk
-from hf_lesion.pixels import IMAGE_SUFFIXES, decode
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, decode
+from hf_lesion.io.files import walk
 
 QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
 MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from hf_lesion.data.duplicates import (
+from hf_lesion.data.near_duplicates import (
     TURN_NAMES,
     Candidate,
     NearDuplicate,
@@ -25,8 +25,8 @@ from hf_lesion.data.reader import open_image, read_each, watch_rows
 from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
+from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import ID2LABEL
-from hf_lesion.provenance import provenance
 
 TRAIN, TEST = "train", "test"
 COLUMNS = ("image_id", "lesion_id", "label")

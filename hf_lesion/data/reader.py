@@ -25,9 +25,9 @@ from tqdm import tqdm
 from hf_lesion.data.images import decode_picture
 from hf_lesion.data.record import PREPARE_HINT, RECORD_FILE, fingerprint, read_record
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import whole_folder
+from hf_lesion.io.decoding import load_image
+from hf_lesion.io.files import whole_folder
 from hf_lesion.labels import CODES, ID2LABEL
-from hf_lesion.pixels import load_image
 
 SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-\d{5}\.parquet")
 REQUIRED_COLUMNS = ("image", "label", "image_id")

@@ -14,9 +14,9 @@ from hf_lesion.data.description import describe_dataset
 from hf_lesion.data.shards import Outcome
 from hf_lesion.data.splits import OFFICIAL_TEST, name_splits
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import read_json
+from hf_lesion.io.checksums import file_sha256
+from hf_lesion.io.files import read_json
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import file_sha256
 
 RECORD_FILE = "prepared.json"
 SPLITS_FILE = "splits.csv"

@@ -24,8 +24,8 @@ from hf_lesion.data.description import measure_spread
 from hf_lesion.data.framing import Framing, encode_image, encode_mask
 from hf_lesion.data.images import MASK_ENDING, PictureFile, decode_picture, upright_size
 from hf_lesion.errors import InputError
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.pixels import load_image
 
 TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")
 ROWS_PER_SHARD = 2000  # about 550 MB of 600×450 originals; the Hub likes shards up to 500 MB

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from hf_lesion.canvas import new_figure
-from hf_lesion.data.duplicates import TURN_NAMES, NearDuplicate
+from hf_lesion.data.near_duplicates import TURN_NAMES, NearDuplicate
 from hf_lesion.eda.frame import (
     UNKNOWN,
     count_images_per_lesion,
@@ -25,6 +24,7 @@ from hf_lesion.eda.frame import (
     luminance,
     tabulate,
 )
+from hf_lesion.io.figures import new_figure
 from hf_lesion.labels import CODES, NAMES
 
 PALETTE = dict(zip(CODES, sns.color_palette("colorblind", len(CODES)), strict=True))

@@ -11,11 +11,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats.contingency import association
 
-from hf_lesion.canvas import write_figure
 from hf_lesion.eda import figures
 from hf_lesion.eda.frame import has_masks, tabulate
 from hf_lesion.eda.summary import SplitLeakage
-from hf_lesion.files import whole_file, write_text
+from hf_lesion.io.figures import write_figure
+from hf_lesion.io.files import whole_file, write_text
 from hf_lesion.labels import NOTICE
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}

@@ -26,9 +26,9 @@ from hf_lesion.data.metadata import ISIC_COLUMNS
 from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.scoring import check_unique, read_stored
-from hf_lesion.files import storable_name, whole_file, write_json
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, list_images, load_image
+from hf_lesion.io.files import storable_name, whole_file, write_json
 from hf_lesion.labels import CODES
-from hf_lesion.pixels import IMAGE_SUFFIXES, list_images, load_image
 
 PART_IMAGES = 1024
 JOB = "job.json"

@@ -1,4 +1,4 @@
-"""What a threshold on a score trades: ROC and precision-recall curves, and numbers read off them.
+"""ROC and precision-recall curves, weighted and vectorised over resamples.
 
 All functions take weights for whole batches of bootstrap resamples at once.
 """

@@ -1,4 +1,4 @@
-"""What happens to images outside a study: compression, blur, other light, hair, another framing.
+"""Distortions of images: compression, blur, lighting, colour, hair and framing.
 
 Severities are fixed beforehand and mild to middling: what a phone, a messenger or a hurried hand
 does to a dermoscopic image (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness
@@ -46,7 +46,7 @@ class Distortion:
 
 
 def distort(image: Image.Image, name: str, *, seed: int = 0) -> Image.Image:
-    """Return an RGB image as one of `DISTORTIONS` leaves it; the same seed, the same result.
+    """Return an RGB image after one of `DISTORTIONS`; the same seed gives the same result.
 
     Raises:
         InputError: If the name is unknown.
@@ -72,7 +72,7 @@ def crop_to(image: Image.Image, ratio: float) -> Image.Image:
 
 
 def retake(image: Image.Image, *, seed: int) -> Image.Image:
-    """Return an RGB image as another camera and another program might have left it.
+    """Return an RGB image with the colour, size and compression of another camera.
 
     Another framing, size, sharpness and compression and slightly other light, all drawn: whatever
     two collections of images differ in by the way they were stored is gone after it.
@@ -116,7 +116,7 @@ def _pale(image: Image.Image, _: np.random.Generator) -> Image.Image:
 
 
 def _turn(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    """Turn about the centre; what comes in at the corners is the mirrored image."""
+    """Rotate about the centre; the corners are filled by reflection."""
     margin = max(image.size) // 2
     sides = ((margin, margin), (margin, margin), (0, 0))
     # "symmetric" also where the margin is wider than the image.

@@ -1,4 +1,4 @@
-"""Several models as one: the mean of what each answered when it was scored."""
+"""Ensembles: the mean of several models' probabilities."""
 
 import itertools
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ import numpy as np
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.intervals import RESAMPLES, paired_differences
+from hf_lesion.evaluation.bootstrap import RESAMPLES, paired_differences
 from hf_lesion.evaluation.predictions import Labelled, Predictions, read_predictions
-from hf_lesion.evaluation.record import build_record, weights_sha256
-from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import read_json_if_there, write_json
-from hf_lesion.manifest import list_models
+from hf_lesion.evaluation.report.build import build_record, weights_sha256
+from hf_lesion.evaluation.report.record import REPORT, read_report
+from hf_lesion.io.checksums import list_models
+from hf_lesion.io.files import read_json_if_there, write_json
 
 RECORD = "ensemble.json"
 NAME = "ensemble"
@@ -35,7 +35,7 @@ def find_members(models: Path) -> list[Path]:
 
 
 def read_members(members: list[Path], images: Labelled, split: str) -> dict[str, Predictions]:
-    """Return what each member answered to these images, by its folder's name.
+    """Return the predictions of each member for these images, by folder name.
 
     Raises:
         InputError: If one was not scored on them, or has other weights now.
@@ -62,7 +62,7 @@ def average(members: Mapping[str, Predictions]) -> Predictions:
 def describe(
     mean: Predictions, *, data: dict[str, Any], weights: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return what was measured of an ensemble on one split.
+    """Return the record of an ensemble on one split.
 
     Args:
         mean: Its answers.
@@ -77,7 +77,7 @@ def describe(
 def compare_pairs(
     members: Mapping[str, Predictions], mean: Predictions, *, resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
-    """Return how much better each model is than the next, and the members' mean than the best.
+    """Return paired differences: each model minus the next, and the ensemble minus the best.
 
     Args:
         members: Model → its answers, all to the same images.
@@ -104,7 +104,7 @@ def compare_pairs(
 
 
 def write_ensemble(models: Path, split: str, found: dict[str, Any]) -> Path:
-    """Put a split's measurement into `ensemble.json` beside the model folders; return its path."""
+    """Write a split's record into `ensemble.json` next to the model folders; return its path."""
     file = models / RECORD
     write_json(file, {**read_ensemble(models), split: found})
     return file
@@ -116,7 +116,7 @@ def _balanced_accuracy(answers: Predictions) -> float:
 
 
 def read_ensemble(models: Path) -> dict[str, Any]:
-    """Return what `ensemble.json` beside model folders says of each split; empty without one.
+    """Return the records in `ensemble.json` next to the model folders; empty without one.
 
     Raises:
         InputError: If it can't be read.

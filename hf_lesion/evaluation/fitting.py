@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import calibration
-from hf_lesion.evaluation.intervals import number_lesions
+from hf_lesion.evaluation.bootstrap import number_lesions
 from hf_lesion.evaluation.operating_point import fit_point
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.scoring import EvaluationSet, over_batches
 from hf_lesion.models.calibration import (
     FILE,

@@ -4,17 +4,18 @@ Balanced accuracy and the rule for ties follow the ISIC's own scorer, `isic-chal
 (github.com/ImageMarkup/isic-challenge-scoring); areas under curves come from scikit-learn.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import evaluate
 import numpy as np
-import scipy.stats
 import sklearn.metrics
 from datasets import Features, Value
 from datasets import Sequence as FixedSequence
 from numpy.typing import ArrayLike, NDArray
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.evaluation import curves
 from hf_lesion.labels import CODES
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_average_precision")
@@ -223,7 +224,7 @@ def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
-    """Return the area under each class's ROC curve against all others: Mann-Whitney's statistic.
+    """Return the area under each class's ROC curve against all others; ties count half.
 
     Args:
         probabilities: (N, C) values.
@@ -232,11 +233,7 @@ def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64
     Returns:
         (C,) values in [0, 1]; NaN for a class with no reference or with every reference.
     """
-    scores, ids = np.asarray(probabilities), np.asarray(references)
-    is_class = ids[:, None] == np.arange(scores.shape[1])
-    counts = is_class.sum(axis=0)
-    rank_sums = (scipy.stats.rankdata(scores, axis=0) * is_class).sum(axis=0)
-    return _ratio(rank_sums - counts * (counts + 1) / 2, counts * (len(ids) - counts))
+    return _of_curves(curves.auroc, probabilities, references)
 
 
 def average_precision(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
@@ -249,11 +246,18 @@ def average_precision(probabilities: ArrayLike, references: ArrayLike) -> NDArra
     Returns:
         (C,) values in [0, 1]; NaN for a class with no reference.
     """
+    return _of_curves(curves.average_precision, probabilities, references)
+
+
+def _of_curves(
+    area: Callable[[curves.Curve], NDArray[np.float64]],
+    probabilities: ArrayLike,
+    references: ArrayLike,
+) -> NDArray[np.float64]:
+    """Return (C,) the area under a curve of each class against all others."""
     scores, ids = np.asarray(probabilities), np.asarray(references)
-    areas = np.full(scores.shape[1], np.nan)
-    for index in np.unique(ids):
-        areas[index] = sklearn.metrics.average_precision_score(ids == index, scores[:, index])
-    return areas
+    built = [curves.build_curve(column, ids == index) for index, column in enumerate(scores.T)]
+    return np.asarray([area(curve) for curve in built])
 
 
 def _name_classes(per_class: dict[str, NDArray[np.float64]]) -> dict[str, float]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
+from hf_lesion.evaluation.bootstrap import draw_weights, number_lesions, percentile_interval
 from hf_lesion.evaluation.curves import build_curve
-from hf_lesion.evaluation.intervals import draw_weights, number_lesions, percentile_interval
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.ranking import question_of
 from hf_lesion.operating_points import OperatingPoint

@@ -1,4 +1,4 @@
-"""What a classifier answered beside the truth, as arrays and as CSV: all that a metric needs."""
+"""Predictions and references as arrays and CSV: the input of every metric."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_file
+from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES, LABEL2ID
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """A classifier's answers beside the truth: all that any metric needs.
+    """Predictions of a classifier with the references: the input of every metric.
 
     Attributes:
         image_ids: N names.
@@ -31,7 +31,7 @@ class Predictions:
 
 
 def take(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
-    """Return the answers of these rows, in their order."""
+    """Return the predictions of these rows, in their order."""
     lesions = predictions.lesion_ids
     return Predictions(
         image_ids=tuple(predictions.image_ids[row] for row in rows),

@@ -1,6 +1,6 @@
-"""How well scores rank images, with intervals: areas under curves, and what a threshold can reach.
+"""AUROC, average precision and points of the curves, with intervals.
 
-Two questions beside the seven diagnoses: is it malignant (mel, bcc or akiec), is it a melanoma?
+Two questions next to the seven diagnoses: is it malignant (mel, bcc or akiec), is it a melanoma?
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.evaluation import curves
-from hf_lesion.evaluation.intervals import (
+from hf_lesion.evaluation.bootstrap import (
     RESAMPLES,
     draw_weights,
     number_lesions,
@@ -51,7 +51,7 @@ def class_intervals(
     """Return the bootstrap intervals of AUROC and average precision, each class and their mean.
 
     Args:
-        predictions: N answers beside the truth.
+        predictions: N answers next to the truth.
         resamples: How often lesions are drawn.
         seed: Draws the same resamples as the other intervals of this seed.
     """
@@ -83,10 +83,10 @@ def measure_question(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return how well the model answers one of the questions of `POINTS`, with intervals.
+    """Return the ranking metrics of one of the binary questions of `POINTS`, with intervals.
 
     Args:
-        predictions: N answers beside the truth.
+        predictions: N answers next to the truth.
         name: Of the question.
         statistics: What to read off its curve.
         resamples: How often lesions are drawn.
@@ -114,7 +114,7 @@ def drawn_curves(predictions: Predictions) -> dict[str, dict[str, Any]]:
     """Return the ROC and precision-recall curves for drawing, of each class and of `malignant`.
 
     Args:
-        predictions: N answers beside the truth.
+        predictions: N answers next to the truth.
     """
     questions = {
         code: (predictions.probabilities[:, index], predictions.references == index)

@@ -1,4 +1,4 @@
-"""How a model's scores change when its images do, with the worst case beside the mean."""
+"""Robustness: a model's scores under distortions of its images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import intervals, metrics
+from hf_lesion.evaluation import bootstrap, metrics
 from hf_lesion.evaluation.distortions import DISTORTIONS, distort
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
+from hf_lesion.io.markdown import table_lines
+from hf_lesion.io.numbers import format_interval
+from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES
-from hf_lesion.markdown import table_lines
-from hf_lesion.provenance import provenance
 
 RECORD = "robustness.json"
 SCHEMA_VERSION = 1
@@ -42,7 +43,7 @@ def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
 
 
 def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
-    """Return the images as one of `DISTORTIONS` leaves them, each from a stream of its own."""
+    """Return the images after one of `DISTORTIONS`, each with its own random stream."""
 
     def load(index: int) -> Image.Image:
         return distort(images.load(index), name, seed=index)
@@ -55,9 +56,9 @@ def measure(
     images: EvaluationSet,
     names: Sequence[str] = tuple(DISTORTIONS),
     *,
-    resamples: int = intervals.RESAMPLES,
+    resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
-    """Return a model's scores on images as they are and under each distortion.
+    """Return a model's scores on the original images and under each distortion.
 
     Args:
         predict: Gives a model's answers to an evaluation set.
@@ -99,7 +100,7 @@ def measure(
 
 def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
     """Return what `robustness.json` keeps of one evaluation set."""
-    method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": SEED}
+    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": SEED}
     return {
         "schema_version": SCHEMA_VERSION,
         **found,
@@ -130,7 +131,7 @@ def render_table(record: dict[str, Any]) -> str:
             (
                 label,
                 _cell(scores, "balanced_accuracy"),
-                f"{_signed(change)}{_bounds(low, high, signed=True)}",
+                format_interval(change, (low, high), signed=True),
                 _cell(scores, "sensitivity_mel"),
                 f"{scores['agreement']:.1%}",
             )
@@ -156,7 +157,7 @@ def _compare(
 def _difference(
     before: Predictions, after: Predictions, resamples: int
 ) -> tuple[float, float, float]:
-    """Return by how much balanced accuracy rises from `before` to `after`, with its interval."""
+    """Return the change of balanced accuracy from `before` to `after`, with its interval."""
     ids = before.references
     cells = [_cells(each) for each in (before, after)]
 
@@ -167,7 +168,7 @@ def _difference(
         )
         return float(second - first)
 
-    bounds = intervals.bootstrap_statistic(
+    bounds = bootstrap.bootstrap_statistic(
         rise, len(ids), before.lesion_ids, resamples=resamples, seed=SEED
     )
     return rise(np.arange(len(ids))), *bounds
@@ -175,7 +176,7 @@ def _difference(
 
 def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
     found = metrics.compute_metrics(predictions.probabilities, predictions.references)
-    bounds = intervals.bootstrap_intervals(
+    bounds = bootstrap.bootstrap_intervals(
         predictions.probabilities,
         predictions.references,
         predictions.lesion_ids,
@@ -189,7 +190,7 @@ def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
 
 
 def _score_always(right: NDArray[np.bool_], before: Predictions, resamples: int) -> dict[str, Any]:
-    """Return the scores of answers that are right only where every answer was."""
+    """Return the scores if only predictions that are right under every distortion count."""
     wrong = (before.references + 1) % len(CODES)
     answers = np.eye(len(CODES))[np.where(right, before.references, wrong)]
     return _score(replace(before, probabilities=answers), resamples)
@@ -212,15 +213,4 @@ def _balanced(scores: dict[str, Any]) -> float:
 
 
 def _cell(scores: dict[str, Any], name: str) -> str:
-    value, (low, high) = scores["metrics"][name], scores["intervals"][name]
-    return "–" if value is None else f"{value:.3f}{_bounds(low, high)}"
-
-
-def _bounds(low: float | None, high: float | None, *, signed: bool = False) -> str:
-    if low is None or high is None or np.isnan(low):
-        return ""
-    return f" [{_signed(low)}, {_signed(high)}]" if signed else f" [{low:.3f}, {high:.3f}]"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return format_interval(scores["metrics"][name], scores["intervals"][name])

@@ -23,9 +23,9 @@ from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
-from hf_lesion.files import walk
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image
+from hf_lesion.io.files import walk
 from hf_lesion.labels import LABEL2ID
-from hf_lesion.pixels import IMAGE_SUFFIXES, lay_down, load_image
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
 
 
 def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
-    """Return `count` of so many rows, drawn by chance, in order; all where there are not more."""
+    """Return `count` random row numbers in order; all if there are not more."""
     return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
 
 

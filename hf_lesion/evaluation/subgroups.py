@@ -1,4 +1,4 @@
-"""Subgroups: who the model serves worse, as far as the metadata tells.
+"""Subgroups: scores by age, sex, site, source and other metadata.
 
 Columns are those of HAM10000's metadata. Nothing in it says what colour the skin is.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_lesion.evaluation import intervals, metrics, ranking
+from hf_lesion.evaluation import bootstrap, metrics, ranking
 from hf_lesion.evaluation.curves import auroc
 from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions, take
@@ -19,7 +19,7 @@ SKIN_TONE = (
     "Skin tone is not recorded in HAM10000, so how the model does on darker or lighter skin cannot "
     "be measured from it."
 )
-FEWEST = 30  # images below which a number is no more than an anecdote
+FEWEST = 30  # images below which a number is anecdotal
 UNKNOWN = "unknown"
 AGE = "age"
 # Column → how a reader knows it. "dataset" is the source of an image, as the metadata calls it.
@@ -38,7 +38,7 @@ Groups = Mapping[str, Sequence[str | None]]
 
 
 def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
-    """Return the group of each value of a column: an age's band, a word itself.
+    """Return the subgroup of each value of a column; ages become bands.
 
     Args:
         column: A key of `COLUMNS`.
@@ -60,13 +60,13 @@ def measure_groups(
     be compared by it.
 
     Args:
-        predictions: N answers beside the truth.
+        predictions: N answers next to the truth.
         groups: Columns of N values; None belongs to no group.
         point: The malignancy threshold, if the model has one.
         seed: Of the bootstrap.
 
     Returns:
-        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
+        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `bootstrap.bounds` and
         `warning` (text where there are fewer than `FEWEST` images, else None).
     """
     found: dict[str, dict[str, Any]] = {}
@@ -85,7 +85,7 @@ def _measure(predictions: Predictions, point: OperatingPoint | None, seed: int) 
         references, metrics.predicted_classes(probabilities, references)
     )
     every = metrics.compute_metrics(probabilities, references)
-    bounds = intervals.bootstrap_intervals(
+    bounds = bootstrap.bootstrap_intervals(
         probabilities, references, predictions.lesion_ids, seed=seed
     )
     shown = {name: every[name] for name in SHOWN}

@@ -1,1 +1,1 @@
-"""Where a model looked."""
+"""Explanations: Grad-CAM heatmaps, their baselines, and comparisons with lesion masks."""

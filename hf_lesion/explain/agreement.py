@@ -1,4 +1,4 @@
-"""Do two models look at the same place? Their heatmaps of one image, compared."""
+"""Agreement of two models: their heatmaps of one image compared."""
 
 import itertools
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ LEAST_IOU = 1 / 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two heatmaps of one image are.
+    """Similarity of two heatmaps of one image.
 
     Attributes:
         pearson: Correlation over the pixels, in [-1, 1]; NaN if a map is flat.

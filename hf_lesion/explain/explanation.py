@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_lesion.explain.heatmap import Heatmaps
+from hf_lesion.explain.gradcam import Heatmaps
 from hf_lesion.explain.methods import GRADCAM
-from hf_lesion.explain.scaling import find_flat
+from hf_lesion.explain.placement import find_flat
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import softmax
 from hf_lesion.models.preprocessing import Box
@@ -41,7 +41,7 @@ class Explanation:
 
     @property
     def flat(self) -> NDArray[np.bool_]:
-        """(…) whether no place stands out: the layer holds no evidence for this class."""
+        """(…) whether the map is flat: the layer holds no evidence for this class."""
         return find_flat(self.heatmaps)
 
     @property
@@ -59,7 +59,7 @@ class Explanation:
 
 
 def explained(found: Heatmaps, boxes: Sequence[Box], method: str) -> Explanation:
-    """Return what `hf_lesion.explain.heatmap` found as an explanation.
+    """Return the explanation of heatmaps that `hf_lesion.explain.gradcam` computed.
 
     Args:
         found: Heatmaps of B images.
@@ -73,7 +73,7 @@ def explained(found: Heatmaps, boxes: Sequence[Box], method: str) -> Explanation
 
 
 def join(parts: Sequence[Explanation]) -> Explanation:
-    """Return the explanations of batches, at least one, as one."""
+    """Concatenate the explanations of one or more batches."""
     names = ("heatmaps", "targets", "probabilities", "lows", "highs")
     together: dict[str, Any] = {
         name: np.concatenate([getattr(part, name) for part in parts]) for name in names

@@ -1,4 +1,4 @@
-"""Does a heatmap name what the network relies on? Taking away and giving back the pixels it ranks.
+"""Faithfulness of heatmaps: class probability under pixel deletion and insertion, and ROAD.
 
 Deletion and insertion curves: Petsiuk et al., "RISE" (BMVC 2018). ROAD: Rong et al., "A consistent
 and efficient evaluation strategy for attribution methods" (ICML 2022). All of them by
@@ -32,11 +32,11 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """What becomes of the explained class's probability as pixels go and come.
+    """Class probability under pixel deletion and insertion, and the scores computed from it.
 
     Attributes:
         deletion: (N, S) after the `SHARES` most relevant pixels took the image's mean colour.
-        insertion: (N, S) after the `SHARES` most relevant pixels came into the blurred image.
+        insertion: (N, S) after the `SHARES` most relevant pixels were inserted into the blur.
         road: (N,) how much more is lost with the most relevant pixels than with the least: half
             of the difference, averaged over `ROAD_PERCENTILES`; NaN if it was not measured.
     """
@@ -54,7 +54,7 @@ class Faithfulness:
 
 
 class Probabilities(nn.Module):
-    """Gives pytorch-grad-cam the bare tensor that it needs: (B, C) probabilities."""
+    """Wrapper that returns the bare (B, C) probabilities which pytorch-grad-cam needs."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -158,7 +158,7 @@ def rank_pixels(maps: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float
 
 
 def to_mean(image: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Return a (3, H, W) image whose pixels outside of (H, W) `kept` took its mean colour."""
+    """Return a (3, H, W) image with the pixels outside (H, W) `kept` set to its mean colour."""
     return torch.where(kept > 0, image, image.mean(dim=(1, 2), keepdim=True))
 
 

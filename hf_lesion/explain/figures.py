@@ -1,4 +1,4 @@
-"""Pictures with their heatmaps: models side by side, cases of a class, changed images.
+"""Figures of images with heatmaps: several models, cases of a class, changed images.
 
 What shows images of a dataset belongs where git ignores it.
 """
@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.canvas import new_figure
 from hf_lesion.explain.agreement import Agreement
-from hf_lesion.explain.heatmap import COLOUR_MAP, overlay
+from hf_lesion.explain.gradcam import COLOUR_MAP, overlay
+from hf_lesion.io.decoding import load_image
+from hf_lesion.io.figures import new_figure
 from hf_lesion.models.preprocessing import Box
-from hf_lesion.pixels import load_image
 
 CELL = 2.1  # inches
 LINE = 0.145  # inches a line of text below a picture
@@ -74,7 +74,7 @@ class Row:
 
 
 def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> Figure:
-    """Draw rows of pictures, their heatmaps on one colour scale.
+    """Draw rows of pictures with their heatmaps on one colour scale.
 
     Args:
         rows: At least one.
@@ -108,7 +108,7 @@ def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> 
 
 
 def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str, bool]:
-    """Return a remark on how far models agree on where to look, and whether some do not."""
+    """Return a remark on how far the models' heatmaps agree."""
     pairs = [
         f"{first}–{second} r {_number(one.pearson)}, IoU {_number(one.iou)}"
         f"{' (apart)' if one.is_apart else ''}"
@@ -147,7 +147,7 @@ def _lay_out(rows: Sequence[Row], title: str, has_names: bool) -> _Layout:
 
 
 def _proportion(cell: Cell) -> float:
-    """Return the height of the room for a cell's picture, in widths of it."""
+    """Return the aspect ratio (height / width) of a cell's picture."""
     width, height = load_image(cell.image).size
     return min(TALLEST, max(FLATTEST, height / width))
 
@@ -208,7 +208,7 @@ def _draw_cell(axes: Axes, cell: Cell) -> None:
 
 
 def _draw_scale(figure: Figure, layout: _Layout) -> None:
-    """Draw the colour scale beside the first row."""
+    """Draw the colour scale next to the first row."""
     picture = layout.pictures[0]
     foot = layout.height - layout.head - layout.above - picture
     axes = _add_axes(figure, layout, (layout.width - 0.7, foot, 0.12, 0.97 * picture))
@@ -226,7 +226,7 @@ def caption_of(
     explained: tuple[str, float] | None = None,
     outside: float | None = None,
 ) -> str:
-    """Return what stands under a heatmap: answer, probability, share of the heat inside.
+    """Return the caption of a heatmap: prediction, probability, share of heat inside the mask.
 
     Args:
         answer: The predicted class's code and probability.

@@ -1,4 +1,4 @@
-"""Where in a network a heatmap is read: the layers whose outputs still have positions."""
+"""Layers that output feature maps: the target layer of Grad-CAM, and the stages."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ ADVICE = (
 
 
 def target_layer(model: PreTrainedModel, name: str | None = None) -> nn.Module:
-    """Return the layer whose activations are weighed: the last one with positions.
+    """Return the target layer of Grad-CAM: the last one whose output is a feature map.
 
     For a timm network that is the last entry of its `feature_info`; for our CNN the activation
     before the last max-pooling.
@@ -52,7 +52,7 @@ def stage_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
-    """Collect what the layers give while the block runs, and let gradients start there.
+    """Collect the layers' outputs while the block runs, as starting points of gradients.
 
     Nothing below the first layer is back-propagated, whatever requires a gradient: its graph is
     never recorded. The hooks are gone when the block ends, whatever ends it.
@@ -65,7 +65,7 @@ def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
         on all of them.
 
     Raises:
-        InputError: In the forward pass, if an output is no feature map.
+        InputError: In the forward pass, if an output is not a feature map.
     """
     found: list[torch.Tensor] = []
 
@@ -73,7 +73,7 @@ def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
         _check_map(module, output)
         torch.set_grad_enabled(True)  # until `no_grad` below ends
         found.append(output if found else output.detach().requires_grad_(True))
-        # A clone, which is no leaf and nobody else's: a ReLU that works in place may follow.
+        # A clone: an in-place ReLU may follow, and must not change a leaf.
         return found[-1].clone()
 
     with contextlib.ExitStack() as stack:
@@ -88,8 +88,8 @@ def _check_map(module: nn.Module, output: object) -> None:
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if not isinstance(output, torch.Tensor) or output.ndim != 4:
         raise InputError(
-            f"{type(module).__name__} gives {shape}, which is no feature map (B, C, H, W), so it "
-            f"can't be drawn over an image. {ADVICE}."
+            f"{type(module).__name__} gives {shape}, which is not a feature map (B, C, H, W), so "
+            f"it cannot be drawn over an image. {ADVICE}."
         )
 
 

@@ -1,4 +1,4 @@
-"""The ways to weigh a feature map into a heatmap: those of pytorch-grad-cam, without its hooks.
+"""Methods that weigh feature maps into a heatmap: those of pytorch-grad-cam, without its hooks.
 
 Sources: Grad-CAM (Selvaraju et al., ICCV 2017), Grad-CAM++ (Chattopadhay et al., WACV 2018),
 HiResCAM (Draelos and Carin, arXiv 2011.08891), LayerCAM (Jiang et al., IEEE TIP 2021), EigenCAM
@@ -40,7 +40,7 @@ def needs_gradient(method: str) -> bool:
 def weigh(
     method: str, activations: NDArray[np.float32], gradients: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    """Return the heatmaps of a method before they are cut off at zero and stretched.
+    """Return the raw heatmaps of a method, before the ReLU and rescaling.
 
     EigenCAM is the first principal component of the activations: the same for every class, and its
     sign is whatever the decomposition gives.
@@ -60,5 +60,5 @@ def weigh(
 
 @cache
 def _library(method: str) -> BaseCAM:
-    """Return the library's object, built on no network and with no layer, hence no hook."""
+    """Return the library's object, built without a network or layer and so without hooks."""
     return METHODS[method](nn.Linear(1, 1), [])

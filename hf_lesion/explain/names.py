@@ -1,4 +1,4 @@
-"""What methods and controls are called, in tables as in figures: no import that takes time."""
+"""Display names of heatmap methods and baselines. Imports nothing heavy."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ FINE, FINE_VIEWS = "fine", 9
 
 
 def name_of(kind: str, kinds: Iterable[str]) -> str:
-    """Return what one of the maps of a record is called.
+    """Return the display name of a map in a record.
 
     Args:
         kind: A method, a control or `FINE`.

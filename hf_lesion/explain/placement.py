@@ -1,4 +1,4 @@
-"""Placement of heatmaps: from a network's input to the image, of which it may see a part only.
+"""Placement of heatmaps: from the network's input to the image, of which it may see only a part.
 
 A box (`hf_lesion.models.preprocessing.Box`) says which part of an image fills the input.
 """
@@ -6,6 +6,7 @@ A box (`hf_lesion.models.preprocessing.Box`) says which part of an image fills t
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,7 +19,7 @@ EXACT = 9  # decimals of a pixel: shares such as 75/600 are not exact
 
 
 def place(heatmap: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a heatmap where it belongs on an image, enlarged by bicubic interpolation.
+    """Return a heatmap placed on an image, enlarged by bicubic interpolation.
 
     Args:
         heatmap: (H, W) over a network's input.
@@ -103,3 +104,46 @@ def _cut(
         corners.append(min(max(place_in_map, 0.0), float(pixels)))
     values = Image.fromarray(np.asarray(heatmap, dtype=np.float32))
     return np.asarray(values.resize(size, resample, box=tuple(corners)))
+
+
+# A map whose range is below this share of what its sums are made of is rounding error: sums of
+# float32 products that cancel are off by about 1e-6 of their terms.
+FLAT = 1e-5
+
+
+def stretch(
+    raw: NDArray[np.float32], terms: NDArray[np.float32], size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return maps scaled to [0, 1] at the image's size, with the raw values of 0 and 1.
+
+    Args:
+        raw: (B, h, w) maps; what is below zero speaks against the class and is cut off.
+        terms: (B, h, w) sums of the absolute values of what was added up: what is rounding error.
+        size: H and W.
+
+    Returns:
+        (B, H, W), (B,) and (B,). A flat map is all zero: no place stands out.
+    """
+    positive = np.maximum(np.nan_to_num(raw), 0)
+    # cv2's bilinear, as pytorch-grad-cam enlarges them.
+    large = np.stack([cv2.resize(one, size[::-1]) for one in positive])
+    lows, highs = large.min(axis=(1, 2)), large.max(axis=(1, 2))
+    is_flat = highs - lows <= FLAT * terms.max(axis=(1, 2))
+    return to_unit(large, lows, highs, is_flat), lows, highs
+
+
+def to_unit(
+    raw: NDArray[np.float32],
+    lows: NDArray[np.float32],
+    highs: NDArray[np.float32],
+    is_flat: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Return (…, H, W) in [0, 1] between (…) lows and highs; zero where it is flat."""
+    ranges = np.where(is_flat, 1, highs - lows)[..., None, None]
+    maps = np.where(is_flat[..., None, None], 0, (raw - lows[..., None, None]) / ranges)
+    return np.clip(maps, 0, 1).astype(np.float32)
+
+
+def find_flat(maps: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return (…) whether (…, H, W) maps in [0, 1] are flat: no place stands out."""
+    return np.asarray(maps.max(axis=(-2, -1)) == 0)

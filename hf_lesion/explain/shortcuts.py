@@ -1,4 +1,4 @@
-"""What an answer should not depend on, put into an image: does the answer survive?
+"""Shortcuts: changes of an image that should not change the prediction.
 
 Rulers, ink, hair and dark corners are known shortcuts in dermoscopy: Winkler et al., "Association
 between surgical skin markings in dermoscopic images and diagnostic performance of a deep learning
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from hf_lesion.pixels import load_image
+from hf_lesion.io.decoding import load_image
 from hf_lesion.synthetic.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 
 Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]
@@ -23,12 +23,12 @@ VIGNETTE_RADIUS = 0.75  # of half the diagonal: the darkest that we draw by chan
 def black_out_lesion(
     image: Image.Image, mask: Image.Image, _rng: np.random.Generator
 ) -> Image.Image:
-    """Return the image with the lesion black: what is left says nothing of it but its outline."""
+    """Return the image with the lesion blacked out: only its outline remains."""
     return Image.composite(Image.new("RGB", image.size, BLACK), image, _fit(mask, image))
 
 
 def keep_lesion(image: Image.Image, mask: Image.Image, _rng: np.random.Generator) -> Image.Image:
-    """Return the image with all but the lesion black."""
+    """Return the image with everything but the lesion blacked out."""
     return Image.composite(image, Image.new("RGB", image.size, BLACK), _fit(mask, image))
 
 

@@ -1,4 +1,4 @@
-"""Shifted and mirrored copies of an image, whose heatmaps laid back and averaged are finer.
+"""Shifted and mirrored views of an image, whose heatmaps are aligned and averaged for a finer map.
 
 A last feature map has one cell for 32 pixels or so. A copy that is moved by a part of a cell is
 read at other places, so the mean over copies resolves what lies between. It is a mean of the
@@ -32,7 +32,7 @@ VIEWS = tuple(
 
 
 def show(pixel_values: torch.Tensor, view: View) -> torch.Tensor:
-    """Return (B, 3, H, W) images as a view shows them; what comes in at a side is its mirror."""
+    """Return (B, 3, H, W) images as a view shows them, with reflected borders."""
     height, width = pixel_values.shape[-2:]
     down, right = _pixels(view.down, height), _pixels(view.right, width)
     padding = (abs(right), abs(right), abs(down), abs(down))
@@ -43,7 +43,7 @@ def show(pixel_values: torch.Tensor, view: View) -> torch.Tensor:
 
 
 def lay_back(maps: NDArray[np.float32], view: View) -> NDArray[np.float32]:
-    """Return (…, H, W) maps of a view where the image is; NaN where the view did not show it."""
+    """Return (…, H, W) maps of a view in the image's coordinates; NaN outside the view."""
     height, width = maps.shape[-2:]
     upright = maps[..., ::-1] if view.is_mirrored else maps
     back = np.full(maps.shape, np.nan, np.float32)

@@ -1,1 +1,1 @@
-"""What leaves the house: model folders to ship, and the tables that describe them."""
+"""Publishing on the Hugging Face Hub: folders, cards, checks, uploads and ONNX export."""

@@ -1,4 +1,4 @@
-"""A model's card: every number out of the records beside its weights, in the Hub's form.
+"""Model cards: every number comes from the records next to the weights.
 
 Mitchell et al., "Model cards for model reporting", FAT* 2019.
 """
@@ -12,15 +12,14 @@ from typing import Any
 from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor
 
-import hf_lesion.evaluation.tables as tables
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.page import MARKDOWN, PAGE, build_sections
-from hf_lesion.evaluation.report import LATER_ENTRIES, format_metric, say_images
+from hf_lesion.evaluation.explanations.section import render_section
+from hf_lesion.evaluation.report import tables
+from hf_lesion.evaluation.report.pages import MARKDOWN, PAGE, build_sections
+from hf_lesion.evaluation.report.record import LATER_ENTRIES, format_metric, say_images
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
-from hf_lesion.explain.section import render_section
-from hf_lesion.files import read_json_if_there
 from hf_lesion.hub.charts import (
     EXPLANATIONS,
     GATE_CHART,
@@ -28,9 +27,9 @@ from hf_lesion.hub.charts import (
     explanation_chart,
 )
 from hf_lesion.hub.front_matter import build_front_matter
-from hf_lesion.hub.procedure import say_procedure
 from hf_lesion.hub.quantisation import read_record, say_loss
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped
+from hf_lesion.io.files import read_json_if_there
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
 from hf_lesion.ood.gate import read_gate_record
@@ -48,7 +47,7 @@ LIMITS = """\
 - Rare diagnoses have few lesions: read their scores with their intervals.
 - Diagnoses were confirmed in unequal ways, melanomas by histopathology and many nevi by follow-up
   alone: see `dx_type` above.
-- Heat maps show which regions moved an answer. They are no evidence for a diagnosis."""
+- Heatmaps show which regions moved an answer. They are not evidence for a diagnosis."""
 
 
 def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
@@ -56,7 +55,7 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
 
     Args:
         model: Its records, as from `results.read_shipped`.
-        charts: Those that lie beside the card and are shown in it, as from `charts.write_charts`.
+        charts: Those that lie next to the card and are shown in it, as from `charts.write_charts`.
 
     Raises:
         InputError: If a split was scored before reports had what a card needs.
@@ -116,7 +115,7 @@ def _say_network(model: Shipped) -> str:
 
 
 def _say_geometry(model: Shipped) -> str:
-    """Return what the network sees of an image, and whether it was scored otherwise."""
+    """Return what the network sees of an image, and a warning if it was scored differently."""
     processor = AutoImageProcessor.from_pretrained(model.folder, trust_remote_code=False)
     own = preprocessing_of(processor)
     text = f"{describe_geometry(own)}; that and all other preprocessing is saved with the weights."
@@ -163,7 +162,7 @@ def _split(split: str, record: dict[str, Any], charts: Collection[str]) -> dict[
 
 
 def _show_split(split: str, record: dict[str, Any], charts: Collection[str]) -> str:
-    """Return the charts of the test split; of another the pages that have them."""
+    """Return the charts of the test split, or links to the pages of another split."""
     pictures = [part for section in build_sections(split, record) for part in section.pictures]
     if split == TEST:
         return "".join(_show(picture.file, picture.alt, charts) for picture in pictures)
@@ -176,7 +175,7 @@ def _show_split(split: str, record: dict[str, Any], charts: Collection[str]) -> 
 
 
 def _show(file: str, alt: str, charts: Collection[str]) -> str:
-    """Return a picture as a paragraph of its own; empty where it does not lie beside the card."""
+    """Return a figure as a paragraph of its own; empty if it is not next to the card."""
     return f"\n\n![{alt}]({file})" if file in charts else ""
 
 
@@ -194,9 +193,9 @@ def _points(record: dict[str, Any]) -> str:
     return (
         "Thresholds on a sum of the model's probabilities, fixed on validation for the sensitivity "
         "in the third column (`operating_points.json`), and what they do on test. PPV and the "
-        "counts for 1,000 people hold for the prevalence in the table, which is no clinic's: "
-        "`scripts/score.py` takes yours (`--malignant_prevalence`, `--melanoma_prevalence`).\n\n"
-        + table.markdown()
+        "counts for 1,000 people hold for the prevalence in the table, which is not that of a "
+        "clinic: `scripts/score.py` takes yours (`--malignant_prevalence`, "
+        "`--melanoma_prevalence`).\n\n" + table.markdown()
     )
 
 
@@ -250,7 +249,7 @@ def _gate(model: Shipped) -> str:
 
 
 def _explanations(model: Shipped) -> str:
-    """Return what `explanations.json` says of heat maps; empty where it is absent."""
+    """Return what `explanations.json` says of heatmaps; empty where it is absent."""
     found = _read(model, EXPLANATIONS)
     if not found:
         return ""
@@ -280,3 +279,65 @@ SECTION_CHARTS = {
     "Abstention": GATE_CHART,
     "Where it looks": explanation_chart(TEST),
 }
+
+
+# The last is of earlier versions, in whose records it stands.
+NOT_SHOWN = ("dataset", "checkpoint_minutes", "balance_copies")
+
+
+def say_procedure(training: dict[str, Any]) -> str:
+    """Return the sentences of a card on how its model was trained.
+
+    Args:
+        training: The record of the run, as training leaves it.
+    """
+    hours = training.get("hours_of_last_leg")
+    took = "" if hours is None else f", {hours:.1f} hours"
+    legs = len(training.get("legs", []))
+    of_last = f" in the last of {legs} runs" if legs > 1 else ""
+    machine = training["provenance"]["machine"]
+    return (
+        f"{training['epochs']:g} epochs ({training['steps']:,} steps of "
+        f"{training['effective_batch_size']}) on {training['device']}{took}{of_last}; "
+        f"{machine['platform']}, Python {machine['python']}. Seed {training['seed']}. Settings: "
+        f"{_say_settings(training)}. {_say_lineage(training)}All of them, versions and the loss: "
+        "`training.json`."
+    )
+
+
+def _say_settings(training: dict[str, Any]) -> str:
+    shown = {
+        key: value
+        for key, value in {**training["model"], **training["recipe"]}.items()
+        if value not in (None, False, 0, 0.0) and key not in NOT_SHOWN
+    }
+    return ", ".join(f"{key} {_base(value)}" for key, value in shown.items())
+
+
+def _say_lineage(training: dict[str, Any]) -> str:
+    """Return a sentence for the run it started from and one for each teacher's, where known."""
+    mean = _say_mean(training)
+    sentences = [f"The weights are {mean}. "] if mean else []
+    for key, word in {"started_from": "Before that", "taught_by": "The teacher"}.items():
+        found = training.get(key)
+        for before in filter(None, found if isinstance(found, list) else [found]):
+            stamp = before["dataset"]["fingerprint"][:12]
+            which = ", ".join(filter(None, (f"seed {before['seed']}", _say_mean(before))))
+            sentences.append(
+                f"{word}: {before['epochs']:g} epochs on `{stamp}`, {which}; "
+                f"{_say_settings(before)}. "
+            )
+    return "".join(sentences)
+
+
+def _base(value: Any) -> Any:
+    """Return the last part of a path: the rest only describes somebody's disk."""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return " and ".join(map(_base, value))
+    return Path(value).name if isinstance(value, str) and "/" in value else value
+
+
+def _say_mean(training: dict[str, Any]) -> str:
+    """Return of how many checkpoints the weights are the mean; empty for weights as trained."""
+    count = len(training.get("averaged", ()))
+    return f"the mean of {count} checkpoints" if count else ""

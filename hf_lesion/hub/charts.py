@@ -1,18 +1,18 @@
-"""What a published model shows: pages and charts, drawn anew from its records.
+"""Charts of a published model: reports and figures, drawn again from its records.
 
-So that they are of these very records, and that none can be a photograph.
+This guarantees that they match the records, and that none of them is a photograph.
 """
 
 from pathlib import Path
 from typing import Any
 
-from hf_lesion.canvas import write_figure
-from hf_lesion.evaluation.page import FIGURES, write_pages
-from hf_lesion.evaluation.report import REPORT, read_report
+from hf_lesion.evaluation.explanations.figures import draw_scores
+from hf_lesion.evaluation.report.figures import draw_robustness
+from hf_lesion.evaluation.report.pages import FIGURES, write_pages
+from hf_lesion.evaluation.report.record import REPORT, read_report
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
-from hf_lesion.evaluation.robustness_figures import draw_robustness
-from hf_lesion.explain.score_figures import draw_scores
-from hf_lesion.files import read_json_if_there
+from hf_lesion.io.figures import write_figure
+from hf_lesion.io.files import read_json_if_there
 from hf_lesion.ood.figures import plot_gate
 from hf_lesion.ood.gate import read_gate_record
 

@@ -1,19 +1,23 @@
-"""What must hold before a folder leaves the house; each check names the first offenders."""
+"""Checks before a folder is published. Each error lists the first offenders."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
+from hf_lesion.data.checksums import read_checksums
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.evaluation.report import REPORT, read_report
-from hf_lesion.files import read_json
-from hf_lesion.hub.pictures import TEXTS, check_pictures
-from hf_lesion.hub.repository import CARD, Kind
-from hf_lesion.manifest import MANIFEST, TRAINING, list_files
+from hf_lesion.evaluation.report.record import REPORT, read_report
+from hf_lesion.hub.client import CARD, Kind
+from hf_lesion.io.checksums import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
+from hf_lesion.io.files import read_json
+from hf_lesion.ood.gate import GATE, find_gate
 from hf_lesion.synthetic.lesions import draw_lesion
 
 NON_COMMERCIAL = "cc-by-nc-4.0"
@@ -35,7 +39,7 @@ TOLERANCE = 1e-3  # a card shows three or four digits
 
 
 def check_files(folder: Path, kind: Kind) -> None:
-    """Check the files of a folder that is to be published, whatever they hold.
+    """Check the files of a folder before it is published, whatever its kind.
 
     Raises:
         InputError: If there is a kind of file that is never published, a picture of the dataset or
@@ -80,7 +84,7 @@ def check_model_card(folder: Path) -> None:
 
 
 def check_shown(folder: Path) -> None:
-    """Check that every picture that a card shows lies in its folder.
+    """Check that every picture that a card shows is in its folder.
 
     Raises:
         InputError: If one does not.
@@ -188,3 +192,112 @@ def _check_tokens(folder: Path, names: list[str]) -> None:
             text = file.read_text(encoding="utf-8", errors="replace")
             if TOKEN.search(text):
                 raise InputError(f"{name} holds an access token of the Hub. Take it out.")
+
+
+DATASET_NAME = re.compile(r"ISIC_\d{7}")
+EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
+TEXTS = (".css", ".csv", ".html", ".json", ".md", ".py", ".txt")
+
+
+def check_pictures(folder: Path, names: Sequence[str]) -> None:
+    """Check that a folder shows charts and nothing else.
+
+    Args:
+        folder: A model or a Space.
+        names: Of its files.
+
+    Raises:
+        InputError: If a picture has a name or the bytes of the dataset's, is none that Matplotlib
+            drew, or is embedded in a text and none of the folder's own.
+    """
+    published = set(read_checksums().values())
+    pictures = {name: file_sha256(folder / name) for name in names if _is_picture(folder / name)}
+    taken = [
+        name
+        for name, sha256 in pictures.items()
+        if DATASET_NAME.search(Path(name).name)
+        or sha256 in published
+        or not _is_chart(folder / name)
+    ]
+    taken += _list_embedded(folder, names, allowed=set(pictures.values()))
+    if taken:
+        raise InputError(
+            f"{len(taken)} pictures are, or may be, images of HAM10000: {list_offenders(taken)}. "
+            "Its licence lets nobody pass them on with a model or a Space. Remove them."
+        )
+
+
+def _is_chart(file: Path) -> bool:
+    """Return whether a picture is a PNG that Matplotlib wrote; it puts its name into the file."""
+    if file.suffix != ".png":
+        return False
+    try:
+        with Image.open(file) as image:
+            return str(image.info.get("Software", "")).startswith("Matplotlib")
+    except OSError:
+        return False
+
+
+def _list_embedded(folder: Path, names: Sequence[str], *, allowed: set[str]) -> list[str]:
+    """Return the text files that embed a picture which is not a file of the folder."""
+    found = []
+    for name in names:
+        if Path(name).suffix in TEXTS:
+            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+            embedded = (_sha256_of(data) for data in EMBEDDED.findall(text))
+            if not allowed.issuperset(embedded):
+                found.append(f"one inside {name}")
+    return found
+
+
+def _sha256_of(data: str) -> str:
+    try:
+        return hashlib.sha256(base64.b64decode(data)).hexdigest()
+    except ValueError:
+        return "none"
+
+
+def _is_picture(file: Path) -> bool:
+    with file.open("rb") as stream:
+        start = stream.read(12)
+    kinds = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+    return start.startswith(kinds) or start[8:12] == b"WEBP"
+
+
+ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
+
+
+def check_measured_weights(folder: Path) -> None:
+    """Check that every record, the gate and every ONNX file belong to the model's weights.
+
+    Raises:
+        InputError: If one is of others.
+    """
+    own = file_sha256(folder / WEIGHTS)
+    others = [name for name, weights in _list_measured(folder) if weights != own]
+    for name in (ONNX_FILE, QUANTISED_FILE):
+        exported = folder / name
+        # In its metadata, as text: found without onnx, which need not be installed to publish.
+        if exported.is_file() and own.encode() not in exported.read_bytes():
+            others.append(name)
+    if others:
+        raise InputError(
+            f"{len(others)} files were made from other weights: {list_offenders(others)}. Make "
+            "them again with what wrote them, such as scripts/score.py, scripts/fit_gate.py and "
+            "scripts/export.py."
+        )
+
+
+def _list_measured(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield each record, or its part of a split, with the weights that it was measured on."""
+    for file in sorted(folder.glob("*.json")):
+        found = read_json(file, fix="Make it again.")
+        if isinstance(found.get("weights_sha256"), str):
+            yield file.name, found["weights_sha256"]
+        for name, part in {"": found, **found}.items():
+            model = part.get("model") if isinstance(part, dict) else None
+            if isinstance(model, dict) and "weights_sha256" in model:
+                yield f"{file.name} {name}".strip(), model["weights_sha256"]
+    gate = find_gate(folder)
+    if gate is not None and gate.weights_sha256 is not None:
+        yield GATE, gate.weights_sha256

@@ -1,11 +1,11 @@
-"""The YAML above a model's card: what the Hub reads of it, each score with split and interval."""
+"""Front matter of a model card: the YAML that the Hub reads, with scores and intervals."""
 
 import math
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-import hf_lesion.evaluation.tables as tables
+from hf_lesion.evaluation.report import tables
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped
 
 TASK = "image-classification"
@@ -22,7 +22,7 @@ METRICS = (
 
 
 def build_front_matter(model: Shipped) -> ModelCardData:
-    """Return the data above a card, with a `model-index` of the test and the validation split.
+    """Return the front matter of a card, with a `model-index` of the test and validation splits.
 
     Args:
         model: Its records, as from `results.read_shipped`.
@@ -59,12 +59,12 @@ def _results(split: str, report: dict[str, Any]) -> list[EvalResult]:
 
 
 def _name(data: dict[str, Any]) -> str:
-    """Return what images are scored; records of earlier versions tell their folder alone."""
+    """Return which images were scored; records of earlier versions only name their folder."""
     return str(data.get("description") or f"HAM10000 ({data['source']})")
 
 
 def _interval(found: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """Return a metric's interval: `args` is where the Hub's form has room for what is not a value.
+    """Return the interval of a metric as `args`, the only field of the schema for it.
 
     None where there is none.
     """

@@ -1,4 +1,4 @@
-"""A finished run made into a folder to ship: weights, preprocessing, its record, nothing else."""
+"""Packing of a finished run: weights in half precision, preprocessing and training record."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import torch
 from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import parse_json, whole_folder, write_text
-from hf_lesion.manifest import TRAINING, WEIGHTS
+from hf_lesion.io.checksums import TRAINING, WEIGHTS
+from hf_lesion.io.files import parse_json, whole_folder, write_text
 from hf_lesion.models.build import SMALLEST_IMAGE, load_classifier
 from hf_lesion.models.cnn import LesionCnnConfig
 from hf_lesion.models.compact import save_compact
@@ -26,7 +26,7 @@ def pack_model(
     image_size: int | None = None,
     finish: Callable[[Path], object] | None = None,
 ) -> int:
-    """Write what a user of the model needs, weights in half precision, and return its bytes.
+    """Write the model folder of a run, weights in half precision; return its size in bytes.
 
     Checkpoints, optimiser states and logs stay behind, and so do scores: those of the run were
     measured on other bytes than the packed weights.
@@ -34,14 +34,14 @@ def pack_model(
     Args:
         run: Folder that `scripts/train.py` finished.
         output: The folder to make.
-        overwrite: Replace a folder that is there already.
+        overwrite: Replace an existing folder.
         crop_mode: One of `preprocessing.CROP_MODES`; None keeps the run's. Trained on square
             images, a model may be shown frames in any of them.
         image_size: Side of the square input in pixels, if it is to be another than in training.
         finish: What is still to be done to the folder before it gets its name: calibration.
 
     Raises:
-        InputError: If the run is not finished, `output` is there already, or the network takes no
+        InputError: If the run is not finished, `output` already exists, or the network takes no
             images of this size.
     """
     record = read_training(run)
@@ -95,12 +95,12 @@ def read_training(run: Path) -> str:
     """Return the text of a run's training record.
 
     Raises:
-        InputError: If there is none, or it is no JSON.
+        InputError: If there is none, or it is not JSON.
     """
     file = run / TRAINING
     if not file.is_file():
         raise InputError(
-            f"{run} is no finished run: it has no {TRAINING}. Pass the --output_dir of "
+            f"{run} is not a finished run: it has no {TRAINING}. Pass the --output_dir of "
             "scripts/train.py, once that has ended."
         )
     data = file.read_bytes()
@@ -109,7 +109,7 @@ def read_training(run: Path) -> str:
 
 
 def hide_home(text: str) -> str:
-    """Return the text with `~` for this user's home folder: nobody else needs to know its name."""
+    """Return the text with `~` in place of this user's home folder."""
     return text.replace(str(Path.home()) + "/", "~/")
 
 

@@ -1,7 +1,7 @@
-"""A built folder to the Hub in one commit: what changes, and the upload of that.
+"""Upload of a built folder to the Hub in one commit that contains only what changed.
 
-Large files go ahead of the commit and lie unseen until it, so a repository holds all of the folder
-or none of it, and the same line run again sends only what is missing.
+Large files are uploaded before the commit and stay invisible until it, so a repository holds the
+whole folder or none of it, and running the same command again sends only what is missing.
 """
 
 import sys
@@ -11,9 +11,16 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.repository import GITATTRIBUTES, Kind, Target, check_target, find_target
-from hf_lesion.hub.trouble import AGAIN, hub_errors
-from hf_lesion.manifest import file_sha256, list_files
+from hf_lesion.hub.client import (
+    AGAIN,
+    GITATTRIBUTES,
+    Kind,
+    Target,
+    check_target,
+    find_target,
+    hub_errors,
+)
+from hf_lesion.io.checksums import file_sha256, list_files
 
 NOTHING_SENT = "Nothing was sent: this is a dry run."
 NEW, CHANGED, SAME, REMOVED = "new", "changed", "same", "removed"
@@ -29,7 +36,7 @@ def publish_folder(
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> str | None:
-    """Show what of a folder is to be sent, send it in one commit, and say where it is.
+    """Print the changes, upload them in one commit, and print the repository's address.
 
     Args:
         folder: What was built and checked.
@@ -62,13 +69,13 @@ def publish_folder(
 
 
 def show_files(folder: Path) -> None:
-    """Say what a folder holds, where no repository can be compared with it."""
+    """Print the files of a folder when there is no repository to compare with."""
     _say("\n".join(describe(folder, dict.fromkeys(list_files(folder), NEW))))
     _say(NOTHING_SENT)
 
 
 def plan(folder: Path, target: Target) -> dict[str, str]:
-    """Return what becomes of each file: "new", "changed", "same" or "removed", by name."""
+    """Return the change of each file by name: "new", "changed", "same" or "removed"."""
     there = dict(target.files or {})
     own = {name: file_sha256(folder / name) for name in list_files(folder)}
     changes = {
@@ -80,7 +87,7 @@ def plan(folder: Path, target: Target) -> dict[str, str]:
 
 
 def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private: bool) -> str:
-    """Send what changes in one commit, making the repository if need be; return the commit.
+    """Upload the changes in one commit, creating the repository if needed; return the commit.
 
     Args:
         folder: What was built and checked.
@@ -133,7 +140,7 @@ def _operations(
 
 
 def describe(folder: Path, changes: Mapping[str, str]) -> list[str]:
-    """Return one line for each file: what becomes of it, its bytes, its name."""
+    """Return one line for each file: its change, size in bytes and name."""
     lines = []
     for name, what in changes.items():
         size = 0 if what == REMOVED else (folder / name).stat().st_size

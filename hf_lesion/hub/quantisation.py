@@ -1,4 +1,4 @@
-"""An ONNX network in eight bits, `onnx/model_quantized.onnx`, and what that costs in right answers.
+"""Eight-bit ONNX networks, `onnx/model_quantized.onnx`, and the measured loss of accuracy.
 
 Weights and activations become integers, scaled by ranges that calibration images show: static
 post-training quantisation (Jacob et al., "Quantization and training of neural networks for
@@ -17,11 +17,10 @@ from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.intervals import paired_differences
+from hf_lesion.evaluation.bootstrap import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
-from hf_lesion.explain.estimates import format_change
-from hf_lesion.files import read_json_if_there, whole_file, write_json
-from hf_lesion.hub.export import (
+from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.onnx import (
     BATCH,
     INPUT,
     OUTPUT,
@@ -29,9 +28,10 @@ from hf_lesion.hub.export import (
     read_metadata,
     write_metadata,
 )
-from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
-from hf_lesion.manifest import WEIGHTS, file_sha256
-from hf_lesion.provenance import provenance
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.files import read_json_if_there, whole_file, write_json
+from hf_lesion.io.numbers import format_difference
+from hf_lesion.io.provenance import provenance
 from hf_lesion.verbosity import errors_only
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SCORES = ("balanced_accuracy", "accuracy")
 
 
 def quantise(classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet) -> None:
-    """Write an exported network in eight bits.
+    """Quantise an exported network to eight bits.
 
     Args:
         classifier: What was exported; its preprocessing is used.
@@ -81,7 +81,7 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
 def measure_loss(
     classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet
 ) -> dict[str, Any]:
-    """Compare a network in eight bits with itself in full precision.
+    """Compare an eight-bit network with the original on labelled images.
 
     Args:
         classifier: What was exported; its preprocessing is used.
@@ -113,7 +113,7 @@ def measure_loss(
 
 
 def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, Any]) -> None:
-    """Write what eight bits cost beside the model that they are of.
+    """Write `quantisation.json` next to the model.
 
     Args:
         folder: The model's, with the network in eight bits.
@@ -132,7 +132,7 @@ def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, A
 
 
 def check_quantised(folder: Path) -> None:
-    """Check that a model's network in eight bits, if it has one, comes with its measured loss.
+    """Check that an eight-bit network comes with its measured loss.
 
     Raises:
         InputError: If the loss was not measured, or of another file.
@@ -155,9 +155,10 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def say_loss(record: Mapping[str, Any]) -> str:
-    """Return what a record says as Markdown, for the model's card."""
+    """Return the record as Markdown for the model's card."""
     changes = "; ".join(
-        f"{name.replace('_', ' ')} {format_change(record['differences'][name])}" for name in SCORES
+        f"{name.replace('_', ' ')} {format_difference(record['differences'][name])}"
+        for name in SCORES
     )
     size = {name: count / 1e6 for name, count in record["bytes"].items()}
     return (

@@ -1,4 +1,4 @@
-"""The table of results: read from the reports beside the models, written between two markers."""
+"""Results tables of the README, rendered from the reports next to the models."""
 
 import functools
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import read_ensemble
-from hf_lesion.evaluation.report import format_metric, read_report, say_images
-from hf_lesion.explain.estimates import format_change
-from hf_lesion.files import read_json
-from hf_lesion.hub.measured import check_measured_weights
+from hf_lesion.evaluation.report.record import format_metric, read_report, say_images
+from hf_lesion.hub.checks import check_measured_weights
+from hf_lesion.io import markdown
+from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, list_models
+from hf_lesion.io.files import read_json
+from hf_lesion.io.numbers import format_difference
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS, list_models
 
 TEST, VALIDATION = "test", "validation"
 START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
@@ -47,7 +47,7 @@ PAIRS_HEADER = ("on the same images", "balanced accuracy", "accuracy", "macro AU
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model folder with its records."""
+    """A model folder and its records."""
 
     name: str
     folder: Path
@@ -58,7 +58,7 @@ class Shipped:
 
     @property
     def architecture(self) -> str:
-        """Its network by name; a run that started from a folder names the folder as its model."""
+        """Name of the network; a run that started from a folder names that folder as its model."""
         return self.training.get("architecture") or self.training["model"]["model"]
 
 
@@ -76,13 +76,13 @@ def read_shipped(models: Path) -> list[Shipped]:
 
 
 def render_block(shipped: Sequence[Shipped]) -> str:
-    """Return everything that stands between the markers."""
+    """Return the tables between the markers."""
     tables = [render_table(shipped), render_pairs(shipped), render_fits(shipped)]
     return "\n\n".join(table for table in tables if table)
 
 
 def render_table(shipped: Sequence[Shipped]) -> str:
-    """Return the table of results, and in a sentence what it was measured on, as Markdown."""
+    """Return the results table and a sentence on the test images, as Markdown."""
     rows = markdown.table_lines(HEADER, [*map(_cells, shipped), *_ensemble_cells(shipped)])
     test = shipped[0].report[TEST]
     found = test["intervals"]
@@ -96,7 +96,7 @@ def render_table(shipped: Sequence[Shipped]) -> str:
 
 
 def render_pairs(shipped: Sequence[Shipped]) -> str:
-    """Return the table of how much better each model is than the next, as Markdown.
+    """Return the table of paired differences between each model and the next, as Markdown.
 
     Empty if scripts/score_ensemble.py has not compared these very weights.
     """
@@ -106,7 +106,7 @@ def render_pairs(shipped: Sequence[Shipped]) -> str:
     rows = []
     for pair in pairs:
         names = f"`{pair['first']}` minus `{pair['second']}`"
-        rows.append([names, *(format_change(pair["differences"][name]) for name in PAIRED)])
+        rows.append([names, *(format_difference(pair["differences"][name]) for name in PAIRED)])
     sentence = (
         "Differences on test, by paired bootstrap over lesions: what is hard about an image "
         "cancels out, so they are known better than the models' own values."
@@ -186,14 +186,14 @@ def _cells(model: Shipped) -> list[str]:
 
 
 def _find_ensemble(shipped: Sequence[Shipped]) -> dict[str, Any]:
-    """Return what was measured of the models' mean with these very weights; empty if nothing."""
+    """Return the measured mean of these models; empty if it was not measured with these weights."""
     found = dict(read_ensemble(shipped[0].folder.parent).get(TEST, {}))
     weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
     return found if found.get("members") == weights else {}
 
 
 def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
-    """Return the row of the models' mean, if it was measured."""
+    """Return the table row of the ensemble, if it was measured."""
     found = _find_ensemble(shipped)
     if not found:
         return []

@@ -1,4 +1,4 @@
-"""From a name to a network with seven classes and the preprocessing that belongs to it.
+"""Building and loading of classifiers: the network, its seven labels and its image processor.
 
 A name is `cnn`, a timm architecture, a Hub id or a folder of a saved model.
 """
@@ -22,8 +22,8 @@ from transformers import (
     TimmWrapperForImageClassification,
 )
 
-from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.tokens import describe_rejection
 from hf_lesion.labels import CODES, ID2LABEL, LABEL2ID
 from hf_lesion.models.cnn import LesionCnnConfig, LesionCnnForImageClassification
 from hf_lesion.models.preprocessing import (

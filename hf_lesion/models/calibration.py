@@ -35,7 +35,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import find_head
 

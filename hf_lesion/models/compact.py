@@ -1,4 +1,4 @@
-"""Saving a model small enough to ship: half-precision weights on disk, full precision in use."""
+"""Compact saving: weights in half precision on disk, float32 when loaded."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -23,7 +23,7 @@ def save_compact(
 
     Args:
         model: A classifier in float32.
-        processor: Its image processor, saved beside it.
+        processor: Its image processor, saved next to it.
         folder: Where they go.
         whole: Names of tensors that stay in full precision.
 

@@ -1,4 +1,4 @@
-"""The last linear layer of a classifier: what stands before it are the penultimate features."""
+"""The last linear layer of a classifier, and softmax as torch computes it."""
 
 import numpy as np
 import torch

@@ -166,7 +166,7 @@ def _geometry_of(processor: BaseImageProcessor) -> tuple[int | None, int | None,
 
 
 def build_processor(config: TimmWrapperConfig) -> BaseImageProcessor:
-    """Return the processor that `AutoImageProcessor` will make of this config once it is saved."""
+    """Return the processor that `AutoImageProcessor` builds from this config once it is saved."""
     from transformers import TimmWrapperImageProcessor
 
     return TimmWrapperImageProcessor(
@@ -177,7 +177,7 @@ def build_processor(config: TimmWrapperConfig) -> BaseImageProcessor:
 def change_processor(
     config: PretrainedConfig, processor: BaseImageProcessor, **changes: Any
 ) -> BaseImageProcessor:
-    """Return a processor of our kind that does what another one does but for some changes.
+    """Return a copy of a processor with some settings changed.
 
     Args:
         config: The model's; that of a timm network takes the changes in.

@@ -1,4 +1,4 @@
-"""Tells transformers' Auto classes about our CNN, so that `pipeline()` needs no remote code."""
+"""Registration of the CNN with transformers: `pipeline()` then needs no remote code."""
 
 from transformers import (
     AutoConfig,
@@ -12,7 +12,7 @@ from hf_lesion.models.cnn import LesionCnnConfig, LesionCnnForImageClassificatio
 
 
 def register_cnn() -> None:
-    """Register the CNN for loading here, and for taking its code along when it is saved."""
+    """Register the CNN for loading, and for saving its code next to its weights."""
     AutoConfig.register(LesionCnnConfig.model_type, LesionCnnConfig, exist_ok=True)
     AutoModelForImageClassification.register(
         LesionCnnConfig, LesionCnnForImageClassification, exist_ok=True

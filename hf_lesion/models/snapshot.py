@@ -1,4 +1,4 @@
-"""A saved model as a checked folder: given as one, or fetched from the Hub at one commit.
+"""Snapshots of saved models: a checked local folder, or one fetched from the Hub at one commit.
 
 A model is loaded from the folder only, never file by file over the network: its parts are then of
 one commit, can be compared with SHA256SUMS, and are there when the Hub is not.
@@ -24,9 +24,9 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import httpx
 
-from hf_lesion.access import describe_rejection
 from hf_lesion.errors import InputError
-from hf_lesion.manifest import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.io.checksums import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.io.tokens import describe_rejection
 
 logger = logging.getLogger(__name__)
 SECONDS = 5
@@ -39,7 +39,7 @@ TROUBLE = (OSError, HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A model's files at one moment.
+    """Files of a model at one commit.
 
     Attributes:
         folder: Where they lie; whole and undamaged where there is a SHA256SUMS to tell.
@@ -60,7 +60,7 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
         revision: Branch, tag or commit on the Hub; None takes that of `source`, or the newest.
 
     Raises:
-        InputError: If there is no such folder or model, it can't be had now, or its files are not
+        InputError: If there is no such folder or model, it is not available, or its files are not
             those of its SHA256SUMS.
     """
     if Path(source).is_dir():
@@ -76,10 +76,10 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
 
 
 def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Return a Hub id and its revision, which may stand behind an @.
+    """Return a Hub id and its revision, which may follow an @.
 
     Raises:
-        InputError: If this is no Hub id, or two revisions are given.
+        InputError: If this is not a Hub id, or two revisions are given.
     """
     repo_id, _, pinned = source.partition("@")
     if source.startswith((".", "/", "~")) or repo_id.count("/") != 1:
@@ -93,7 +93,7 @@ def split_revision(source: str, revision: str | None = None) -> tuple[str, str |
 
 
 def _fetch(repo_id: str, revision: str | None) -> Path:
-    """Return the folder of the Hub's cache that holds the model, downloading what is missing."""
+    """Return the folder of a model in the Hub's cache, after downloading missing files."""
     cached = _cached(repo_id, revision) if COMMIT.fullmatch(revision or "") else None
     # A commit never changes: a whole copy of it, that can be checked, needs no question.
     if cached is not None and (cached / MANIFEST).is_file():
@@ -125,7 +125,7 @@ def _cached(repo_id: str, revision: str | None) -> Path | None:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Tell whether nothing is missing; `pipeline()` fetches files one by one, and may be cut."""
+    """Return whether the cached model is complete; an interrupted download is not."""
     if (folder / MANIFEST).is_file():
         names = [name for name in read_manifest(folder) if Path(name).suffix in SUFFIXES]
         return all((folder / name).is_file() for name in names)
@@ -133,7 +133,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _trouble(repo_id: str, revision: str | None) -> InputError | None:
-    """Return why the Hub can't be used now, or None; asked once, and not for long.
+    """Return why the Hub cannot be used, or None; asked once, briefly.
 
     huggingface_hub alone tries again and again for most of a minute.
 
@@ -153,7 +153,7 @@ def _trouble(repo_id: str, revision: str | None) -> InputError | None:
     except RevisionNotFoundError as error:
         raise InputError(f"The model {repo_id} has no revision {revision}.") from error
     except HFValidationError as error:
-        raise InputError(f"{repo_id} is no Hub id such as owner/name: {error}") from error
+        raise InputError(f"{repo_id} is not a Hub id such as owner/name: {error}") from error
     except TROUBLE as error:
         what = f"The model {repo_id} could not be fetched from the Hub"
         if rejection := describe_rejection(error):
@@ -171,7 +171,7 @@ def _trouble(repo_id: str, revision: str | None) -> InputError | None:
 
 
 def _within(seconds: float, ask: Callable[[], object]) -> None:
-    """Call something; raise what it raises, and TimeoutError if it takes longer than this.
+    """Call a function with a timeout; raise TimeoutError if it takes longer.
 
     The client's own limit is for each step and each address of a server: where packets are dropped
     the steps add up to a minute, and looking up a name has no limit at all.
@@ -189,7 +189,7 @@ def _within(seconds: float, ask: Callable[[], object]) -> None:
 
 
 def _forget(folder: Path, repo_id: str, error: DamageError) -> InputError:
-    """Remove what is damaged from the cache, so that it is fetched anew, and return the error."""
+    """Delete damaged files from the cache and return the error; they are fetched again."""
     for name in error.files:
         file = folder / name
         if file.is_file():

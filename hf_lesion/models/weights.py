@@ -1,4 +1,4 @@
-"""Weights to start from: read from a file, or, asked once and quickly, to be had from the Hub.
+"""Pretrained weights: read from a file, or from the Hub after checking that it answers.
 
 huggingface_hub tries again and again for most of a minute before it gives up, with a line of log
 each time. A user without a network shall know after seconds.
@@ -16,13 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.manifest import WEIGHTS
+from hf_lesion.io.checksums import WEIGHTS
 
 SECONDS = 5
 
 
 def check_weights_in_reach(architecture: str) -> None:
-    """Raise InputError, in one line, unless timm's weights are in the cache or the Hub answers.
+    """Raise InputError unless timm's weights are cached or the Hub answers.
 
     Args:
         architecture: A timm architecture, with or without a pretrained tag.
@@ -41,7 +41,7 @@ def check_weights_in_reach(architecture: str) -> None:
 
 
 def hub_trouble(repo_id: str, filename: str) -> str | None:
-    """Return why a file can't be had, or None if it is in the cache or the Hub answers.
+    """Return why a file cannot be fetched, or None if it is cached or the Hub answers.
 
     Args:
         repo_id: A model's Hub id.
@@ -57,7 +57,7 @@ def hub_trouble(repo_id: str, filename: str) -> str | None:
 
 
 def no_weights(architecture: str, reason: str) -> InputError:
-    """Return the error that names both ways out."""
+    """Return the error for missing weights, which names both fixes."""
     return InputError(
         f"The ImageNet weights of {architecture} could not be fetched from the Hub ({reason}). "
         "Either pass a local copy with --init_weights FILE.safetensors, or start from random "
@@ -98,7 +98,7 @@ def load_weights(network: torch.nn.Module, file: Path) -> None:
 
 
 def start_head_at_zero(network: torch.nn.Module) -> None:
-    """Set the classifier of a timm network to zero, so that it starts by answering nothing.
+    """Set the classification layer of a timm network to zero, so that all classes start equal.
 
     A random head on trained features can be sure and wrong (that of EfficientNet-Lite0 starts with
     a loss of 5.6, where ignorance has ln 7 = 1.9), and the first steps then spoil the features.

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from hf_lesion.canvas import new_figure, title_figure
+from hf_lesion.io.figures import new_figure, title_figure
 from hf_lesion.ood.gate import GateRecord
 
 WIDTH, ROW, FRAME = 8.6, 0.3, 1.8  # inches

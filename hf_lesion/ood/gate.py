@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import read_json_if_there, write_json
+from hf_lesion.io.files import read_json_if_there, write_json
 
 GATE = "gate.safetensors"
 GATE_RECORD = "gate.json"

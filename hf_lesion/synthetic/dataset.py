@@ -15,7 +15,7 @@ from PIL.Image import Image
 from tqdm import tqdm
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import whole_folder
+from hf_lesion.io.files import whole_folder
 from hf_lesion.labels import CODES
 from hf_lesion.synthetic.lesions import draw_view, paint_lesion
 

@@ -13,7 +13,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.models.preprocessing import CROP_MODE, CropMode
-from hf_lesion.models.transforms import Augmentation
+from hf_lesion.training.augmentation import Augmentation
 from hf_lesion.training.flags import (
     METRIC_SCHEDULES,
     check_ranges,

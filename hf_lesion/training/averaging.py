@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import whole_folder, write_json
-from hf_lesion.manifest import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.io.files import whole_folder, write_json
 from hf_lesion.training.record import AVERAGED, read_record
 
 PROCESSOR = "preprocessor_config.json"
@@ -29,7 +29,7 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
     Args:
         folders: At least two: finished runs, or checkpoint-* folders inside of them.
         output: The folder to make.
-        overwrite: Replace it if it is there already.
+        overwrite: Replace it if it already exists.
 
     Raises:
         InputError: If one holds no weights, is of no finished run, or of another network.

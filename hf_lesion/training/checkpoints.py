@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from hf_lesion.manifest import CONFIG, WEIGHTS
+from hf_lesion.io.checksums import CONFIG, WEIGHTS
 
 PREFIX = "checkpoint-"
 # In the order in which the Trainer writes them: the last one stands for a finished checkpoint.

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from timm.utils import ModelEmaV3
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from hf_lesion.files import whole_file
+from hf_lesion.io.files import whole_file
 
 # Beside the averaged weights in a checkpoint: those that the optimiser goes on with.
 RAW_WEIGHTS = "weights_in_training.safetensors"

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator
 
-from hf_lesion.canvas import new_figure, write_figure
+from hf_lesion.io.figures import new_figure, write_figure
 
 # Okabe and Ito's palette: told apart by colour-blind readers.
 TRAIN_COLOUR = "#0072B2"

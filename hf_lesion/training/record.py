@@ -11,9 +11,9 @@ from transformers import Trainer
 from hf_lesion.data.record import read_fingerprint, read_split_sum
 from hf_lesion.data.record import read_record as read_prepared
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import read_json, without_nan, write_json
-from hf_lesion.manifest import TRAINING
-from hf_lesion.provenance import provenance
+from hf_lesion.io.checksums import TRAINING
+from hf_lesion.io.files import read_json, without_nan, write_json
+from hf_lesion.io.provenance import provenance
 from hf_lesion.synthetic.dataset import is_synthetic
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 

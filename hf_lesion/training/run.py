@@ -13,8 +13,8 @@ from transformers import BaseImageProcessor, Trainer, TrainerCallback, set_seed
 
 from hf_lesion.data.reader import open_splits
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.files import write_json
-from hf_lesion.manifest import TRAINING
+from hf_lesion.io.checksums import TRAINING
+from hf_lesion.io.files import write_json
 from hf_lesion.models.build import build_model
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints

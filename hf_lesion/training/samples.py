@@ -15,8 +15,8 @@ from PIL import Image as PILImage
 from transformers import BaseImageProcessor
 
 from hf_lesion.errors import InputError
-from hf_lesion.models.transforms import Transform
-from hf_lesion.pixels import load_image
+from hf_lesion.io.decoding import load_image
+from hf_lesion.training.augmentation import Transform
 from hf_lesion.training.mixup import draw_mix, mix
 
 SEED_BYTES = 7  # torch.manual_seed takes 64 bits, signed

@@ -22,8 +22,8 @@ from optuna.visualization import matplotlib as plots
 from transformers import TrainerCallback
 
 from hf_lesion.errors import InputError, StoppedError
-from hf_lesion.files import whole_file, without_nan, write_json, write_text
-from hf_lesion.provenance import provenance
+from hf_lesion.io.files import whole_file, without_nan, write_json, write_text
+from hf_lesion.io.provenance import provenance
 from hf_lesion.training.arguments import parse_settings, read_recipe
 from hf_lesion.training.record import describe_identity
 from hf_lesion.training.run import train

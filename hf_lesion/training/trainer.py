@@ -25,8 +25,8 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.metrics import LesionMetrics
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.preprocessing import preprocessing_of
-from hf_lesion.models.transforms import build_train_transform, least_side
 from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArguments
+from hf_lesion.training.augmentation import build_train_transform, least_side
 from hf_lesion.training.callbacks import ClockCallback, EpochCallback, ImagesBar
 from hf_lesion.training.ema import EmaCallback
 from hf_lesion.training.flags import METRICS

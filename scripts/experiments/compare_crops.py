@@ -43,7 +43,7 @@ def read_pairs(frames: Path, squares: Path, split: str) -> tuple["EvaluationSet"
     from dataclasses import replace
 
     from hf_lesion.evaluation.scoring import read_split, take_images
-    from hf_lesion.pixels import load_image
+    from hf_lesion.io.decoding import load_image
 
     whole = read_split(squares, split)
     files = {file.stem: file for file in sorted(frames.iterdir())} if frames.is_dir() else {}
@@ -85,9 +85,8 @@ def measure_model(
 def _describe(
     own: "Predictions", of_squares: "Predictions", base: "Predictions"
 ) -> dict[str, list[float]]:
-    from hf_lesion.evaluation.intervals import bootstrap_intervals, paired_differences
+    from hf_lesion.evaluation.bootstrap import bootstrap_intervals, estimate, paired_differences
     from hf_lesion.evaluation.metrics import LesionMetrics
-    from hf_lesion.evaluation.resampling import estimate
 
     truth, lesions = own.references, own.lesion_ids
     metrics = LesionMetrics().compute(predictions=own.probabilities, references=truth)
@@ -104,8 +103,8 @@ def _describe(
 
 def render(records: list[dict[str, Any]]) -> str:
     """Return what was measured as a Markdown table."""
-    from hf_lesion.explain.estimates import format_change, format_estimate
-    from hf_lesion.markdown import table_lines
+    from hf_lesion.io.markdown import table_lines
+    from hf_lesion.io.numbers import format_difference, format_estimate
     from hf_lesion.models.preprocessing import CROP_MODES
 
     rows = [
@@ -113,7 +112,7 @@ def render(records: list[dict[str, Any]]) -> str:
             f"`{record['model']}`",
             kind,
             format_estimate(record[kind]["balanced_accuracy"]),
-            "–" if kind == BASE else format_change(record[kind]["minus_squash"]),
+            "–" if kind == BASE else format_difference(record[kind]["minus_squash"]),
             "–" if kind == SQUARES else format_estimate(record[kind]["same_answer"]),
         )
         for record in records
@@ -126,7 +125,7 @@ def render(records: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure, print, keep."""
     arguments = parse_arguments()
-    from hf_lesion.files import write_json
+    from hf_lesion.io.files import write_json
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()

@@ -29,14 +29,15 @@ import pandas as pd
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from tqdm import tqdm
 
-from hf_lesion import cli, markdown
+from hf_lesion import cli
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data import leakage, record
 from hf_lesion.data.splits import SPLITS, choose_subset
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
-from hf_lesion.evaluation import intervals, metrics
+from hf_lesion.evaluation import bootstrap, metrics
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
-from hf_lesion.files import read_json, write_json, write_text
+from hf_lesion.io import markdown
+from hf_lesion.io.files import read_json, write_json, write_text
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import parse_settings
 from hf_lesion.training.run import read_splits, train
@@ -182,8 +183,8 @@ def score(runs: Sequence[Predictions], minus: Sequence[Predictions] = ()) -> dic
     if any(run.image_ids != runs[0].image_ids for run in every):
         raise InputError("Runs of one protocol have other test images: pass another --output.")
     references, size = runs[0].references, len(CODES)
-    lesions = intervals.number_lesions(runs[0].lesion_ids, len(references))
-    weights = np.concatenate([np.ones((1, len(lesions))), *intervals.draw_weights(lesions)])
+    lesions = bootstrap.number_lesions(runs[0].lesion_ids, len(references))
+    weights = np.concatenate([np.ones((1, len(lesions))), *bootstrap.draw_weights(lesions)])
     answers = [metrics.predicted_classes(run.probabilities, run.references) for run in every]
     cells = np.stack([np.eye(size**2)[references * size + answer] for answer in answers])
     confusions = (weights @ cells).reshape(len(every), -1, size, size)
@@ -192,7 +193,7 @@ def score(runs: Sequence[Predictions], minus: Sequence[Predictions] = ()) -> dic
         values = getattr(metrics, name)(confusions)
         values = values[: len(runs)] - (values[len(runs) :] if minus else 0.0)
         means = values.mean(axis=0)
-        bounds = intervals.percentile_interval(means[1:])
+        bounds = bootstrap.percentile_interval(means[1:])
         found[name] = {"mean": means[0], "seeds": [*values[:, 0]], "interval": [*bounds]}
     return found
 
@@ -220,7 +221,7 @@ def build_results(folder: Path) -> dict[str, Any]:
         if without := runs.get(f"{name}out"):  # of `with`
             pairs = zip(runs[name], without, strict=False)
             cells[name]["difference"] = score(*zip(*pairs, strict=True))
-    method = {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "hours": hours}
+    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "hours": hours}
     about = {"dataset": data, "description": images}
     return {"schema_version": 2, "cells": cells, "method": method, **about}
 

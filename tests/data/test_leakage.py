@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageEnhance
 
-from hf_lesion.data.duplicates import NearDuplicate
 from hf_lesion.data.leakage import (
     build_record,
     compare_splits,
@@ -23,6 +22,7 @@ from hf_lesion.data.leakage import (
     split_copied_rows,
 )
 from hf_lesion.data.metadata import read_metadata
+from hf_lesion.data.near_duplicates import NearDuplicate
 from hf_lesion.data.record import read_fingerprint
 from hf_lesion.errors import InputError
 

@@ -13,7 +13,7 @@ from PIL import Image
 from prepared import draw_png, write_dataset
 
 from hf_lesion.data import reader
-from hf_lesion.data.dataset import prepare
+from hf_lesion.data.build import prepare
 from hf_lesion.data.reader import (
     check_rows,
     list_shards,

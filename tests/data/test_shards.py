@@ -9,7 +9,7 @@ from PIL import Image
 from hf_lesion.data import shards
 from hf_lesion.data.framing import Framing
 from hf_lesion.data.shards import Item, build_features, read_item, write_split
-from hf_lesion.pixels import load_image
+from hf_lesion.io.decoding import load_image
 
 
 @pytest.fixture

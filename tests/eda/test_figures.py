@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from hf_lesion.data.duplicates import NearDuplicate
+from hf_lesion.data.near_duplicates import NearDuplicate
 from hf_lesion.eda import figures
 from hf_lesion.eda.frame import count_missing, tabulate
 from hf_lesion.labels import CODES

@@ -133,7 +133,7 @@ def test_samples_are_of_different_lesions_and_the_same_again(frame):
 @pytest.mark.slow
 def test_real_data_are_counted_as_by_others(pytestconfig, tmp_path):
     """Against the facts in shared/README.md."""
-    from hf_lesion.data.dataset import prepare
+    from hf_lesion.data.build import prepare
 
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
     prepare(source, tmp_path / "real")

@@ -9,8 +9,8 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation import ensemble
 from hf_lesion.evaluation.metrics import compute_metrics
 from hf_lesion.evaluation.predictions import write_predictions
-from hf_lesion.evaluation.record import weights_sha256
-from hf_lesion.evaluation.report import REPORT
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import REPORT
 
 RIGHT = {"a": 0.5, "b": 0.9}
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from hf_lesion.evaluation import metrics, ranking
-from hf_lesion.evaluation.intervals import bootstrap_statistic
+from hf_lesion.evaluation.bootstrap import bootstrap_statistic
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.labels import CODES, LABEL2ID
 

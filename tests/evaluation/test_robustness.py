@@ -7,7 +7,7 @@ from PIL import Image
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import robustness
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.robustness_figures import draw_robustness
+from hf_lesion.evaluation.report.figures import draw_robustness
 from hf_lesion.evaluation.scoring import EvaluationSet
 
 COUNT = 42

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.canvas import write_figure
+from hf_lesion.evaluation.explanations.figures import draw_scores
 from hf_lesion.explain.agreement import Agreement
 from hf_lesion.explain.figures import (
     WARNING,
@@ -12,7 +12,7 @@ from hf_lesion.explain.figures import (
     describe_agreement,
     draw_rows,
 )
-from hf_lesion.explain.score_figures import draw_scores
+from hf_lesion.io.figures import write_figure
 from hf_lesion.labels import CODES
 
 

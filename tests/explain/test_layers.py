@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.heatmap import explain
+from hf_lesion.explain.gradcam import explain
 from hf_lesion.explain.layers import activations_of, stage_layers, target_layer
 from hf_lesion.models.build import build_model
 
@@ -43,7 +43,7 @@ def test_stages_get_coarser(name):
 def test_a_network_without_a_feature_map_is_told_what_to_pass():
     with pytest.raises(
         InputError,
-        match=r"gives \(1, \d+, 64\), which is no feature map \(B, C, H, W\), so .* pass layer=",
+        match=r"gives \(1, \d+, 64\), which is not a feature map \(B, C, H, W\), so .* pass layer=",
     ):
         explain(build_model("test_vit")[0].eval(), torch.rand(1, 3, 160, 160))
 

@@ -5,7 +5,7 @@ import pytest
 from shipped import write_model
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.report import format_metric
+from hf_lesion.evaluation.report.record import format_metric
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import read_shipped
 from hf_lesion.labels import CODES, NAMES, NOTICE

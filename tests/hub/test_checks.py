@@ -8,12 +8,12 @@ from hf_lesion.errors import InputError
 from hf_lesion.hub.checks import (
     check_card,
     check_files,
+    check_measured_weights,
     check_shown,
     read_front_matter,
     read_licence,
 )
-from hf_lesion.hub.measured import check_measured_weights
-from hf_lesion.manifest import file_sha256
+from hf_lesion.io.checksums import file_sha256
 from hf_lesion.ood.gate import Gate, write_gate
 from hf_lesion.training.figures import draw_curves
 

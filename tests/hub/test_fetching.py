@@ -12,8 +12,8 @@ from huggingface_hub import constants
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.hub.repository import find_target
-from hf_lesion.manifest import write_manifest
+from hf_lesion.hub.client import find_target
+from hf_lesion.io.checksums import write_manifest
 from hf_lesion.models.build import build_model
 from hf_lesion.models.snapshot import open_snapshot
 from hf_lesion.synthetic.lesions import draw_lesion
@@ -198,7 +198,7 @@ def test_a_half_fetched_commit_is_completed(near, folder, first):
         ("hf_other", True, MODEL, "There is no model me/model on the Hub, or it is private"),
         ("", True, MODEL, "and you are not logged in: run `hf auth login`, or set HF_TOKEN"),
         ("hf_me", True, f"{MODEL}@v9", "The model me/model has no revision v9"),
-        ("hf_me", True, "me/a--b", "me/a--b is no Hub id such as owner/name"),
+        ("hf_me", True, "me/a--b", "me/a--b is not a Hub id such as owner/name"),
     ],
 )
 def test_what_cannot_be_had_is_said(near, folder, monkeypatch, token, private, source, text):

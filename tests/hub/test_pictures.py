@@ -5,9 +5,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub import pictures
+from hf_lesion.hub import checks
 from hf_lesion.hub.checks import check_files
-from hf_lesion.manifest import file_sha256
+from hf_lesion.io.checksums import file_sha256
 from hf_lesion.training.figures import draw_curves
 
 
@@ -41,7 +41,7 @@ def test_a_picture_with_the_name_of_the_datasets_is_refused(folder, name, kind):
 
 def test_an_image_of_the_dataset_is_known_by_its_bytes(folder, monkeypatch):
     sums = {"ISIC_0024306": file_sha256(folder / "curves.png")}
-    monkeypatch.setattr(pictures, "read_checksums", lambda: sums)
+    monkeypatch.setattr(checks, "read_checksums", lambda: sums)
     refused(folder, r"curves\.png")
 
 

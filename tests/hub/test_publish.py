@@ -10,10 +10,9 @@ from huggingface_hub import constants
 
 from hf_lesion.errors import InputError
 from hf_lesion.hub import publish
+from hf_lesion.hub.client import AGAIN, check_account, check_target, find_target
 from hf_lesion.hub.publish import plan, publish_folder, show_files, upload
-from hf_lesion.hub.repository import check_account, check_target, find_target
-from hf_lesion.hub.trouble import AGAIN
-from hf_lesion.manifest import list_files, write_manifest
+from hf_lesion.io.checksums import list_files, write_manifest
 
 REPO = "me/model"
 FILES = ["README.md", "SHA256SUMS", "config.json", "model.safetensors", "onnx/model.onnx"]
@@ -143,9 +142,9 @@ class TestRefusals:
                 "other/model: you have no right to write there. You are me; you can write under "
                 "me, clinic.",
             ),
-            ("hf_me", "a/b/c", "'a/b/c' is no name for a repository: expected owner/name of"),
-            ("hf_me", "me/ä", "'me/ä' is no name for a repository: expected owner/name of"),
-            ("hf_me", "me/a--b", "'me/a--b' is no name for a repository: expected owner/name"),
+            ("hf_me", "a/b/c", "'a/b/c' is not a valid repository name: expected owner/name of"),
+            ("hf_me", "me/ä", "'me/ä' is not a valid repository name: expected owner/name of"),
+            ("hf_me", "me/a--b", "'me/a--b' is not a valid repository name: expected owner/name"),
         ],
     )
     def test_an_account_that_may_not(self, near, monkeypatch, token, repo_id, text):

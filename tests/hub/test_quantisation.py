@@ -12,8 +12,8 @@ from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
 from hf_lesion.hub import quantisation
-from hf_lesion.hub.export import draw_images, export_onnx, open_session, read_metadata
-from hf_lesion.hub.measured import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.onnx import draw_images, export_onnx, open_session, read_metadata
 from hf_lesion.hub.quantisation import RECORD
 from hf_lesion.labels import CODES
 from hf_lesion.synthetic.lesions import draw_lesion

@@ -5,7 +5,7 @@ from shipped import SHA256, write_model
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.ensemble import write_ensemble
-from hf_lesion.evaluation.report import format_metric
+from hf_lesion.evaluation.report.record import format_metric
 from hf_lesion.hub import results
 
 

@@ -10,8 +10,8 @@ import yaml
 from hub.borrowed import find_distributions, find_imports, read_requirements
 
 from hf_lesion.errors import InputError
-from hf_lesion.hub.space_folder import build_space_folder, complete_front_matter
-from hf_lesion.manifest import check_manifest
+from hf_lesion.hub.space import build_space_folder, complete_front_matter
+from hf_lesion.io.checksums import check_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = ROOT / "space"

@@ -16,9 +16,9 @@ from hub.served import started
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.hub.checks import read_front_matter
-from hf_lesion.hub.model_folder import build_model_folder
+from hf_lesion.hub.model import build_model_folder
+from hf_lesion.io.checksums import check_manifest
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import check_manifest
 from hf_lesion.synthetic.lesions import draw_lesion
 
 pytestmark = pytest.mark.slow

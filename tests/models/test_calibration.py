@@ -11,8 +11,8 @@ from torch import nn
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.labels import CODES
-from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import (
     Calibration,
     fold_offsets,

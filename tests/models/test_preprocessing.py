@@ -32,7 +32,7 @@ from hf_lesion.models.preprocessing import (
     preprocessing_of,
     seen_box,
 )
-from hf_lesion.models.transforms import build_train_transform
+from hf_lesion.training.augmentation import build_train_transform
 from hf_lesion.training.samples import EvalTransform
 
 SIDE = 64

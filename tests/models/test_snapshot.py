@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hf_lesion.errors import InputError
-from hf_lesion.manifest import write_manifest
+from hf_lesion.io.checksums import write_manifest
 from hf_lesion.models.snapshot import open_snapshot, split_revision
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.ood import fit
 from hf_lesion.ood.gate import GATE, read_gate, read_gate_record, stack
 

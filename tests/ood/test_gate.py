@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
-from hf_lesion.files import write_json
+from hf_lesion.io.files import write_json
 from hf_lesion.ood import gate as ood
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]

@@ -8,9 +8,9 @@ import pytest
 import timm
 from safetensors.torch import save_file
 
-from hf_lesion import markdown
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.predictions import Predictions
+from hf_lesion.io import markdown
 from hf_lesion.labels import CODES
 
 ROOT = Path(__file__).resolve().parents[2]

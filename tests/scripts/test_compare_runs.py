@@ -3,7 +3,7 @@ from pathlib import Path
 
 from runs_on_disk import write_run
 
-from hf_lesion.evaluation.comparison import END, START, put_between_markers, render_comparisons
+from hf_lesion.evaluation.run_comparison import END, START, put_between_markers, render_comparisons
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare_runs.py"
 CONFIGS = SCRIPT.parent / "configs"

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.cases import Case, compare_models
-from hf_lesion.evaluation.explanation_record import read_explanations
+from hf_lesion.evaluation.explanations.cases import Case, compare_models
+from hf_lesion.evaluation.explanations.record import read_explanations
 from hf_lesion.labels import CODES
 from hf_lesion.synthetic.lesions import draw_lesion
 

@@ -13,7 +13,7 @@ def test_an_existing_file_is_not_replaced_unasked(call, tmp_path):
     code, out, err = call("--model", tmp_path)
     assert (code, out) == (2, "")
     assert err == (
-        f"error: {tmp_path}/onnx/model.onnx is there already. Pass --overwrite to replace it.\n"
+        f"error: {tmp_path}/onnx/model.onnx already exists. Pass --overwrite to replace it.\n"
     )
 
 

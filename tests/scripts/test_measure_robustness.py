@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from hf_lesion.data.record import read_fingerprint
-from hf_lesion.evaluation.record import weights_sha256
+from hf_lesion.evaluation.report.build import weights_sha256
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_robustness.py"
 

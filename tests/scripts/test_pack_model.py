@@ -23,7 +23,7 @@ def test_a_run_becomes_a_folder_that_loads(call, tiny_cnn_model, tmp_path):
     code, out, err = call("--run", run, "--output", packed)
     assert (code, out) == (2, "")
     assert err == (
-        f"error: {packed} is there already. Pass --overwrite to replace it, or another --output.\n"
+        f"error: {packed} already exists. Pass --overwrite to replace it, or another --output.\n"
     )
 
 
@@ -51,7 +51,9 @@ def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_d
 def test_what_is_no_run_is_refused_in_one_line(call, tmp_path):
     code, out, err = call("--run", tmp_path / "none", "--output", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: {tmp_path / 'none'} is no finished run: it has no training.json")
+    assert err.startswith(
+        f"error: {tmp_path / 'none'} is not a finished run: it has no training.json"
+    )
     assert err.count("\n") == 1
 
 

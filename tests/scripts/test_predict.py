@@ -10,7 +10,7 @@ import pytest
 from damaged import FORMATS, damage
 from PIL import Image
 
-from hf_lesion.files import storable_name
+from hf_lesion.io.files import storable_name
 from hf_lesion.labels import CODES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "predict.py"
@@ -28,7 +28,7 @@ def test_a_dataset_is_predicted_and_submitted(call, tiny_cnn_model, sample_datas
     assert out.startswith(f"{images} images, 0 unreadable: {output}\n")
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
-    assert err == f"error: {output} is there already. Pass --overwrite to replace it.\n"
+    assert err == f"error: {output} already exists. Pass --overwrite to replace it.\n"
 
 
 # Names of any bytes that Linux allows, and what reading them back has to give.

@@ -73,7 +73,7 @@ def test_run_prints_the_counts_and_how_to_load(sample_folder, sample_dataset, tm
     assert (again.returncode, again.stdout, again.stderr) == (
         2,
         "",
-        "error: data/ham is there already. Pass --overwrite to replace it, or another --output.\n",
+        "error: data/ham already exists. Pass --overwrite to replace it, or another --output.\n",
     )
 
 
@@ -215,7 +215,7 @@ def test_download_goes_on_to_prepare_and_again_without_network(
     in_the_way = run(*options, "--output", tmp_path / "data/ham")
     assert (in_the_way.returncode, in_the_way.stderr) == (
         2,
-        f"error: {tmp_path}/data/ham is there already. "
+        f"error: {tmp_path}/data/ham already exists. "
         "Pass --overwrite to replace it, or another --output.\n",
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_lesion.manifest import check_manifest
+from hf_lesion.io.checksums import check_manifest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "publish.py"
 
@@ -30,7 +30,7 @@ def test_the_folder_alone_is_built_and_kept(call, finished, tmp_path):
     assert not (output / "training_args.bin").exists()
     code, _, err = call("model", "--model", finished, "--output", output)
     assert code == 2
-    assert err.startswith(f"error: {output} is there already. Pass --overwrite to replace it")
+    assert err.startswith(f"error: {output} already exists. Pass --overwrite to replace it")
 
 
 def test_a_dry_run_needs_no_hub(call, finished):

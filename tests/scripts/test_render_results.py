@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from shipped import write_model
 
-from hf_lesion.evaluation.explanation_comparison import END as LOOKS_END
-from hf_lesion.evaluation.explanation_comparison import MISSING
-from hf_lesion.evaluation.explanation_comparison import START as LOOKS_START
+from hf_lesion.evaluation.explanations.readme import END as LOOKS_END
+from hf_lesion.evaluation.explanations.readme import MISSING
+from hf_lesion.evaluation.explanations.readme import START as LOOKS_START
 from hf_lesion.hub.results import END, START, read_shipped, render_block
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "render_results.py"

@@ -13,16 +13,16 @@ import pytest
 import safetensors.torch
 import transformers
 
-from hf_lesion.data.dataset import prepare
+from hf_lesion.data.build import prepare
 from hf_lesion.data.record import read_fingerprint, read_split_sum
 from hf_lesion.data.selection import Selection
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.predictions import parse_predictions
-from hf_lesion.evaluation.record import weights_sha256
-from hf_lesion.evaluation.report import format_table, read_report
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import format_table, read_report
+from hf_lesion.io.decoding import IMAGE_SUFFIXES
 from hf_lesion.labels import CODES, NAMES
 from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
-from hf_lesion.pixels import IMAGE_SUFFIXES
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "score.py"

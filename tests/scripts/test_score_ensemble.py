@@ -7,8 +7,8 @@ import pytest
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation.ensemble import RECORD
 from hf_lesion.evaluation.predictions import write_predictions
-from hf_lesion.evaluation.record import weights_sha256
-from hf_lesion.evaluation.report import write_record
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import write_record
 from hf_lesion.evaluation.scoring import predict, read_split
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "score_ensemble.py"

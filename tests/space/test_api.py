@@ -10,9 +10,9 @@ from PIL import Image
 from space.http_calls import call, upload
 
 from hf_lesion.explain.agreement import compare_maps
-from hf_lesion.explain.heatmap import overlay
+from hf_lesion.explain.gradcam import overlay
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
-from hf_lesion.pixels import load_image
 
 
 def refusal(client, file, **more):

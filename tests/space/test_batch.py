@@ -10,8 +10,8 @@ import pytest
 from damaged import FORMATS, damage
 from PIL import Image
 
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES
-from hf_lesion.pixels import load_image
 
 
 def hand(path, name=None):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES
-from hf_lesion.pixels import load_image
 
 README = Path(__file__).resolve().parents[2] / "space" / "README.md"
 

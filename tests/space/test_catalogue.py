@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from hf_lesion.manifest import WEIGHTS, file_sha256
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
 TEXTS = ["{", "[]", '{"test": []}', '{"test": {"metrics": 1}}']

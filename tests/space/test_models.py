@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import pipeline
 
-from hf_lesion.evaluation.record import weights_sha256
-from hf_lesion.evaluation.report import read_report
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import read_report
 from hf_lesion.hub.packing import folder_bytes
 from hf_lesion.labels import CODES
 from hf_lesion.synthetic.lesions import draw_lesion

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES, NOTICE
-from hf_lesion.pixels import load_image
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import shutil
 import numpy as np
 import pytest
 
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
-from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.models.calibration import Calibration, write_calibration
-from hf_lesion.pixels import load_image
 
 # So strong that the likeliest diagnosis is another one than the answer, whatever that is.
 RAISED = {"tiny_cnn": "bkl", "tiny_resnet": "vasc"}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hf_lesion.errors import InputError
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES, NOTICE
-from hf_lesion.pixels import load_image
 
 
 def page_of(**models):

@@ -141,7 +141,7 @@ def test_thresholds_of_other_weights_are_not_used(tiny_cnn_model, tmp_path):
     from judgement import judge
     from opinions import Opinion
 
-    from hf_lesion.manifest import WEIGHTS, file_sha256
+    from hf_lesion.io.checksums import WEIGHTS, file_sha256
     from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
     folder = shutil.copytree(tiny_cnn_model, tmp_path / "model")

@@ -146,7 +146,7 @@ def test_a_negative_seed_is_refused(tmp_path):
 
 def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    message = f"{tmp_path} is there already. Pass --overwrite to replace it, or another --output."
+    message = f"{tmp_path} already exists. Pass --overwrite to replace it, or another --output."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         write_sample(tmp_path, 84)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import pipeline
 
 from hf_lesion.errors import InputError, StoppedError
-from hf_lesion.files import without_nan
 from hf_lesion.hub.packing import pack_model
+from hf_lesion.io.files import without_nan
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_classifier
 from hf_lesion.training.arguments import build_parser, parse_arguments

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
-from hf_lesion.models.transforms import build_train_transform
+from hf_lesion.training.augmentation import build_train_transform
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate, sample_seed
 
 TRANSFORM = build_train_transform(Preprocessing(24, (0.5,) * 3, (0.5,) * 3), "strong")

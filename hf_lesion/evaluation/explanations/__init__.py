@@ -1,0 +1,1 @@
+"""Evaluation of heatmaps: overlap with lesion masks, faithfulness, shortcuts, and their record."""

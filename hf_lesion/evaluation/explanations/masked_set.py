@@ -1,0 +1,243 @@
+"""Heatmaps scored on images with lesion masks, next to baselines that ignore the image."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from hf_lesion.classifier import LesionClassifier
+from hf_lesion.data.reader import open_split
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation.scoring import (
+    EvaluationSet,
+    draw_rows,
+    read_split,
+    take_images,
+)
+from hf_lesion.explain import baselines, faithfulness, names
+from hf_lesion.explain.mask_overlap import MEASURES, place_masks, score_maps
+from hf_lesion.explain.placement import share_outside
+from hf_lesion.labels import CODES
+
+# From images and the classes to explain (and the images' row numbers) to (B, H, W) maps.
+Mapper = Callable[[Sequence[Image.Image], NDArray[np.int64], Sequence[int]], NDArray[np.float32]]
+CALIBRATION_IMAGES = 64  # that an untrained copy's batch norms see
+
+
+@dataclass(frozen=True)
+class MaskedSet:
+    """Labelled images with the masks of their lesions, read one at a time.
+
+    Attributes:
+        images: The images.
+        load_mask: From an index to the grey mask, white = lesion, in the frame of its image.
+    """
+
+    images: EvaluationSet
+    load_mask: Callable[[int], Image.Image]
+
+    def batches(self, rows: Sequence[int], size: int, title: str) -> Iterator[list[int]]:
+        """Yield the rows in batches with a progress bar."""
+        with tqdm(total=len(rows), desc=title, unit="image", disable=None) as bar:
+            for start in range(0, len(rows), size):
+                part = list(rows[start : start + size])
+                yield part
+                bar.update(len(part))
+
+
+def read_masked_split(folder: Path, split: str) -> MaskedSet:
+    """Read one split of a prepared dataset with its masks.
+
+    Raises:
+        InputError: As `read_split`, or if the dataset has no masks or an image has none.
+    """
+    images, stored = read_split(folder, split), open_split(folder, split)
+    if "mask" not in stored.column_names:
+        raise _no_masks(folder, "the column mask")
+    masks = stored.select_columns(["mask"])
+
+    def load(index: int) -> Image.Image:
+        mask = masks[index]["mask"]
+        if mask is None:
+            raise _no_masks(folder, f"a mask of {images.image_ids[index]}")
+        return mask.convert("L")
+
+    return MaskedSet(images, load)
+
+
+def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedSet:
+    """Return `count` random images in order; all if `count` is None or larger."""
+    total = len(masked.images.image_ids)
+    if count is None or count >= total:
+        return masked
+    rows = draw_rows(total, count, seed=seed)
+    images = take_images(masked.images, rows)
+    return MaskedSet(images, lambda index: masked.load_mask(rows[index]))
+
+
+def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:
+    """Return the rows of up to `each` random images of every class, in order."""
+    generator = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for label in range(len(CODES)):
+        rows = np.flatnonzero(references == label)
+        chosen += generator.permutation(rows)[:each].tolist()
+    return sorted(chosen)
+
+
+def build_mappers(
+    classifier: LesionClassifier, images: EvaluationSet, method: str
+) -> dict[str, Mapper]:
+    """Return one method, its finer map and the three baselines as functions of images.
+
+    Args:
+        classifier: The model to explain.
+        images: Some of them set an untrained copy's batch norms.
+        method: Of `explain.methods.METHODS`.
+    """
+    size = classifier.image_size
+    gaussian = baselines.gaussian_map(size)
+    some = [images.load(row) for row in choose_rows(images.references, 10)[:CALIBRATION_IMAGES]]
+    pixel_values = classifier.preprocess(some).to(classifier.model.device)
+    untrained = LesionClassifier(
+        baselines.untrained_copy(classifier.model, pixel_values),
+        classifier.processor,
+        name=names.UNTRAINED,
+    )
+    return {
+        method: _mapper(classifier, method),
+        names.FINE: _mapper(classifier, method, fine=True),
+        names.GAUSSIAN: lambda shown, *_: np.repeat(gaussian[None], len(shown), axis=0),
+        names.RANDOM: lambda _, __, rows: baselines.random_maps(list(rows), size),
+        names.UNTRAINED: _mapper(untrained, method),
+    }
+
+
+def score_localisation(
+    classifier: LesionClassifier,
+    masked: MaskedSet,
+    rows: Sequence[int],
+    *,
+    methods: Sequence[str],
+    mappers: Mapping[str, Mapper],
+    batch_size: int = 32,
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float64]]]:
+    """Score maps of the predicted class of each image.
+
+    Args:
+        classifier: Predicts the classes, and says how masks are laid.
+        masked: The images and masks.
+        rows: Which N images.
+        methods: Of `explain.methods.METHODS`, all from one forward pass.
+        mappers: As from `build_mappers`: what else is scored.
+        batch_size: How many are in memory.
+
+    Returns:
+        (N, C) probabilities, and for each method and mapper (N, M) scores in the order of
+        `MEASURES`.
+    """
+    answers = [np.empty((0, len(CODES)), np.float32)]
+    scores = {name: [np.empty((0, len(MEASURES)))] for name in (*methods, *mappers)}
+    for part in masked.batches(rows, batch_size, "Localising"):
+        shown = [masked.images.load(row) for row in part]
+        places = place_masks([masked.load_mask(row) for row in part], classifier.preprocess)
+        explained = classifier.explain_methods(shown, methods) if methods else {}
+        for name, own in explained.items():
+            scores[name].append(score_maps(own.heatmaps, places))
+        known = next((own.probabilities for own in explained.values()), None)
+        answers.append(classifier.predict(shown) if known is None else known)
+        targets = answers[-1].argmax(axis=1)
+        for name, mapper in mappers.items():
+            scores[name].append(score_maps(mapper(shown, targets, part), places))
+    return np.concatenate(answers), {name: np.concatenate(own) for name, own in scores.items()}
+
+
+def measure_outside(
+    classifier: LesionClassifier, masked: MaskedSet, rows: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return (N,) the share of each lesion that the model does not see; NaN for an empty mask."""
+    masks = map(masked.load_mask, rows)
+    return np.asarray([share_outside(mask, *classifier.seen_boxes([mask])) for mask in masks])
+
+
+def score_faithfulness(
+    classifier: LesionClassifier,
+    masked: MaskedSet,
+    mappers: Mapping[str, Mapper],
+    rows: Sequence[int],
+    *,
+    road_rows: Sequence[int] = (),
+    batch_size: int = 16,
+) -> dict[str, faithfulness.Faithfulness]:
+    """Measure deletion, insertion and ROAD of the maps of the predicted class of some images.
+
+    Args:
+        classifier: The model; predicts the classes.
+        masked: The images.
+        mappers: As from `build_mappers`.
+        rows: Which N images.
+        road_rows: For which of them ROAD is measured as well, which takes long; it is NaN for the
+            others.
+        batch_size: How many images at once.
+    """
+    found: dict[str, list[faithfulness.Faithfulness]] = {name: [] for name in mappers}
+    with_road = set(road_rows)
+    # Those with ROAD first, so that a batch is of one kind.
+    kinds = [[row for row in rows if (row in with_road) is kind] for kind in (True, False)]
+    order = [row for kind in kinds for row in kind]
+    for kind in kinds:
+        for part in masked.batches(kind, batch_size, "Taking pixels away"):
+            shown = [masked.images.load(row) for row in part]
+            targets = classifier.predict(shown).argmax(axis=1)
+            pixel_values = classifier.preprocess(shown).to(classifier.model.device)
+            for name, mapper in mappers.items():
+                maps = mapper(shown, targets, part)
+                is_long = part[0] in with_road
+                one = faithfulness.measure(
+                    classifier.model, pixel_values, maps, targets, with_road=is_long
+                )
+                found[name].append(_without_flat(one, maps))
+    return {name: _in_order(own, order, rows) for name, own in found.items()}
+
+
+def _mapper(classifier: LesionClassifier, method: str, *, fine: bool = False) -> Mapper:
+    def explain(
+        shown: Sequence[Image.Image], targets: NDArray[np.int64], _rows: Sequence[int]
+    ) -> NDArray[np.float32]:
+        return classifier.explain(shown, targets.tolist(), method, fine=fine).heatmaps
+
+    return explain
+
+
+def _without_flat(
+    one: faithfulness.Faithfulness, maps: NDArray[np.float32]
+) -> faithfulness.Faithfulness:
+    """Return the scores with NaN where a map is flat."""
+    flat = ~maps.any(axis=(1, 2))
+    deletion, insertion, road = (
+        np.where(flat, np.nan, values.T).T for values in (one.deletion, one.insertion, one.road)
+    )
+    return faithfulness.Faithfulness(deletion, insertion, road)
+
+
+def _in_order(
+    parts: Sequence[faithfulness.Faithfulness], order: Sequence[int], rows: Sequence[int]
+) -> faithfulness.Faithfulness:
+    places = [order.index(row) for row in rows]
+    return faithfulness.Faithfulness(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])[places]
+            for name in ("deletion", "insertion", "road")
+        )
+    )
+
+
+def _no_masks(folder: Path, what: str) -> InputError:
+    return InputError(
+        f"{folder} lacks {what}, and heatmaps are scored against masks. Prepare it again from a "
+        "source with HAM10000_segmentations_lesion_tschandl in it."
+    )

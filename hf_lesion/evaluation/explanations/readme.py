@@ -1,0 +1,51 @@
+"""Tables of the README on heatmaps and shortcuts."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.evaluation.explanations.comparison import compare_localisation, compare_shortcuts
+from hf_lesion.evaluation.explanations.record import EXPLANATIONS, read_explanations
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import say_images
+from hf_lesion.io import markdown
+
+START = "<!-- explanations: rendered by scripts/render_results.py from explanations.json -->"
+END = "<!-- /explanations -->"
+put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
+MISSING = "Not measured yet: `scripts/explain_images.py score`."
+TEST = "test"
+
+
+def read_current(folder: Path) -> dict[str, Any] | None:
+    """Return the test entry of a model's `explanations.json`.
+
+    Returns:
+        None if there is no record of it, or it is of other weights than those in the folder.
+
+    Raises:
+        InputError: If the record can't be read.
+    """
+    if not (folder / EXPLANATIONS).is_file():
+        return None
+    record = read_explanations(folder).get(TEST)
+    if record is None or record["model"]["weights_sha256"] != weights_sha256(folder):
+        return None
+    return record
+
+
+def render_block(folders: Sequence[Path]) -> str:
+    """Return the tables between the markers.
+
+    Args:
+        folders: Of models, in the order of the tables.
+
+    Raises:
+        InputError: If a record can't be read.
+    """
+    records = {folder.name: read_current(folder) for folder in folders}
+    tables = [compare_localisation(records), compare_shortcuts(records)]
+    measured = next((record for record in records.values() if record), None)
+    images = say_images(measured) if measured else MISSING
+    return "\n\n".join(part for part in (*tables, images) if part)

@@ -1,0 +1,233 @@
+"""The explanations record, `explanations.json`: heatmap scores of each split with intervals."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation import bootstrap
+from hf_lesion.evaluation.bootstrap import estimate, estimate_differences
+from hf_lesion.explain.faithfulness import (
+    DELETION,
+    INSERTION,
+    ROAD,
+    ROAD_PERCENTILES,
+    SHARES,
+    Faithfulness,
+)
+from hf_lesion.explain.mask_overlap import MEASURES, RATIO, THRESHOLDS
+from hf_lesion.explain.names import CONTROL_NAMES, FINE, GAUSSIAN
+from hf_lesion.explain.placement import NOTABLE
+from hf_lesion.io.files import whole_file, without_nan
+from hf_lesion.labels import CODES
+
+EXPLANATIONS = "explanations.json"
+SCHEMA_VERSION = 1
+MEDIANS = (MEASURES.index(RATIO),)
+AREAS = (DELETION, INSERTION, ROAD)
+
+
+def describe_localisation(
+    scores: Mapping[str, NDArray[np.float64]],
+    references: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    lesion_ids: Sequence[str] | None,
+    *,
+    in_detail: Sequence[str],
+    rows_of: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """Return the scores of each method and baseline, right and wrong predictions apart.
+
+    Args:
+        scores: Name → (N, M) in the order of `MEASURES`.
+        references: (N,) class ids.
+        probabilities: (N, C) answers.
+        lesion_ids: N lesions, or None.
+        in_detail: The names that are also measured for each class.
+        rows_of: The rows that a name was measured on, where those are not all; its others are NaN.
+    """
+    every = range(len(references))
+    measured = {name: np.isin(every, (rows_of or {}).get(name, every)) for name in scores}
+    is_right = probabilities.argmax(axis=1) == references
+    sides = {"all": np.ones(len(references), bool), "right": is_right, "wrong": ~is_right}
+    found: dict[str, Any] = {}
+    for name, table in scores.items():
+        found[name] = {
+            side: _summarise(table, rows & measured[name], lesion_ids)
+            for side, rows in sides.items()
+        }
+        found[name]["flat"] = int(np.isnan(table[measured[name], 0]).sum())
+        if name in in_detail:
+            found[name]["classes"] = {
+                code: {
+                    side: _summarise(table, rows & (references == index), lesion_ids)
+                    for side, rows in sides.items()
+                    if side != "all"
+                }
+                for index, code in enumerate(CODES)
+            }
+    return {
+        "measures": list(MEASURES),
+        "thresholds": list(THRESHOLDS),
+        "images": len(references),
+        "maps": found,
+        "against_gaussian": _against(GAUSSIAN, scores, lesion_ids, MEASURES, MEDIANS),
+        "fine_against": _fine_against(scores, lesion_ids, MEASURES, MEDIANS),
+    }
+
+
+def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the number of images whose lesion extends beyond what the network sees.
+
+    Args:
+        shares: (N,) the share of each lesion outside; NaN where it is unknown.
+        references: (N,) class ids.
+    """
+    is_notable = shares > NOTABLE
+    return {
+        "share": NOTABLE,
+        "images": int(is_notable.sum()),
+        "classes": {
+            code: int(is_notable[references == index].sum()) for index, code in enumerate(CODES)
+        },
+    }
+
+
+def describe_faithfulness(
+    found: Mapping[str, Faithfulness], lesion_ids: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return curves, areas under them and ROAD of each method and baseline, with intervals."""
+    areas = {name: one.areas() for name, one in found.items()}
+    maps = {}
+    for name, one in found.items():
+        estimates = estimate(areas[name], lesion_ids)
+        maps[name] = {
+            **{area: value.rounded() for area, value in zip(AREAS, estimates, strict=True)},
+            "curves": {
+                DELETION: _round(np.nanmean(one.deletion, axis=0)),
+                INSERTION: _round(np.nanmean(one.insertion, axis=0)),
+            },
+        }
+    first = next(iter(found.values()))
+    return {
+        "images": len(first.road),
+        "road_images": int((~np.isnan(found[GAUSSIAN].road)).sum()),
+        "road_percentiles": list(ROAD_PERCENTILES),
+        "shares": list(SHARES),
+        "maps": maps,
+        "against_gaussian": _against(GAUSSIAN, areas, lesion_ids, AREAS, ()),
+        "fine_against": _fine_against(areas, lesion_ids, AREAS, ()),
+    }
+
+
+def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
+    """Return how the intervals were made."""
+    return {
+        "level": bootstrap.LEVEL,
+        "resamples": bootstrap.RESAMPLES,
+        "unit": "image" if lesion_ids is None else "lesion",
+        "method": "percentile bootstrap",
+    }
+
+
+def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Path:
+    """Write parts of a record under the split's name into `explanations.json`; the others stay.
+
+    Raises:
+        InputError: If there is a file that can't be read.
+    """
+    path = folder / EXPLANATIONS
+    record = read_explanations(path) if path.exists() else {}
+    record[split] = {**record.get(split, {}), "schema_version": SCHEMA_VERSION, **parts}
+    with whole_file(path) as partial:
+        partial.write_text(compact_json(record), encoding="utf-8")
+    return path
+
+
+def read_explanations(path: Path) -> dict[str, Any]:
+    """Read `explanations.json`, given as the file or as the folder that holds it.
+
+    Raises:
+        InputError: If it is not there, no JSON or of another version.
+    """
+    file = path / EXPLANATIONS if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"There is no {file}. Make it with scripts/explain_images.py score.")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        versions = {part["schema_version"] for part in record.values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{file} is damaged ({type(error).__name__}). Delete it and score again."
+        ) from error
+    if versions - {SCHEMA_VERSION}:
+        raise InputError(
+            f"{file} has schema_version {sorted(versions)}; this version of hf_lesion reads "
+            f"{SCHEMA_VERSION}. Delete it and score again."
+        )
+    return record
+
+
+def compact_json(value: Any, indent: str = "") -> str:
+    """Return indented JSON whose lists stand in one line each; NaN becomes null."""
+    if not isinstance(value, dict):
+        return json.dumps(without_nan(value), ensure_ascii=False, allow_nan=False)
+    deeper = indent + "  "
+    lines = [f"{deeper}{json.dumps(k)}: {compact_json(v, deeper)}" for k, v in value.items()]
+    text = "{\n" + ",\n".join(lines) + f"\n{indent}}}" if lines else "{}"
+    return text if indent else text + "\n"
+
+
+def _summarise(
+    table: NDArray[np.float64], rows: NDArray[np.bool_], lesion_ids: Sequence[str] | None
+) -> dict[str, Any]:
+    lesions = None if lesion_ids is None else np.asarray(lesion_ids)[rows].tolist()
+    estimates = estimate(table[rows], lesions, medians=MEDIANS)
+    return {
+        "images": int(rows.sum()),
+        **{name: one.rounded() for name, one in zip(MEASURES, estimates, strict=True)},
+    }
+
+
+def _fine_against(
+    tables: Mapping[str, NDArray[np.float64]],
+    lesion_ids: Sequence[str] | None,
+    names: Sequence[str],
+    medians: Sequence[int],
+) -> dict[str, Any]:
+    """Return how much more the finer map has than the one it averages, the first."""
+    if FINE not in tables:
+        return {}
+    first = next(iter(tables))
+    pair = {FINE: tables[FINE], first: tables[first]}
+    return _against(first, pair, lesion_ids, names, medians)[FINE]
+
+
+def _against(
+    base: str,
+    tables: Mapping[str, NDArray[np.float64]],
+    lesion_ids: Sequence[str] | None,
+    names: Sequence[str],
+    medians: Sequence[int],
+) -> dict[str, Any]:
+    """Return how much more than `base` each method has of each measure, on the same images."""
+    return {
+        kind: {
+            name: one.rounded()
+            for name, one in zip(
+                names,
+                estimate_differences(table, tables[base], lesion_ids, medians=medians),
+                strict=True,
+            )
+        }
+        for kind, table in tables.items()
+        if kind not in (base, *CONTROL_NAMES)
+    }
+
+
+def _round(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -1,0 +1,1 @@
+"""Evaluation reports: the record, its tables, figures and pages."""

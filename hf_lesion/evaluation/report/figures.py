@@ -1,0 +1,354 @@
+"""Figures of a report: confusion matrix, curves, calibration, subgroups and robustness."""
+
+import textwrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hf_lesion.evaluation.report.tables import ANSWERS, GROUP_METRICS, behind, list_groups
+from hf_lesion.evaluation.subgroups import FEWEST
+from hf_lesion.io.figures import mark_score, name_rows, new_figure, title_figure
+from hf_lesion.io.numbers import format_interval
+from hf_lesion.labels import CODES, NAMES
+
+# One hue from light to dark: told apart by lightness, so safe for colour-blind readers.
+COLOURS = "Blues"
+LIGHT, DARK, FAINT = "white", "black", "0.4"
+INK_SWITCH = 0.72  # where white and black ink have the same contrast, about 4.5 to 1
+SIZE = (9.6, 6.6)  # inches
+TITLE_WIDTH = 85  # characters that fit in one line
+
+
+def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
+    """Draw a confusion matrix: colour and percentage by row, with the counts.
+
+    Args:
+        confusion: (7, 7) counts in the order of `CODES`; rows are references.
+        title: Stands above; wrapped where it is too long.
+    """
+    counts = np.asarray(confusion)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    figure = new_figure(SIZE)
+    axes = figure.add_subplot()
+    picture = axes.imshow(shares, cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
+    _write_cells(axes, counts, shares)
+    _name_axes(axes, counts)
+    title_figure(figure, title, characters=TITLE_WIDTH)
+    bar = figure.colorbar(picture, ax=axes, aspect=30, pad=0.02)
+    bar.set_label("Share of the images with this diagnosis")
+    bar.ax.yaxis.set_major_formatter("{x:.0%}")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for row, column in np.ndindex(counts.shape):
+        count, share = counts[row, column], shares[row, column]
+        zero = "0" if counts[row].any() else "–"
+        text = f"{share:.0%}\n{count:,}" if count else zero
+        axes.text(
+            column,
+            row,
+            text,
+            ha="center",
+            va="center",
+            fontsize=9,
+            fontweight="bold" if row == column else "normal",
+            color=LIGHT if share > INK_SWITCH else (DARK if count else FAINT),
+        )
+
+
+def _name_axes(axes: Axes, counts: NDArray[np.int64]) -> None:
+    places = range(len(CODES))
+    names = [
+        f"{NAMES[code]} ({code})\n{total:,} images"
+        for code, total in zip(CODES, counts.sum(axis=1), strict=True)
+    ]
+    axes.set_yticks(places, names, fontsize=9)
+    axes.set_xticks(places, CODES, fontsize=10)
+    axes.set_ylabel("True diagnosis")
+    axes.set_xlabel("Predicted diagnosis")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    # White lines between the cells.
+    edges = np.arange(len(CODES) + 1) - 0.5
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1.5)
+    axes.tick_params(which="minor", length=0)
+
+
+# Blue and vermilion of Okabe and Ito, "Color Universal Design" (2008).
+INK, SECOND, PALE, FAINT, GRID = "#0072B2", "#D55E00", "#CFE3F1", "0.45", "0.9"
+PANELS = (2, 4)
+TITLE_WIDTH = 100  # characters that fit in one line
+GROUP_ROW, GROUP_FRAME = 0.27, 1.9  # inches
+SHOWN_GROUPS = ("malignant_auroc", "malignant_sensitivity", "balanced_accuracy")
+MOST_PANELS = 2
+
+
+def draw_roc(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw the ROC curve of each diagnosis and of "malignant", with its area and interval.
+
+    Args:
+        record: Of one split, as in `report.json`.
+        title: Stands above.
+    """
+    figure, panels = _panels(title)
+    for axes, name in zip(panels, [*CODES, "malignant"], strict=True):
+        points = record["curves"][name]["roc"]
+        axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+        _curve(axes, points, f"AUROC {_score(record, name, 'auroc')}", name)
+    _name_panels(panels, "1 − specificity", "sensitivity")
+    return figure
+
+
+def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw the precision-recall curve of each diagnosis and of "malignant".
+
+    Args:
+        record: Of one split, as in `report.json`.
+        title: Stands above.
+    """
+    figure, panels = _panels(title)
+    for axes, name in zip(panels, [*CODES, "malignant"], strict=True):
+        points = record["curves"][name]["precision_recall"]
+        positives = (
+            record["questions"]["malignant"]["positives"]
+            if name == "malignant"
+            else record["class_counts"][name]
+        )
+        # What a model that tells nothing apart would have.
+        axes.axhline(positives / record["images"], color=FAINT, linewidth=1, linestyle=":")
+        _curve(axes, points, f"AP {_score(record, name, 'average_precision')}", name)
+    _name_panels(panels, "recall (sensitivity)", "precision (PPV)")
+    return figure
+
+
+def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw the calibration curve: accuracy against the top probability.
+
+    The band holds 95 % of what a perfectly calibrated model of that sample size would show.
+
+    Args:
+        record: Of one split, as in `report.json`.
+        title: Stands above.
+    """
+    kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
+    figure = new_figure((4.2 * max(len(kinds), 1.4), 5.2))
+    rows = figure.subplots(2, len(kinds), squeeze=False, height_ratios=(4, 1), sharex="col")
+    for upper, lower, kind in zip(rows[0], rows[1], kinds, strict=True):
+        _reliability(upper, lower, record["calibration"][kind])
+        upper.set_title(textwrap.fill(ANSWERS[kind], 38), fontsize=10)
+    handles, labels = rows[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
+    rows[0][0].set_ylabel("share that is right")
+    rows[1][0].set_ylabel("images")
+    title_figure(figure, title, characters=TITLE_WIDTH)
+    return figure
+
+
+def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw the risk-coverage curve with its interval.
+
+    Args:
+        record: Of one split, as in `report.json`.
+        title: Stands above.
+    """
+    found = record["risk_coverage"]
+    figure = new_figure((7.2, 4.4))
+    axes = figure.add_subplot()
+    coverage, risk, low, high = (
+        np.asarray(found[name], dtype=float) for name in ("coverage", "risk", "low", "high")
+    )
+    axes.fill_between(coverage, low, high, color=PALE, linewidth=0, label="95% interval")
+    axes.plot(coverage, risk, color=INK, marker="o", markersize=4, label="share of wrong answers")
+    _percent(axes)
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, None)
+    axes.set_xlabel("share of the images that is answered, the surest first")
+    axes.set_ylabel("wrong among them")
+    axes.legend(frameon=False, loc="upper left")
+    _plain(axes)
+    title_figure(figure, title, characters=75)
+    return figure
+
+
+def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw two scores of every subgroup; hollow squares have fewer than 30 images behind them.
+
+    Args:
+        record: Of one split, as in `report.json`, with subgroups.
+        title: Stands above.
+    """
+    rows = list_groups(record)[::-1]
+    shown = [name for name in SHOWN_GROUPS if name in rows[0][1]["metrics"]][:MOST_PANELS]
+    figure = new_figure((10.5, GROUP_FRAME + GROUP_ROW * len(rows)))
+    panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, shown, strict=True):
+        whole = _whole(record, name)
+        if whole is not None:
+            axes.axvline(whole, color=FAINT, linestyle=":", linewidth=1)
+        for place, (_, part) in enumerate(rows):
+            _group(axes, place, part, name)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_xlabel(f"{GROUP_METRICS[name]}, with 95% interval")
+        _plain(axes)
+    labels = [f"{label} ({part['images']:,})" for label, part in rows]
+    panels[0].set_yticks(range(len(rows)), labels, fontsize=8.5)
+    panels[0].set_ylim(-0.7, len(rows) - 0.3)
+    figure.supxlabel(
+        f"squares: fewer than {FEWEST} images behind the number; –: no such image; dotted: all "
+        "images",
+        fontsize=9,
+    )
+    title_figure(figure, title, characters=TITLE_WIDTH)
+    return figure
+
+
+def _panels(title: str) -> tuple[Figure, list[Axes]]:
+    figure = new_figure((11, 6.2))
+    panels = figure.subplots(*PANELS, sharex=True, sharey=True)
+    title_figure(figure, title, characters=TITLE_WIDTH)
+    return figure, list(panels.flat)
+
+
+def _name_panels(panels: list[Axes], x: str, y: str) -> None:
+    for place, axes in enumerate(panels):
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_aspect("equal")
+        _plain(axes)
+        if place >= PANELS[1]:
+            axes.set_xlabel(x)
+        if place % PANELS[1] == 0:
+            axes.set_ylabel(y)
+
+
+def _curve(axes: Axes, points: dict[str, list[float]], score: str, name: str) -> None:
+    label = "malignant (mel, bcc, akiec)" if name == "malignant" else f"{NAMES[name]} ({name})"
+    axes.set_title(textwrap.fill(label, 27) + f"\n{score}", fontsize=9.5)
+    if points["x"]:
+        axes.plot(points["x"], points["y"], color=INK, linewidth=1.8)
+    else:
+        axes.text(0.5, 0.5, "not defined:\nno such image", ha="center", va="center", color=FAINT)
+
+
+def _score(record: dict[str, Any], name: str, metric: str) -> str:
+    part = record["questions"]["malignant"] if name == "malignant" else record
+    key = metric if name == "malignant" else f"{metric}_{name}"
+    return format_interval(part["metrics"][key], part["intervals"]["bounds"][key])
+
+
+def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
+    bins = {name: np.asarray(values, dtype=float) for name, values in found["reliability"].items()}
+    confidence = bins["confidence"]
+    upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
+    upper.vlines(
+        confidence, bins["low"], bins["high"], color=PALE, linewidth=9,
+        label="by chance, if calibrated",
+    )  # fmt: skip
+    upper.plot(
+        confidence, bins["accuracy"], color=SECOND, marker="o", linestyle="none", markersize=6,
+        label="measured",
+    )  # fmt: skip
+    chance = found["chance"]["ece"]["mean"]
+    upper.text(
+        0.97, 0.04, f"ECE {found['metrics']['ece']:.3f}\nby chance {chance:.3f}",
+        ha="right", va="bottom", transform=upper.transAxes, fontsize=9.5,
+    )  # fmt: skip
+    upper.set_xlim(0, 1.02)
+    upper.set_ylim(-0.02, 1.02)
+    _percent(upper)
+    _plain(upper)
+    lower.bar(confidence, bins["count"], width=0.045, color=INK)
+    lower.set_xlabel("probability of the top answer")
+    _plain(lower)
+
+
+def _group(axes: Axes, place: int, part: dict[str, Any], name: str) -> None:
+    value, (low, high) = part["metrics"][name], part["intervals"]["bounds"][name]
+    if np.isnan(value):
+        axes.text(0.0, place, "–", ha="center", va="center", color=FAINT)
+        return
+    few = behind(part, name) < FEWEST
+    colour = SECOND if few else INK
+    if not np.isnan(low):
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.2 if few else 2)
+    marker, face = ("s", "white") if few else ("o", colour)
+    axes.plot([value], [place], marker=marker, markersize=6, color=colour, markerfacecolor=face)
+
+
+def _whole(record: dict[str, Any], name: str) -> float | None:
+    if name in record["metrics"]:
+        return record["metrics"][name]
+    kind, _, metric = name.partition("_")
+    for source in ("questions", "operating_points"):
+        part = record.get(source, {}).get(kind, {}).get("metrics", {})
+        if metric in part:
+            return part[metric]
+    return None
+
+
+def _percent(axes: Axes) -> None:
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.tick_params(length=0, labelsize=8.5)
+
+
+WIDTH, ROW, FRAME = 8.6, 0.34, 1.9  # inches
+DOT, WORST, UNCHANGED = "#1f6f8b", "#b3402a", "0.35"
+TITLE_WIDTH = 80  # characters that fit in one line
+
+
+def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw balanced accuracy under each distortion, with its interval.
+
+    Args:
+        record: As from `robustness.measure`.
+        title: Stands above; wrapped where it is too long.
+    """
+    ordered = sorted(
+        record["distortions"].values(),
+        key=lambda scores: -scores["metrics"]["balanced_accuracy"],
+    )
+    rows = [("right under every one of these", record["always_right"])]
+    rows += [(_label(scores, record), scores) for scores in reversed(ordered)]
+    rows.append(("unchanged", record["unchanged"]))
+    figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
+    axes = figure.add_subplot()
+    worst = record["distortions"].get(record["worst"])
+    for place, (_, scores) in enumerate(rows):
+        colour = WORST if scores is worst or place == 0 else DOT
+        _draw_row(axes, place, scores, UNCHANGED if place == len(rows) - 1 else colour)
+    before = record["unchanged"]["metrics"]["balanced_accuracy"]
+    axes.axvline(before, color=UNCHANGED, linestyle=":", linewidth=1)
+    name_rows(axes, [label for label, _ in rows])
+    axes.set_xlabel("balanced accuracy, with 95 % interval over lesions")
+    title_figure(figure, title, characters=TITLE_WIDTH)
+    return figure
+
+
+def _label(scores: dict[str, Any], record: dict[str, Any]) -> str:
+    few = scores["images"] != record["images"]
+    return f"{scores['label']} ({scores['images']:,} images)" if few else scores["label"]
+
+
+def _draw_row(axes: Axes, place: int, scores: dict[str, Any], colour: str) -> None:
+    value = scores["metrics"]["balanced_accuracy"]
+    bounds = scores["intervals"]["balanced_accuracy"]
+    mark_score(axes, place, value, bounds, colour)
+    axes.annotate(
+        f"{value:.3f}", (bounds[1], place), xytext=(6, 0), textcoords="offset points",
+        va="center", fontsize=8.5, color=colour,
+    )  # fmt: skip

@@ -1,0 +1,258 @@
+"""Report pages: report.md, report.html and figures, all made from `report.json`."""
+
+import base64
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from matplotlib.figure import Figure
+
+from hf_lesion.evaluation.report import figures, tables
+from hf_lesion.evaluation.report.record import format_title, say_images
+from hf_lesion.evaluation.report.tables import Table
+from hf_lesion.evaluation.subgroups import SKIN_TONE
+from hf_lesion.io.figures import write_figure
+from hf_lesion.io.files import write_text
+from hf_lesion.labels import CODES, NOTICE
+
+MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
+TEMPLATES = "templates"
+LAST_FIGURE = "risk_coverage"  # of those that every record has
+
+
+@dataclass(frozen=True)
+class Picture:
+    """File of a figure and its alternative text."""
+
+    file: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, paragraphs, tables and figures about one topic; `calculator` is for the page."""
+
+    name: str
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    calculator: tuple[dict[str, Any], ...] = ()
+
+
+def write_pages(
+    folder: Path, report: Mapping[str, dict[str, Any]], *, fresh: Collection[str] | None = None
+) -> list[Path]:
+    """Write report.md, report.html and the figures of every split of a report.
+
+    Records of earlier versions, which lack what the page shows, are left out.
+
+    Args:
+        folder: Where `report.json` is.
+        report: Split → record, as from `read_report`.
+        fresh: Splits whose figures are drawn even if they are there; None: all.
+
+    Returns:
+        The two pages.
+    """
+    whole = {split: record for split, record in report.items() if "curves" in record}
+    for split, record in whole.items():
+        drawn = (folder / FIGURES / f"{LAST_FIGURE}_{split}.png").is_file()
+        if fresh is None or split in fresh or not drawn:
+            _write_figures(folder / FIGURES, split, record)
+    splits = [
+        {"name": split, "title": format_title(record), "sections": build_sections(split, record)}
+        for split, record in whole.items()
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("hf_lesion.evaluation", TEMPLATES),
+        autoescape=jinja2.select_autoescape(("html.jinja",)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["embed"] = lambda file: _embed(folder / file)
+    pages = []
+    for name in (MARKDOWN, PAGE):
+        template = environment.get_template(f"{name}.jinja")
+        write_text(folder / name, template.render(splits=splits, notice=NOTICE))
+        pages.append(folder / name)
+    return pages
+
+
+def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
+    """Return the sections of one split, in reading order."""
+    builders: tuple[Callable[[str, dict[str, Any]], Section | None], ...] = (
+        _scores,
+        _curves,
+        _calibration,
+        _operating_points,
+        _unsure,
+        _subgroups,
+        _origin,
+    )
+    sections = (build(split, record) for build in builders)
+    return [section for section in sections if section is not None]
+
+
+def say_fitted(record: dict[str, Any]) -> str:
+    """Return a warning if temperature and thresholds were fitted on the same images."""
+    fitted_on = record["calibration"].get("fitted_on") or {}
+    same = all(
+        fitted_on.get(key) == record["data"].get(key) is not None
+        for key in ("split", "fingerprint")
+    )
+    if not same:
+        return ""
+    return (
+        "Temperature, corrections and thresholds were fitted on these very images, so here they "
+        "look better than they are: judge them by another split."
+    )
+
+
+def _scores(split: str, record: dict[str, Any]) -> Section:
+    counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
+    warning = (
+        ("The model was trained on another split of these data: this score is not comparable.",)
+        if record["data"].get("same_as_training") is False
+        else ()
+    )
+    return Section(
+        "scores",
+        "Scores",
+        (f"{format_title(record)} ({counts}). {say_images(record)}", *warning),
+        (tables.headlines(record), tables.classes(record), tables.confusion(record)),
+        (_picture("confusion_matrix", split, "Confusion matrix: the numbers of the table above."),),
+    )
+
+
+def _curves(split: str, record: dict[str, Any]) -> Section:
+    say = (
+        "How well the model ranks images for two questions, whatever the threshold: the sum of the "
+        "probabilities of mel, bcc and akiec, and that of mel alone."
+    )
+    return Section(
+        "curves",
+        "Ranking",
+        (say,),
+        (tables.questions(record),),
+        (
+            _picture("roc", split, "ROC curves of the seven diagnoses and of malignant."),
+            _picture("precision_recall", split, "Precision-recall curves of the same."),
+        ),
+    )
+
+
+def _calibration(split: str, record: dict[str, Any]) -> Section:
+    paragraphs = (tables.say_calibration(record), say_fitted(record))
+    return Section(
+        "calibration",
+        "Calibration",
+        tuple(text for text in paragraphs if text),
+        (tables.calibration(record), tables.class_calibration(record)),
+        (_picture("reliability", split, "Share that is right by probability of the top answer."),),
+    )
+
+
+def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
+    table = tables.operating_points(record)
+    if table is None:
+        return None
+    say = (
+        "Thresholds on the same sums, fixed on validation. PPV (how many of those flagged have it) "
+        "and the counts for 1,000 people hold for the prevalence in the table, if sensitivity and "
+        "specificity are the same there."
+    )
+    calculator = tuple(
+        {
+            "name": name,
+            "label": tables.QUESTIONS.get(name, name),
+            "prevalence": point["prevalence"],
+            "sensitivity": point["metrics"]["sensitivity"],
+            "specificity": point["metrics"]["specificity"],
+        }
+        for name, point in record["operating_points"].items()
+        if not np.isnan([point["metrics"][key] for key in ("sensitivity", "specificity")]).any()
+    )
+    paragraphs = tuple(text for text in (say, say_fitted(record)) if text)
+    return Section("points", "Operating points", paragraphs, (table,), calculator=calculator)
+
+
+def _unsure(split: str, record: dict[str, Any]) -> Section:
+    found = record["risk_coverage"]
+    at = dict(zip(found["coverage"], found["risk"], strict=True))
+    say = (
+        f"Wrong answers: {at[1.0]:.1%} of all, {at[0.8]:.1%} of the surest 80% of the images, "
+        f"{at[0.5]:.1%} of the surest half. Area under the curve: {found['aurc']:.3f}."
+    )
+    alt = "Share of wrong answers among the surest images, for growing shares of them."
+    return Section(
+        "risk",
+        "Risk and coverage",
+        (say,),
+        pictures=(_picture("risk_coverage", split, alt),),
+    )
+
+
+def _subgroups(split: str, record: dict[str, Any]) -> Section:
+    table = tables.subgroups(record)
+    if table is None:
+        return Section("subgroups", "Subgroups", ("These images come without metadata.", SKIN_TONE))
+    say = (
+        "Groups differ in the diagnoses they hold: balanced accuracy is over those that a group "
+        "has, so only groups with the same ones compare by it."
+    )
+    alt = "Two scores of every subgroup with intervals."
+    return Section(
+        "subgroups",
+        "Subgroups",
+        (say, SKIN_TONE),
+        (table,),
+        (_picture("subgroups", split, alt),),
+    )
+
+
+def _origin(split: str, record: dict[str, Any]) -> Section:
+    data, model, made = record["data"], record["model"], record["provenance"]
+    rows = (
+        ("command", f"`{made['command']}`"),
+        ("time", made["time"]),
+        ("git revision", str(made["git_revision"])),
+        ("images", f"{data['source']}, fingerprint {data.get('fingerprint')}"),
+        ("weights", f"{model['name']}, SHA-256 {model.get('weights_sha256')}"),
+        ("preprocessing", ", ".join(f"{k} {v}" for k, v in record["preprocessing"].items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in made["versions"].items())),
+    )
+    return Section("origin", "Where these numbers come from", tables=(Table(("", ""), rows),))
+
+
+def _picture(name: str, split: str, alt: str) -> Picture:
+    return Picture(f"{FIGURES}/{name}_{split}.png", alt)
+
+
+def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
+    title = format_title(record)
+    drawn: dict[str, Figure] = {}
+    if tables.list_groups(record):
+        drawn["subgroups"] = figures.draw_subgroups(record, title=f"Subgroups. {title}")
+    drawn |= {
+        "confusion_matrix": figures.draw_confusion(
+            np.asarray(record["confusion_matrix"]), title=title
+        ),
+        "roc": figures.draw_roc(record, title=f"ROC curves. {title}"),
+        "precision_recall": figures.draw_precision_recall(
+            record, title=f"Precision-recall curves. {title}"
+        ),
+        "reliability": figures.draw_reliability(record, title=f"Calibration. {title}"),
+        "risk_coverage": figures.draw_risk(record, title=f"Risk and coverage. {title}"),
+    }
+    for name, figure in drawn.items():
+        write_figure(figure, folder / f"{name}_{split}.png")
+
+
+def _embed(file: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode("ascii")

@@ -1,0 +1,259 @@
+"""Tables of a report record, shared by the report pages and the model card."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_lesion.evaluation.report.record import format_metric, headline_names
+from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST
+from hf_lesion.io import markdown
+from hf_lesion.io.numbers import format_interval
+from hf_lesion.labels import CODES, MALIGNANT, NAMES
+
+MARK = " †"
+MARK_NOTE = f"† fewer than {FEWEST} images behind this number: an anecdote, not a measurement."
+LABELS = {
+    "auroc": "AUROC",
+    "macro_auroc": "macro AUROC",
+    "macro_f1": "macro F1",
+    "macro_average_precision": "macro average precision",
+    "ppv": "PPV",
+    "misses_per_1000": "misses per 1,000",
+    "false_alarms_per_1000": "false alarms per 1,000",
+}
+QUESTIONS = {"malignant": "malignant (mel, bcc or akiec)", "melanoma": "melanoma"}
+ANSWERS = {
+    "uncalibrated": "as trained, before the temperature",
+    "answers": "the model's answers",
+    "shown": "corrected for class frequency: what is shown as a chance",
+}
+GROUP_METRICS = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "sensitivity_mel": "melanoma sensitivity",
+    "malignant_auroc": "AUROC, malignant",
+    "malignant_sensitivity": "sensitivity, malignant threshold",
+    "malignant_specificity": "specificity, malignant threshold",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a header, and a note below."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, with its note as a paragraph."""
+        lines = markdown.table_lines(self.header, self.rows)
+        return "\n".join([*lines, "", self.note] if self.note else lines)
+
+
+def headlines(record: dict[str, Any]) -> Table:
+    """Return the metrics that are not of one class, with their intervals."""
+    found = record["intervals"]
+    unit = found["unit"]
+    unknown = "" if unit == "lesion" else ", since the lesions are unknown"
+    rows = [(label_of(name), format_metric(record, name)) for name in headline_names(record)]
+    note = (
+        f"In brackets: {found['level']:.0%} intervals, {found['resamples']:,} bootstrap resamples "
+        f"of {unit}s{unknown}."
+    )
+    return Table(("metric", "value"), tuple(rows), note)
+
+
+def classes(record: dict[str, Any]) -> Table:
+    """Return a row for each diagnosis: number of images, sensitivity, specificity, AUROC."""
+    names = ("sensitivity", "specificity", "auroc", "average_precision")
+    counts = record["class_counts"]
+    rows = []
+    for code in CODES:
+        mark = MARK if counts[code] < FEWEST else ""
+        cells = [
+            format_metric(record, f"{name}_{code}") + (mark if name != "specificity" else "")
+            for name in names
+        ]
+        rows.append((f"{NAMES[code]} (`{code}`)", f"{counts[code]:,}", *cells))
+    few = any(counts[code] < FEWEST for code in CODES)
+    header = ("diagnosis", "images", *(label_of(name) for name in names))
+    return Table(header, tuple(rows), MARK_NOTE if few else "")
+
+
+def confusion(record: dict[str, Any]) -> Table:
+    """Return the confusion matrix: true diagnoses down, answers across."""
+    counts = record["confusion_matrix"]
+    rows = [
+        (f"`{code}`", *(f"{count:,}" for count in line))
+        for code, line in zip(CODES, counts, strict=True)
+    ]
+    return Table(("true \\ answer", *(f"`{code}`" for code in CODES)), tuple(rows))
+
+
+def questions(record: dict[str, Any]) -> Table:
+    """Return the threshold-free metrics of the two binary questions."""
+    names = list(next(iter(record["questions"].values()))["metrics"])
+    rows = [
+        (
+            QUESTIONS.get(name, name),
+            f"{found['positives']:,}",
+            *(format_metric(found, key) for key in names),
+        )
+        for name, found in record["questions"].items()
+    ]
+    return Table(("is it …", "images", *(_read_off(name) for name in names)), tuple(rows))
+
+
+def operating_points(record: dict[str, Any]) -> Table | None:
+    """Return the rates at the stored thresholds, per 1,000 people too; None if there are none."""
+    points = record.get("operating_points") or {}
+    if not points:
+        return None
+    names = list(next(iter(points.values()))["metrics"])
+    rows = []
+    for name, point in points.items():
+        bounds = point["intervals"]["bounds"]
+        cells = [_rate(point["metrics"][key], bounds[key], key) for key in names]
+        rows.append(
+            (
+                QUESTIONS.get(name, name),
+                f"{point['threshold']:.4f}",
+                f"{point['target_sensitivity']:.0%}",
+                *cells[:2],
+                f"{point['prevalence']:.1%}",
+                *cells[2:],
+            )
+        )
+    header = ("is it …", "threshold", "chosen for", *map(label_of, names[:2]), "prevalence")
+    return Table((*header, *map(label_of, names[2:])), tuple(rows))
+
+
+def calibration(record: dict[str, Any]) -> Table:
+    """Return the calibration errors next to their values under perfect calibration."""
+    rows = [
+        (
+            label,
+            *(_error(record["calibration"][kind], name) for name in ("ece", "classwise_ece")),
+            f"{record['calibration'][kind]['metrics']['brier']:.3f}",
+            f"{record['calibration'][kind]['metrics']['log_loss']:.3f}",
+        )
+        for kind, label in ANSWERS.items()
+        if kind in record["calibration"]
+    ]
+    found = record["calibration"]
+    note = (
+        f"ECE: expected calibration error of the top answer over {found['bins']} bins; class-wise: "
+        "mean of the seven classes' own. In parentheses: what a perfectly calibrated model shows "
+        f"by chance on {record['images']:,} images (mean of {found['simulations']:,} simulations, "
+        "and the value that 95% of them stay below)."
+    )
+    return Table(("probabilities", "ECE", "class-wise ECE", "Brier", "log loss"), tuple(rows), note)
+
+
+def say_calibration(record: dict[str, Any]) -> str:
+    """Return how the probabilities were calibrated, and why two kinds of them are shown."""
+    temperature = record["calibration"]["temperature"]
+    if temperature is None:
+        return (
+            "Nothing was fitted for these weights: their probabilities are as training left them."
+        )
+    folded = (
+        "No temperature was folded into these weights: their answers are as training left them."
+        if temperature == 1
+        else f"A temperature of {temperature:.3f}, fitted on validation, is folded into the last "
+        "layer; it changes no answer."
+    )
+    if tau := record["calibration"].get("logit_adjustment"):
+        folded += (
+            f" Before that, {tau:g} times the logarithm of each class's share of the training "
+            "split was taken from the logits, which names rare classes more often."
+        )
+    found = record["calibration"]["cross_validated"]
+    fitted_on = record["calibration"]["fitted_on"]["split"]
+    before, after = (found[name]["balanced_accuracy"] for name in ("temperature", "shown"))
+    return (
+        f"{folded} Training that shows rare classes more often than they are makes their "
+        "probabilities too high for every image alike. What is shown as a chance is corrected for "
+        "that, by a bias for each class from validation; the answer, the thresholds and all other "
+        "scores are not: as a decision the corrected probabilities would take balanced accuracy "
+        f"from {before:.3f} to {after:.3f} (cross-validated on {fitted_on})."
+    )
+
+
+def class_calibration(record: dict[str, Any]) -> Table:
+    """Return the calibration error of each class next to its chance value."""
+    kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
+    rows = [
+        (f"`{code}`", *(_error(record["calibration"][kind], f"ece_{code}") for kind in kinds))
+        for code in CODES
+    ]
+    return Table(("class", *(ANSWERS[kind] for kind in kinds)), tuple(rows))
+
+
+def subgroups(record: dict[str, Any]) -> Table | None:
+    """Return the scores of every subgroup; None if there is none."""
+    parts = list_groups(record)
+    if not parts:
+        return None
+    shown = [name for name in GROUP_METRICS if name in parts[0][1]["metrics"]]
+    rows = []
+    for label, part in parts:
+        cells = [group_cell(part, name) for name in shown]
+        count = f"{part['images']:,}{MARK if part['images'] < FEWEST else ''}"
+        rows.append((label, count, *cells))
+    few = any(MARK in cell for row in rows for cell in row)
+    header = ("group", "images", *(GROUP_METRICS[name] for name in shown))
+    return Table(header, tuple(rows), MARK_NOTE if few else "")
+
+
+def list_groups(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return every subgroup's label and scores, columns in the order of `subgroups.COLUMNS`."""
+    found = record.get("subgroups") or {}
+    columns = [*(c for c in COLUMNS if c in found), *(c for c in found if c not in COLUMNS)]
+    return [
+        (f"{COLUMNS.get(column, column)}: {value}", part)
+        for column in columns
+        for value, part in found[column].items()
+    ]
+
+
+def group_cell(part: dict[str, Any], name: str) -> str:
+    """Return a subgroup's score with its interval, marked if it is based on too few images."""
+    text = format_metric(part, name)
+    return text + MARK if text != "–" and behind(part, name) < FEWEST else text
+
+
+def behind(part: dict[str, Any], name: str) -> int:
+    """Return how many images a subgroup's score is based on; of two kinds, the smaller number."""
+    counts = part["class_counts"]
+    malignant = sum(counts[code] for code in MALIGNANT)
+    benign = part["images"] - malignant
+    return {
+        "sensitivity_mel": counts["mel"],
+        "malignant_sensitivity": malignant,
+        "malignant_specificity": benign,
+        "malignant_auroc": min(malignant, benign),
+    }.get(name, part["images"])
+
+
+def label_of(name: str) -> str:
+    """Return the display name of a metric."""
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def _read_off(name: str) -> str:
+    if "_at_" not in name:
+        return label_of(name)
+    wanted, _, given = name.partition("_at_")
+    share, _, other = given.partition("_")
+    return f"{wanted} at {share}% {other}"
+
+
+def _error(found: dict[str, Any], name: str) -> str:
+    chance = found["chance"][name]
+    return f"{found['metrics'][name]:.4f} ({chance['mean']:.4f}, < {chance['upper']:.4f})"
+
+
+def _rate(value: float, bounds: Sequence[float], name: str) -> str:
+    return format_interval(value, bounds, digits=1 if name.endswith("per_1000") else 3)

@@ -1,0 +1,315 @@
+"""Grad-CAM and related heatmaps: any number of classes from one forward pass.
+
+Activations and gradients of the target layer are taken here, with no gradient below it and no hook
+left behind; what they are weighed by is the library's own code (`hf_lesion.explain.methods`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import matplotlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import PreTrainedModel
+
+from hf_lesion.errors import InputError
+from hf_lesion.explain.layers import activations_of, target_layer
+from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
+from hf_lesion.explain.placement import find_flat, place, stretch, to_unit
+from hf_lesion.explain.views import VIEWS, lay_back, show
+from hf_lesion.io.decoding import Source, load_image
+from hf_lesion.models.forward import check_not_compiled, forward_with_hooks
+from hf_lesion.models.preprocessing import Box, seen_box
+
+COLOUR_MAP = "inferno"
+OPACITY = 0.5
+UNSEEN = 0.4  # of its brightness is left to what the network did not see
+PREDICTED, RUNNER_UP = "predicted", "runner-up"
+RANKS = {PREDICTED: 0, RUNNER_UP: 1}
+Target = int | str
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Heatmaps of one or several classes of each image; "…" is B, or B and K.
+
+    Attributes:
+        maps: (…, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
+            value, as pytorch-grad-cam does; all zero where it is flat.
+        lows: (…) the values that 0 stands for: maps compare only on their raw scale.
+        highs: (…) the values that 1 stands for.
+        targets: (…) the class ids that were explained.
+        logits: (B, C) of the same forward pass.
+    """
+
+    maps: NDArray[np.float32]
+    lows: NDArray[np.float32]
+    highs: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    @property
+    def raw(self) -> NDArray[np.float32]:
+        """(…, H, W) the maps on their raw scale."""
+        lows, highs = self.lows[..., None, None], self.highs[..., None, None]
+        return lows + self.maps * (highs - lows)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A forward pass whose graph above the target layer is kept for explanations.
+
+    Any class, by any method, then costs one backward pass through the layers above the target
+    layer, and no lock: hooks and forward passes are over.
+
+    Attributes:
+        logits: (B, C), with the graph.
+        activation: (B, K, h, w) of the target layer, where the graph starts.
+        size: Height and width of the input, which the maps have as well.
+    """
+
+    logits: torch.Tensor
+    activation: torch.Tensor
+    size: tuple[int, int]
+
+    def explain(self, wanted: Sequence[Sequence[Target]], method: str = GRADCAM) -> Heatmaps:
+        """Return the heatmaps of K classes of each image.
+
+        Args:
+            wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
+            method: One of `methods.METHODS`.
+
+        Raises:
+            InputError: If there is no such class or method.
+        """
+        check_method(method)
+        for own in wanted:
+            check_targets(own, self.logits.shape[1])
+        logits = to_array(self.logits)
+        targets = choose_targets(logits, wanted)
+        activations = to_array(self.activation)
+        if needs_gradient(method):
+            gradients = map(self._differentiate, targets.T)
+            parts = [self._weigh(method, activations, gradient) for gradient in gradients]
+        else:  # one map for all classes
+            parts = [self._weigh(method, activations, None)] * targets.shape[1]
+        maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
+        return Heatmaps(maps, lows, highs, targets, logits)
+
+    def _differentiate(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the gradients (B, K', h, w) of one class's logit for each of (B,) class ids."""
+        # Whatever the caller has switched off.
+        with torch.inference_mode(False), torch.enable_grad():
+            column = torch.from_numpy(ids).to(self.logits.device)[:, None]
+            # Images do not mix: the gradient of the sum holds that of each.
+            objective = self.logits.gather(1, column).sum()
+            return to_array(torch.autograd.grad(objective, self.activation, retain_graph=True)[0])
+
+    def _weigh(
+        self,
+        method: str,
+        activations: NDArray[np.float32],
+        gradient: NDArray[np.float32] | None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        sizes = np.abs(activations)
+        if gradient is not None:
+            sizes = sizes * np.abs(gradient)
+        return stretch(weigh(method, activations, gradient), sizes.sum(axis=1), self.size)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A forward pass that can still be explained can't be copied or pickled: it holds a "
+            "graph. Keep what it gives: probabilities and heatmaps."
+        )
+
+
+def trace(model: PreTrainedModel, pixel_values: torch.Tensor, *, layer: str | None = None) -> Trace:
+    """Run one forward pass and keep the activations that heatmaps need.
+
+    The caller holds the model's lock: activations are taken by hooks, and a prediction in another
+    thread would fire them.
+
+    Args:
+        model: A classifier in evaluation mode.
+        pixel_values: (B, 3, H, W) preprocessed images.
+        layer: Name of the module to read; None takes `layers.target_layer`.
+
+    Raises:
+        InputError: If no target layer is known, it gives no feature map, or a part of the model is
+            compiled.
+    """
+    check_not_compiled(model)
+    with activations_of([target_layer(model, layer)]) as found:
+        logits = forward_with_hooks(model, pixel_values)
+    height, width = pixel_values.shape[-2:]
+    return Trace(logits, found[0], (height, width))
+
+
+def explain(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    targets: Sequence[Target] | None = None,
+    *,
+    method: str = GRADCAM,
+    layer: str | None = None,
+    fine: bool = False,
+) -> Heatmaps:
+    """Compute one heatmap for each image in a single forward pass.
+
+    Args:
+        model: As for `trace`.
+        pixel_values: As for `trace`.
+        targets: (B,) class ids, `PREDICTED` or `RUNNER_UP`; None explains the predicted classes.
+        method: One of `methods.METHODS`.
+        layer: As for `trace`.
+        fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
+
+    Raises:
+        InputError: If a class id or their number is wrong, the method is unknown, or no target
+            layer is known or it gives no feature map.
+    """
+    count = len(pixel_values)
+    wanted = [PREDICTED] * count if targets is None else list(targets)
+    if len(wanted) != count:
+        raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
+    columns = [[target] for target in wanted]
+    found = explain_each(model, pixel_values, columns, [method], layer=layer, fine=fine)
+    return _first_class(found[method])
+
+
+def explain_classes(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    classes: Sequence[Target],
+    *,
+    method: str = GRADCAM,
+    layer: str | None = None,
+    fine: bool = False,
+) -> Heatmaps:
+    """Compute a heatmap for each of K classes of each image in a single forward pass.
+
+    Arguments and errors are those of `explain`, but for `classes`: (K,) class ids, `PREDICTED` or
+    `RUNNER_UP`, the same for all images.
+    """
+    wanted = [list(classes)] * len(pixel_values)
+    return explain_each(model, pixel_values, wanted, [method], layer=layer, fine=fine)[method]
+
+
+def explain_methods(
+    model: PreTrainedModel, pixel_values: torch.Tensor, methods: Sequence[str]
+) -> dict[str, Heatmaps]:
+    """Compute the heatmap of each image's predicted class by several methods in one forward pass.
+
+    Arguments and errors are those of `explain`.
+    """
+    wanted = [[PREDICTED]] * len(pixel_values)
+    found = explain_each(model, pixel_values, wanted, methods)
+    return {method: _first_class(own) for method, own in found.items()}
+
+
+def explain_each(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    wanted: Sequence[Sequence[Target]],
+    methods: Sequence[str],
+    *,
+    layer: str | None = None,
+    fine: bool = False,
+) -> dict[str, Heatmaps]:
+    """Compute the heatmaps of K classes of each image by several methods in one forward pass.
+
+    Arguments and errors are those of `explain`, but for `wanted`: (B, K) class ids, `PREDICTED` or
+    `RUNNER_UP`.
+    """
+    for method in methods:
+        check_method(method)
+    traced = trace(model, pixel_values, layer=layer)
+    found = {method: traced.explain(wanted, method) for method in methods}
+    if fine:
+        for method, own in found.items():
+            found[method] = _refine(model, pixel_values, own, method, layer)
+    return found
+
+
+def _refine(
+    model: PreTrainedModel,
+    pixel_values: torch.Tensor,
+    found: Heatmaps,
+    method: str,
+    layer: str | None,
+) -> Heatmaps:
+    """Return the mean of the maps of each image and of its shifted and mirrored views."""
+    chosen: list[list[Target]] = found.targets.tolist()
+    parts, is_flat = [found.raw], find_flat(found.maps)
+    for view in VIEWS:
+        seen = trace(model, show(pixel_values, view), layer=layer).explain(chosen, method)
+        parts.append(lay_back(seen.raw, view))
+        is_flat &= find_flat(seen.maps)
+    mean = np.nanmean(np.stack(parts), axis=0)
+    lows, highs = mean.min(axis=(-2, -1)), mean.max(axis=(-2, -1))
+    maps = to_unit(mean, lows, highs, is_flat)
+    return Heatmaps(maps, lows, highs, found.targets, found.logits)
+
+
+def check_targets(targets: Sequence[Target], classes: int) -> None:
+    """Raise InputError unless each is a valid class id or a rank."""
+    for target in targets:
+        if target not in RANKS and not (not isinstance(target, str) and 0 <= int(target) < classes):
+            raise InputError(f"Expected class ids from 0 to {classes - 1}, got {target}.")
+
+
+def choose_targets(
+    logits: NDArray[np.float32], wanted: Sequence[Sequence[Target]]
+) -> NDArray[np.int64]:
+    """Return (B, K) class ids for class ids and ranks."""
+    order = np.argsort(-logits, axis=1, kind="stable")
+    return np.asarray(
+        [
+            [row[RANKS[target]] if target in RANKS else int(target) for target in targets]
+            for row, targets in zip(order, wanted, strict=True)
+        ],
+        dtype=np.int64,
+    ).reshape(len(wanted), -1)
+
+
+def _first_class(found: Heatmaps) -> Heatmaps:
+    return Heatmaps(
+        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
+    )
+
+
+def to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """Return the values of a tensor on any device, in any precision, as a float32 array."""
+    return tensor.detach().float().cpu().numpy()
+
+
+def overlay(
+    image: Source,
+    heatmap: NDArray[np.float32],
+    box: Box | None = None,
+    *,
+    opacity: float = OPACITY,
+) -> Image.Image:
+    """Return the upright image with a coloured heatmap blended over the part that the network saw.
+
+    The colours are matplotlib's inferno: even steps to the eye, and readable in grey and by
+    colour-blind readers. What the network did not see is dark and grey.
+
+    Args:
+        image: Whatever `explain` takes: an image of any size, mode and orientation.
+        heatmap: (H, W) in [0, 1] over the network's input.
+        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for the
+            centre square, which models see unless they were made otherwise.
+        opacity: Weight of the colours in [0, 1]; 0 gives the image as it is.
+    """
+    picture = load_image(image)
+    box = box or seen_box("centre", picture.size)
+    placed = place(heatmap, box, picture.size)
+    colours = matplotlib.colormaps[COLOUR_MAP](np.clip(placed, 0.0, 1.0), bytes=True)[..., :3]
+    coloured = Image.blend(picture, Image.fromarray(colours), opacity)
+    grey = picture.convert("L").point(lambda value: UNSEEN * value).convert("RGB")
+    unseen = Image.blend(picture, grey, min(1.0, opacity / OPACITY))
+    return Image.composite(unseen, coloured, Image.fromarray(np.isnan(placed)))

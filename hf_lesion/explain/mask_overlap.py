@@ -1,0 +1,96 @@
+"""Mask overlap: scores of heatmaps against lesion masks.
+
+Energy-based pointing game: Wang et al., "Score-CAM" (CVPR workshops 2020). Pointing game: Zhang et
+al., "Top-down neural attention by excitation backprop" (ECCV 2016), without their tolerance of 15
+pixels. Mean inside over mean outside: Chanda et al., Nature Communications 15:524 (2024).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+THRESHOLDS = (0.25, 0.5, 0.75)  # of the map's own maximum
+ENERGY, POINTING, RATIO = "energy", "pointing", "ratio"
+MEASURES = (
+    ENERGY,
+    POINTING,
+    RATIO,
+    *(f"iou_{threshold}" for threshold in THRESHOLDS),
+    *(f"dice_{threshold}" for threshold in THRESHOLDS),
+)
+
+
+def place_masks(
+    masks: Sequence[Image.Image], preprocess: Callable[[list[Image.Image]], torch.Tensor]
+) -> NDArray[np.bool_]:
+    """Return masks after the preprocessing that images undergo.
+
+    Args:
+        masks: At least one; grey, white = lesion, in the frames of their images, of any sizes.
+        preprocess: From RGB images to (B, 3, H, W) pixel values.
+
+    Returns:
+        (B, H, W), true inside the lesion.
+    """
+    sizes = list(dict.fromkeys(mask.size for mask in masks))
+    # What the preprocessing makes of black and of white undoes its normalisation.
+    ends = [Image.new("RGB", size, colour) for colour in ("black", "white") for size in sizes]
+    grey = [mask.convert("L").convert("RGB") for mask in masks]
+    values = preprocess([*ends, *grey])[:, 0]
+    black, white = values[: len(sizes)], values[len(sizes) : 2 * len(sizes)]
+    kinds = [sizes.index(mask.size) for mask in masks]
+    shares = (values[len(ends) :] - black[kinds]) / (white[kinds] - black[kinds])
+    return np.asarray(shares > 0.5)
+
+
+def score_maps(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return every measure of every map.
+
+    Args:
+        maps: (N, H, W) in [0, 1].
+        masks: (N, H, W), true inside the lesion.
+
+    Returns:
+        (N, M) in the order of `MEASURES`: the share of the map's sum that lies inside; 1 if its
+        greatest value does, else 0; its mean inside over its mean outside (infinite if nothing is
+        outside); intersection over union, and Dice, of the mask with where the map is at least a
+        threshold. NaN throughout for a flat map, or a mask that covers nothing or everything.
+    """
+    flat = maps.reshape(len(maps), -1).astype(np.float64)
+    inside = masks.reshape(len(masks), -1)
+    columns = [_energy(flat, inside), _pointing(flat, inside), _ratio(flat, inside)]
+    overlaps = [_iou(flat >= threshold, inside) for threshold in THRESHOLDS]
+    columns += [*overlaps, *(2 * iou / (1 + iou) for iou in overlaps)]
+    scores = np.stack(columns, axis=1)
+    covered = inside.sum(axis=1)
+    is_senseless = ~flat.any(axis=1) | (covered == 0) | (covered == inside.shape[1])
+    scores[is_senseless] = np.nan
+    return scores
+
+
+def _energy(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return _divide((maps * inside).sum(axis=1), maps.sum(axis=1))
+
+
+def _pointing(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    # Where several places share the maximum, the share of them that is inside.
+    peaks = maps == maps.max(axis=1, keepdims=True)
+    return _divide((peaks & inside).sum(axis=1), peaks.sum(axis=1))
+
+
+def _ratio(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    within = _divide((maps * inside).sum(axis=1), inside.sum(axis=1))
+    without = _divide((maps * ~inside).sum(axis=1), (~inside).sum(axis=1))
+    return _divide(within, without)
+
+
+def _iou(marked: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return _divide((marked & inside).sum(axis=1), (marked | inside).sum(axis=1))
+
+
+def _divide(above: NDArray, below: NDArray) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(above, np.float64) / below

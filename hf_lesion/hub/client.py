@@ -1,0 +1,258 @@
+"""Client of the Hub: the account, the state of a repository, and errors in one line."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from huggingface_hub import HfApi, get_session, get_token, hf_hub_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import httpx
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.checksums import MANIFEST, UNLISTED, file_sha256, parse_manifest
+from hf_lesion.io.tokens import FORBIDDEN, UNAUTHORIZED, describe_rejection
+
+Kind = Literal["model", "dataset", "space"]
+CARD = "README.md"
+SECONDS = 60.0  # without an answer or a byte: the client itself would wait for ever
+NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,94}[A-Za-z0-9_]|[A-Za-z0-9_]")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+GITATTRIBUTES = ".gitattributes"
+# A repository with no more than what the Hub's own pages put into a new one.
+FRESH = {GITATTRIBUTES, CARD}
+
+
+@dataclass(frozen=True)
+class Target:
+    """State of a repository before an upload.
+
+    Attributes:
+        repo_id: Owner and name.
+        kind: What it holds.
+        revision: The branch; None is the main one.
+        head: The branch's commit; None where there is no such branch yet.
+        exists: Whether the repository is there.
+        private: Whether it is private; None where it is not there.
+        files: SHA-256 of the files on the branch, by name; "" where that is not known.
+        ours: Whether this module wrote what is there, or nothing is there.
+    """
+
+    repo_id: str
+    kind: Kind
+    revision: str | None = None
+    head: str | None = None
+    exists: bool = False
+    private: bool | None = None
+    files: Mapping[str, str] | None = None
+    ours: bool = True
+
+    @property
+    def page(self) -> str:
+        """Its address on the Hub."""
+        prefix = "" if self.kind == "model" else f"{self.kind}s/"
+        return f"{HfApi().endpoint}/{prefix}{self.repo_id}"
+
+
+def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
+    """Return the full name of a repository after checking that the token may write to it.
+
+    Args:
+        repo_id: "owner/name", or a name alone for the token's own account.
+        timeout: Seconds without an answer or a byte after which this process gives up on the Hub.
+
+    Raises:
+        InputError: If the name is none, nobody is logged in, or the token may not write there.
+    """
+    owner, _, name = repo_id.rpartition("/")
+    if not NAME.fullmatch(name) or (owner and not NAME.fullmatch(owner)):
+        raise InputError(
+            f"{repo_id!r} is not a valid repository name: expected owner/name of letters, digits, "
+            "-, _ and ., at most 96 each."
+        )
+    if get_token() is None:
+        raise InputError(f"You are not logged in to the Hub. {LOGIN}")
+    get_session().timeout = timeout
+    with hub_errors(repo_id):
+        account = HfApi().whoami()
+    token = account.get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read":
+        raise InputError(f"Your token of the Hub may only read. {WRITE_TOKEN}")
+    owners = [account["name"], *(org["name"] for org in account.get("orgs", []))]
+    if owner and owner not in owners:
+        raise InputError(
+            f"{repo_id}: you have no right to write there. You are {owners[0]}; you can write "
+            f"under {list_offenders(owners)}."
+        )
+    return f"{owner or owners[0]}/{name}"
+
+
+def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Target:
+    """Return the state of a repository and its branch.
+
+    Raises:
+        InputError: If the Hub can't be asked, or `revision` is a commit.
+    """
+    if revision and COMMIT.fullmatch(revision):
+        raise InputError(f"--revision is a branch to write to; {revision} is a commit.")
+    api = HfApi()
+    with hub_errors(repo_id):
+        try:
+            info = api.repo_info(repo_id, repo_type=kind, timeout=SECONDS)
+        except RepositoryNotFoundError:
+            return Target(repo_id, kind, revision)
+        if revision:
+            try:
+                info = api.repo_info(repo_id, repo_type=kind, revision=revision, timeout=SECONDS)
+            except RevisionNotFoundError:
+                return Target(repo_id, kind, revision, None, True, info.private)
+        files = _read_files(repo_id, kind, info)
+    ours = MANIFEST in files or not set(files) - FRESH
+    return Target(repo_id, kind, revision, info.sha, True, info.private, files, ours)
+
+
+def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
+    """Return whether the repository is private, or will be created as private.
+
+    Args:
+        target: What is there.
+        private: As asked for; None is private for a dataset and public for the others.
+        overwrite: Replace what this program did not write.
+
+    Raises:
+        InputError: If that would show what was to be private, or lose somebody's files.
+    """
+    wanted = target.kind == "dataset" if private is None else private
+    if wanted and target.private is False:
+        raise InputError(
+            f"{target.repo_id} exists and is public, and a private one is asked for"
+            f"{'' if private else ' (datasets are, unless --public is passed)'}. Make it private "
+            "in its settings on the Hub, or pass --public."
+        )
+    if not target.ours and not overwrite:
+        others = sorted(set(target.files or {}) - FRESH)
+        raise InputError(
+            f"{target.repo_id} exists and holds what scripts/publish.py did not write: "
+            f"{list_offenders(others)}. Pass another --repo_id, or --overwrite to replace it all."
+        )
+    return wanted if target.private is None else target.private
+
+
+def _read_files(repo_id: str, kind: Kind, info: Any) -> dict[str, str]:
+    """Return the SHA-256 of the files of one commit, by its SHA256SUMS."""
+    names = [sibling.rfilename for sibling in info.siblings or []]
+    sums = dict.fromkeys(names, "")
+
+    def fetch(name: str) -> Path:
+        return Path(hf_hub_download(repo_id, name, repo_type=kind, revision=info.sha))
+
+    if MANIFEST in names:
+        text = fetch(MANIFEST).read_text(encoding="utf-8", errors="replace")
+        sums |= {k: v for k, v in parse_manifest(text).items() if k in sums}
+        sums |= {name: file_sha256(fetch(name)) for name in UNLISTED if name in sums}
+    return sums
+
+
+LOGIN = "Run `hf auth login`, or set HF_TOKEN."
+WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
+AGAIN = "Run the same line again: what was sent is not sent twice."
+QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
+PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
+CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
+# Of the libraries: raised by the client itself, by its transport, and around a failed upload.
+RAISED = (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    httpx.HTTPError,
+    ConnectionError,
+    TimeoutError,
+    RuntimeError,
+    ValueError,
+)
+
+
+@contextlib.contextmanager
+def hub_errors(what: str) -> Iterator[None]:
+    """Convert exceptions of the Hub's client to an `InputError` that names the cause.
+
+    Args:
+        what: The repository, as it is named to the user.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except RAISED as error:
+        raise InputError(explain(error, what)) from error
+
+
+def explain(error: BaseException, what: str) -> str:
+    """Return the cause of an error and how to fix it."""
+    root = _root(error)
+    if isinstance(root, OfflineModeIsEnabled):
+        return f"{what}: HF_HUB_OFFLINE is set, so nothing goes to the Hub. Unset it."
+    if isinstance(root, LocalTokenNotFoundError):
+        return f"You are not logged in to the Hub. {LOGIN}"
+    if isinstance(root, HfHubHTTPError):
+        return _explain_answer(root, what)
+    if isinstance(root, HFValidationError):
+        return f"{what} is not a valid repository name: {_first_line(root)}"
+    if isinstance(root, httpx.TimeoutException):
+        return f"{what}: the Hub did not answer in time. {AGAIN}"
+    if isinstance(root, httpx.ConnectError):
+        return f"{what}: the Hub can't be reached ({_first_line(root)}): offline? {AGAIN}"
+    if isinstance(root, httpx.HTTPError | ConnectionError | TimeoutError):
+        return f"{what}: the connection to the Hub broke off ({type(root).__name__}). {AGAIN}"
+    return f"{what}: {type(root).__name__}: {_first_line(root)}"
+
+
+def _explain_answer(error: HfHubHTTPError, what: str) -> str:
+    status = error.response.status_code
+    said = error.server_message or error.response.headers.get("X-Error-Message") or ""
+    quoted = f' The Hub says: "{" ".join(str(said).split())}"' if said else ""
+    if isinstance(error, RevisionNotFoundError):
+        return f"{what} has no such revision."
+    if status in (PAYMENT, TOO_LARGE, FULL) or (status == FORBIDDEN and QUOTA.search(str(said))):
+        return f"{what}: a quota of your account is used up.{quoted}"
+    rejection = describe_rejection(error, writing=True)
+    if status == UNAUTHORIZED and rejection:
+        return rejection
+    if status in (UNAUTHORIZED, FORBIDDEN):
+        return f"{what}: you have no right to write there.{quoted} {WRITE_TOKEN}"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{what} is not there, or private and not yours."
+    return _explain_status(status, what, quoted)
+
+
+def _explain_status(status: int, what: str, quoted: str) -> str:
+    if status == CONFLICT:
+        return f"{what} exists already, and is not yours to see. Pass another --repo_id.{quoted}"
+    if status == CHANGED:
+        return f"{what} was changed by someone else meanwhile. {AGAIN}"
+    if status == TOO_MANY:
+        return f"{what}: the Hub asks for a pause (HTTP 429). Wait some minutes. {AGAIN}"
+    if status >= SERVER or status == TIMEOUT:
+        return f"{what}: the Hub has trouble of its own (HTTP {status}). {AGAIN}"
+    return f"{what}: the Hub refuses (HTTP {status}).{quoted}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the original error behind the client's "Error while uploading …"."""
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,211 @@
+"""ONNX export: `onnx/model.onnx`, checked against PyTorch.
+
+Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). A temperature that was folded into the
+weights is in the logits; labels and preprocessing are in the file's metadata, which is all that
+onnxruntime needs in any language. The pipelines of transformers.js know neither of our model types
+(`timm_wrapper`, `lesion_cnn`) and do not load these folders.
+"""
+
+import contextlib
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_lesion.classifier import LesionClassifier, softmax
+from hf_lesion.errors import InputError
+from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.files import whole_file
+from hf_lesion.labels import CODES, NAMES, NOTICE
+from hf_lesion.models.preprocessing import INTERPOLATION, describe_geometry
+from hf_lesion.synthetic.lesions import draw_lesion
+from hf_lesion.verbosity import errors_only
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+INPUT, OUTPUT = "pixel_values", "logits"
+OPSET = 18
+TOLERANCE = 1e-4
+CHECKED_IMAGES = 200
+BATCH = 20
+NEEDED = ("onnx", "onnxruntime", "onnxscript")  # the last by torch.onnx.export
+INSTALL = "pip install -e '.[export]'"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of an exported network with PyTorch.
+
+    Attributes:
+        images: How many were compared.
+        logits: Largest difference of a logit.
+        probabilities: Largest difference of a probability.
+    """
+
+    images: int
+    logits: float
+    probabilities: float
+
+
+class _Logits(torch.nn.Module):
+    """Wrapper of a model that maps a tensor to a tensor."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.model(pixel_values=pixel_values).logits
+
+
+def export_onnx(
+    classifier: LesionClassifier, file: Path, *, images: Sequence[Image.Image] | None = None
+) -> Agreement:
+    """Export a classifier as ONNX and check that its outputs equal PyTorch's.
+
+    Args:
+        classifier: On the CPU.
+        file: To write, whole or not at all.
+        images: To compare the two on; None draws 200.
+
+    Raises:
+        InputError: If onnx or onnxruntime are not installed, or an answer differs by more than
+            `TOLERANCE`.
+    """
+    check_packages()
+    compared = draw_images() if images is None else images
+    with whole_file(file) as partial:
+        _write(classifier, partial)
+        return compare(classifier, partial, compared)
+
+
+def check_packages() -> None:
+    """Raise InputError if a package that the export needs is not installed."""
+    missing = [name for name in NEEDED if not _is_installed(name)]
+    if missing:
+        raise InputError(f"Exporting needs {', '.join(missing)}: {INSTALL}.")
+
+
+def draw_images(count: int = CHECKED_IMAGES) -> list[Image.Image]:
+    """Return drawn lesions, cycling through the diagnoses."""
+    return [draw_lesion(CODES[index % len(CODES)], seed=index)[0] for index in range(count)]
+
+
+def compare(classifier: LesionClassifier, file: Path, images: Sequence[Image.Image]) -> Agreement:
+    """Compare an ONNX file with PyTorch on batches of several sizes.
+
+    Raises:
+        InputError: If a logit or probability differs by more than `TOLERANCE`.
+    """
+    expected = classifier.logits(images, batch_size=BATCH)
+    found = onnx_logits(open_session(file), classifier, images)
+    if len(images) > 1:
+        # A batch size that was not there while exporting.
+        found[:1] = onnx_logits(open_session(file), classifier, images[:1])
+    agreement = Agreement(
+        len(images),
+        float(np.abs(found - expected).max()),
+        float(np.abs(softmax(found) - softmax(expected)).max()),
+    )
+    if not max(agreement.logits, agreement.probabilities) <= TOLERANCE:
+        raise InputError(
+            f"The exported network differs from PyTorch's by {agreement.logits:.1e} in a logit; "
+            f"at most {TOLERANCE:.0e} is allowed. Nothing was written."
+        )
+    return agreement
+
+
+def open_session(file: Path) -> "InferenceSession":
+    """Return an ONNX Runtime session on the CPU."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+
+def onnx_logits(
+    session: "InferenceSession", classifier: LesionClassifier, images: Sequence[Image.Image]
+) -> NDArray[np.float32]:
+    """Return (N, C) logits of an ONNX network, on the classifier's preprocessing."""
+    parts = [np.empty((0, len(CODES)), np.float32)]
+    for start in range(0, len(images), BATCH):
+        pixels = classifier.preprocess(images[start : start + BATCH]).numpy()
+        parts.append(session.run([OUTPUT], {INPUT: pixels})[0])
+    return np.concatenate(parts)
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """Return an ONNX file's metadata: labels, preprocessing, notice and source, as JSON or text."""
+    import onnx
+
+    model = onnx.load(str(file), load_external_data=False)
+    return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def write_metadata(file: Path, told: Mapping[str, str]) -> None:
+    """Replace the metadata of an ONNX file and check the file."""
+    import onnx
+
+    model = onnx.load(str(file))
+    onnx.helper.set_model_props(model, dict(told))
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
+def _write(classifier: LesionClassifier, file: Path) -> None:
+    height, width = classifier.image_size
+    with _quiet():
+        torch.onnx.export(
+            _Logits(classifier.model).eval(),
+            # Two of them: a batch of one would be taken for the only size there is.
+            (torch.zeros(2, 3, height, width),),
+            str(file),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+            opset_version=OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    write_metadata(file, _metadata(classifier))
+
+
+def _metadata(classifier: LesionClassifier) -> dict[str, str]:
+    preprocessing: dict[str, Any] = {
+        **asdict(classifier.preprocessing),
+        "resize": describe_geometry(classifier.preprocessing),
+        "interpolation": INTERPOLATION,
+        "colours": "RGB, divided by 255, minus mean, divided by std",
+        "layout": "NCHW",
+    }
+    weights = Path(classifier.model.name_or_path) / WEIGHTS
+    return {
+        "labels": json.dumps(CODES),
+        "names": json.dumps(NAMES),
+        "preprocessing": json.dumps(preprocessing),
+        "output": "logits; softmax gives probabilities, a fitted temperature is in the weights",
+        "notice": NOTICE,
+        **({"weights_sha256": file_sha256(weights)} if weights.is_file() else {}),
+    }
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's progress messages."""
+    with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

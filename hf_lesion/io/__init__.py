@@ -1,0 +1,1 @@
+"""Files in and out: atomic writes, checksums, image decoding, provenance, figures, Hub tokens."""

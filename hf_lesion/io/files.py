@@ -1,0 +1,199 @@
+"""Atomic file writes, JSON records, and lists of files."""
+
+import contextlib
+import json
+import math
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hf_lesion.errors import InputError
+
+# A half-written folder carries the process that writes it; the old one waits under another name.
+PARTIAL = ".partial-"
+REPLACED = ".replaced-"
+
+
+@contextlib.contextmanager
+def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder that is renamed to `target` on success and deleted on failure.
+
+    Args:
+        target: The folder to make. Its parent is created.
+        overwrite: Replace an existing folder.
+
+    Raises:
+        InputError: If `target` already exists and is not empty and `overwrite` is false.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
+    if not overwrite and target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(
+            f"{target} already exists. Pass --overwrite to replace it, or another --output."
+        )
+    partial = target.with_name(f"{PARTIAL}{target.name}-{os.getpid()}-{_unique()}")
+    partial.mkdir()
+    try:
+        yield partial
+        _replace_folder(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path that is renamed to `target` on success.
+
+    The temporary name keeps the suffix of `target`, since many writers choose a format by it.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{PARTIAL}{_unique()}-{target.name}")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write `text` to `target` as UTF-8, atomically; file names in it as by `storable_name`."""
+    with whole_file(target) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def storable_name(name: str | Path) -> str:
+    r"""Return a file's name as text that can be stored as UTF-8.
+
+    A system allows names of any bytes. Those that are not text, which Python holds as surrogates,
+    are written as its own escapes for them: `caf\udce9.jpg`.
+    """
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
+def walk(folder: Path) -> list[Path]:
+    """Return the files at any depth below `folder`, in one fixed order.
+
+    Linked folders are followed, each folder once: a link that leads back ends there, and one to a
+    folder that lies below `folder` itself adds nothing. Hidden files and folders are passed over,
+    and so is what is not a file, such as a pipe or a device.
+
+    Raises:
+        OSError: If a folder can't be read.
+    """
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    inside = [folder]
+    linked: list[Path] = []
+    while inside or linked:
+        place = inside.pop() if inside else linked.pop(0)
+        identity = place.stat()
+        if (identity.st_dev, identity.st_ino) in seen:
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        for entry in sorted(place.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                (linked if entry.is_symlink() else inside).append(entry)
+            # Reading the target of a broken link is an error that names it.
+            elif entry.is_file() or not entry.exists():
+                files.append(entry)
+    return sorted(files)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` to `target` as indented JSON, atomically; NaN becomes null."""
+    text = json.dumps(without_nan(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(target, text + "\n")
+
+
+def read_json(file: Path, *, fix: str) -> dict[str, Any]:
+    """Return the record that a file holds as JSON.
+
+    Args:
+        file: To read.
+        fix: What to do about a damaged one, as a sentence.
+
+    Raises:
+        InputError: As `parse_json`.
+    """
+    return parse_json(file.read_bytes(), source=str(file), fix=fix)
+
+
+def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
+    """Parse a record.
+
+    Args:
+        data: JSON as UTF-8.
+        source: Its name, for messages.
+        fix: What to do about a damaged one, as a sentence.
+
+    Raises:
+        InputError: If it is not JSON, or JSON of something else than a record.
+    """
+    try:
+        found = json.loads(data.decode())
+    except ValueError as error:
+        raise InputError(f"{source} is not JSON: {error}. {fix}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{source} holds a {type(found).__name__} instead of a record. {fix}")
+    return found
+
+
+def read_json_if_there(file: Path, *, fix: str) -> dict[str, Any]:
+    """Return the record of a file as `read_json` does; empty if there is no such file."""
+    return read_json(file, fix=fix) if file.is_file() else {}
+
+
+def without_nan(value: Any) -> Any:
+    """Return a copy with None for every NaN and infinity: JSON has neither."""
+    if isinstance(value, dict):
+        return {name: without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def remove_leftovers(target: Path) -> None:
+    """Delete what killed runs of `whole_folder` left; runs in progress are not touched.
+
+    A kill while one folder replaced another may have left the old one parked: it is put back.
+    """
+    name = re.escape(target.name)
+    for entry in list(target.parent.iterdir()):
+        if found := re.fullmatch(rf"{re.escape(PARTIAL)}{name}-(\d+)-[0-9a-f]+", entry.name):
+            if not _is_running(int(found[1])):
+                shutil.rmtree(entry, ignore_errors=True)
+        elif re.fullmatch(rf"{re.escape(REPLACED)}{name}-[0-9a-f]+", entry.name):
+            if target.exists():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                os.replace(entry, target)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _unique() -> str:
+    return uuid.uuid4().hex[:8]
+
+
+def _replace_folder(partial: Path, target: Path) -> None:
+    if not target.exists():
+        os.replace(partial, target)
+        return
+    old = target.with_name(f"{REPLACED}{target.name}-{_unique()}")
+    os.replace(target, old)
+    os.replace(partial, target)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,627 @@
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from damaged import FORMATS, damage
+from datasets import Image as ImageFeature
+from datasets import load_dataset
+from PIL import Image
+
+from hf_lesion.data import checksums
+from hf_lesion.data.build import check_output, prepare
+from hf_lesion.data.framing import Framing
+from hf_lesion.data.reader import open_splits
+from hf_lesion.data.record import fingerprint, read_fingerprint
+from hf_lesion.data.selection import Selection
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.errors import InputError
+from hf_lesion.io.decoding import load_image
+from hf_lesion.labels import CODES
+
+LESIONS_PER_DX = 9
+SIZE = (40, 30)
+COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
+
+
+def draw_noise(rng, size):
+    return Image.fromarray(rng.integers(0, 256, (*reversed(size), 3), dtype=np.uint8))
+
+
+def write_raw(folder, lesions_per_dx=LESIONS_PER_DX):
+    """Write noise in the original layout: one image of every other lesion, two of the others."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(lesions_per_dx * len(CODES)):
+        for _ in range(1 + number % 2):
+            age = "" if len(rows) % 10 == 0 else f"{5 * (number % 18)}.0"
+            row = [f"HAM_{number:03d}", f"ISIC_{len(rows):04d}", CODES[number % len(CODES)]]
+            rows.append([*row, "histo", age, "male", "", "rosendahl"])
+    parts = [folder / f"HAM10000_images_part_{part}" for part in (1, 2)]
+    masks = folder / "HAM10000_segmentations_lesion_tschandl"
+    for part in (*parts, masks):
+        part.mkdir(parents=True)
+    for index, row in enumerate(rows):
+        draw_noise(rng, SIZE).save(parts[index % 2] / f"{row[1]}.jpg", quality=90)
+        mask = Image.fromarray(rng.integers(0, 2, SIZE[::-1], dtype=np.uint8) * 255)
+        mask.convert("1").save(masks / f"{row[1]}_segmentation.png")
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame.to_csv(folder / "HAM10000_metadata.csv", index=False)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dataset") / "raw"
+    write_raw(folder)
+    return folder
+
+
+@pytest.fixture
+def own_raw(raw, tmp_path):
+    """A copy that a test may spoil."""
+    return shutil.copytree(raw, tmp_path / "raw")
+
+
+@pytest.fixture(scope="module")
+def prepared(raw):
+    output = raw.parent / "prepared"
+    return output, prepare(raw, output, seed=5)
+
+
+def read_metadata_of(raw):
+    return pd.read_csv(raw / "HAM10000_metadata.csv", dtype=str, keep_default_na=False)
+
+
+def read_rows(output, *, decode=False):
+    """All rows of all splits by image_id, with the split."""
+    rows = {}
+    for split, part in load_dataset(str(output)).items():
+        for column in ("image", "mask"):
+            part = part.cast_column(column, ImageFeature(decode=decode))
+        rows |= {row["image_id"]: {**row, "split": split} for row in part}
+    return rows
+
+
+def error_of(*args, **options):
+    with pytest.raises(InputError) as caught:
+        prepare(*args, **options)
+    return str(caught.value)
+
+
+def file_of(raw, image_id):
+    return next(raw.rglob(f"{image_id}.jpg"))
+
+
+def leftovers(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".partial-")]
+
+
+def test_rows_are_the_metadata_and_the_files_byte_for_byte(raw, prepared):
+    metadata = read_metadata_of(raw).set_index("image_id")
+    rows = read_rows(prepared[0])
+    assert sorted(rows) == sorted(metadata.index)
+    for image_id, row in rows.items():
+        source = metadata.loc[image_id]
+        assert row["image"]["bytes"] == file_of(raw, image_id).read_bytes()
+        assert row["mask"]["bytes"] == next(raw.rglob(f"{image_id}_seg*.png")).read_bytes()
+        assert CODES[row["label"]] == source["dx"]
+        assert row["age"] == (float(source["age"]) if source["age"] else None)
+        assert (row["lesion_id"], row["dx_type"]) == (source["lesion_id"], "histo")
+        assert (row["sex"], row["localization"], row["dataset"]) == ("male", None, "rosendahl")
+
+
+def test_load_dataset_decodes_from_anywhere_also_streaming(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = load_dataset(str(prepared[0]))
+    assert tuple(dataset) == SPLITS
+    assert dataset["train"].features["label"].names == list(CODES)
+    assert list(dataset["train"].features) == [
+        *("image", "mask", "label", "lesion_id", "image_id"),
+        *("dx_type", "age", "sex", "localization", "dataset"),
+    ]
+    row = dataset["validation"][0]
+    streamed = next(iter(load_dataset(str(prepared[0]), split="validation", streaming=True)))
+    assert (row["image"].size, row["image"].mode) == (SIZE, "RGB")
+    assert set(np.unique(row["mask"])) == {0, 255}
+    assert np.array_equal(row["image"], streamed["image"])
+    assert {**row, "image": 0, "mask": 0} == {**streamed, "image": 0, "mask": 0}
+
+
+def test_no_lesion_crosses_a_split_and_csv_and_record_agree(prepared):
+    output, record = prepared
+    rows = pd.DataFrame(read_rows(output).values())
+    assert (rows.groupby("lesion_id")["split"].nunique() == 1).all()
+    listed = pd.read_csv(output / "splits.csv")
+    rows["label"] = rows["label"].map(dict(enumerate(CODES)))
+    expected = rows[["image_id", "lesion_id", "label", "split"]].sort_values("image_id")
+    assert listed.equals(expected.reset_index(drop=True).astype(listed.dtypes))
+    assert json.loads((output / "prepared.json").read_text()) == record
+    for split, part in rows.groupby("split"):
+        assert record["images"][split] == len(part)
+        assert record["lesions"][split] == part["lesion_id"].nunique()
+        assert record["counts"][split] == part["label"].value_counts()[list(CODES)].to_dict()
+    assert (record["seed"], record["without_mask"]) == (5, 0)
+    assert record["fractions"] == {"train": 0.7, "validation": 0.15, "test": 0.15}
+    assert record["left_out"]["count"] == 0
+    assert "versions" in record["provenance"]
+
+
+def test_fingerprint_is_that_of_the_content(raw, prepared, tmp_path):
+    output, record = prepared
+    lines = [
+        f"{image_id}\t{row['split']}\t{CODES[row['label']]}\t"
+        f"{hashlib.sha256(row['image']['bytes']).hexdigest()}\n"
+        for image_id, row in sorted(read_rows(output).items())
+    ]
+    assert read_fingerprint(output) == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert prepare(raw, tmp_path / "again", seed=5)["fingerprint"] == record["fingerprint"]
+    assert prepare(raw, tmp_path / "other", seed=6)["fingerprint"] != record["fingerprint"]
+
+
+def test_fingerprint_sees_each_of_its_parts_and_no_order():
+    columns = ["image_id", "split", "label", "sha256"]
+    table = pd.DataFrame([list("abcd"), list("efgh")], columns=columns)
+    changed = [table.replace(letter, "x") for letter in "abcdefgh"]
+    assert len({fingerprint(frame) for frame in (table, *changed)}) == 9
+    assert fingerprint(table.iloc[::-1]) == fingerprint(table)
+
+
+def test_folder_that_is_no_prepared_dataset(tmp_path):
+    hint = (
+        "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
+    )
+    with pytest.raises(InputError) as caught:
+        read_fingerprint(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is not a prepared dataset: it has no prepared.json. {hint}"
+    )
+    for text in ("{}", "[1]", "{half", "3", '{"fingerprint": 3}'):
+        (tmp_path / "prepared.json").write_text(text)
+        with pytest.raises(InputError) as caught:
+            read_fingerprint(tmp_path)
+        assert str(caught.value).startswith(f"{tmp_path / 'prepared.json'} ")
+        assert str(caught.value).endswith(hint)
+    message = f"{tmp_path / 'prepared.json'} has no fingerprint, images, counts. {hint}"
+    assert str(caught.value) == message
+
+
+def test_images_in_one_folder_without_masks_or_dataset_column(own_raw, tmp_path):
+    for path in sorted(own_raw.rglob("*.jpg")):
+        path.rename(own_raw / path.name)
+    for folder in [path for path in own_raw.iterdir() if path.is_dir()]:
+        shutil.rmtree(folder)
+    frame = read_metadata_of(own_raw).drop(columns="dataset")
+    frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
+    record = prepare(own_raw, tmp_path / "out")
+    assert record["without_mask"] == len(frame)
+    rows = read_rows(tmp_path / "out", decode=True)
+    assert {row["mask"] for row in rows.values()} == {None}
+    assert {row["dataset"] for row in rows.values()} == {None}
+
+
+def test_palette_masks_keep_their_bytes_and_decode_to_grey(own_raw, tmp_path):
+    path = next(own_raw.rglob("ISIC_0003_segmentation.png"))
+    grey = np.asarray(Image.open(path).convert("L"))
+    inverted = Image.fromarray((grey == 0).astype(np.uint8), mode="P")
+    inverted.putpalette([255, 255, 255, 0, 0, 0])
+    inverted.save(path)
+    prepare(own_raw, tmp_path / "out")
+    stored = read_rows(tmp_path / "out")["ISIC_0003"]["mask"]["bytes"]
+    assert stored == path.read_bytes()
+    splits = load_dataset(str(tmp_path / "out"))
+    masks = [
+        row["mask"] for part in splits.values() for row in part if row["image_id"] == "ISIC_0003"
+    ]
+    assert np.array_equal(masks[0], grey)
+
+
+def test_absent_images_are_counted_and_named(own_raw, tmp_path):
+    shutil.rmtree(own_raw / "HAM10000_images_part_2")
+    ids = sorted(read_metadata_of(own_raw)["image_id"])[1::2]
+    assert error_of(own_raw, tmp_path / "out") == (
+        f"{len(ids)} image_ids have no file under {own_raw}: {', '.join(ids[:5])}, … "
+        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+    )
+    assert not (tmp_path / "out").exists()
+    assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def spoiled(own_raw):
+    """Four images in four ways unreadable, and one mask."""
+    whole = file_of(own_raw, "ISIC_0003").read_bytes()
+    file_of(own_raw, "ISIC_0001").write_bytes(b"")
+    file_of(own_raw, "ISIC_0002").write_text("<html>Not found</html>")
+    file_of(own_raw, "ISIC_0003").write_bytes(whole[: len(whole) // 2])
+    file_of(own_raw, "ISIC_0004").unlink()
+    next(own_raw.rglob("ISIC_0005_segmentation.png")).write_bytes(b"")
+    return own_raw
+
+
+def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
+    shutil.copy(file_of(raw, "ISIC_0004"), spoiled)
+    message = error_of(spoiled, tmp_path / "out")
+    for part in (
+        "4 files cannot be read: ",
+        "ISIC_0001 (ISIC_0001.jpg: empty file), ",
+        "ISIC_0002 (ISIC_0002.jpg: not a picture), ",
+        "ISIC_0003 (ISIC_0003.jpg: broken picture: image file is truncated",
+        "ISIC_0005 (ISIC_0005_segmentation.png: empty file)",
+        ". Fetch them again, or pass --allow_missing to leave them out.",
+    ):
+        assert part in message
+    assert not (tmp_path / "out").exists()
+    assert leftovers(tmp_path) == []
+
+
+def test_folders_of_any_name_are_prepared(own_raw, prepared, tmp_path):
+    try:
+        source = own_raw.rename(tmp_path / os.fsdecode(b"caf\xe9, $x^{ [1]\n"))
+        (source / os.fsdecode(b"\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this system does not allow such names")
+    output = tmp_path / os.fsdecode(b"out \xff")
+    record = prepare(source, output, seed=5)
+    assert record["fingerprint"] == prepared[1]["fingerprint"] == read_fingerprint(output)
+    assert json.loads((output / "prepared.json").read_text("utf-8"))["source"] == str(source)
+
+
+def test_damaged_images_are_left_out_and_every_other_is_shown_to_models(own_raw, tmp_path):
+    """Files of every format, damaged by seeds: what is kept can be loaded, what is not is named."""
+    rows = read_metadata_of(own_raw)
+    firsts = rows["image_id"][rows["lesion_id"].duplicated(keep="last")]  # every lesion stays
+    refused = set()
+    for seed, image_id in enumerate(firsts):
+        file = file_of(own_raw, image_id)
+        kind = FORMATS[seed % len(FORMATS)]
+        content = damage(kind, seed)
+        file.unlink()
+        file.with_suffix(f".{kind.lower()}").write_bytes(content)
+        try:
+            load_image(content)
+        except InputError:
+            refused.add(image_id)
+    assert 5 < len(refused) < len(firsts) - 5
+    record = prepare(own_raw, tmp_path / "out", allow_missing=True)
+    assert set(record["left_out"]["unreadable"]) == refused
+    kept = read_rows(tmp_path / "out")
+    assert set(kept) == set(rows["image_id"]) - refused
+    assert {load_image(row["image"]["bytes"]).mode for row in kept.values()} == {"RGB"}
+
+
+def test_allow_missing_leaves_out_and_moves_no_other_image(spoiled, prepared, tmp_path):
+    record = prepare(spoiled, tmp_path / "out", seed=5, allow_missing=True)
+    left_out = record["left_out"]
+    assert left_out["count"] == 4
+    assert left_out["no_file"] == ["ISIC_0004"]
+    assert list(left_out["unreadable"]) == ["ISIC_0001", "ISIC_0002", "ISIC_0003"]
+    assert left_out["unreadable_masks"] == {"ISIC_0005": "ISIC_0005_segmentation.png: empty file"}
+    assert record["without_mask"] == 1
+    full, fewer = read_rows(prepared[0]), read_rows(tmp_path / "out")
+    assert set(full) - set(fewer) == {f"ISIC_000{number}" for number in range(1, 5)}
+    assert all(full[image_id]["split"] == row["split"] for image_id, row in fewer.items())
+    assert sum(record["images"].values()) == len(fewer)
+    assert "4 images of the metadata were left out" in (tmp_path / "out/README.md").read_text()
+
+
+def test_images_without_a_row_are_counted_named_and_left_out(own_raw, prepared, tmp_path):
+    for number in (7777, 7778):
+        shutil.copy(file_of(own_raw, "ISIC_0001"), own_raw / f"ISIC_{number}.jpg")
+    assert error_of(own_raw, tmp_path / "out") == (
+        f"2 images under {own_raw} have no row in the metadata: ISIC_7777, ISIC_7778. "
+        "Add their rows, or pass --allow_missing to leave them out."
+    )
+    record = prepare(own_raw, tmp_path / "out", seed=5, allow_missing=True)
+    assert record["left_out"]["no_row"] == ["ISIC_7777", "ISIC_7778"]
+    assert record["left_out"]["count"] == 0
+    assert record["fingerprint"] == prepared[1]["fingerprint"]
+
+
+def test_a_diagnosis_that_a_split_lacks_is_an_error(own_raw, prepared, tmp_path):
+    for image_id, row in read_rows(prepared[0]).items():
+        if row["split"] == "test" and CODES[row["label"]] == "df":
+            file_of(own_raw, image_id).write_bytes(b"")
+    assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
+        "1 diagnoses have no image in a split: df in test. "
+        "Pass a source with more of the images, another --seed or other --fractions."
+    )
+
+
+def test_a_split_without_images_is_an_error(own_raw, prepared, tmp_path):
+    for image_id, row in read_rows(prepared[0]).items():
+        if row["split"] == "test":
+            file_of(own_raw, image_id).write_bytes(b"")
+    assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
+        "No image is left for test. Pass a source with more of the images."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_output_that_exists_is_kept_unless_overwrite(raw, tmp_path):
+    output = tmp_path / "out"
+    first = prepare(raw, output)
+    assert error_of(raw, output, seed=1) == (
+        f"{output} already exists. Pass --overwrite to replace it, or another --output."
+    )
+    assert read_fingerprint(output) == first["fingerprint"]
+    second = prepare(raw, output, seed=1, overwrite=True)
+    assert read_fingerprint(output) == second["fingerprint"] != first["fingerprint"]
+
+
+def test_load_dataset_shows_no_cached_rows_of_a_replaced_folder(own_raw, tmp_path):
+    """The cache knows a folder by its name and front matter: that must change with any column."""
+    output = tmp_path / "out"
+    prepare(own_raw, output)
+    first = read_rows(output)
+    prepare(own_raw, output, seed=1, overwrite=True)
+    second = read_rows(output)
+    assert {row["split"] != first[image_id]["split"] for image_id, row in second.items()} == {
+        True,
+        False,
+    }
+    shutil.rmtree(own_raw / "HAM10000_segmentations_lesion_tschandl")
+    prepare(own_raw, output, seed=1, overwrite=True)
+    assert {row["mask"] for row in read_rows(output).values()} == {None}
+    assert read_rows(output)["ISIC_0003"]["sex"] == "male"
+    frame = read_metadata_of(own_raw).assign(sex="female")
+    frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
+    prepare(own_raw, output, seed=1, overwrite=True)
+    assert read_rows(output)["ISIC_0003"]["sex"] == "female"
+
+
+@pytest.mark.parametrize("name", ["data:v2", "a[1]/b*", "run=1/x::y", "hf:/me/ham"])
+def test_a_dataset_may_lie_anywhere(name, raw, prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = prepare(raw, Path(name), seed=5)
+    assert record["content"] == prepared[1]["content"]
+    rows = open_splits(Path(name))
+    assert {split: len(part) for split, part in rows.items()} == record["images"]
+
+
+def test_what_is_in_the_way_is_said_before_a_download(raw, prepared, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for free in (tmp_path / "empty", tmp_path / "none"):
+        check_output(None, free, overwrite=False)
+    check_output(None, prepared[0], overwrite=True)
+    with pytest.raises(InputError, match="Pass --overwrite to replace it"):
+        check_output(None, prepared[0], overwrite=False)
+
+
+def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "only_copy.txt").write_text("x")
+    assert error_of(raw, precious, overwrite=True) == (
+        f"{precious} is there and was not written by prepare_data.py, so --overwrite does not "
+        "replace it. Remove it yourself, or pass another --output."
+    )
+    for output in (own_raw, own_raw.parent):
+        assert error_of(own_raw, output, overwrite=True) == (
+            f"{output} holds the source {own_raw}. Pass another --output."
+        )
+    assert (precious / "only_copy.txt").exists()
+
+
+def test_originals_are_cut_to_the_centre_square_with_their_masks(raw, prepared, tmp_path):
+    framing = Framing(16, centre_crop=True)
+    record = prepare(raw, tmp_path / "out", seed=5, framing=framing)
+    rows = read_rows(tmp_path / "out", decode=True)
+    assert len(rows) == sum(record["images"].values())
+    for image_id, row in rows.items():
+        with Image.open(file_of(raw, image_id)) as source:
+            expected = source.crop((5, 0, 35, 30)).resize((16, 16), Image.Resampling.LANCZOS)
+        assert (row["image"].size, row["mask"].size) == ((16, 16), (16, 16))
+        assert np.abs(np.asarray(row["image"], float) - np.asarray(expected)).mean() < 25  # noise
+        with Image.open(next(raw.rglob(f"{image_id}_seg*.png"))) as source:
+            cut = source.convert("L").crop((5, 0, 35, 30)).resize((16, 16), Image.NEAREST)
+        assert np.array_equal(row["mask"].convert("L"), cut)
+    stored = read_rows(tmp_path / "out")["ISIC_0003"]
+    assert stored["image"]["path"] == "ISIC_0003.jpg"
+    assert Image.open(io.BytesIO(stored["mask"]["bytes"])).mode == "1"
+    assert record["framing"] == framing.describe()
+    assert record["sizes"] == [[16, 16, len(rows)]]
+    assert record["description"] == (
+        f"{len(rows)} images in the layout of HAM10000, 16×16 px, centre square of the frame"
+    )
+    assert record["enlarged"] == 0
+    listed = [(folder / "splits.csv").read_text() for folder in (tmp_path / "out", prepared[0])]
+    assert listed[0] == listed[1]
+    large = prepare(raw, tmp_path / "large", framing=Framing(50))
+    assert large["enlarged"] == len(rows)
+    assert large["description"].endswith(", 67×50 px, whole frame (4:3)")
+
+
+def test_images_are_turned_as_their_exif_data_says_before_they_are_cut(own_raw, tmp_path):
+    path = file_of(own_raw, "ISIC_0002")
+    few = draw_noise(np.random.default_rng(3), (4, 3)).convert("L").convert("RGB")
+    upright = few.resize(SIZE, Image.Resampling.NEAREST)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=exif)
+    record = prepare(own_raw, tmp_path / "whole")
+    assert record["sizes"] == [[*SIZE, sum(record["images"].values())]]
+    assert read_rows(tmp_path / "whole")["ISIC_0002"]["image"]["bytes"] == path.read_bytes()
+    prepare(own_raw, tmp_path / "cut", framing=Framing(30, centre_crop=True))
+    found = read_rows(tmp_path / "cut", decode=True)["ISIC_0002"]["image"]
+    expected = upright.crop((5, 0, 35, 30))
+    assert np.abs(np.asarray(found, float) - np.asarray(expected)).mean() < 12
+    assert not found.getexif()
+
+
+def test_a_mask_of_another_frame_than_its_image_is_named(own_raw, tmp_path):
+    path = next(own_raw.rglob("ISIC_0003_segmentation.png"))
+    Image.new("1", (30, 30), 1).save(path)
+    assert error_of(own_raw, tmp_path / "out", framing=Framing(16, centre_crop=True)) == (
+        "1 files cannot be read: ISIC_0003 (ISIC_0003_segmentation.png: expected the proportions "
+        "of its image (40×30 pixels), got 30×30 pixels). Fetch them again, or pass --allow_missing "
+        "to leave them out."
+    )
+
+
+def test_archives_give_the_same_dataset_as_folders(own_raw, prepared, tmp_path):
+    for folder in [path for path in own_raw.iterdir() if path.is_dir()]:
+        shutil.make_archive(str(folder), "zip", folder)
+        shutil.rmtree(folder)
+    record = prepare(own_raw, tmp_path / "out", seed=5)
+    assert record["content"] == prepared[1]["content"]
+
+
+def test_a_damaged_member_of_an_archive_is_named(own_raw, tmp_path):
+    folder = own_raw / "HAM10000_images_part_1"
+    data = file_of(own_raw, "ISIC_0002").read_bytes()
+    packed = Path(shutil.make_archive(str(folder), "zip", folder))
+    shutil.rmtree(folder)
+    with zipfile.ZipFile(packed, "a") as archive:
+        info = archive.getinfo("ISIC_0002.jpg")
+    content = bytearray(packed.read_bytes())
+    content[info.header_offset + 60 : info.header_offset + 90] = bytes(30)
+    packed.write_bytes(content)
+    assert len(data) > 90
+    message = error_of(own_raw, tmp_path / "out")
+    assert message.startswith(
+        f"1 files cannot be read: ISIC_0002 (ISIC_0002.jpg: damaged in {packed}"
+    )
+    record = prepare(own_raw, tmp_path / "out", seed=5, allow_missing=True)
+    assert list(record["left_out"]["unreadable"]) == ["ISIC_0002"]
+
+
+def test_a_subset_keeps_every_image_in_its_split(tmp_path):
+    write_raw(tmp_path / "raw", 40)
+    prepare(tmp_path / "raw", tmp_path / "all")
+    whole = read_rows(tmp_path / "all")
+    for subset, images in (("one-per-lesion", 280), ("single-image", 140)):
+        record = prepare(tmp_path / "raw", tmp_path / subset, selection=Selection(subset=subset))
+        rows = read_rows(tmp_path / subset)
+        assert len(rows) == images == sum(record["images"].values())
+        assert len({row["lesion_id"] for row in rows.values()}) == images
+        assert all(whole[image_id]["split"] == row["split"] for image_id, row in rows.items())
+        assert record["subset"] == subset
+
+
+def test_a_published_split_gives_the_same_dataset_again(raw, prepared, tmp_path):
+    selection = Selection(split_file=prepared[0] / "splits.csv")
+    record = prepare(raw, tmp_path / "out", seed=9, selection=selection)
+    assert record["content"] == prepared[1]["content"]
+    assert (record["seed"], record["fractions"]) == (None, None)
+    assert record["split_file"] == str(prepared[0] / "splits.csv")
+
+
+@pytest.fixture
+def raw_with_test(own_raw):
+    """Three official test images, the lesion of one of which is known."""
+    images = own_raw / "ISIC2018_Task3_Test_Images"
+    images.mkdir()
+    rows = []
+    for number, lesion in ((901, "HAM_901"), (902, ""), (903, "")):
+        draw_noise(np.random.default_rng(number), SIZE).save(images / f"ISIC_{number}.jpg")
+        rows.append([lesion, f"ISIC_{number}", "mel", "", "", "", "", ""])
+    rows.append(["", "ISIC_0035068", "nv", "", "", "", "", ""])  # the archive lacks this image
+    truth = pd.DataFrame(rows, columns=COLUMNS)
+    truth.to_csv(own_raw / "ISIC2018_Task3_Test_GroundTruth.csv", index=False)
+    return own_raw
+
+
+def test_the_official_test_set_is_a_split_of_its_own(raw_with_test, prepared, tmp_path):
+    record = prepare(raw_with_test, tmp_path / "out", seed=5)
+    assert record["content"] == prepared[1]["content"]  # only on request
+    official = Selection(official_test=True)
+    record = prepare(raw_with_test, tmp_path / "with", seed=5, selection=official)
+    assert record["images"] == {**prepared[1]["images"], "official_test": 3}
+    assert record["lesions"] == {**prepared[1]["lesions"], "official_test": 1}
+    assert record["counts"]["official_test"]["mel"] == 3
+    assert record["left_out"]["unscored"] == ["ISIC_0035068"]
+    assert record["official_test"]["description"] == (
+        "official ISIC 2018 Task 3 test set, 3 images, 40×30 px, whole frame (4:3)"
+    )
+    dataset = load_dataset(str(tmp_path / "with"))
+    assert tuple(dataset) == (*SPLITS, "official_test")
+    assert dataset["official_test"]["lesion_id"][:] == ["HAM_901", None, None]
+    assert dataset["official_test"][0]["image"].size == SIZE
+    listed = pd.read_csv(tmp_path / "with" / "splits.csv")
+    assert listed["split"].value_counts()["official_test"] == 3
+    again = Selection(official_test=True, split_file=tmp_path / "with" / "splits.csv")
+    taken = prepare(raw_with_test, tmp_path / "again", selection=again)
+    assert taken["content"] == record["content"]
+
+
+def test_official_test_images_that_are_absent_or_training_images(raw_with_test, tmp_path):
+    official = Selection(official_test=True)
+    truth = raw_with_test / "ISIC2018_Task3_Test_GroundTruth.csv"
+    next(raw_with_test.rglob("ISIC_902.jpg")).unlink()
+    assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
+        f"1 image_ids have no file under {raw_with_test}: ISIC_902. "
+        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+    )
+    truth.write_text(truth.read_text().replace("ISIC_902", "ISIC_0001"))
+    assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
+        "1 images of the official test set are training images as well: ISIC_0001. "
+        "Fetch its ground truth again."
+    )
+
+
+def test_published_images_are_counted_and_others_refused_on_request(
+    raw_with_test, tmp_path, monkeypatch
+):
+    sums = {
+        path.stem: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*raw_with_test.rglob("ISIC_00*.jpg"), *raw_with_test.rglob("*.png")]
+    }
+    monkeypatch.setattr(checksums, "read_checksums", lambda: sums)
+    monkeypatch.setattr("hf_lesion.data.record.read_checksums", lambda: sums)
+    strict = Selection(official_test=True, originals_only=True)
+    record = prepare(raw_with_test, tmp_path / "out", selection=strict)
+    assert record["published"] == sum(record["images"].values()) - 3
+    draw_noise(np.random.default_rng(7), SIZE).save(file_of(raw_with_test, "ISIC_0003"))
+    assert error_of(raw_with_test, tmp_path / "other", selection=strict).startswith(
+        f"1 of {len(sums)} files are not the published ones by their SHA-256: ISIC_0003. "
+    )
+    loose = Selection(official_test=True)
+    changed = prepare(raw_with_test, tmp_path / "other", selection=loose)
+    assert changed["published"] == record["published"] - 1
+
+
+def test_drawn_sample_is_prepared(sample_folder, sample_dataset):
+    rows = read_rows(sample_dataset)
+    assert sorted(rows) == sorted(path.stem for path in sample_folder.rglob("*.jpg"))
+    assert all(row["mask"] is not None for row in rows.values())
+
+
+@pytest.mark.real_data
+def test_real_data(pytestconfig, tmp_path):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
+    record = prepare(source, tmp_path / "out")
+    assert record["published"] == 0  # they are smaller
+    assert record["description"] == ("HAM10000, all 10,015 images, 200×150 px, whole frame (4:3)")
+    counts = {code: sum(part[code] for part in record["counts"].values()) for code in CODES}
+    assert counts == {
+        "nv": 6705,
+        "mel": 1113,
+        "bkl": 1099,
+        "bcc": 514,
+        "akiec": 327,
+        "vasc": 142,
+        "df": 115,
+    }
+    dataset = load_dataset(str(tmp_path / "out"))
+    assert sum(part.num_rows for part in dataset.values()) == 10_015
+    lesions = [set(dataset[split]["lesion_id"][:]) for split in SPLITS]
+    assert sum(map(len, lesions)) == len(set.union(*lesions)) == 7_470
+    assert dataset["test"][0]["image"].size == (200, 150)
+    assert record["without_mask"] == 0
+
+
+@pytest.mark.real_data
+def test_the_centre_squares_that_are_shared_are_described_as_such(pytestconfig, tmp_path):
+    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000_256"
+    record = prepare(source, tmp_path / "out")
+    assert record["description"] == (
+        "HAM10000, all 10,015 images, 256×256 px, centre square of the frame"
+    )
+    assert record["framing"] is None

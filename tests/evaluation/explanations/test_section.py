@@ -1,0 +1,211 @@
+import ast
+from pathlib import Path
+
+import pytest
+
+import hf_lesion
+from hf_lesion.evaluation.explanations import section
+from hf_lesion.explain.mask_overlap import MEASURES, THRESHOLDS
+from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.names import CONTROL_NAMES, FINE_VIEWS, METHOD_NAMES, name_of
+from hf_lesion.explain.views import VIEWS
+from hf_lesion.labels import CODES
+
+LIGHT = (
+    "evaluation.explanations.section",
+    "evaluation.explanations.comparison",
+    "evaluation.explanations.estimates",
+    "explain.names",
+)
+
+
+def located(value, images=20):
+    scores = {key: [value, value - 0.1, value + 0.1] for key in MEASURES}
+    own = {"images": images, **scores}
+    classes = {code: {"right": own, "wrong": own} for code in CODES}
+    return {"all": own, "right": own, "wrong": own, "flat": 3, "classes": classes}
+
+
+def record(differences, first="gradcam"):
+    maps = {first: located(0.5), "fine": located(0.55), "gaussian": located(0.6)}
+    del maps["fine"]["classes"]
+    return {
+        "localisation": {
+            "images": 1495,
+            "thresholds": list(THRESHOLDS),
+            "maps": maps,
+            "against_gaussian": {first: differences},
+        }
+    }
+
+
+NONE = {key: [-0.1, -0.2, 0.0] for key in MEASURES}
+
+
+def test_a_method_that_does_not_beat_the_gaussian_is_said_not_to():
+    text = section.render_section(record(NONE))
+    assert (
+        "**Grad-CAM does not beat the Gaussian** in any of energy inside, pointing game, "
+        "inside/outside and IoU at 0.5." in text
+    )
+    assert "| Grad-CAM | 20 | 0.500 [0.400, 0.600] |" in text
+    assert "| *Gaussian in the middle* | 20 | 0.600 [0.500, 0.700] |" in text
+    assert "masks of 1,495 images" in text
+    assert section.render_section({}) == section.INTRODUCTION
+
+
+def test_lesions_that_reach_out_of_what_is_seen_are_counted():
+    found = record(NONE)
+    assert "lies outside" not in section.render_section(found)
+    outside = {"share": 0.1, "images": 12, "classes": {**dict.fromkeys(CODES, 0), "mel": 12}}
+    found["localisation"]["outside"] = outside
+    assert (
+        "In 12 of these images more than 10% of the lesion lies outside of what the model sees of "
+        "the frame (mel 12)." in section.render_section(found)
+    )
+
+
+def test_what_is_beaten_and_what_is_not_are_both_named():
+    text = section.render_section(record(NONE | {"energy": [0.1, 0.01, 0.2]}))
+    assert (
+        "Grad-CAM beats the Gaussian in energy inside, **not in pointing game, inside/outside and "
+        "IoU at 0.5**." in text
+    )
+    unknown = section.render_section(record(NONE | {"energy": [0.1, None, None]}))
+    assert "does not beat" in unknown
+
+
+def test_methods_with_one_verdict_share_a_sentence():
+    some = NONE | {"energy": [0.1, 0.01, 0.2]}
+    against = {"gradcam": NONE, "eigencam": some, "layercam": NONE, "fine": NONE}
+    found = {"maps": dict.fromkeys(against), "against_gaussian": against}
+    first, second = section.say_verdicts(found, section.JUDGED).split("IoU at 0.5.", 1)
+    assert first.startswith(
+        "**Grad-CAM, LayerCAM and Grad-CAM (mean of 9 views) do not beat the Gaussian** in any of"
+    )
+    assert second.startswith(" EigenCAM beats the Gaussian in energy inside, **not in pointing")
+
+
+def test_overlap_is_told_at_every_threshold_and_bold_where_it_beats_the_gaussian():
+    found = record(NONE | {"dice_0.25": [0.1, 0.01, 0.2]})["localisation"]
+    lines = section.render_overlap(found).splitlines()
+    assert lines[0] == (
+        "| map | IoU at 0.25 | IoU at 0.5 | IoU at 0.75 | Dice at 0.25 | Dice at 0.5 | "
+        "Dice at 0.75 |"
+    )
+    cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
+    assert [cell.startswith("**") for cell in cells[1:]] == [False] * 3 + [True] + [False] * 2
+    assert "**" not in lines[4]  # the Gaussian itself
+
+
+def test_each_diagnosis_stands_beside_its_controls_right_and_wrong_apart():
+    found = record(NONE)["localisation"]
+    found["maps"]["random"] = located(0.25)
+    nothing = {"images": 0, **{key: [None, None, None] for key in MEASURES}}
+    for own in found["maps"].values():
+        if "classes" in own:
+            own["classes"]["df"]["right"] = nothing
+    found["maps"]["gradcam"]["classes"]["mel"]["wrong"] = located(0.7, images=9)["all"]
+    lines = section.render_classes(found).splitlines()
+    assert len([line for line in lines if line.startswith("| `")]) == 2 * len(CODES)
+    assert (
+        "| `mel` | wrong | 9 | 0.700 [0.600, 0.800] | 0.60 / 0.25 | 0.700 [0.600, 0.800] | "
+        "0.60 / 0.25 |" in lines
+    )
+    assert "| `df` | right | 0 | – | – / – | – | – / – |" in lines
+    assert "Controls: Gaussian in the middle / random map." in lines[-1]
+    assert lines[-1].startswith("Grad-CAM by diagnosis.")
+    del found["maps"]["gradcam"]["classes"]
+    assert section.render_classes({"maps": {"fine": found["maps"]["fine"]}}) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "gains", "said"),
+    [
+        ({}, False, "**No measure shows a gain: it is not kept for this model**"),
+        ({"energy": [0.1, 0.05, 0.2]}, True, "It gains in energy inside and loses in nothing"),
+        (
+            {"energy": [0.1, 0.05, 0.2], "ratio": [-0.1, -0.2, -0.05]},
+            False,
+            "**It gains in energy inside and loses in inside/outside: it is not kept",
+        ),
+        (
+            {"pointing": [-0.1, -0.2, -0.05]},
+            False,
+            "**It gains in nothing measured and loses in pointing game: it is not kept",
+        ),
+    ],
+)
+def test_the_finer_map_is_kept_only_if_it_gains(changes, gains, said):
+    found = record(NONE)
+    found["localisation"]["fine_against"] = {key: [0.01, -0.01, 0.03] for key in MEASURES} | changes
+    assert section.judge_gain(found)[0] is gains
+    text = section.say_gain(found)
+    assert "What the mean of 9 views adds to Grad-CAM, on the same images: energy inside +" in text
+    assert said in text
+    assert text in section.render_section(found)
+
+
+def test_a_loss_of_faithfulness_counts_and_of_deletion_more_is_worse():
+    found = record(NONE)
+    found["localisation"]["fine_against"] = {key: [0.1, 0.05, 0.2] for key in MEASURES}
+    assert section.judge_gain(found)[0]
+    faithful = {key: [0.1, 0.05, 0.2] for key in section.FAITHFUL}
+    found["faithfulness"] = {"fine_against": faithful}
+    is_gain, said = section.judge_gain(found)
+    assert not is_gain
+    assert "loses in deletion:" in said
+    assert section.say_gain({}) == ""
+
+
+def test_the_finer_map_is_named_after_the_method_that_it_averages():
+    found = record(NONE, first="layercam")
+    found["localisation"]["fine_against"] = {key: [None, None, None] for key in MEASURES}
+    text = section.render_section(found)
+    assert "| LayerCAM (mean of 9 views) | 20 |" in text
+    assert "What the mean of 9 views adds to LayerCAM" in text
+    assert "Grad-CAM" not in text
+    assert name_of("fine", ["hirescam", "fine"]) == "HiResCAM (mean of 9 views)"
+
+
+def test_less_is_better_in_deletion():
+    found = {
+        "maps": {"gradcam": {}},
+        "against_gaussian": {"gradcam": {key: [-0.1, -0.2, -0.05] for key in section.FAITHFUL}},
+    }
+    sentence = section.say_verdicts(found, section.FAITHFUL)
+    assert sentence == "Grad-CAM beats the Gaussian in deletion, **not in insertion and ROAD**."
+
+
+def test_how_often_the_answer_survives():
+    own = {"same_answer": [0.9, 0.5, 1.0], "balanced_accuracy": [0.4, 0.3, 0.5]}
+    found = {"images": 60, "balanced_accuracy": [0.55, 0.5, 0.6], "changes": {"ruler": own}}
+    text = section.render_section({"shortcuts": found})
+    assert "| ruler | 0.900 [0.500, 1.000] | 0.400 [0.300, 0.500] |" in text
+    assert "On 60 images; balanced accuracy without a change: 0.550 [0.500, 0.600]. Where" in text
+
+
+def test_an_undefined_value_is_a_dash():
+    found = record(NONE)
+    found["localisation"]["maps"]["gradcam"]["wrong"] = {"energy": [None, None, None]}
+    assert "| – | 3 |" in section.render_section(found)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_it_imports_nothing_heavy(module):
+    file = Path(hf_lesion.__file__).parent / f"{module.replace(chr(46), chr(47))}.py"
+    names = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    ours = {f"hf_lesion.{name}" for name in LIGHT}
+    assert (
+        names <= {"collections.abc", "typing", "hf_lesion.labels", "hf_lesion.io.markdown"} | ours
+    )
+
+
+def test_names_are_those_of_what_there_is():
+    assert list(METHOD_NAMES) == list(METHODS)
+    assert len(VIEWS) + 1 == FINE_VIEWS
+    assert all(name_of(kind, METHODS) != kind for kind in (*METHODS, *CONTROL_NAMES))

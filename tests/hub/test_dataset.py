@@ -1,0 +1,80 @@
+import json
+import shutil
+
+import pytest
+from datasets import load_dataset
+
+from hf_lesion.errors import InputError
+from hf_lesion.hub.checks import read_front_matter
+from hf_lesion.hub.dataset import build_dataset_folder
+from hf_lesion.io.checksums import check_manifest, list_files
+
+
+@pytest.fixture
+def built(tmp_path):
+    folder = tmp_path / "built"
+    folder.mkdir()
+    return folder
+
+
+def test_shards_splits_record_and_card_and_nothing_else(sample_dataset, built):
+    build_dataset_folder(sample_dataset, built, name="me/ham10000")
+    assert list_files(built) == [
+        "README.md",
+        "SHA256SUMS",
+        "data/test-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
+        "data/validation-00000-of-00001.parquet",
+        "prepared.json",
+        "splits.csv",
+    ]
+    check_manifest(built)
+    front = read_front_matter(built)
+    assert front["license"] == "cc-by-nc-4.0"
+    record = json.loads((sample_dataset / "prepared.json").read_text())
+    assert [part["split"] for part in front["configs"][0]["data_files"]] == list(record["images"])
+    card = (built / "README.md").read_text()
+    assert 'load_dataset("me/ham10000")' in card
+    assert "10.7910/DVN/DBW86T" in card
+    stream = load_dataset(str(built), streaming=True, split="test")
+    assert next(iter(stream))["image"].size[0] > 0
+
+
+def test_a_folder_may_have_any_name(sample_dataset, tmp_path):
+    source = shutil.copytree(sample_dataset, tmp_path / "ham[1]")
+    built = tmp_path / "built::{a,b}*"
+    built.mkdir()
+    build_dataset_folder(source, built, name="me/ham10000")
+    check_manifest(built)
+
+
+def test_where_the_files_lay_is_nobodys_business(sample_dataset, built):
+    build_dataset_folder(sample_dataset, built, name="me/ham10000")
+    published = json.loads((built / "prepared.json").read_text())
+    assert "/" not in published["source"]
+
+
+def test_a_shard_that_is_missing_is_found_out(sample_dataset, built, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(sample_dataset, source)
+    next((source / "data").glob("test-*")).unlink()
+    with pytest.raises(InputError, match=r"its prepared\.json says: it has 0 rows of test ins"):
+        build_dataset_folder(source, built, name="me/ham10000")
+
+
+def test_counts_of_the_card_that_the_images_do_not_have_are_found_out(
+    sample_dataset, built, tmp_path
+):
+    source = tmp_path / "source"
+    shutil.copytree(sample_dataset, source)
+    record = json.loads((source / "prepared.json").read_text())
+    record["counts"]["test"]["nv"] += 1
+    record["counts"]["test"]["mel"] -= 1
+    (source / "prepared.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"says: test has other numbers of mel, nv\. Prepare"):
+        build_dataset_folder(source, built, name="me/ham10000")
+
+
+def test_what_is_no_dataset_is_refused(tmp_path, built):
+    with pytest.raises(InputError, match=r"is not a prepared dataset: it has no prepared\.json"):
+        build_dataset_folder(tmp_path, built, name="me/ham10000")
