@@ -32,7 +32,7 @@ from hf_lesion.hub.results import TEST, VALIDATION, Shipped
 from hf_lesion.io.files import read_json_if_there
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
-from hf_lesion.ood.gate import read_gate_record
+from hf_lesion.ood.gate import Rejection, read_gate_record
 
 CARD = "README.md"
 TEMPLATE = "templates/card.md.jinja"
@@ -228,7 +228,9 @@ def _gate(model: Shipped) -> str:
     if found is None:
         return ""
     test = found.dermoscopic["test"]
-    sources = {f"dermoscopic: {name}": one for name, one in found.dermoscopic.items()}
+    sources: dict[str, Rejection] = {
+        f"dermoscopic: {name}": one for name, one in found.dermoscopic.items()
+    }
     for code, one in test.by_class.items():
         sources[f"dermoscopic: test, `{code}`"] = one
     sources |= {f"not dermoscopic: {name}": one for name, one in found.other.items()}

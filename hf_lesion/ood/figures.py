@@ -21,8 +21,9 @@ def plot_gate(record: GateRecord) -> Figure:
     shares = [found.refused or 0.0 for _, found, _ in rows]
     axes.barh(places, shares, color=[colour for *_, colour in rows], height=0.62)
     for place, (_, found, _) in zip(places, rows, strict=True):
-        if found.interval is not None and None not in found.interval:
-            axes.plot(found.interval, (place, place), color="0.2", linewidth=1)
+        low, high = found.interval or (None, None)
+        if low is not None and high is not None:
+            axes.plot((low, high), (place, place), color="0.2", linewidth=1)
     for place, share in zip(places, shares, strict=True):
         axes.annotate(
             f"{share:.1%}", (share, place), xytext=(4, 0), textcoords="offset points",

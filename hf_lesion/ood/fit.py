@@ -8,6 +8,7 @@ was not fitted on: other images by cross-fitting, dermoscopic ones on the test s
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,9 @@ from hf_lesion.ood.gate import (
 BY_CLASSIFIER, BY_DISTANCE = 0.02, 0.005
 BY_CLASSIFIER_OF_A_CLASS = 0.05
 DISTANCE_LAYERS = 2  # early stages: later ones vary with the diagnosis
-INVERSE_PENALTY = 1e-2  # C of the logistic regression
+# C of the logistic regression. On the shipped EfficientNet, with thresholds from validation, 0.1
+# rejects 99 % of phone photos of patients that were left out, and 0.01 rejects 98 %.
+INVERSE_PENALTY = 0.1
 ITERATIONS = 1000
 FOLDS = 3
 DIRECTIONS = 64
@@ -122,7 +125,9 @@ def group_of(name: str) -> str:
 def sample_by_class(references: NDArray[np.int64], most: int) -> NDArray[np.intp]:
     """Return the indices of at most `most` images of each class, drawn at random, ascending."""
     rng = np.random.default_rng(SEED)
-    rows = [rng.permutation(np.flatnonzero(references == each))[:most] for each in set(references)]
+    rows = [
+        rng.permutation(np.flatnonzero(references == each))[:most] for each in np.unique(references)
+    ]
     return np.sort(np.concatenate(rows))
 
 
@@ -326,7 +331,9 @@ def summarise(sources: Sequence[Source]) -> str:
 def with_rates(gate: Gate, measured: DermoscopyRejection) -> Gate:
     """Return a gate that knows its false-alarm rates."""
     rates = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
-    known = {kind: rate for kind, rate in rates.items() if rate is not None and rate == rate}
+    known: dict[str, float] = {
+        kind: rate for kind, rate in rates.items() if rate is not None and rate == rate
+    }
     return replace(gate, rates=known)
 
 
@@ -364,7 +371,7 @@ def _choose_threshold(scores: NDArray[np.float64], references: NDArray[np.int64]
     if references is not None:
         found += [
             np.quantile(scores[references == each], 1 - BY_CLASSIFIER_OF_A_CLASS)
-            for each in set(references)
+            for each in np.unique(references)
         ]
     return float(max(found))
 
@@ -412,7 +419,7 @@ def _is_right(images: Observed) -> NDArray[np.bool_]:
 
 def _count(
     flags: NDArray[np.bool_], groups: NDArray[np.str_], interval: Interval
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "images": len(flags),
         "refused": _share(flags),
