@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hf_lesion.labels import CODES, MALIGNANT
 
 if TYPE_CHECKING:
-    from hf_lesion.decision import Verdict
+    from hf_lesion.ood.gate import Verdict
     from hf_lesion.prediction import Prediction
 
 STRANGE, UNSURE, UNJUDGED = "strange", "unsure", "unjudged"

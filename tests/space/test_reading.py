@@ -152,7 +152,7 @@ def test_the_gate_and_its_false_alarms_are_shown():
     from models_tab import models
 
     shown = models([model_with(GATE, {})])
-    assert "4.1% of 1,495 real test images are refused" in shown
+    assert "4.1% of 1,495 dermoscopic test images are rejected" in shown
     drawn, table = shown.split("All kinds in figures")
     assert "everyday photos" in drawn
     assert ", retaken" not in drawn

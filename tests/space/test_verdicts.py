@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from points import melanoma_points
 
-from hf_lesion.decision import Verdict
 from hf_lesion.labels import CODES
+from hf_lesion.ood.gate import Verdict
 
 STRANGE = Verdict("strange", 0.0, 0.9, 0.04, "This does not look like a dermoscopic image.")
 UNSURE = Verdict("unsure", 0.5, 0.3, 0.2, "The model is unsure.")
