@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_lesion.calibration.thresholds import PREVALENCES
 from hf_lesion.errors import InputError, one_line_errors
+from hf_lesion.labels import PREVALENCES
 from hf_lesion.manifest import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:

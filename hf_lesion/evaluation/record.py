@@ -6,12 +6,11 @@ from typing import Any
 
 from hf_lesion.calibration import metrics as calibration
 from hf_lesion.calibration.fit import Fits
-from hf_lesion.calibration.thresholds import PREVALENCES
 from hf_lesion.evaluation import intervals, metrics, ranking, selective, subgroups
 from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report import SCHEMA_VERSION
-from hf_lesion.labels import CODES, LABEL_GROUPS
+from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 from hf_lesion.manifest import WEIGHTS, file_sha256
 from hf_lesion.provenance import provenance
 
