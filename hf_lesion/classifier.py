@@ -19,7 +19,6 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.calibration.reliability import FILE as RELIABILITY
 from hf_lesion.calibration.reliability import Reliability, read_reliability
-from hf_lesion.decision import GATE, Gate, Verdict, find_gate, judge
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
 from hf_lesion.explain.gradcam import (
@@ -37,7 +36,8 @@ from hf_lesion.io.files import read_json_if_there
 from hf_lesion.io.images import Pictures, count_images, read_images
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_snapshot
-from hf_lesion.models.head import softmax
+from hf_lesion.models.forward import walk
+from hf_lesion.models.head import head_name, softmax
 from hf_lesion.models.preprocessing import (
     Box,
     Preprocessing,
@@ -46,7 +46,8 @@ from hf_lesion.models.preprocessing import (
     seen_box,
 )
 from hf_lesion.models.snapshot import open_snapshot
-from hf_lesion.models.taps import head_name, look, tapped, walk
+from hf_lesion.ood.features import collect_features, forward_with_features
+from hf_lesion.ood.gate import GATE, Gate, Verdict, find_gate, judge
 from hf_lesion.prediction import Prediction, Targets, class_of, pair
 
 BATCH_SIZE = 32
@@ -261,7 +262,7 @@ class LesionClassifier:
     def look(
         self, images: Pictures, names: Sequence[str] = (), *, batch_size: int = BATCH_SIZE
     ) -> Seen:
-        """Return (N, C) logits and (N, ...) what `taps.look` reads off in the same passes."""
+        """Return (N, C) logits and (N, D) features by name: see `ood.features`."""
         batches = self._batches(images, None, batch_size)
         return self._gather([self._look(part, names) for part, *_ in batches], names)
 
@@ -380,7 +381,9 @@ class LesionClassifier:
     def _look(self, pixel_values: torch.Tensor, names: Sequence[str]) -> Seen:
         with self._evaluating() as network:
             # Hooks are called in the model itself only.
-            logits, seen = look(network if names else self.model, pixel_values, names)
+            logits, seen = forward_with_features(
+                network if names else self.model, pixel_values, names
+            )
         return logits.numpy(), {name: found.numpy() for name, found in seen.items()}
 
     def _trace(
@@ -388,7 +391,10 @@ class LesionClassifier:
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], Trace | InputError]:
         """Run a forward pass and keep what heatmaps need, or why they cannot be computed."""
         try:
-            with self._evaluating() as network, tapped(network, self._inputs, pixel_values) as seen:
+            with (
+                self._evaluating() as network,
+                collect_features(network, self._inputs, pixel_values) as seen,
+            ):
                 traced = trace(network, pixel_values)
         except InputError as error:
             return (*self._look(pixel_values, self._inputs), error)

@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.decision import Verdict
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
 from hf_lesion.explain.gradcam import GRADCAM, OPACITY, PREDICTED, RANKS, Target, Trace, overlay
 from hf_lesion.explain.methods import check_method
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.preprocessing import Box
+from hf_lesion.ood.gate import Verdict
 
 Targets = Target | Sequence[Target] | None
 Item = TypeVar("Item")

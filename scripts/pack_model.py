@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_lesion import cli
-from hf_lesion.calibration.thresholds import TARGET_SENSITIVITY
 from hf_lesion.errors import InputError, one_line_errors
-from hf_lesion.labels import LABEL_GROUPS
+from hf_lesion.labels import LABEL_GROUPS, TARGET_SENSITIVITY
 
 CROP_MODES = ("centre", "squash", "pad")  # those of hf_lesion, which imports slowly
 

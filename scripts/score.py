@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_lesion.calibration.thresholds import PREVALENCES
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.io.checksums import CONFIG, WEIGHTS
+from hf_lesion.labels import PREVALENCES
 
 if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet

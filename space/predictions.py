@@ -23,8 +23,8 @@ from hf_lesion.labels import CODES, LABEL2ID, MALIGNANT, NAMES
 
 if TYPE_CHECKING:
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.decision import Verdict
     from hf_lesion.models.preprocessing import Box
+    from hf_lesion.ood.gate import Verdict
     from hf_lesion.prediction import Prediction
 
 DISPLAY_PIXELS = 768  # the longer side of what is shown

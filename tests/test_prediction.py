@@ -11,20 +11,20 @@ from PIL import Image
 
 from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.decision import Gate
 from hf_lesion.errors import InputError
 from hf_lesion.explain.gradcam import overlay
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
-from hf_lesion.models.taps import tap_points
+from hf_lesion.ood.features import feature_layers
+from hf_lesion.ood.gate import Gate
 
 
 @pytest.fixture(scope="module", params=["tiny_timm_model", "tiny_cnn_model"])
 def classifier(request):
     """A classifier with a gate on two of its layers, the target layer among them."""
     found = LesionClassifier.from_pretrained(request.getfixturevalue(request.param), device="cpu")
-    layers = tap_points(found.model)
+    layers = feature_layers(found.model)
     inputs = ("colours", layers[0], layers[-2])
     sizes = [one.shape[1] for one in found.look([], inputs)[1].values()]
     found.gate = Gate(

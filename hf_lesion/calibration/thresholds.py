@@ -32,9 +32,6 @@ from hf_lesion.labels import LABEL2ID
 
 FILE = "operating_points.json"
 FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
-TARGET_SENSITIVITY = 0.9
-# Round numbers for a reader who sets none; of no clinic.
-PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}
 PER = 1000
 
 Floats = NDArray[np.float64]

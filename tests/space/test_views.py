@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from hf_lesion.calibration.thresholds import OperatingPoint
-from hf_lesion.decision import Verdict
 from hf_lesion.labels import CODES
+from hf_lesion.ood.gate import Verdict
 
 ACCEPTED = Verdict("accepted", 0.5, 0.9, None, "Looks like the images that the model knows.")
 UNSURE = Verdict("unsure", 0.5, 0.3, 0.2, "The model is unsure.")

@@ -6,7 +6,6 @@ from typing import Any
 
 from hf_lesion.calibration import metrics as calibration
 from hf_lesion.calibration.fit import Fits
-from hf_lesion.calibration.thresholds import PREVALENCES
 from hf_lesion.evaluation import (
     bootstrap,
     metrics,
@@ -19,7 +18,7 @@ from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report.record import SCHEMA_VERSION
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.provenance import provenance
-from hf_lesion.labels import CODES, LABEL_GROUPS
+from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 
 SEED = 0
 
