@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.ensemble import read_ensemble
+from hf_lesion.evaluation.model_comparison import read_comparison
 from hf_lesion.evaluation.report.record import format_metric, read_report, say_images
 from hf_lesion.hub.checks import check_measured_weights
 from hf_lesion.io import markdown
@@ -83,7 +83,7 @@ def render_block(shipped: Sequence[Shipped]) -> str:
 
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
-    rows = markdown.table_lines(HEADER, [*map(_cells, shipped), *_ensemble_cells(shipped)])
+    rows = markdown.table_lines(HEADER, map(_cells, shipped))
     test = shipped[0].report[TEST]
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
@@ -98,9 +98,9 @@ def render_table(shipped: Sequence[Shipped]) -> str:
 def render_pairs(shipped: Sequence[Shipped]) -> str:
     """Return the table of paired differences between each model and the next, as Markdown.
 
-    Empty if scripts/score_ensemble.py has not compared these very weights.
+    Empty if scripts/compare_models.py has not compared these weights.
     """
-    pairs = _find_ensemble(shipped).get("pairs", [])
+    pairs = _find_pairs(shipped)
     if not pairs:
         return ""
     rows = []
@@ -185,17 +185,8 @@ def _cells(model: Shipped) -> list[str]:
     ]
 
 
-def _find_ensemble(shipped: Sequence[Shipped]) -> dict[str, Any]:
-    """Return the measured mean of these models; empty if it was not measured with these weights."""
-    found = dict(read_ensemble(shipped[0].folder.parent).get(TEST, {}))
+def _find_pairs(shipped: Sequence[Shipped]) -> list[dict[str, Any]]:
+    """Return the measured pairs of these models; empty if they were of other weights."""
+    found = read_comparison(shipped[0].folder.parent).get(TEST, {})
     weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
-    return found if found.get("members") == weights else {}
-
-
-def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
-    """Return the table row of the ensemble, if it was measured."""
-    found = _find_ensemble(shipped)
-    if not found:
-        return []
-    scores = [format_metric(found, name) for name in SCORES]
-    return [["`ensemble`", f"the mean of these {len(shipped)}", "computed, not stored", *scores]]
+    return found["pairs"] if found.get("models") == weights else []
