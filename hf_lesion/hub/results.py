@@ -1,6 +1,5 @@
 """Results tables of the README, rendered from the reports next to the models."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,6 @@ from hf_lesion.io.numbers import format_difference
 from hf_lesion.labels import CODES
 
 TEST, VALIDATION = "test", "validation"
-START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
-END = "<!-- /results -->"
-put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 MEGABYTE = 1e6
 HEADER = (
     "model",
@@ -75,10 +71,13 @@ def read_shipped(models: Path) -> list[Shipped]:
     return sorted(shipped, key=lambda model: -model.report[TEST]["metrics"]["balanced_accuracy"])
 
 
-def render_block(shipped: Sequence[Shipped]) -> str:
-    """Return the tables between the markers."""
-    tables = [render_table(shipped), render_pairs(shipped), render_fits(shipped)]
-    return "\n\n".join(table for table in tables if table)
+def render_blocks(shipped: Sequence[Shipped]) -> dict[str, str]:
+    """Return the tables on the models' scores, by the name of their block in a Markdown file."""
+    return {
+        "results": render_table(shipped),
+        "pairs": render_pairs(shipped),
+        "calibration": render_fits(shipped),
+    }
 
 
 def render_table(shipped: Sequence[Shipped]) -> str:

@@ -47,15 +47,13 @@ def test_pairs_have_a_table_if_they_are_of_these_weights(same, tmp_path):
     write_comparison(tmp_path, "test", found)
     row = "| `b` minus `a` | +0.410 [-0.020, +0.500] | +0.410"
     assert (row in results.render_pairs(shipped)) is same
-    assert (row in results.render_block(shipped)) is same
 
 
-def test_the_block_is_the_tables_of_what_was_measured(tmp_path):
+def test_what_was_not_measured_leaves_its_block_empty(tmp_path):
     write_model(tmp_path, "a", right=0.5)
     shipped = results.read_shipped(tmp_path)
-    assert results.render_block(shipped) == "\n\n".join(
-        [results.render_table(shipped), results.render_fits(shipped)]
-    )
+    table, fits = results.render_table(shipped), results.render_fits(shipped)
+    assert results.render_blocks(shipped) == {"results": table, "pairs": "", "calibration": fits}
 
 
 def test_calibration_and_thresholds_are_the_reports(tmp_path):
@@ -93,18 +91,3 @@ def test_a_model_that_was_not_scored_is_named(tmp_path):
 def test_an_empty_folder_is_explained(tmp_path):
     with pytest.raises(InputError, match=r"^There is no model in .* scripts/pack_model\.py\.$"):
         results.read_shipped(tmp_path)
-
-
-def test_only_what_stands_between_the_markers_changes():
-    text = f"above\n{results.START}\nold\n{results.END}\nbelow\n"
-    new = results.put_between_markers(text, "| new \\1 |", source="README.md")
-    assert new == f"above\n{results.START}\n| new \\1 |\n{results.END}\nbelow\n"
-    assert results.put_between_markers(new, "| new \\1 |", source="README.md") == new
-
-
-@pytest.mark.parametrize(
-    "text", ["none", f"{results.START}\n", f"{results.END}\n{results.START}\n"]
-)
-def test_missing_markers_are_refused(text):
-    with pytest.raises(InputError, match=r"^README\.md needs one line <!-- results"):
-        results.put_between_markers(text, "", source="README.md")
