@@ -17,7 +17,8 @@ from PIL import Image
 from torch import nn
 from transformers import BaseImageProcessor, PreTrainedModel
 
-from hf_lesion.decision import GATE, Gate, Verdict, find_gate, judge
+from hf_lesion.calibration.reliability import FILE as RELIABILITY
+from hf_lesion.calibration.reliability import Reliability, read_reliability
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
 from hf_lesion.explain.gradcam import (
@@ -35,9 +36,8 @@ from hf_lesion.io.files import read_json_if_there
 from hf_lesion.io.images import Pictures, count_images, read_images
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_snapshot
-from hf_lesion.models.calibration import FILE as CALIBRATION
-from hf_lesion.models.calibration import Calibration, read_calibration
-from hf_lesion.models.head import softmax
+from hf_lesion.models.forward import walk
+from hf_lesion.models.head import head_name, softmax
 from hf_lesion.models.preprocessing import (
     Box,
     Preprocessing,
@@ -46,7 +46,8 @@ from hf_lesion.models.preprocessing import (
     seen_box,
 )
 from hf_lesion.models.snapshot import open_snapshot
-from hf_lesion.models.taps import head_name, look, tapped, walk
+from hf_lesion.ood.features import collect_features, forward_with_features
+from hf_lesion.ood.gate import GATE, Gate, Verdict, find_gate, judge
 from hf_lesion.prediction import Prediction, Targets, class_of, pair
 
 BATCH_SIZE = 32
@@ -78,7 +79,7 @@ class LesionClassifier:
         record: What `training.json` next to the weights says; empty if there is none.
         revision: The commit on the Hub that was loaded; None for a folder.
         gate: Rejects non-dermoscopic images and marks unsure answers; None if the model has none.
-        calibration: Corrects probabilities that are shown as chances; None likewise.
+        reliability: Says how often such results are right; None likewise.
         weights_sha256: Of the weights file; None for a model that was not loaded from one.
     """
 
@@ -91,7 +92,7 @@ class LesionClassifier:
         record: dict[str, Any] | None = None,
         revision: str | None = None,
         gate: Gate | None = None,
-        calibration: Calibration | None = None,
+        reliability: Reliability | None = None,
     ):
         # Frozen weights: an explanation then leaves no gradients behind.
         self.model = model.eval().requires_grad_(False)
@@ -99,7 +100,7 @@ class LesionClassifier:
         self.name = name
         self.codes = CODES
         self.record = record or {}
-        self.revision, self.gate, self.calibration = revision, gate, calibration
+        self.revision, self.gate, self.reliability = revision, gate, reliability
         self.weights_sha256: str | None = None
 
     @classmethod
@@ -112,7 +113,7 @@ class LesionClassifier:
     ) -> "LesionClassifier":
         """Load a classifier from a folder or the Hub.
 
-        A gate or calibration that was fitted on other weights is left out, and a warning logged.
+        A gate or reliability that was fitted on other weights is left out, and a warning logged.
 
         Args:
             source: Folder that `scripts/train.py` saved, or a Hub id, also as "owner/name@v1".
@@ -128,7 +129,7 @@ class LesionClassifier:
         model, processor = load_snapshot(snapshot)
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         own = file_sha256(folder / WEIGHTS) if (folder / WEIGHTS).is_file() else None
-        gate, calibration = find_gate(folder), read_calibration(folder)
+        gate, reliability = find_gate(folder), read_reliability(folder)
         classifier = cls(
             model,
             processor,
@@ -136,7 +137,7 @@ class LesionClassifier:
             name=snapshot.name,
             record=read_record(folder),
             revision=snapshot.revision,
-            calibration=calibration if _is_of(own, calibration, folder / CALIBRATION) else None,
+            reliability=reliability if _is_of(own, reliability, folder / RELIABILITY) else None,
         )
         classifier.weights_sha256 = own
         return classifier
@@ -215,7 +216,7 @@ class LesionClassifier:
             pixel_values,
             tuple(self._find_box(image) for image, _ in pairs),
             probabilities,
-            self.calibration.shown(probabilities) if self.calibration else None,
+            self.share_right(probabilities),
             tuple(judge(self.gate, probabilities, seen)),
             tuple(wanted for _, wanted in pairs),
             method,
@@ -230,9 +231,16 @@ class LesionClassifier:
         """Return (N, C) probabilities of images of any size and mode; rows sum to 1."""
         return softmax(self.logits(images, batch_size=batch_size))
 
-    def shown(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Return (N, C) what to show as chances for (N, C) answers: see `models.calibration`."""
-        return self.calibration.shown(probabilities) if self.calibration else probabilities
+    def share_right(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64] | None:
+        """Return (N,) how often results with such a top score were right in the test.
+
+        Args:
+            probabilities: (N, C) answers of this model.
+
+        Returns:
+            Values in [0, 1], see `calibration.reliability`; None if the model has no map for it.
+        """
+        return self.reliability.share_right(probabilities) if self.reliability else None
 
     def features(self, images: Pictures, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
         """Return (N, D) penultimate features: what the last linear layer turns into logits.
@@ -254,7 +262,7 @@ class LesionClassifier:
     def look(
         self, images: Pictures, names: Sequence[str] = (), *, batch_size: int = BATCH_SIZE
     ) -> Seen:
-        """Return (N, C) logits and (N, ...) what `taps.look` reads off in the same passes."""
+        """Return (N, C) logits and (N, D) features by name: see `ood.features`."""
         batches = self._batches(images, None, batch_size)
         return self._gather([self._look(part, names) for part, *_ in batches], names)
 
@@ -373,7 +381,9 @@ class LesionClassifier:
     def _look(self, pixel_values: torch.Tensor, names: Sequence[str]) -> Seen:
         with self._evaluating() as network:
             # Hooks are called in the model itself only.
-            logits, seen = look(network if names else self.model, pixel_values, names)
+            logits, seen = forward_with_features(
+                network if names else self.model, pixel_values, names
+            )
         return logits.numpy(), {name: found.numpy() for name, found in seen.items()}
 
     def _trace(
@@ -381,7 +391,10 @@ class LesionClassifier:
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]], Trace | InputError]:
         """Run a forward pass and keep what heatmaps need, or why they cannot be computed."""
         try:
-            with self._evaluating() as network, tapped(network, self._inputs, pixel_values) as seen:
+            with (
+                self._evaluating() as network,
+                collect_features(network, self._inputs, pixel_values) as seen,
+            ):
                 traced = trace(network, pixel_values)
         except InputError as error:
             return (*self._look(pixel_values, self._inputs), error)
@@ -423,8 +436,8 @@ def _checked(batch_size: int) -> int:
     return batch_size
 
 
-def _is_of(own: str | None, found: Gate | Calibration | None, file: Path) -> bool:
-    """Return whether something was fitted on these weights; log a warning if not."""
+def _is_of(own: str | None, found: Gate | Reliability | None, file: Path) -> bool:
+    """Tell whether something was fitted on these weights; log a warning if not."""
     if found is not None and found.weights_sha256 != own:
         logger.warning("%s was not fitted on these weights and is not used. Fit it again.", file)
     return found is not None and found.weights_sha256 == own

@@ -72,6 +72,12 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 CODES: tuple[str, ...] = tuple(diagnosis.code for diagnosis in DIAGNOSES)
 NAMES: dict[str, str] = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
 MALIGNANT: tuple[str, ...] = tuple(d.code for d in DIAGNOSES if d.malignant)
+# Yes-or-no questions next to the seven diagnoses: is it one of these?
+LABEL_GROUPS: dict[str, tuple[str, ...]] = {"malignant": MALIGNANT, "melanoma": ("mel",)}
+# What scripts offer for thresholds on these groups; here because the module imports nothing. The
+# prevalences are round numbers for a reader who sets none, of no clinic.
+TARGET_SENSITIVITY = 0.9
+PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}
 ID2LABEL: dict[int, str] = dict(enumerate(CODES))
 LABEL2ID: dict[str, int] = {code: index for index, code in enumerate(CODES)}
 

@@ -1,23 +1,24 @@
 """Predictions: what a classifier makes of a few images, with all that explaining them takes."""
 
+import contextlib
+import operator
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.decision import Verdict
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
 from hf_lesion.explain.gradcam import GRADCAM, OPACITY, PREDICTED, RANKS, Target, Trace, overlay
 from hf_lesion.explain.methods import check_method
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.preprocessing import Box
+from hf_lesion.ood.gate import Verdict
 
 Targets = Target | Sequence[Target] | None
 Item = TypeVar("Item")
@@ -36,8 +37,8 @@ class Prediction:
         pixel_values: (N, 3, S, S) float32 that the network was shown of them.
         boxes: The part of each image that this is, as `Explanation.boxes`.
         probabilities: (N, C) float32; rows sum to 1.
-        corrected: (N, C) float64 chances of the diagnoses, as `LesionClassifier.shown` gives them;
-            None if the model has no calibration.
+        reliability: (N,) float64, how often results with such a top score were right in the test;
+            None if the model has no `reliability.json`.
         verdicts: The gate's, one for each image.
         targets: What `heatmaps` explains in each image: class ids, "predicted" or "runner-up".
         method: By which it does.
@@ -48,7 +49,7 @@ class Prediction:
     pixel_values: torch.Tensor = field(repr=False)
     boxes: tuple[Box, ...] = field(repr=False)
     probabilities: NDArray[np.float32]
-    corrected: NDArray[np.float64] | None
+    reliability: NDArray[np.float64] | None
     verdicts: tuple[Verdict, ...]
     targets: tuple[Target, ...]
     method: str
@@ -123,11 +124,11 @@ def pair(
     Raises:
         InputError: If there is no such class, or not one for each item.
     """
-    if targets is None or isinstance(targets, str | int | Integral):
-        one = class_of(PREDICTED if targets is None else targets)
+    if _is_one(targets):
+        one = class_of(PREDICTED if targets is None else cast(Target, targets))
         yield from ((item, one) for item in items)
         return
-    wanted = [class_of(target) for target in targets]
+    wanted = [class_of(target) for target in cast(Sequence[Target], targets)]
     if count is not None and count != len(wanted):
         raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
     try:
@@ -144,7 +145,7 @@ def class_of(target: Target) -> Target:
     Raises:
         InputError: If it is none of these.
     """
-    return target if target in RANKS else class_id(target)
+    return target if isinstance(target, str) and target in RANKS else class_id(target)
 
 
 def class_id(target: int | str) -> int:
@@ -153,11 +154,24 @@ def class_id(target: int | str) -> int:
     Raises:
         InputError: If it is neither.
     """
-    if isinstance(target, str) and target in LABEL2ID:
-        return LABEL2ID[target]
-    if not isinstance(target, str) and 0 <= int(target) < len(CODES):
-        return int(target)
+    if isinstance(target, str):
+        if target in LABEL2ID:
+            return LABEL2ID[target]
+    else:
+        # Any integer: NumPy's, or a tensor of one. Not a float, which int() would cut.
+        with contextlib.suppress(TypeError):
+            if 0 <= (found := operator.index(target)) < len(CODES):
+                return found
     raise InputError(
         f"Unknown class {target!r}: expected an id from 0 to {len(CODES) - 1} "
         f"or one of {', '.join(CODES)}."
+    )
+
+
+def _is_one(targets: object) -> bool:
+    """Tell whether this is one class for all images, not a sequence of classes."""
+    return (
+        isinstance(targets, str)
+        or not isinstance(targets, Iterable)
+        or getattr(targets, "ndim", 1) == 0  # an array or tensor of one number
     )

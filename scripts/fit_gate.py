@@ -1,222 +1,271 @@
-"""Fit the gate of a model: what tells images that are no dermoscopy, and answers that are unsure.
+"""Fit the gate of a model, which rejects non-dermoscopic images and marks unsure answers.
 
-    python scripts/fit_gate.py --model runs/cnn --dataset data/ham10000 --photos everyday_photos
+    python scripts/fit_gate.py --model runs/cnn --dataset data/ham10000 --ood_images photos phones
 
-Fits on the validation split, chooses by half of the photos and by drawn pictures, measures on the
-test split, the other half and other drawn pictures. Writes gate.safetensors, which is loaded with
-the model from then on, gate.json with what was measured, and gate.png.
+Fits on the train split, drawn pictures and, if given, photos; chooses thresholds on validation;
+measures on test, and on pictures and photos by cross-fitting. Writes gate.safetensors, which is
+loaded with the model from then on, gate.json with what was measured, and gate.png.
 """
 
 import argparse
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import numpy as np
+    from numpy.typing import NDArray
     from PIL import Image
 
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.gate import Seen
+    from hf_lesion.evaluation.scoring import EvaluationSet
+    from hf_lesion.ood.fit import Observed
+    from hf_lesion.ood.gate import Gate, GateRecord
 
-RECORD, FIGURE = "gate.json", "gate.png"
-DRAWN_FOR_CHOICE, DRAWN_FOR_TEST = 40, 100  # of each kind
-FIRST_TEST_SEED = 10_000
-PHOTOS = "half of the photos"
+FIGURE = "gate.png"
+OF_A_CLASS, PICTURES = 100, 30  # images of the train split for each class; pictures of each kind
+EVERY = 3  # one in so many test images is measured retaken, too: an answer within minutes
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FRAMES = "other framing"
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "model", "dataset", required=True)
-    cli.add_shared(parser, "batch_size", "output")
+    cli.add_shared(parser, "batch_size", default=8, help="images at once (default: 8)")
+    cli.add_shared(parser, "output")
     add = parser.add_argument
-    add("--photos", type=Path, metavar="DIR", help="photos of other things: half choose, half test")
-    add("--more", type=Path, nargs="+", default=[], metavar="DIR", help="photos to measure only")
+    add(
+        "--ood_images", type=Path, nargs="+", default=[], metavar="DIR",
+        help="photos to be rejected, such as phone photos of skin; each folder is one source",
+    )  # fmt: skip
+    add(
+        "--frames", type=Path, metavar="DIR",
+        help="images of the dataset in another framing, named <image_id>.jpg: those of validation "
+        "help to choose thresholds, those of test are measured",
+    )  # fmt: skip
     add("--limit", type=cli.at_least(1), metavar="N", help="only N images of each set")
     return parser.parse_args()
 
 
 @dataclass(frozen=True)
-class Looker:
-    """Shows images to a model, with a bar."""
+class Images:
+    """N images that are read one at a time, and their groups."""
+
+    name: str
+    groups: Sequence[str]
+    load: "Callable[[int], Image.Image]"
+
+    def retaken(self) -> "Images":
+        """Return the same images, changed at random: see `ood.fit.retake`."""
+        return Images(f"{self.name}, retaken", self.groups, partial(_retake, self.load))
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Shows images to a model, with a progress bar."""
 
     classifier: "LesionClassifier"
-    names: tuple[str, ...]
+    layers: tuple[str, ...]
     batch_size: int
     limit: int | None
 
-    def see(self, name: str, count: int, load: "Callable[[int], Image.Image]") -> "Seen":
-        """Return what the model makes of `count` images, one batch of them in memory."""
+    def observe(self, images: Images, references: "NDArray[np.int64] | None" = None) -> "Observed":
+        """Return what the model makes of images; one batch of them is in memory."""
         import numpy as np
         from tqdm import trange
 
         from hf_lesion.classifier import softmax
-        from hf_lesion.evaluation.gate import Seen
+        from hf_lesion.ood.fit import Observed
 
-        count = min(count, self.limit or count)
-        logits, blocks = [], []
-        steps = trange(0, count, self.batch_size, desc=name, unit="batch", disable=None)
-        for start in steps:
-            some = [load(index) for index in range(start, min(start + self.batch_size, count))]
-            found = self.classifier.look(some, self.names, batch_size=self.batch_size)
+        count = min(len(images.groups), self.limit or len(images.groups))
+        logits, features = [], []
+        for start in trange(0, count, self.batch_size, desc=images.name, disable=None):
+            some = [images.load(row) for row in range(start, min(start + self.batch_size, count))]
+            found = self.classifier.look(some, self.layers, batch_size=self.batch_size)
             logits.append(found[0])
-            blocks.append(found[1])
-        together = {key: np.concatenate([each[key] for each in blocks]) for key in self.names}
-        return Seen(softmax(np.concatenate(logits)), together)
+            features.append(found[1])
+        return Observed(
+            softmax(np.concatenate(logits)),
+            {name: np.concatenate([one[name] for one in features]) for name in self.layers},
+            images.groups[:count],
+            None if references is None else references[:count],
+        )
 
-
-def list_photos(folder: Path) -> "list[Image.Image]":
-    """Return the photos of a folder and its subfolders, in the order of their paths."""
-    from hf_lesion.evaluation.bulk import list_folder
-    from hf_lesion.io.decoding import describe_left_out
-
-    if not folder.is_dir():
-        raise InputError(f"There is no folder {folder}. Pass one with photos of other things.")
-    found = list_folder(folder)
-    if found.left_out:
-        print(f"{folder}: {describe_left_out(found.left_out)}", flush=True)
-    return [found.load(index) for index in range(len(found.names))]
-
-
-def see_strangers(
-    looker: Looker, photos: "dict[str, list[Image.Image]]", *, drawn: int, first_seed: int
-) -> "dict[str, Seen]":
-    """Return what the model makes of photos, as they are and retaken, and of drawn pictures."""
-    from functools import partial
-
-    from hf_lesion.synthetic.ood_images import KINDS, draw_ood_image
-
-    found: dict[str, Seen] = {}
-    for name, images in photos.items():
-        found |= see_twice(looker, name, len(images), images.__getitem__)
-    for kind in KINDS:
-        load = partial(_draw, draw_ood_image, kind, first_seed)
-        found[f"drawn: {kind}"] = looker.see(kind, drawn, partial(_retake, load))
-    return found
-
-
-def see_twice(
-    looker: Looker, name: str, count: int, load: "Callable[[int], Image.Image]"
-) -> "dict[str, Seen]":
-    """Return what the model makes of images, as they are and retaken."""
-    from functools import partial
-
-    again = f"{name}, retaken"
-    return {
-        name: looker.see(name, count, load),
-        again: looker.see(again, count, partial(_retake, load)),
-    }
+    def observe_twice(self, images: Images) -> "list[Observed]":
+        """Return what the model makes of images as they are and retaken."""
+        return [self.observe(images), self.observe(images.retaken())]
 
 
 def _retake(load: "Callable[[int], Image.Image]", index: int) -> "Image.Image":
-    from hf_lesion.evaluation.distortions import retake
+    from hf_lesion.ood.fit import retake
 
     return retake(load(index), seed=index)
 
 
-def _draw(
-    draw: "Callable[..., Image.Image]", kind: str, first_seed: int, index: int
-) -> "Image.Image":
-    return draw(kind, seed=first_seed + index)
+def read_photos(folder: Path) -> Images:
+    """Return the photos of a folder and its subfolders; those of one patient are one group."""
+    from hf_lesion.evaluation.bulk import list_folder
+    from hf_lesion.io.decoding import describe_left_out
+    from hf_lesion.ood.fit import group_of
+
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Pass one with photos to be rejected.")
+    found = list_folder(folder)
+    if found.left_out:
+        print(f"{folder}: {describe_left_out(found.left_out)}", flush=True)
+    return Images(folder.resolve().name, list(map(group_of, found.names)), found.load)
 
 
-def fit_and_measure(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+def draw_pictures(kind: str) -> Images:
+    """Return drawn pictures of one kind."""
+    from hf_lesion.ood.fit import DRAWN
+    from hf_lesion.synthetic.ood_images import draw_ood_image
+
+    groups = [f"{kind} {seed}" for seed in range(PICTURES)]
+    return Images(f"{DRAWN}{kind}", groups, lambda index: draw_ood_image(kind, seed=index))
+
+
+def of_split(split: "EvaluationSet", rows: "Sequence[int] | None" = None) -> Images:
+    """Return images of a split, in the order of `rows`."""
+    chosen = range(len(split.image_ids)) if rows is None else rows
+    lesions = split.lesion_ids or split.image_ids
+    return Images(split.name, [lesions[row] for row in chosen], lambda i: split.load(chosen[i]))
+
+
+def in_frames(split: "EvaluationSet", folder: Path) -> "tuple[Images, NDArray[np.int64]]":
+    """Return those images of a split that a folder holds in another framing, and their classes."""
+    from hf_lesion.evaluation.bulk import list_folder
+
+    found = list_folder(folder)
+    place = {name.rsplit("/", 1)[-1]: index for index, name in enumerate(found.names)}
+    rows = [row for row, name in enumerate(split.image_ids) if name in place]
+    if not rows:
+        raise InputError(f"{folder} holds no image of the {split.name} split, by image_id.")
+    lesions = split.lesion_ids or split.image_ids
+    images = Images(
+        f"{split.name}, {FRAMES}",
+        [lesions[row] for row in rows],
+        lambda index: found.load(place[split.image_ids[rows[index]]]),
+    )
+    return images, split.references[rows]
+
+
+def fit_and_measure(arguments: argparse.Namespace) -> "tuple[Gate, GateRecord]":
     """Return the gate and its record."""
+    from dataclasses import replace
+
+    import numpy as np
+    import torch
+
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation import gate as fitting
-    from hf_lesion.evaluation import scoring
+    from hf_lesion.evaluation import risk_coverage, scoring
+    from hf_lesion.evaluation.predictions import Predictions
     from hf_lesion.evaluation.report.build import weights_sha256
     from hf_lesion.io.provenance import provenance
-    from hf_lesion.models.taps import COLOURS, tap_points
+    from hf_lesion.ood import fit
+    from hf_lesion.ood.features import COLOURS, feature_layers
+    from hf_lesion.ood.gate import GateRecord, MeasuredModel, RiskCoverage
+    from hf_lesion.synthetic.ood_images import KINDS
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    classifier = LesionClassifier.from_pretrained(arguments.model)
-    names = (COLOURS, *tap_points(classifier.model))
-    looker = Looker(classifier, names, arguments.batch_size, arguments.limit)
-    validation, test = (
-        scoring.read_split(arguments.dataset, split) for split in ("validation", "test")
+    photos = [read_photos(folder) for folder in arguments.ood_images]
+    train, validation, test = (
+        scoring.read_split(arguments.dataset, split) for split in (TRAIN, VALIDATION, TEST)
     )
-    photos = list_photos(arguments.photos) if arguments.photos else []
-    halves = [{PHOTOS: photos[half::2]} if photos else {} for half in (0, 1)]
+    classifier = LesionClassifier.from_pretrained(arguments.model)
+    classifier.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+    layers = (COLOURS, *feature_layers(classifier.network))
+    observer = Observer(classifier, layers, arguments.batch_size, arguments.limit)
 
-    seen = see_twice(looker, "validation", len(validation.image_ids), validation.load)
-    count = len(seen["validation"].probabilities)
-    lesions = (validation.lesion_ids or validation.image_ids)[:count]
-    versions = [each.blocks for each in seen.values()]
-    tried = fitting.candidates(names)
-    gates = {key: fitting.fit_gate(versions, lesions, inputs) for key, inputs in tried.items()}
-    strangers = see_strangers(looker, halves[0], drawn=DRAWN_FOR_CHOICE, first_seed=0)
-    chosen, shares = fitting.choose_gate(gates, strangers)
-    unsure = fitting.fit_unsure(seen["validation"].probabilities, validation.references[:count])
+    chosen = fit.sample_by_class(train.references, OF_A_CLASS).tolist()
+    accepted = observer.observe_twice(of_split(train, chosen))
+    dermoscopic = fit.join(accepted)
+    others = {
+        one.name: observer.observe_twice(one) for one in (*photos, *map(draw_pictures, KINDS))
+    }
+    held_out = {VALIDATION: observer.observe(of_split(validation), validation.references)}
+    if arguments.frames:
+        frames = observer.observe(*in_frames(validation, arguments.frames))
+        held_out[f"{VALIDATION}, {FRAMES}"] = frames
+    known = fit.join(list(held_out.values()))
+    joined = {name: fit.join(versions) for name, versions in others.items()}
     weights = weights_sha256(arguments.model)
-    gate = replace(gates[chosen], unsure_below=unsure, weights_sha256=weights)
+    gate = replace(fit.fit_gate(layers, dermoscopic, joined, known), weights_sha256=weights)
 
-    tested = see_twice(looker, "test", len(test.image_ids), test.load)
-    real = {
-        name: fitting.describe_verdicts(gate, each, test.references[: len(each.probabilities)])
-        for name, each in tested.items()
+    tested = {TEST: observer.observe(of_split(test), test.references)}
+    some = range(0, len(test.image_ids), EVERY)
+    retaken = of_split(test, some).retaken()
+    tested[f"{TEST}, retaken"] = observer.observe(retaken, test.references[::EVERY])
+    if arguments.frames:
+        tested[f"{TEST}, {FRAMES}"] = observer.observe(*in_frames(test, arguments.frames))
+    measured = {
+        name: fit.measure_dermoscopic(gate, one, share_interval) for name, one in tested.items()
     }
-    others = halves[1] | {folder.name: list_photos(folder) for folder in arguments.more}
-    found = see_strangers(looker, others, drawn=DRAWN_FOR_TEST, first_seed=FIRST_TEST_SEED)
-    record = {
-        "schema_version": 1,
-        "chosen": chosen,
-        "inputs": list(gate.inputs),
-        "refused_below": gate.refused_below,
-        "unsure_below": gate.unsure_below,
-        "candidates": shares,
-        "real": real,
-        "strange": {
-            name: {"images": len(each.probabilities), "refused": fitting.refused(gate, each)}
-            for name, each in found.items()
-        },
-        "data": test.origin,
-        "model": {"name": classifier.name, "weights_sha256": weights},
-        "provenance": provenance(),
-    }
-    return fitting.with_rates(gate, real["test"]), record
+    answers, sources = tested[TEST], fit.list_sources(accepted, others, held_out)
+    record = GateRecord(
+        schema_version=2,
+        summary=fit.summarise(sources),
+        fitted_on=sources,
+        inputs=list(gate.inputs),
+        refused_below=gate.refused_below,
+        unsure_below=gate.unsure_below,
+        dermoscopic=measured,
+        other=fit.measure_others(layers, dermoscopic, others, known, share_interval),
+        risk_coverage=RiskCoverage(
+            **risk_coverage.measure_risk(
+                Predictions(
+                    test.image_ids[: len(answers)],
+                    test.references[: len(answers)],
+                    answers.probabilities.astype(np.float64),
+                    tuple(answers.groups),
+                )
+            )
+        ),
+        data=test.origin,
+        model=MeasuredModel(name=classifier.name, weights_sha256=weights),
+        provenance=provenance(),
+    )  # fmt: skip
+    return fit.with_rates(gate, measured[TEST]), record
 
 
-def print_record(record: dict[str, Any]) -> None:
-    """Print what is refused of what."""
-    print(f"Gate by: {record['chosen']}\n\nrefused of real dermoscopic images")
-    for name, found in record["real"].items():
-        print(f"  {name:<26}{found['refused']:>7.1%} of {found['images']:,}")
-    print("refused of other pictures")
-    for name, found in record["strange"].items():
-        print(f"  {name:<26}{found['refused']:>7.1%} of {found['images']:,}")
-    found = record["real"]["test"]
-    if not math.isnan(found["accuracy_unsure"]):
-        print(
-            f"unsure: {found['unsure']:.1%} of test images, {found['accuracy_unsure']:.1%} of them "
-            f"right; of the accepted {found['accuracy_accepted']:.1%}"
-        )
+def share_interval(flags: "NDArray[np.bool_]", groups: Sequence[str]) -> tuple[float, float]:
+    """Return the bootstrap interval of the share of true flags."""
+    from hf_lesion.evaluation.bootstrap import bootstrap_statistic
+
+    return bootstrap_statistic(lambda rows: flags[rows].mean(), len(flags), groups)
 
 
 @one_line_errors
 def main() -> None:
-    """Fit, measure, write, draw, print."""
+    """Fit, measure, write, plot, print."""
     arguments = parse_arguments()
-    from hf_lesion.decision import GATE, write_gate
-    from hf_lesion.evaluation.gate_figures import draw_gate
     from hf_lesion.io.figures import write_figure
-    from hf_lesion.io.files import whole_file, write_json
+    from hf_lesion.io.files import whole_file
+    from hf_lesion.ood.figures import plot_gate
+    from hf_lesion.ood.gate import GATE, GATE_RECORD, write_gate, write_gate_record
 
     gate, record = fit_and_measure(arguments)
     folder = arguments.output or arguments.model
-    with whole_file(folder / GATE) as partial:
-        write_gate(partial, gate)
-    write_json(folder / RECORD, record)
-    write_figure(draw_gate(record), folder / FIGURE)
-    print_record(record)
-    print(f"\nWritten: {folder / GATE}, {folder / RECORD}, {folder / FIGURE}")
+    with whole_file(folder / GATE) as partial_file:
+        write_gate(partial_file, gate)
+    write_gate_record(folder, record)
+    write_figure(plot_gate(record), folder / FIGURE)
+    print(record.summary)
+    print("\nrejected of dermoscopic images")
+    for name, found in record.dermoscopic.items():
+        print(f"  {name:<26}{found.text:>24} of {found.images:,}")
+    print("rejected of other images")
+    for name, one in record.other.items():
+        print(f"  {name:<26}{one.text:>24} of {one.images:,}")
+    print(f"\nWritten: {folder / GATE}, {folder / GATE_RECORD}, {folder / FIGURE}")
 
 
 if __name__ == "__main__":

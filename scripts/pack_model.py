@@ -4,40 +4,47 @@
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split validation
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
 
-With --dataset, a temperature is fitted on its validation split and folded into the last layer, so
-that pipeline("image-classification") is calibrated; calibration.json says what that did, and
-operating_points.json holds the thresholds for --malignant_sensitivity and --melanoma_sensitivity.
---logit_adjustment TAU first takes TAU times the logarithm of each class's share of the training
-split from the logits, so that rare classes are named more often; choose it on validation.
+With --dataset, logit adjustment and temperature are fitted on its validation split and folded into
+the last layer: pipeline("image-classification") then gives the probability if the seven diagnoses
+were equally common. calibration.json says what that did, operating_points.json holds the thresholds
+for --malignant_sensitivity and --melanoma_sensitivity, reliability.json how often results with such
+a score are right, checked on --check_split.
+
+    python scripts/pack_model.py --model models/resnet --dataset data/ham10000
+
+calibrates a folder that is packed already anew, without its run. Its weights change: score them
+again, and fit the gate again.
+
 --image_size N shows the packed model N pixels, often best above the size of training crops; choose
-it on validation as well.
-The folder computes in full precision. It has no scores yet: score the packed weights.
+it on validation. The folder computes in full precision. It has no scores yet: score the packed
+weights.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
-from hf_lesion.questions import POINTS, TARGET_SENSITIVITY
+from hf_lesion.labels import LABEL_GROUPS, TARGET_SENSITIVITY
 
 CROP_MODES = ("centre", "squash", "pad")  # those of hf_lesion, which imports slowly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hf_lesion.models.calibration import Calibration
+    from hf_lesion.calibration.fit import Fits
 
 
 def parse_arguments() -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    add("--run", type=Path, required=True, metavar="DIR", help="--output_dir of scripts/train.py")
-    add("--output", type=Path, required=True, metavar="DIR", help="the folder to make")
-    add("--overwrite", action="store_true", help="replace the folder if it already exists")
+    add("--run", type=Path, metavar="DIR", help="--output_dir of scripts/train.py")
+    cli.add_shared(parser, "model", help="instead of --run: a packed folder to calibrate anew")
+    cli.add_shared(parser, "output", help="the folder to make (default: --model itself)")
+    cli.add_shared(parser, "overwrite")
     add(
         "--image_size",
         type=int,
@@ -45,30 +52,31 @@ def parse_arguments() -> argparse.Namespace:
         help="side of the input in pixels (default: as in training); weights stay as they are",
     )
     add(
-        "--dataset",
-        type=Path,
-        metavar="DIR",
-        help="dataset from scripts/prepare_data.py: calibrate on one of its splits",
-    )
-    add(
-        "--split",
-        default="validation",
-        metavar="NAME",
-        help="the split to calibrate on, never the one to be judged by (default: validation)",
-    )
-    add(
-        "--logit_adjustment",
-        type=float,
-        default=0.0,
-        metavar="TAU",
-        help="how far to adjust logits to rare classes, such as 0.3; needs --dataset (default: 0)",
-    )
-    add(
         "--crop_mode",
         choices=CROP_MODES,
         help="how a frame becomes a square; only of a run on square images (default: the run's)",
     )
-    for name, codes in POINTS.items():
+    cli.add_shared(parser, "dataset", help="folder that prepare_data.py wrote: calibrate on it")
+    cli.add_shared(
+        parser,
+        "split",
+        default="validation",
+        help="the split to calibrate on, never the one to be judged by (default: validation)",
+    )
+    add(
+        "--check_split",
+        default="test",
+        metavar="NAME",
+        help="the split to check reliability on (default: test)",
+    )
+    add(
+        "--logit_adjustment",
+        type=float,
+        metavar="TAU",
+        help="how much of the training split's class shares to take from the logits (default: "
+        "fitted on --split)",
+    )
+    for name, codes in LABEL_GROUPS.items():
         add(
             f"--{name}_sensitivity",
             type=float,
@@ -78,15 +86,32 @@ def parse_arguments() -> argparse.Namespace:
             f"{TARGET_SENSITIVITY})",
         )
     arguments = parser.parse_args()
-    for name in POINTS:
+    check_arguments(arguments)
+    return arguments
+
+
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
+    run, model, tau = arguments.run, arguments.model, arguments.logit_adjustment
+    needs_run = arguments.image_size is not None or arguments.crop_mode is not None
+    for is_wrong, message in (
+        ((run is None) == (model is None), "Pass either --run or --model."),
+        (run and not arguments.output, "--run needs --output, the folder to make."),
+        (model and not arguments.dataset, "--model needs --dataset to calibrate on."),
+        (model and needs_run, "--image_size and --crop_mode need --run."),
+        (tau is not None and tau < 0, f"--logit_adjustment is {tau}; pass 0 or more."),
+        (
+            tau is not None and not arguments.dataset,
+            "--logit_adjustment needs --dataset: the shares are its train split's.",
+        ),
+    ):
+        if is_wrong:
+            raise InputError(message)
+    for name in LABEL_GROUPS:
         value = getattr(arguments, f"{name}_sensitivity")
         if not 0 < value <= 1:
             raise InputError(f"--{name}_sensitivity is {value}; pass a share, such as 0.9.")
-    if arguments.logit_adjustment < 0:
-        raise InputError(f"--logit_adjustment is {arguments.logit_adjustment}; pass 0 or more.")
-    if arguments.logit_adjustment and arguments.dataset is None:
-        raise InputError("--logit_adjustment needs --dataset: the shares are its train split's.")
-    return arguments
+    arguments.output = arguments.output or model
 
 
 def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
@@ -94,48 +119,75 @@ def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
     if arguments.dataset is None:
         return None
     from hf_lesion.data.record import read_counts
-    from hf_lesion.evaluation.fitting import Adjustment, calibrate_folder
+    from hf_lesion.evaluation.fitting import fit_folder
     from hf_lesion.evaluation.scoring import read_split
 
     images = read_split(arguments.dataset, arguments.split)
-    sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in POINTS}
-    tau = arguments.logit_adjustment
-    adjustment = Adjustment(tau, read_counts(arguments.dataset, "train")) if tau else None
-    return lambda folder: print(
-        describe_calibration(
-            calibrate_folder(folder, images, sensitivities=sensitivities, adjustment=adjustment)
+    check_on = read_split(arguments.dataset, arguments.check_split)
+    counts = read_counts(arguments.dataset, "train")
+    sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in LABEL_GROUPS}
+
+    def fit(folder: Path) -> None:
+        fits = fit_folder(
+            folder,
+            images,
+            counts,
+            sensitivities=sensitivities,
+            tau=arguments.logit_adjustment,
+            check_on=check_on,
         )
-    )
+        print(describe_fits(fits))
+
+    return fit
 
 
-def describe_calibration(found: "Calibration") -> str:
-    """Return what calibration did, on images that each fit did not see."""
-    lines = [f"Temperature {found.temperature:.3f}; cross-validated on {found.fitted_on['split']}:"]
+def describe_fits(fits: "Fits") -> str:
+    """Return what was fitted, and what it did on images that the fit did not see."""
+    found, reliability = fits.calibration, fits.reliability
+    assert found is not None
+    assert reliability is not None
+    lines = [
+        f"Logit adjustment {found.logit_adjustment:.3f}, temperature {found.temperature:.3f}; "
+        f"cross-validated on {found.fitted_on['split']}:"
+    ]
     for name, values in found.cross_validated.items():
         lines.append(
-            f"  {name:<13} ECE {values['ece']:.4f} (by chance {values['chance_ece']:.4f}), "
-            f"class-wise {values['classwise_ece']:.4f} ({values['chance_classwise_ece']:.4f})"
+            f"  {name:<11} class-balanced ECE {values['class_balanced_ece']:.4f} (by chance "
+            f"{values['chance_class_balanced_ece']:.4f}), balanced accuracy "
+            f"{values['balanced_accuracy']:.3f}"
+        )
+    if (check := reliability.checked_on) is not None:
+        lines.append(
+            f"Reliability on {check.split}: ECE {check.ece:.4f} (by chance {check.chance_ece:.4f})"
         )
     return "\n".join(lines)
 
 
 @one_line_errors
 def main() -> None:
-    """Pack, and say how large it is."""
+    """Pack or calibrate, and say how large the folder is."""
     arguments = parse_arguments()
-    from hf_lesion.hub.packing import pack_model
+    from hf_lesion.hub.packing import folder_bytes, pack_model
+    from hf_lesion.io.files import whole_folder
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    size = pack_model(
-        arguments.run,
-        arguments.output,
-        overwrite=arguments.overwrite,
-        crop_mode=arguments.crop_mode,
-        image_size=arguments.image_size,
-        finish=calibrate(arguments),
-    )
-    print(f"Packed: {arguments.output}, {size / 1e6:.1f} MB")
+    finish = calibrate(arguments)
+    if arguments.run is None and finish is not None:
+        overwrite = arguments.overwrite or arguments.output == arguments.model
+        with whole_folder(arguments.output, overwrite=overwrite) as partial:
+            shutil.copytree(arguments.model, partial, dirs_exist_ok=True)
+            finish(partial)
+    else:
+        pack_model(
+            arguments.run,
+            arguments.output,
+            overwrite=arguments.overwrite,
+            crop_mode=arguments.crop_mode,
+            image_size=arguments.image_size,
+            finish=finish,
+        )
+    print(f"Packed: {arguments.output}, {folder_bytes(arguments.output) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.io.checksums import CONFIG, WEIGHTS
-from hf_lesion.questions import PREVALENCES
+from hf_lesion.labels import PREVALENCES
 
 if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet
@@ -51,8 +51,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--images",
         type=Path,
-        metavar="DIR",
-        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on)",
+        metavar="DIR|ZIP",
+        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on), or "
+        "a zip archive of them, as the ISIC's are downloaded",
     )
     parser.add_argument(
         "--ground_truth",
@@ -181,14 +182,15 @@ def main() -> None:
     """Read, predict, record, print."""
     arguments = parse_arguments()
     check_output(arguments.output)
+    from hf_lesion.calibration.fit import read_fits
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation import fitting, predictions, scoring
+    from hf_lesion.evaluation import predictions, scoring
     from hf_lesion.evaluation.report import build, pages, record
     from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    calibration, points = fitting.read_fits(arguments.model)
+    fits = read_fits(arguments.model)
     evaluation_set = read_evaluation_set(arguments)
     if evaluation_set.left_out:
         print(describe_left_out(evaluation_set.left_out), flush=True)
@@ -208,11 +210,8 @@ def main() -> None:
         crop_mode=classifier.preprocessing.crop_mode,
         views=arguments.views,
         groups=evaluation_set.groups,
-        fitted=build.Fitted(
-            calibration,
-            points,
-            {name: getattr(arguments, f"{name}_prevalence") for name in PREVALENCES},
-        ),
+        fits=fits,
+        prevalences={name: getattr(arguments, f"{name}_prevalence") for name in PREVALENCES},
     )
     output, split = arguments.output, evaluation_set.name
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)

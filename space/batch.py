@@ -139,18 +139,21 @@ def classify_items(networks: "Sequence[LesionClassifier]", items: Sequence[Item]
 
 
 def format_csv(rows: Sequence[Row]) -> str:
-    """Return the answers as the ISIC's challenges take them: image, MEL, NV, BCC and so on.
+    """Return the answers as CSV: image, the scores as in the ISIC's challenges, and reliability.
 
-    These are the model's own scores, by which it answers. Images that failed are left out. A name
-    that a spreadsheet would take for a formula is quoted.
+    The columns are image, MEL, NV, BCC, AKIEC, BKL, DF, VASC and reliability, which is empty where
+    it was not measured. Images that failed are left out. A name that a spreadsheet would take for
+    a formula is quoted.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["image", *(code.upper() for code in ISIC_CODES)])
+    writer.writerow(["image", *(code.upper() for code in ISIC_CODES), "reliability"])
     for row in rows:
         if row.opinion is not None:
             values = [f"{row.opinion.scores[CODES.index(code)]:.8f}" for code in ISIC_CODES]
-            writer.writerow([_as_cell(_image_id(row.name)), *values])
+            known = row.opinion.reliability
+            reliability = "" if known is None else f"{known:.4f}"
+            writer.writerow([_as_cell(_image_id(row.name)), *values, reliability])
     return stream.getvalue()
 
 

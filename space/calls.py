@@ -32,10 +32,9 @@ class Calls:
 
         Returns:
             {"label": code of the model's answer, "name": its full name, "probabilities": {code: the
-            model's own score in [0, 1], as a transformers pipeline gives it}, "corrected": {code:
-            what the page shows as probability: the score corrected for how often training showed
-            each diagnosis} or null where the page shows the scores, "right_in_test": share of the
-            test's answers with such a score that were right, "melanoma_flagged": whether the score
+            model's score in [0, 1], as the page shows it and a transformers pipeline gives it: the
+            probability if the seven diagnoses were equally common}, "reliability": share of the
+            test's results with such a score that were right, "melanoma_flagged": whether the score
             reaches the melanoma threshold, "gate": "accepted", "strange" (not dermoscopic, the page
             hides the answer), "unsure" or "unjudged", "gate_sentence": the same in words}; null
             where it was not measured

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hf_lesion.calibration.thresholds import FILE as POINTS
+from hf_lesion.calibration.thresholds import (
+    OperatingPoint,
+    OperatingPoints,
+    read_operating_points,
+)
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, file_sha256, list_models
 from hf_lesion.labels import CODES
-from hf_lesion.operating_points import FILE as POINTS
-from hf_lesion.operating_points import OperatingPoint, OperatingPoints, read_operating_points
 
 ENSEMBLE_RECORD = "ensemble.json"
 REPORT = "report.json"

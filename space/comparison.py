@@ -6,7 +6,7 @@ from typing import Any
 
 from answers import Answer
 from markup import picture_url, scrolling
-from messages import NOT_SEEN, colour_bar, correction, likelier, percent
+from messages import NOT_SEEN, colour_bar, percent
 from PIL import Image
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
@@ -48,7 +48,7 @@ def render(answers: Mapping[str, Answer]) -> str:
         f'<div class="comparison">{_summary(answers)}'
         f'<div class="cards">{"".join(_card(name, one) for name, one in answers.items())}</div>'
         f"{colour_bar()}{_unseen(answers)}{_probabilities(answers)}"
-        f"{correction([one.opinion for one in answers.values()])}{_agreement(answers)}</div>"
+        f"{_agreement(answers)}</div>"
     )
 
 
@@ -93,7 +93,7 @@ def _card(name: str, answer: Answer) -> str:
         f"<h3>{escape(name)}</h3>"
         f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
         f'<p><strong>{escape(NAMES[answer.label])}</strong> <span class="tag {kind}">{kind}</span>'
-        f"<br>{escape(percent(answer.opinion.probability()))}{likelier(answer.opinion)}"
+        f"<br>{escape(percent(answer.opinion.probability()))}"
         f"<br>map for {escape(answer.target)}</p>{notice}"
         "</article>"
     )

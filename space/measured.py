@@ -11,7 +11,8 @@ from catalogue import Entry, dig
 from charts import Bar, Point, figure, interval_rows, percent_bars, say_point
 from markup import more, text_table
 
-from hf_lesion.questions import POINTS
+from hf_lesion.labels import LABEL_GROUPS
+from hf_lesion.ood.gate import parse_gate_record
 
 THRESHOLD_ROWS = (
     "threshold",
@@ -52,7 +53,7 @@ RETAKEN = ", retaken"
 
 def operating_points(part: Mapping[str, Any]) -> str:
     """Return the thresholds of one split's record: what they find, miss and alarm about."""
-    found = {name: dig(part, "operating_points", name) for name in POINTS}
+    found = {name: dig(part, "operating_points", name) for name in LABEL_GROUPS}
     found = {name: point for name, point in found.items() if point is not None}
     if not found:
         return ""
@@ -66,7 +67,7 @@ def operating_points(part: Mapping[str, Any]) -> str:
     return figure(
         "What the thresholds find",
         interval_rows(points) + text_table(["flagged as", *found], rows, "Thresholds"),
-        "An image is flagged where the model's own score reaches the threshold, which was fixed on "
+        "An image is flagged where the score reaches the threshold, which was fixed on "
         "validation. PPV: the share of the flagged that have it. PPV and what is counted per 1,000 "
         "hold for the prevalence in the table; at yours they are others.",
     )
@@ -111,28 +112,32 @@ def subgroups(part: Mapping[str, Any]) -> str:
 
 
 def gate(entry: Entry) -> str:
-    """Return how often the gate is wrong, and how many images of other things it refuses."""
-    real, strange = dig(entry.gate, "real", "test"), dig(entry.gate, "strange")
-    if real is None or strange is None:
+    """Return how often the gate rejects dermoscopic images, and how many of other kinds."""
+    if not entry.gate:
         return ""
-    others = {STRANGERS.get(name, name): one for name, one in strange.items()}
-    bars = [Bar("dermoscopic", real["refused"], "malignant")]
-    bars += [Bar(name, one["refused"]) for name, one in others.items() if RETAKEN not in name]
-    rows = [
-        [name, f"{one['images']:,}", f"{100 * one['refused']:.1f}%"]
-        for name, one in ({"dermoscopic": real} | others).items()
-    ]
-    table = text_table(["images of", "number", "refused"], rows, "What the gate refuses")
+    found = parse_gate_record(entry.gate)
+    test = found.dermoscopic["test"]
+    others = {STRANGERS.get(name, name): one for name, one in found.other.items()}
+    bars = [Bar("dermoscopic", test.refused or 0.0, "malignant")]
+    bars += [Bar(name, one.refused or 0.0) for name, one in others.items() if RETAKEN not in name]
+    sources = {"dermoscopic": test, **{f"  {code}": one for code, one in test.by_class.items()}}
+    sources |= {name: one for name, one in found.dermoscopic.items() if name != "test"} | others
+    rows = [[name, f"{one.images:,}", one.text] for name, one in sources.items()]
+    table = text_table(["images of", "number", "rejected"], rows, "What the gate rejects")
+    phone = "" if found.summary else " Not tested: phone photos of skin."
     return figure(
-        "What the gate refuses",
+        "What the gate rejects",
         percent_bars(bars) + more("All kinds in figures", table),
-        f"Red are false alarms: {100 * real['refused']:.1f}% of {real['images']:,} real test "
-        f"images are refused. “Unsure” is said of {100 * real['unsure']:.0f}%, and of "
-        f"{100 * real['right_unsure']:.0f}% of the right answers; "
-        f"{100 * real['accuracy_unsure']:.0f}% of the unsure answers are right and "
-        f"{100 * real['accuracy_accepted']:.0f}% of the accepted ones. Not tested: phone photos of "
-        "real skin.",
+        f"Red are false alarms: {_percent(test.refused, 1)} of {test.images:,} dermoscopic test "
+        f"images are rejected. “Unsure” is said of {_percent(test.unsure)}, and of "
+        f"{_percent(test.right_unsure)} of the right answers; {_percent(test.accuracy_unsure)} of "
+        f"the unsure answers are right and {_percent(test.accuracy_accepted)} of the accepted "
+        f"ones. {found.summary}{phone}",
     )
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return "an unknown share" if share is None else f"{100 * share:.{digits}f}%"
 
 
 def robustness(entry: Entry) -> str:

@@ -1,6 +1,6 @@
 """The page's words and HTML: plain functions of values, with every text escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 
 import numpy as np
@@ -36,10 +36,6 @@ HEAT_MAP = (
     "model looked, not whether it is right."
 )
 NOT_SEEN = "The model did not see what is dark and grey: it looks at the middle of an image."
-CORRECTED = (
-    "Probabilities are corrected on validation images, because training showed rare diagnoses more "
-    "often than they are; the answer, the thresholds and the gate go by the model's own scores."
-)
 WHAT_IS_MALIGNANT = (
     "Malignant: a cancer that can grow into the tissue around it or spread, or, with actinic "
     "keratosis and Bowen's disease, its early form that can become one."
@@ -128,23 +124,8 @@ def bars(opinion: Opinion) -> str:
         f'<ul class="bars" aria-labelledby="bars-title">{rows}</ul>'
         f'<p class="sum">The {len(MALIGNANT)} malignant diagnoses together: '
         f"<strong>{escape(percent(opinion.malignant))}</strong></p>"
-        f'<p class="hint">{escape(WHAT_IS_MALIGNANT)}</p>{correction([opinion])}</section>'
+        f'<p class="hint">{escape(WHAT_IS_MALIGNANT)}</p></section>'
     )
-
-
-def correction(opinions: Sequence[Opinion]) -> str:
-    """Return what was done to the probabilities that are shown; empty if nothing was."""
-    if not any(opinion.corrected is not None for opinion in opinions):
-        return ""
-    return f'<p class="hint" data-corrected>{escape(CORRECTED)}</p>'
-
-
-def likelier(opinion: Opinion) -> str:
-    """Return what is more probable than the answer, for below it; empty if nothing is."""
-    if opinion.likeliest == opinion.label:
-        return ""
-    chance = percent(opinion.probability(opinion.likeliest))
-    return f"<br><small>likelier: {escape(NAMES[opinion.likeliest])}, {escape(chance)}</small>"
 
 
 def explanation(target: str, notice: str, method: str = METHOD, *, is_cropped: bool = False) -> str:
@@ -210,9 +191,6 @@ def _bar(code: str, opinion: Opinion) -> str:
     text = escape(percent(probability))
     width = 100 * probability
     mark = tag(diagnosis) if diagnosis.malignant else ""
-    # Otherwise whoever reads the bars alone would take the first one for the answer.
-    if code == opinion.label != opinion.likeliest:
-        mark += ' <span class="tag answer">the model\'s answer</span>'
     return (
         f'<li class="{kind}" data-code="{code}" data-probability="{probability:.8f}">'
         f'<div class="row"><span class="name">{escape(diagnosis.name)} {mark}</span>'

@@ -13,7 +13,7 @@ from hf_lesion.labels import CODES, NAMES
 
 CHANCE = 1 / len(CODES)
 ENSEMBLE = "ensemble, the mean of all"
-SCORES, SHOWN = "model's own scores", "probabilities as shown"
+SCORES, RELIABILITY = "model's scores", "stated share of right answers"
 
 
 def models(entries: Sequence[Entry]) -> str:
@@ -123,22 +123,23 @@ def _confusion(part: Mapping[str, Any]) -> str:
 
 
 def _reliability(part: Mapping[str, Any]) -> str:
-    kinds = {SCORES: dig(part, "calibration", "answers"), SHOWN: dig(part, "calibration", "shown")}
-    found = {kind: one for kind, one in kinds.items() if _is_measured(one)}
-    if not found:
+    found = dig(part, "calibration")
+    kinds = {SCORES: dig(found, "answers"), RELIABILITY: dig(found, "reliability")}
+    measured = {kind: one for kind, one in kinds.items() if _is_measured(one)}
+    if not measured:
         return ""
     errors = []
-    for kind, one in found.items():
+    for kind, one in measured.items():
         chance = dig(one, "chance", "ece", "upper")
         beside = f", {chance:.3f} would be chance at most" if isinstance(chance, float) else ""
         errors.append(f"Calibration error of the {kind}: {one['metrics']['ece']:.3f}{beside}.")
     words = (
-        f"{' '.join(errors)} On the dashed line, answers are right as often as they claim; below "
-        "it the model claims too much."
+        f"{' '.join(errors)} At the dataset's mix of diagnoses. On the dashed line, answers are "
+        "right as often as they claim; below it the model claims too much."
     )
     lines = {
         kind: (one["reliability"]["confidence"], one["reliability"]["accuracy"])
-        for kind, one in found.items()
+        for kind, one in measured.items()
     }
     drawn = curves(
         lines, across="claimed probability", up="share that was right", words=words, diagonal=True

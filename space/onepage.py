@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from answers import METHODS, Answer
 from markup import data_url, picture_url
-from messages import CORRECTED, NOT_SEEN, percent
+from messages import NOT_SEEN, percent
 from PIL import Image
 
 from hf_lesion.labels import MALIGNANT, NAMES, NOTICE
@@ -77,11 +77,6 @@ class Report:
         )
 
     @property
-    def note(self) -> str:
-        """What was done to the probabilities; empty if nothing was."""
-        return "" if self.answer.opinion.corrected is None else CORRECTED
-
-    @property
     def caption(self) -> str:
         """What the second picture shows."""
         if self.answer.heatmap is None:
@@ -110,7 +105,6 @@ def render_html(report: Report) -> str:
     pictures = _figure(answer.picture, "The image") + (
         _figure(second, report.caption) if second else f"<p>{escape(report.caption)}</p>"
     )
-    note = f"<p>{escape(report.note)}</p>" if report.note else ""
     rows = "".join(
         f'<tr class="{"malignant" if code in MALIGNANT else "benign"}"><th scope="row">'
         f"{escape(NAMES[code])}</th><td>{'malignant' if code in MALIGNANT else 'benign'}</td>"
@@ -124,7 +118,7 @@ def render_html(report: Report) -> str:
         f'<p class="notice"><strong>{escape(NOTICE)}</strong></p>{warnings}{verdict}'
         f'<div class="pictures">{pictures}</div><table><thead><tr><th scope="col">diagnosis</th>'
         '<th scope="col">kind</th><th scope="col">probability</th><td></td></tr></thead>'
-        f"<tbody>{rows}</tbody></table>{note}<footer><p>{escape(report.origin)}</p></footer></body></html>"
+        f"<tbody>{rows}</tbody></table><footer><p>{escape(report.origin)}</p></footer></body></html>"
     )
 
 
@@ -139,7 +133,7 @@ def render_png(report: Report) -> bytes:
     heights = [2.6, 4.2, 3.4, 0.8]
     top, middle, bottom, end = figure.subfigures(4, 1, squeeze=False, height_ratios=heights)[:, 0]
     top.text(0.04, 0.92, NAMES[answer.label], fontsize=18, weight="bold", va="top", color=INK)
-    texts = [NOTICE, *report.warnings, *report.verdict, *([report.note] if report.note else [])]
+    texts = [NOTICE, *report.warnings, *report.verdict]
     top.text(0.04, 0.72, "\n".join(map(_wrap, texts)), fontsize=9.5, va="top", color=INK)
     second = answer.overlay(report.opacity) or answer.picture
     for axes, picture, title in zip(

@@ -1,8 +1,8 @@
-"""What a model makes of one image: its answer, the probabilities to be shown, the gate's word.
+"""What a model makes of one image: its scores, how often such results are right, the gate's word.
 
-A model's own scores (what `pipeline()` gives) decide: its answer, thresholds and the gate go by
-them. What is shown as a probability is corrected for how often training showed each diagnosis,
-where the model came with that correction: see `hf_lesion.models.calibration`.
+There is one scale: the model's own score, which `pipeline()` gives, is the probability if the seven
+diagnoses were equally common. The answer, the bars, thresholds, the gate, the API and the CSV go by
+it.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hf_lesion.labels import CODES, MALIGNANT
 
 if TYPE_CHECKING:
-    from hf_lesion.decision import Verdict
+    from hf_lesion.ood.gate import Verdict
     from hf_lesion.prediction import Prediction
 
 STRANGE, UNSURE, UNJUDGED = "strange", "unsure", "unjudged"
@@ -27,33 +27,19 @@ class Opinion:
 
     Attributes:
         scores: (C,) float32 that sum to 1, in the order of `CODES`: the model's own.
-        corrected: (C,) the same, corrected; None if the model came without a correction.
+        reliability: How often results with such a top score were right in the test, in [0, 1]; None
+            if that was not measured.
         verdict: The gate's; None without one.
     """
 
     scores: NDArray[np.float32]
-    corrected: NDArray[np.floating] | None = None
+    reliability: float | None = None
     verdict: "Verdict | None" = None
 
     @property
     def label(self) -> str:
         """The code of the model's answer: the highest score."""
         return CODES[int(self.scores.argmax())]
-
-    @property
-    def score(self) -> float:
-        """The score of the answer."""
-        return float(self.scores.max())
-
-    @property
-    def shown(self) -> NDArray[np.floating]:
-        """(C,) what is shown as probabilities."""
-        return self.scores if self.corrected is None else self.corrected
-
-    @property
-    def likeliest(self) -> str:
-        """The code of the highest probability, which is not always that of the answer."""
-        return CODES[int(self.shown.argmax())]
 
     @property
     def malignant(self) -> float:
@@ -71,12 +57,12 @@ class Opinion:
         return self.verdict is not None and self.verdict.kind == UNSURE
 
     def probability(self, code: str | None = None) -> float:
-        """Return what is shown as the probability of a diagnosis; of the answer unless told."""
-        return float(self.shown[CODES.index(code or self.label)])
+        """Return the score of a diagnosis; of the answer unless told."""
+        return float(self.scores[CODES.index(code or self.label)])
 
     def order(self) -> list[str]:
         """Return all codes, the most probable first."""
-        return [CODES[place] for place in np.argsort(-self.shown, kind="stable")]
+        return [CODES[place] for place in np.argsort(-self.scores, kind="stable")]
 
 
 def form_opinion(predictions: "Sequence[Prediction]") -> Opinion:
@@ -87,9 +73,9 @@ def form_opinion(predictions: "Sequence[Prediction]") -> Opinion:
             first which has a gate.
     """
     scores = np.mean([one.probabilities[0] for one in predictions], axis=0)
-    is_corrected = any(one.corrected is not None for one in predictions)
-    shown = [one.probabilities if one.corrected is None else one.corrected for one in predictions]
-    corrected = np.mean([one[0] for one in shown], axis=0) if is_corrected else None
+    # A model's reliability is measured of its own answers, not of a mean.
+    known = predictions[0].reliability if len(predictions) == 1 else None
     verdicts = [one.verdicts[0] for one in predictions]
     gated = [verdict for verdict in verdicts if verdict.kind != UNJUDGED]
-    return Opinion(scores, corrected, (gated or verdicts)[0])
+    reliability = None if known is None else float(known[0])
+    return Opinion(scores, reliability, (gated or verdicts)[0])

@@ -5,14 +5,14 @@ from html import escape
 
 from batch import Row, format_csv
 from markup import data_url, scrolling
-from messages import correction, likelier, percent
+from messages import percent
 from opinions import Opinion
 
 from hf_lesion.labels import CODES, MALIGNANT, NAMES
 
 CSV_NAME = "predictions.csv"
 CSV_HOLDS = (
-    "columns as in the ISIC challenges: the model's own scores, as scripts/predict.py gives them"
+    "scores in columns as in the ISIC challenges, and how often such results were right in our test"
 )
 
 
@@ -64,7 +64,7 @@ def _answers(rows: Sequence[Row]) -> str:
         'looks most like</th><th scope="col">probability</th><th scope="col">malignant together'
         f"</th></tr></thead><tbody>{body}</tbody></table>"
     )
-    return scrolling(table, "Answers") + correction([row.opinion for row in rows if row.opinion])
+    return scrolling(table, "Answers")
 
 
 def _answer(row: Row) -> str:
@@ -73,8 +73,7 @@ def _answer(row: Row) -> str:
     kind = "malignant" if row.label in MALIGNANT else "benign"
     return (
         f'<tr><th scope="row">{escape(row.name)}{_note(opinion)}</th><td class="words">'
-        f'{escape(NAMES[row.label])} <span class="tag {kind}">{kind}</span>'
-        f"{likelier(opinion)}</td>"
+        f'{escape(NAMES[row.label])} <span class="tag {kind}">{kind}</span></td>'
         f"<td>{escape(percent(opinion.probability()))}</td>"
         f"<td>{escape(percent(opinion.malignant))}</td></tr>"
     )

@@ -3,13 +3,13 @@
 from html import escape
 
 from answers import Answer
-from judgement import Confidence, Judgement, MelanomaPoint
+from judgement import Judgement, MelanomaPoint
 from messages import percent, tag
 from opinions import Opinion
 
 from hf_lesion.labels import NAMES, diagnosis_of
 
-NOT_MEASURED = "How often such answers are right was not measured for this model."
+MOST_CERTAIN = 99  # per cent: no test shows that a model is always right
 HIDDEN = "The answer is hidden, so that no one takes it for one."
 VOWELS = "AEIOU"
 
@@ -21,7 +21,7 @@ def sentences(answer: Answer, judgement: Judgement, model: str) -> tuple[str, ..
         f"Looks most like {_with_article(opinion.label)}: probability "
         f"{percent(opinion.probability())}, by the model {model}."
     )
-    more = [likelier(opinion), _worth(opinion, judgement.confidence), _melanoma(judgement.melanoma)]
+    more = [reliability(opinion), _melanoma(judgement.melanoma)]
     return (first, *(text for text in more if text))
 
 
@@ -32,15 +32,12 @@ def warnings(opinion: Opinion) -> tuple[str, ...]:
     return ()
 
 
-def likelier(opinion: Opinion) -> str:
-    """Return why the answer is not the likeliest diagnosis; empty if it is."""
-    if opinion.likeliest == opinion.label:
+def reliability(opinion: Opinion) -> str:
+    """Return how often such results were right; empty where that was not measured."""
+    if opinion.reliability is None:
         return ""
-    return (
-        f"By probability {_with_article(opinion.likeliest)} is likelier "
-        f"({percent(opinion.probability(opinion.likeliest))}). The answer goes by the model's own "
-        "scores: by probability, rare diagnoses, melanoma among them, would be named too seldom."
-    )
+    share = min(round(100 * opinion.reliability), MOST_CERTAIN)
+    return f"Results like this were right {share}% of the time in our test."
 
 
 def panel(answer: Answer, judgement: Judgement, model: str) -> str:
@@ -75,22 +72,12 @@ def _with_article(code: str) -> str:
     return f"{'an' if name[0] in VOWELS else 'a'} {name[0].lower()}{name[1:]}"
 
 
-def _worth(opinion: Opinion, found: Confidence | None) -> str:
-    if found is None:
-        return NOT_MEASURED
-    own = "" if opinion.corrected is None else f" (own score {percent(opinion.score)})"
-    return (
-        f"In our {found.split}, answers this confident{own} were right {100 * found.right:.0f}% of "
-        f"the time ({found.images:,} images)."
-    )
-
-
 def _melanoma(point: MelanomaPoint | None) -> str:
     if point is None:
         return ""
     reaches = "reaches" if point.flagged else "stays below"
     return (
-        f"Melanoma: the model's own score of {percent(point.score)} {reaches} the threshold of "
+        f"Melanoma: the score of {percent(point.score)} {reaches} the threshold of "
         f"{percent(point.threshold)}. In our {point.split} it was reached by "
         f"{100 * point.sensitivity:.0f}% of the melanomas, and by "
         f"{100 - 100 * point.specificity:.0f}% of the others."

@@ -7,14 +7,15 @@ import json
 
 import numpy as np
 
-from hf_lesion.evaluation.operating_point import fit_point
+from hf_lesion.calibration.fit import Fits, fit_point
+from hf_lesion.calibration.reliability import Reliability
+from hf_lesion.calibration.temperature import Calibration
+from hf_lesion.calibration.thresholds import OperatingPoints
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.report.build import Fitted, build_record
+from hf_lesion.evaluation.report.build import build_record
 from hf_lesion.evaluation.report.record import write_record
-from hf_lesion.models.calibration import Calibration
+from hf_lesion.labels import CODES, LABEL_GROUPS
 from hf_lesion.models.preprocessing import build_stock_processor, cnn_preprocessing
-from hf_lesion.operating_points import OperatingPoints
-from hf_lesion.questions import POINTS
 
 COUNT = 140
 DESCRIPTION = "HAM10000, 140 of its 10,015 images, 256×256 px"
@@ -43,13 +44,27 @@ def answer(right):
 
 def fit(predictions, temperature=1.25):
     """What would have been fitted on validation."""
-    fitted_on = {"source": "ham10000", "split": "validation", "fingerprint": "f" * 64}
+    origin = {
+        "weights_sha256": SHA256,
+        "fitted_on": {"source": "ham10000", "split": "validation", "fingerprint": "f" * 64},
+    }
     summary = {"balanced_accuracy": 0.5, "ece": 0.05}
-    kinds = dict.fromkeys(("uncalibrated", "temperature", "shown"), summary)
-    biases = (0.0, 0.0, 0.0, 0.0, -0.5, 1.0, 0.0)
-    found = Calibration(temperature, 1.0, biases, SHA256, fitted_on, kinds)
-    points = {name: fit_point(predictions, name) for name in POINTS}
-    return Fitted(found, OperatingPoints(points, SHA256, fitted_on))
+    offsets = dict(zip(CODES, (0.3, 0.2, 0.1, 0.4, 0.1, 0.0, 0.4), strict=True))
+    points = {
+        name: fit_point(predictions.probabilities, predictions.references, name, target=0.9)
+        for name in LABEL_GROUPS
+    }
+    return Fits(
+        Calibration(
+            temperature=temperature,
+            logit_adjustment=0.1,
+            offsets=offsets,
+            cross_validated=dict.fromkeys(("trained", "calibrated"), summary),
+            **origin,
+        ),
+        OperatingPoints(points=points, **origin),
+        Reliability(scores=(0.5, 0.9), shares=(0.3, 0.7), cross_validated={}, **origin),
+    )
 
 
 @functools.cache
@@ -68,7 +83,7 @@ def _records(name, right):
             size=(128, 128),
             crop_mode="centre",
             groups=groups,
-            fitted=fit(predictions),
+            fits=fit(predictions),
         )
         for split in ("test", "validation")
     }

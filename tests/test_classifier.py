@@ -126,7 +126,9 @@ def test_a_generator_is_read_batch_by_batch(classifier, images):
 
 def test_targets_are_one_for_all_or_one_for_each(classifier, images):
     assert classifier.explain(images, "mel").targets.tolist() == [4] * 6
-    assert classifier.explain(images, np.int64(3)).targets.tolist() == [3] * 6
+    for three in (np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)):
+        assert classifier.explain(images, three).targets.tolist() == [3] * 6
+        assert classifier(images, target=three).targets == (3,) * 6
     each = np.array([0, 1, 2, 3, 4, 5])
     assert classifier.explain(iter(images), each, batch_size=4).targets.tolist() == each.tolist()
     with pytest.raises(InputError, match=r"^Expected one target per image \(6\), got 2\.$"):
@@ -291,12 +293,19 @@ def test_the_training_record_is_read_and_must_be_json(tiny_timm_model, tmp_path)
         LesionClassifier.from_pretrained(folder)
 
 
-@pytest.mark.parametrize("target", ["scc", 7, -1, "4"])
+@pytest.mark.parametrize("target", ["scc", 7, -1, "4", 3.0, np.float32(2), None, torch.tensor(1.5)])
 def test_an_unknown_class_is_named(target):
     with pytest.raises(
         InputError, match=r"^Unknown class .*: expected an id from 0 to 6 or one of akiec,"
     ):
         class_id(target)
+
+
+@pytest.mark.parametrize("target", [3.0, np.float32(2), object(), [1.5]])
+def test_what_is_no_class_is_said_before_it_is_explained(classifier, images, target):
+    for call in (classifier.explain, lambda images, target: classifier(images, target=target)):
+        with pytest.raises(InputError, match=r"^Unknown class "):
+            call(images[:1], target)
 
 
 def test_a_missing_model_folder_is_explained(tmp_path):

@@ -9,24 +9,22 @@ import pytest
 import torch
 from PIL import Image
 
+from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.decision import Gate
 from hf_lesion.errors import InputError
 from hf_lesion.explain.gradcam import overlay
 from hf_lesion.explain.methods import METHODS
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
-from hf_lesion.models.calibration import Calibration
-from hf_lesion.models.taps import tap_points
-
-BIASES = (0.0, 1.0, 0.0, 0.0, 2.0, 0.0, 0.0)
+from hf_lesion.ood.features import feature_layers
+from hf_lesion.ood.gate import Gate
 
 
 @pytest.fixture(scope="module", params=["tiny_timm_model", "tiny_cnn_model"])
 def classifier(request):
     """A classifier with a gate on two of its layers, the target layer among them."""
     found = LesionClassifier.from_pretrained(request.getfixturevalue(request.param), device="cpu")
-    layers = tap_points(found.model)
+    layers = feature_layers(found.model)
     inputs = ("colours", layers[0], layers[-2])
     sizes = [one.shape[1] for one in found.look([], inputs)[1].values()]
     found.gate = Gate(
@@ -40,7 +38,13 @@ def classifier(request):
         refused_below=0.9,
         unsure_below=0.5,
     )
-    found.calibration = Calibration(1.0, 0.8, BIASES, "", {}, {})
+    found.reliability = Reliability(
+        scores=(0.1, 1.0),
+        shares=(0.2, 0.9),
+        weights_sha256="",
+        fitted_on={},
+        cross_validated={},
+    )
     return found
 
 
@@ -65,7 +69,9 @@ def test_everything_comes_from_one_forward_pass(classifier, images):
         assert np.allclose(found.heatmaps, expected.heatmaps, atol=1e-4)
     assert len(counted) == 1
     assert np.allclose(found.probabilities, probabilities, atol=1e-6)
-    assert np.allclose(found.corrected, classifier.shown(probabilities), atol=1e-6)
+    expected = np.interp(probabilities.max(axis=1), (0.1, 1.0), (0.2, 0.9))
+    assert found.reliability == pytest.approx(expected, abs=1e-5)
+    assert np.ptp(expected) > 0
     assert [one.kind for one in found.verdicts] == [one.kind for one in verdicts]
     likeness = [one.likeness for one in verdicts]
     assert [one.likeness for one in found.verdicts] == pytest.approx(likeness)
@@ -158,8 +164,8 @@ def test_a_network_that_can_not_be_explained_still_answers(images):
     found = classifier(images)
     assert np.allclose(found.probabilities, classifier.predict(images), atol=1e-6)
     assert found.verdicts[0].kind == "unjudged"
-    assert found.corrected is None
-    with pytest.raises(InputError, match="which is not a feature map"):
+    assert found.reliability is None
+    with pytest.raises(InputError, match="which is no feature map"):
         found.explain("mel")
 
 

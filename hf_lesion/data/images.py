@@ -6,49 +6,22 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.io.decoding import IMAGE_SUFFIXES, decode
-from hf_lesion.io.files import walk
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, Named, decode
 
-QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
 MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them
 
 
-class PictureFile(Protocol):
+class PictureFile(Named, Protocol):
     """A file that can be read: a path, or a member of an archive."""
-
-    @property
-    def name(self) -> str:
-        """Its name without folders."""
 
     def read_bytes(self) -> bytes:
         """Return its content."""
 
 
 File = TypeVar("File", bound=PictureFile)
-
-
-def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
-    """Find the picture file of each stem anywhere below `folder`.
-
-    A file that is there twice with the same content counts once (the copy on Kaggle holds each
-    image folder twice). What is looked through is said at `walk`.
-
-    Args:
-        folder: Where to look.
-        stems: File names without suffix, as "ISIC_0024306" or "ISIC_0024306_segmentation".
-
-    Returns:
-        Path by stem, for the stems that have a file.
-
-    Raises:
-        InputError: If `folder` is not a folder, or two files of one stem differ.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Pass the folder that holds the images.")
-    return choose_pictures(group_pictures(walk(folder)), stems, where=folder)
 
 
 def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
@@ -72,15 +45,20 @@ def choose_pictures(
         where: What to call the place in errors.
 
     Returns:
-        File by stem, for the stems that have one.
+        File by stem, for the stems that have one; in other upper and lower case where there is
+        none in its own, and one only in another.
 
     Raises:
         InputError: If two files of one stem differ.
     """
     found: dict[str, File] = {}
     differing: list[str] = []
-    for stem in groups.keys() & frozenset(stems):
-        found[stem], *others = groups[stem]
+    spelt = _spell_alike(groups)
+    for stem in stems:
+        files = groups.get(stem) or groups.get(spelt.get(stem.casefold(), ""))
+        if not files:
+            continue
+        found[stem], *others = files
         differing += [
             f"{found[stem]} and {other}" for other in others if not _is_same(found[stem], other)
         ]
@@ -117,27 +95,12 @@ def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Imag
         raise InputError(f"broken picture: {error or type(error).__name__}") from error
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height in pixels of an image once it is turned as its EXIF data says."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - EXIF data that cannot be read turns nothing
-        orientation = None
-    turned = orientation in QUARTER_TURNS
-    return (image.height, image.width) if turned else (image.width, image.height)
-
-
-def read_size(file: Path) -> tuple[int, int]:
-    """Return width and height in pixels of a picture file once upright, from its header alone.
-
-    Raises:
-        InputError: If it is not a picture.
-    """
-    try:
-        with Image.open(file) as image:
-            return upright_size(image)
-    except Exception as error:
-        raise InputError(f"{file} can't be read as an image. Pass a JPEG or PNG.") from error
+def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
+    """Return each stem by what it is in lower case, but for those that differ in case only."""
+    spelt: dict[str, list[str]] = {}
+    for stem in stems:
+        spelt.setdefault(stem.casefold(), []).append(stem)
+    return {folded: same[0] for folded, same in spelt.items() if len(same) == 1}
 
 
 def _is_same(first: PictureFile, second: PictureFile) -> bool:

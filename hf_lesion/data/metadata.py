@@ -6,6 +6,7 @@ doi:10.7910/DVN/DBW86T, as uploaded with commas or converted with tabs (the copy
 https://challenge.isic-archive.com/data/#2018.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ import pandas as pd
 
 from hf_lesion.data.tables import check_columns, check_ids, parse_table
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.decoding import IMAGE_SUFFIXES
 from hf_lesion.labels import CODES
 
 METADATA_FILE = "HAM10000_metadata.csv"
@@ -28,6 +30,8 @@ METADATA_COLUMNS = (
     "dataset",
 )
 OPTIONAL_COLUMNS = ("dataset",)
+# Of the row numbers that pandas writes, and of the same once read again.
+ROW_NUMBERS = ("", "unnamed: 0")
 NO_AGE = ("", "nan", "na", "none", "unknown")
 # The ISIC names the same seven classes in capitals, in this order (ISIC 2018, Task 3).
 ISIC_COLUMNS = {code.upper(): code for code in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")}
@@ -71,8 +75,9 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
 
     Returns:
         One row per image, in the order of the stream, with the columns `METADATA_COLUMNS`: text,
-        None where the field is empty; `age` in years as float, NaN where unknown. A `dataset`
-        column that the stream lacks is all None; other columns are passed over.
+        None where the field is empty; `dx` in lower case, `image_id` without a file's ending, `age`
+        in years as float, NaN where unknown. A `dataset` column that the stream lacks is all None;
+        other columns are passed over.
 
     Raises:
         InputError: If the stream is not a table, lacks a column, an id or a readable age, names an
@@ -160,6 +165,8 @@ def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, st
 def _convert(table: pd.DataFrame, name: str, *, filled: Sequence[str]) -> pd.DataFrame:
     """Check a table of text, "" where a field is empty, and return it as `parse_metadata` does."""
     frame = table.reindex(columns=list(METADATA_COLUMNS), fill_value="")
+    frame["image_id"] = frame["image_id"].map(_remove_ending)
+    frame["dx"] = frame["dx"].str.lower()
     check_ids(frame, name, filled)
     _check_diagnoses(frame, name)
     ages = _convert_ages(frame, name)
@@ -174,13 +181,13 @@ def _read_one_hot(table: pd.DataFrame, name: str) -> pd.Series:
             f"{name} has no diagnoses: its columns are {list_offenders(list(table), 10)}. {FORMS}"
         )
     check_columns(table, ("image_id", *ISIC_COLUMNS.values()), name)
-    known = {*METADATA_COLUMNS, *ISIC_COLUMNS.values()}
+    known = {*METADATA_COLUMNS, *ISIC_COLUMNS.values(), *ROW_NUMBERS}
     if unknown := [column for column in table if column not in known]:
         raise InputError(
             f"{name} has {len(unknown)} columns beside the seven diagnoses: "
             f"{list_offenders(unknown)}. Another diagnosis cannot be scored. {FORMS}"
         )
-    values = table[list(ISIC_COLUMNS.values())].apply(pd.to_numeric, errors="coerce")
+    values = table[list(ISIC_COLUMNS.values())].apply(_parse_numbers)
     wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1)
     if wrong.any():
         raise InputError(
@@ -222,7 +229,7 @@ def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
 
 def _convert_ages(frame: pd.DataFrame, name: str) -> pd.Series:
     known = ~frame["age"].str.lower().isin(NO_AGE)
-    ages = pd.to_numeric(frame["age"].where(known), errors="coerce").astype(float)
+    ages = _parse_numbers(frame["age"].where(known)).astype(float)
     wrong = sorted(set(frame["age"][known & ~(ages >= 0)]))
     if wrong:
         raise InputError(
@@ -230,6 +237,17 @@ def _convert_ages(frame: pd.DataFrame, name: str) -> pd.Series:
             f"{list_offenders(_quoted(wrong))}. Leave the field empty where the age is unknown."
         )
     return ages
+
+
+def _parse_numbers(column: pd.Series) -> pd.Series:
+    """Return numbers with a decimal point or comma; NaN for what is neither."""
+    return pd.to_numeric(column.str.replace(",", "."), errors="coerce")
+
+
+def _remove_ending(image_id: str) -> str:
+    """Return an image_id without the ending of its file, which some tables have."""
+    stem, ending = os.path.splitext(image_id)
+    return stem if ending.lower() in IMAGE_SUFFIXES else image_id
 
 
 def _quoted(values: Sequence[str]) -> list[str]:

@@ -22,9 +22,9 @@ from datasets import ClassLabel, Features, Image, Value
 
 from hf_lesion.data.description import measure_spread
 from hf_lesion.data.framing import Framing, encode_image, encode_mask
-from hf_lesion.data.images import MASK_ENDING, PictureFile, decode_picture, upright_size
+from hf_lesion.data.images import MASK_ENDING, PictureFile, decode_picture
 from hf_lesion.errors import InputError
-from hf_lesion.io.decoding import load_image
+from hf_lesion.io.decoding import load_image, upright_size
 from hf_lesion.labels import CODES, LABEL2ID
 
 TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")

@@ -1,5 +1,6 @@
 """Tables of text: CSV and tab-separated files in the layouts that are in circulation."""
 
+import codecs
 import csv
 import io
 from collections.abc import Sequence
@@ -11,14 +12,18 @@ from hf_lesion.errors import InputError, list_offenders
 
 # The ISIC's tables say `image` for what the metadata calls `image_id`.
 RENAMED = {"image": "image_id"}
+# Spreadsheets write semicolons where the comma is in numbers, and UTF-16 as "Unicode text".
+DELIMITERS = ",\t;"
+BOMS_OF_16_BITS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
     """Parse a table with a header line as text.
 
     Args:
-        stream: UTF-8 with or without a byte order mark, commas or tabs, any line ends, fields
-            quoted or not. Empty fields at the end of a row may be too many or too few.
+        stream: UTF-8 with or without a byte order mark, or UTF-16 with one; commas, tabs or
+            semicolons, any line ends, fields quoted or not. Empty fields at the end of a row may be
+            too many or too few.
         name: What to call the stream in errors.
 
     Returns:
@@ -93,7 +98,7 @@ def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
 def _parse_rows(data: bytes, name: str) -> dict[int, list[str]]:
     """Return the rows that are not blank, without empty fields at their end, by line from 1."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(BOMS_OF_16_BITS) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(
@@ -101,7 +106,7 @@ def _parse_rows(data: bytes, name: str) -> dict[int, list[str]]:
         ) from error
     header = text.lstrip("\r\n").partition("\n")[0]
     reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter="\t" if "\t" in header else ",", strict=True
+        io.StringIO(text, newline=""), delimiter=max(DELIMITERS, key=header.count), strict=True
     )
     rows = {}
     try:

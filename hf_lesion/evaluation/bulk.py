@@ -7,6 +7,7 @@ one part of answers, a kill costs one part, and processes need to agree on nothi
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ SCHEMA = pa.schema(
         ("image_id", pa.string()),
         ("prediction", pa.string()),
         *((code, pa.float32()) for code in CODES),
+        ("reliability", pa.float32()),
         ("error", pa.string()),
     ]
 )
@@ -111,7 +113,12 @@ def open_job(parts: Path, images: Images, *, weights: str) -> None:
         InputError: If they are of another model or other images.
     """
     names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
-    job = {"names": names, "weights": weights, "part_images": PART_IMAGES}
+    job = {
+        "names": names,
+        "weights": weights,
+        "part_images": PART_IMAGES,
+        "columns": SCHEMA.names,
+    }
     file = parts / JOB
     if not file.is_file():
         write_json(file, job)
@@ -219,13 +226,12 @@ def write_submission(predictions: Path, target: Path) -> None:
     table = _open_table(predictions)
     check_submission(table.read(columns=["image_id"])["image_id"].to_pylist())
     with whole_file(target) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["image", *ISIC_COLUMNS])
+        stream.write(_format_row(["image", *ISIC_COLUMNS]))
         for batch in table.iter_batches():
             for row in batch.to_pylist():
                 if row["error"] is None:
                     values = [float(row[code]) for code in ISIC_COLUMNS.values()]
-                    writer.writerow([_submitted_name(row["image_id"]), *values])
+                    stream.write(_format_row([_submitted_name(row["image_id"]), *values]))
 
 
 @contextlib.contextmanager
@@ -237,6 +243,17 @@ def _open_writer(file: Path) -> Iterator[pq.ParquetWriter]:
 
 def _open_table(file: Path) -> pq.ParquetFile:
     return pq.ParquetFile(file.open("rb"))
+
+
+def _format_row(values: Sequence[object]) -> str:
+    """Return one line of CSV.
+
+    Its writer quotes a carriage return only where it ends lines with one itself, and readers take a
+    bare one for the end of a line.
+    """
+    stream = io.StringIO()
+    csv.writer(stream).writerow(values)
+    return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _submitted_name(name: str) -> str:
@@ -263,7 +280,9 @@ def _predict_part(
                 errors[index] = storable_name(str(error))
         if loaded:
             found = classifier.predict(list(loaded.values()), batch_size=batch_size)
-            answers |= dict(zip(loaded, found, strict=True))
+            reliability = classifier.share_right(found)
+            known = [None] * len(found) if reliability is None else reliability.tolist()
+            answers |= dict(zip(loaded, zip(found, known, strict=True), strict=True))
         bar.update(len(indices))
     return pa.Table.from_pylist(
         [_row(images.names[index], answers.get(index), errors.get(index)) for index in rows],
@@ -274,5 +293,11 @@ def _predict_part(
 def _row(name: str, answer: Any, error: str | None) -> dict[str, Any]:
     if answer is None:
         return {"image_id": name, "prediction": None, "error": error}
-    scores = dict(zip(CODES, map(float, answer), strict=True))
-    return {"image_id": name, "prediction": CODES[int(np.argmax(answer))], **scores, "error": None}
+    probabilities, reliability = answer
+    return {
+        "image_id": name,
+        "prediction": CODES[int(np.argmax(probabilities))],
+        **dict(zip(CODES, map(float, probabilities), strict=True)),
+        "reliability": reliability,
+        "error": None,
+    }

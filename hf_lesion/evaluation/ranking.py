@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_lesion.calibration.thresholds import sum_of
 from hf_lesion.evaluation import curves
 from hf_lesion.evaluation.bootstrap import (
     RESAMPLES,
@@ -18,9 +19,7 @@ from hf_lesion.evaluation.bootstrap import (
     percentile_interval,
 )
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.labels import CODES, LABEL2ID
-from hf_lesion.operating_points import sum_of
-from hf_lesion.questions import POINTS
+from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS
 
 Statistic = Callable[[curves.Curve], NDArray[np.float64]]
 AREAS: dict[str, Statistic] = {
@@ -39,8 +38,8 @@ DRAWN_POINTS = 60  # of a curve that is kept for drawing
 def question_of(
     predictions: Predictions, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return (N,) scores and (N,) truth of one of the questions of `POINTS`."""
-    codes = POINTS[name]
+    """Return (N,) scores and (N,) truth of one of the questions of `LABEL_GROUPS`."""
+    codes = LABEL_GROUPS[name]
     truth = np.isin(predictions.references, [LABEL2ID[code] for code in codes])
     return sum_of(predictions.probabilities, codes), truth
 
@@ -83,7 +82,7 @@ def measure_question(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Return the ranking metrics of one of the binary questions of `POINTS`, with intervals.
+    """Return how well the model answers one of the questions of `LABEL_GROUPS`, with intervals.
 
     Args:
         predictions: N answers next to the truth.

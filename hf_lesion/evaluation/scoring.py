@@ -2,9 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import datasets
 import numpy as np
@@ -14,8 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
+from hf_lesion.data.archives import ZIP_SUFFIX, list_files
 from hf_lesion.data.description import count_words, name_images, say_sizes
-from hf_lesion.data.images import find_pictures, read_size
+from hf_lesion.data.images import PictureFile, choose_pictures, group_pictures
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
 from hf_lesion.data.reader import open_split
 from hf_lesion.data.record import get_description, read_record
@@ -23,9 +25,10 @@ from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
-from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image
-from hf_lesion.io.files import walk
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image, read_size
 from hf_lesion.labels import LABEL2ID
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class EvaluationSet:
     description: str | None = None
     unscored: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    left_out: tuple[Path, ...] = ()
+    left_out: tuple[PictureFile, ...] = ()
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -103,18 +106,19 @@ def read_split(folder: Path, split: str) -> EvaluationSet:
 
 
 def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet:
-    """Read a folder of images, searched with its subfolders, and the table of their diagnoses.
+    """Read the images of a folder or zip archive, at any depth, and the table of their diagnoses.
 
     Images that the table does not name are left out, and so are those that the ISIC 2018 challenge
     does not score. The fingerprint covers every image's bytes.
 
     Args:
-        folder: Holds `<image_id>.jpg`, or another of the `IMAGE_SUFFIXES`; see `list_images`.
+        folder: Holds `<image_id>.jpg`, or another of the `IMAGE_SUFFIXES`; see `list_files`.
         ground_truth: As `parse_ground_truth`.
         name: What to call the set.
 
     Raises:
-        InputError: If the table is wrong, an image is missing, or two files of one name differ.
+        InputError: If the table is wrong, an image is missing, two files of one name differ, or an
+            archive is damaged.
     """
     truth, unscored = drop_unscored(read_ground_truth(ground_truth))
     if truth.empty:
@@ -133,8 +137,8 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         lesion_ids=_name_lesions(truth["lesion_id"].tolist(), image_ids),
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
-        load=lambda index: load_image(files[index]),
-        description=f"{named}, {say_sizes(map(read_size, files))}",
+        load=lambda index: _read_file(files[index], load_image),
+        description=f"{named}, {say_sizes(_read_file(file, read_size) for file in files)}",
         unscored=tuple(unscored),
         groups=_group({column: truth[column].tolist() for column in COLUMNS}),
         left_out=tuple(left_out),
@@ -295,9 +299,15 @@ def read_stored(stored: dict[str, Any], image_id: str) -> Image.Image:
         ) from error
 
 
-def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[Path], list[Path]]:
+def _find_images(
+    folder: Path, image_ids: Sequence[str]
+) -> tuple[list[PictureFile], list[PictureFile]]:
     """Return the file of each image, and the other files of the folder."""
-    found = find_pictures(folder, image_ids)
+    if not folder.is_dir() and folder.suffix.lower() != ZIP_SUFFIX:
+        raise InputError(f"{folder} is neither a folder nor a zip archive. Pass the images.")
+    # The archives stay open for as long as their files are kept.
+    files = list_files(folder, ExitStack())
+    found = choose_pictures(group_pictures(files), image_ids, where=folder)
     missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise InputError(
@@ -306,14 +316,23 @@ def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[Path], li
             f"{', '.join(IMAGE_SUFFIXES)}."
         )
     chosen = set(found.values())
-    left_out = [file for file in walk(folder) if file not in chosen]
+    left_out = [file for file in files if file not in chosen]
     return [found[image_id] for image_id in image_ids], left_out
 
 
-def _fingerprint(truth: pd.DataFrame, files: Sequence[Path]) -> str:
+def _read_file(file: PictureFile, read: Callable[[Path | bytes], Read]) -> Read:
+    """Return what `read` makes of a file; its errors name it."""
+    if isinstance(file, Path):
+        return read(file)
+    try:
+        return read(file.read_bytes())
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def _fingerprint(truth: pd.DataFrame, files: Sequence[PictureFile]) -> str:
     """Return a SHA-256 over (image_id, dx, SHA-256 of the file), whatever the rows' order."""
     lines = []
-    for image_id, dx, path in zip(truth["image_id"], truth["dx"], files, strict=True):
-        with path.open("rb") as stream:
-            lines.append(f"{image_id}\t{dx}\t{hashlib.file_digest(stream, 'sha256').hexdigest()}\n")
+    for image_id, dx, file in zip(truth["image_id"], truth["dx"], files, strict=True):
+        lines.append(f"{image_id}\t{dx}\t{hashlib.sha256(file.read_bytes()).hexdigest()}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

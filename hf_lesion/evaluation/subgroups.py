@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.evaluation import bootstrap, metrics, ranking
 from hf_lesion.evaluation.curves import auroc
 from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.labels import CODES
-from hf_lesion.operating_points import OperatingPoint
 
 SKIN_TONE = (
     "Skin tone is not recorded in HAM10000, so how the model does on darker or lighter skin cannot "

@@ -21,8 +21,8 @@ from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, wei
 from hf_lesion.explain.placement import find_flat, place, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.io.decoding import Source, load_image
+from hf_lesion.models.forward import check_not_compiled, forward_with_hooks
 from hf_lesion.models.preprocessing import Box, seen_box
-from hf_lesion.models.taps import check_not_compiled, forward_with_hooks
 
 COLOUR_MAP = "inferno"
 OPACITY = 0.5

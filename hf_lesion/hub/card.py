@@ -22,7 +22,6 @@ from hf_lesion.evaluation.robustness import render_table
 from hf_lesion.evaluation.subgroups import SKIN_TONE
 from hf_lesion.hub.charts import (
     EXPLANATIONS,
-    GATE,
     GATE_CHART,
     ROBUSTNESS_CHART,
     explanation_chart,
@@ -33,6 +32,7 @@ from hf_lesion.hub.results import TEST, VALIDATION, Shipped
 from hf_lesion.io.files import read_json_if_there
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
+from hf_lesion.ood.gate import Rejection, read_gate_record
 
 CARD = "README.md"
 TEMPLATE = "templates/card.md.jinja"
@@ -154,7 +154,7 @@ def _split(split: str, record: dict[str, Any], charts: Collection[str]) -> dict[
     return {
         "title": f"On {split}",
         "sentence": _say_set(record)
-        + ("" if split == TEST else " Models, thresholds and corrections were chosen on it."),
+        + ("" if split == TEST else " Models, thresholds and calibration were chosen on it."),
         "headlines": tables.headlines(record).markdown(),
         "classes": tables.classes(record).markdown(),
         "questions": tables.questions(record).markdown() + _show_split(split, record, charts),
@@ -180,10 +180,7 @@ def _show(file: str, alt: str, charts: Collection[str]) -> str:
 
 
 def _calibration(record: dict[str, Any]) -> str:
-    return (
-        f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
-        f"\n\nEach class's own error:\n\n{tables.class_calibration(record).markdown()}"
-    )
+    return f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
 
 
 def _points(record: dict[str, Any]) -> str:
@@ -224,27 +221,29 @@ def _robustness(model: Shipped) -> str:
 
 def _gate(model: Shipped) -> str:
     """Return what `gate.json` says; empty where it is absent."""
-    found = _read(model, GATE)
-    if not found:
+    found = read_gate_record(model.folder)
+    if found is None:
         return ""
-    refused = [
-        (f"dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
-        for name, part in found["real"].items()
-    ]
-    refused += [
-        (f"not dermoscopic: {name}", f"{part['images']:,}", f"{part['refused']:.1%}")
-        for name, part in found["strange"].items()
-    ]
-    test = found["real"]["test"]
+    test = found.dermoscopic["test"]
+    sources: dict[str, Rejection] = {
+        f"dermoscopic: {name}": one for name, one in found.dermoscopic.items()
+    }
+    for code, one in test.by_class.items():
+        sources[f"dermoscopic: test, `{code}`"] = one
+    sources |= {f"not dermoscopic: {name}": one for name, one in found.other.items()}
+    rows = [(name, f"{one.images:,}", one.text) for name, one in sources.items()]
+    table = tables.Table(("images", "count", "rejected"), tuple(rows))
     unsure = (
-        f"The model calls itself unsure of {test['unsure']:.1%} of the test images; of right "
-        f"answers {test['right_unsure']:.1%} carry that note. "
+        f"The model calls itself unsure of {test.unsure:.1%} of the test images; of right "
+        f"answers {test.right_unsure:.1%} carry that note. "
+        if test.unsure is not None and test.right_unsure is not None
+        else ""
     )
-    table = tables.Table(("pictures", "count", "refused"), tuple(refused))
     return (
         'A gate next to the weights (`gate.safetensors`) says "this does not look like a '
-        f'dermoscopic image" or "the model is unsure". {unsure}Refused as not dermoscopic; of '
-        f"dermoscopic images that is the false-alarm rate:\n\n{table.markdown()}"
+        f'dermoscopic image" or "the model is unsure". {unsure}{found.summary} '
+        "Rejected as non-dermoscopic; of dermoscopic images that is the false-alarm rate:\n\n"
+        f"{table.markdown()}"
     )
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from hf_lesion.evaluation.explanations.figures import draw_scores
-from hf_lesion.evaluation.gate_figures import draw_gate
 from hf_lesion.evaluation.report.figures import draw_robustness
 from hf_lesion.evaluation.report.pages import FIGURES, write_pages
 from hf_lesion.evaluation.report.record import REPORT, read_report
 from hf_lesion.evaluation.robustness import RECORD as ROBUSTNESS
 from hf_lesion.io.figures import write_figure
 from hf_lesion.io.files import read_json_if_there
+from hf_lesion.ood.figures import plot_gate
+from hf_lesion.ood.gate import read_gate_record
 
-GATE, EXPLANATIONS = "gate.json", "explanations.json"
+EXPLANATIONS = "explanations.json"
 ROBUSTNESS_CHART, GATE_CHART = f"{FIGURES}/robustness.png", f"{FIGURES}/gate.png"
 
 
@@ -30,8 +31,8 @@ def write_charts(folder: Path) -> list[str]:
     """
     if (folder / REPORT).is_file():
         write_pages(folder, read_report(folder))
-    if found := _read(folder / GATE):
-        write_figure(draw_gate(found), folder / GATE_CHART)
+    if (gate := read_gate_record(folder)) is not None:
+        write_figure(plot_gate(gate), folder / GATE_CHART)
     if found := _read(folder / ROBUSTNESS):
         title = f"{found['model']['name']} on {found['images']:,} images ({found['data']['split']})"
         write_figure(draw_robustness(found, title=title), folder / ROBUSTNESS_CHART)

@@ -12,12 +12,12 @@ from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.checksums import read_checksums
-from hf_lesion.decision import GATE, find_gate
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.report.record import REPORT, read_report
 from hf_lesion.hub.client import CARD, Kind
 from hf_lesion.io.checksums import MANIFEST, TRAINING, WEIGHTS, file_sha256, list_files
 from hf_lesion.io.files import read_json
+from hf_lesion.ood.gate import GATE, find_gate
 from hf_lesion.synthetic.lesions import draw_lesion
 
 NON_COMMERCIAL = "cc-by-nc-4.0"

@@ -8,7 +8,7 @@ from transformers import BaseImageProcessor, PreTrainedModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import TRAINING, WEIGHTS
-from hf_lesion.io.files import parse_json, whole_folder, write_text
+from hf_lesion.io.files import check_model_path, parse_json, whole_folder, write_text
 from hf_lesion.models.build import SMALLEST_IMAGE, load_classifier
 from hf_lesion.models.cnn import LesionCnnConfig
 from hf_lesion.models.compact import save_compact
@@ -44,6 +44,7 @@ def pack_model(
         InputError: If the run is not finished, `output` already exists, or the network takes no
             images of this size.
     """
+    check_model_path(output)
     record = read_training(run)
     model, processor = load_classifier(str(run))
     if crop_mode is not None:

@@ -1,6 +1,6 @@
 """Results tables of the README, rendered from the reports next to the models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ HEADER = (
 SCORES = ("balanced_accuracy", "accuracy", "macro_auroc", "sensitivity_mel")
 FITS_HEADER = (
     "model",
-    "ECE of the answers",
-    "ECE, corrected",
-    "class-wise, corrected",
+    "class-balanced ECE",
+    "ECE of reliability",
     "malignant: sensitivity",
     "specificity",
     "melanoma: sensitivity",
@@ -83,15 +82,29 @@ def render_blocks(shipped: Sequence[Shipped]) -> dict[str, str]:
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
     rows = markdown.table_lines(HEADER, map(_cells, shipped))
-    test = shipped[0].report[TEST]
+    said: dict[tuple[str, str], list[str]] = {}
+    for model in shipped:
+        test = model.report[TEST]
+        key = (_say_test(test), test["data"]["fingerprint"])
+        said.setdefault(key, []).append(f"`{model.name}`")
+    sentences = {sentence for sentence, _ in said}
+    parts = []
+    for (sentence, fingerprint), names in said.items():
+        # Of other files than those that are described in the same words.
+        files = f" (dataset {fingerprint[:8]})" if len(sentences) < len(said) else ""
+        parts.append(f"{', '.join(names)}{files}: {sentence}" if len(said) > 1 else sentence)
+    return "\n".join([*rows, "", " ".join(parts)])
+
+
+def _say_test(test: Mapping[str, Any]) -> str:
+    """Return what a record of the test split was measured on."""
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
-    sentence = (
+    return (
         f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), none of "
         f"which a model was trained or chosen on. In brackets: {found['level']:.0%} intervals, "
         f"bootstrap over {found['unit']}s. {say_images(test)}"
     )
-    return "\n".join([*rows, "", sentence])
 
 
 def render_pairs(shipped: Sequence[Shipped]) -> str:
@@ -123,9 +136,9 @@ def render_fits(shipped: Sequence[Shipped]) -> str:
         return ""
     sentence = (
         "On test. ECE over 15 bins, in parentheses what a perfectly calibrated model would show by "
-        "chance on as many images. Corrected: for how often training showed each class; that is "
-        "what is to be read as a chance. Thresholds were fixed on validation; their reports "
-        "and cards have PPV and misses per 1,000 for a prevalence that you set."
+        "chance on as many images: of the scores with every diagnosis weighing the same, and of "
+        "the stated share of right answers at the dataset's mix. Thresholds were fixed on "
+        "validation; reports and cards have PPV and misses per 1,000 for a prevalence that you set."
     )
     return "\n".join([*markdown.table_lines(FITS_HEADER, rows), "", sentence])
 
@@ -133,9 +146,8 @@ def render_fits(shipped: Sequence[Shipped]) -> str:
 def _fits(model: Shipped) -> list[str]:
     test = model.report[TEST]
     errors = [
-        f"{part['metrics'][name]:.3f} ({part['chance'][name]['mean']:.3f})"
-        for kind, name in (("answers", "ece"), ("shown", "ece"), ("shown", "classwise_ece"))
-        for part in [test["calibration"][kind]]
+        _error(test["calibration"].get(kind), name)
+        for kind, name in (("answers", "class_balanced_ece"), ("reliability", "ece"))
     ]
     points = [
         format_metric(test["operating_points"][question], rate)
@@ -143,6 +155,13 @@ def _fits(model: Shipped) -> list[str]:
         for rate in ("sensitivity", "specificity")
     ]
     return [f"`{model.name}`", *errors, *points]
+
+
+def _error(found: dict[str, Any] | None, name: str) -> str:
+    """Return a calibration error with its chance level; a dash where it was not measured."""
+    if found is None or name not in found["metrics"]:
+        return "–"
+    return f"{found['metrics'][name]:.3f} ({found['chance'][name]['mean']:.3f})"
 
 
 def read_folder(folder: Path) -> Shipped:

@@ -15,6 +15,7 @@ import io
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
@@ -33,6 +34,7 @@ MAX_PIXELS = 40_000_000
 VIEWS = 8
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 TURNED = range(2, 9)  # values of the EXIF orientation that ask for a turn or a mirror image
+QUARTER_TURNS = range(5, 9)  # those that swap width and height
 EIGHT_BIT, SIXTEEN_BIT = 255, 65535
 UNSIGNED_32 = 2**32
 SIGNED, MIN_IS_WHITE = 2, 0  # SampleFormat and PhotometricInterpretation of a TIFF
@@ -44,6 +46,14 @@ SAME = 2  # levels of 255: of sRGB there are many profiles, which differ by roun
 HALF = 128  # a sound profile leaves white above it and black below
 
 Source = str | Path | bytes | Image.Image
+
+
+class Named(Protocol):
+    """A file, or what is like one."""
+
+    @property
+    def name(self) -> str:
+        """Its name without folders."""
 
 
 def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
@@ -103,6 +113,30 @@ def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Ima
     return image
 
 
+def read_size(source: str | Path | bytes) -> tuple[int, int]:
+    """Return width and height in pixels of an image once upright, from its header alone.
+
+    Raises:
+        InputError: If it is not an image.
+        OSError: As `load_image`.
+    """
+    try:
+        with _quiet(), _open(source) as image:
+            return upright_size(image)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{_name_of(source)} can't be read as an image. Pass a JPEG or PNG."
+        ) from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height in pixels of an image once it is turned as its EXIF data says."""
+    is_turned = _read_orientation(image) in QUARTER_TURNS
+    return (image.height, image.width) if is_turned else (image.width, image.height)
+
+
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the images at any depth below a folder and the other files, each in order.
 
@@ -114,8 +148,8 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     return images, [file for file in files if file not in taken]
 
 
-def describe_left_out(files: Sequence[Path]) -> str:
-    """Return one line on the files that were skipped; empty if there are none."""
+def describe_left_out(files: Sequence[Named]) -> str:
+    """Return one line on the files that were left out; empty if there are none."""
     if not files:
         return ""
     what = "1 other file was" if len(files) == 1 else f"{len(files):,} other files were"

@@ -74,6 +74,19 @@ def storable_name(name: str | Path) -> str:
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
+def check_model_path(path: str | Path) -> None:
+    """Check that a model can be kept at a path: safetensors opens names in UTF-8 only.
+
+    Raises:
+        InputError: If its bytes are not UTF-8.
+    """
+    if storable_name(path) != str(path):
+        raise InputError(
+            f"{storable_name(path)} is not UTF-8, and safetensors opens no other names. Rename it, "
+            "or pass another folder for the model."
+        )
+
+
 def walk(folder: Path) -> list[Path]:
     """Return the files at any depth below `folder`, in one fixed order.
 

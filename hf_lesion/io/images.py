@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import TypeAlias, cast
+from typing import BinaryIO, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from PIL import Image
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
 
-Picture: TypeAlias = Image.Image | str | os.PathLike[str] | NDArray[np.uint8]
+Picture: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | BinaryIO | NDArray[np.uint8]
 Pictures: TypeAlias = Picture | Iterable[Picture]
 EXPECTED = "Expected a PIL image, the path of a file, or a uint8 array of H×W or H×W×3 (RGB)"
 CHANNELS = (1, 3, 4)
@@ -25,9 +25,10 @@ def read_images(images: Pictures) -> Iterator[Image.Image]:
 
     Args:
         images: One image, or many: a list, a generator, a column of a dataset, an array of
-            N×H×W×3. An image is a PIL image, the path of a file, or a uint8 array of H×W, H×W×3
-            (RGB) or H×W×4 (RGBA). Arrays of other types are refused, since nothing tells whether
-            they go to 1, to 255 or further, and so are tensors, which may be preprocessed already.
+            N×H×W×3. An image is a PIL image, the path of a file, its content, an open binary file,
+            or a uint8 array of H×W, H×W×3 (RGB) or H×W×4 (RGBA). Arrays of other types are refused,
+            since nothing tells whether they go to 1, to 255 or further, and so are tensors, which
+            may be preprocessed already.
 
     Raises:
         InputError: If something is not an image, or can't be read as one.
@@ -52,7 +53,7 @@ def count_images(images: Pictures) -> int | None:
 def _is_one(images: object) -> bool:
     if isinstance(images, np.ndarray) and images.dtype != object:
         return images.ndim != 4
-    return isinstance(images, SINGLE) or not isinstance(images, Iterable)
+    return isinstance(images, SINGLE) or hasattr(images, "read") or not isinstance(images, Iterable)
 
 
 def _read(image: object) -> Image.Image:
@@ -62,6 +63,9 @@ def _read(image: object) -> Image.Image:
         if 0 in image.size:
             raise InputError(f"An image of {image.width}×{image.height} pixels shows nothing.")
         return load_image(image)
+    content = image.read() if hasattr(image, "read") else image
+    if isinstance(content, bytes):
+        return load_image(content)
     if not isinstance(image, str | os.PathLike):
         raise InputError(_refuse(image))
     path = os.fspath(image)
@@ -91,8 +95,6 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
 
 def _refuse(image: object) -> str:
     text = f"{EXPECTED}, got {type(image).__name__}."
-    if isinstance(image, bytes):
-        return f"{text} Open the bytes first: PIL.Image.open(io.BytesIO(data))."
     if isinstance(image, Mapping):
         return f"{text} Of rows of a dataset, pass the column: dataset['image']."
     if isinstance(image, torch.Tensor):

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from transformers import PreTrainedModel
 
 from hf_lesion.errors import InputError
 
@@ -31,3 +32,13 @@ def find_head(model: nn.Module, classes: int) -> nn.Linear:
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return probabilities of (N, C) logits, computed as torch (and so `pipeline()`) does."""
     return torch.from_numpy(logits).softmax(dim=-1).numpy()
+
+
+def head_name(model: PreTrainedModel) -> str:
+    """Return the name of the last linear layer, whose input the penultimate features are.
+
+    Raises:
+        InputError: If there is none.
+    """
+    head = find_head(model, model.config.num_labels)
+    return next(name for name, layer in model.named_modules() if layer is head)

@@ -26,6 +26,7 @@ from huggingface_hub.utils import httpx
 
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, MANIFEST, DamageError, check_manifest, read_manifest
+from hf_lesion.io.files import check_model_path
 from hf_lesion.io.tokens import describe_rejection
 
 logger = logging.getLogger(__name__)
@@ -60,10 +61,11 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
         revision: Branch, tag or commit on the Hub; None takes that of `source`, or the newest.
 
     Raises:
-        InputError: If there is no such folder or model, it is not available, or its files are not
-            those of its SHA256SUMS.
+        InputError: If there is no such folder or model, it is not available, its files are not
+            those of its SHA256SUMS, or the name of a folder is not UTF-8.
     """
     if Path(source).is_dir():
+        check_model_path(source)
         check_manifest(Path(source), suffixes=SUFFIXES)
         return Snapshot(Path(source), Path(source).resolve().name)
     repo_id, revision = split_revision(source, revision)

@@ -12,6 +12,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.files import check_model_path
 from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.training.augmentation import Augmentation
 from hf_lesion.training.flags import (
@@ -175,8 +176,8 @@ class LesionTrainingArguments(TrainingArguments):
         default=False,
         metadata={
             "help": "Compute training steps and teachers in bfloat16 where autocast does: faster "
-            "on CPUs and GPUs that have it. Weights, optimiser and evaluation stay in float32, and "
-            "a resumed run is exact."
+            "on GPUs and CPUs that have it (AVX-512 BF16, AMX), much slower on others. Weights, "
+            "optimiser and evaluation stay in float32, and a resumed run is exact."
         },
     )
     dataloader_drop_last: bool = field(
@@ -200,6 +201,7 @@ class LesionTrainingArguments(TrainingArguments):
     def __post_init__(self) -> None:
         if self.output_dir is None:
             raise InputError("Pass --output_dir DIR: where the model and its record are written.")
+        check_model_path(self.output_dir)
         check_refused(self)
         check_ranges(self)
         # The Trainer itself would upload logs and a pickled training_args.bin: scripts/train.py
@@ -208,6 +210,7 @@ class LesionTrainingArguments(TrainingArguments):
         # The Trainer would drop validation images as well: LesionSamples drops those of training.
         self.drop_last, self.dataloader_drop_last = self.dataloader_drop_last, False
         self._settle_save_steps()
+        self._check_best()
         self.lr_scheduler_kwargs = _read_object("lr_scheduler_kwargs", self.lr_scheduler_kwargs)
         if isinstance(self.report_to, str):
             names = self.report_to.replace(" ", "").split(",")
@@ -227,6 +230,14 @@ class LesionTrainingArguments(TrainingArguments):
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
         check_together(self)
+
+    def _check_best(self) -> None:
+        for name in ("eval_strategy", "save_strategy"):
+            if self.load_best_model_at_end and getattr(self, name) == "no":
+                raise InputError(
+                    f"--{name} no leaves no best checkpoint to load at the end: pass "
+                    "--load_best_model_at_end false as well."
+                )
 
     def _settle_save_steps(self) -> None:
         if self.save_steps is None:

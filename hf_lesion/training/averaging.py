@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS
-from hf_lesion.io.files import whole_folder, write_json
+from hf_lesion.io.files import check_model_path, whole_folder, write_json
 from hf_lesion.training.record import AVERAGED, read_record
 
 PROCESSOR = "preprocessor_config.json"
@@ -36,6 +36,8 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
     """
     if len(folders) < 2:
         raise InputError(f"Expected two checkpoints or more to average, got {len(folders)}.")
+    for folder in (*folders, output):
+        check_model_path(folder)
     runs = [_run_of(folder) for folder in folders]
     record = read_record(runs[0])
     weights = [load_file(folder / WEIGHTS) for folder in folders]

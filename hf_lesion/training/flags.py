@@ -28,6 +28,11 @@ PACKAGES = {"azure_ml": "azureml-core", "dagshub": "dagshub mlflow", "flyte": "f
 # Schedules that follow the validation metric, up or down.
 METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 PROBE_STEPS = 3
+# Half precision → the instructions for it, of any CPU, as `torch.cpu.get_capabilities` names them.
+INSTRUCTIONS = {
+    "bf16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),
+    "fp16": ("avx512_fp16", "amx_fp16", "fp16_arith"),
+}
 
 _LANGUAGE = "it is for language models"
 _ONE_DEVICE = "a network fits on one device; start several processes with accelerate launch"
@@ -207,6 +212,20 @@ def check_together(arguments: TrainingArguments) -> None:
     _try_schedule(arguments, optimizer)
     if arguments.torch_compile:
         _try_compiler(arguments)
+
+
+def describe_slow_precision(arguments: TrainingArguments) -> str:
+    """Return one line if this CPU only imitates the half precision asked for; empty if not."""
+    if arguments.device.type != "cpu":
+        return ""
+    able = torch.cpu.get_capabilities()
+    for name, instructions in INSTRUCTIONS.items():
+        if getattr(arguments, name) and not any(able.get(each) for each in instructions):
+            return (
+                f"--{name} makes training slower here, many times as slow for some networks: this "
+                f"CPU has no instructions for it. Leave it out, or pass --{name} false."
+            )
+    return ""
 
 
 def _default(field: "dataclasses.Field[Any]") -> Any:

@@ -20,6 +20,7 @@ from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.flags import describe_slow_precision
 from hf_lesion.training.record import (
     check_identity,
     describe_identity,
@@ -231,6 +232,8 @@ def _train(
     if trainer.is_world_process_zero():
         write_identity(output_dir, identity, legs)
         logger.info(describe_start(trainer, model_arguments.model))
+        if slow := describe_slow_precision(arguments):
+            logger.warning(slow)
     start = time.monotonic()
     resume = "Go on with the same line and --resume_from_checkpoint true."
     with (

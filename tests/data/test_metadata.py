@@ -91,8 +91,8 @@ def test_words_for_no_age():
             "Keep one row per image.",
         ),
         (
-            GOOD + "HAM_4,ISIC_4,NV,histo,0,female,back,x\nHAM_5,ISIC_5,scc,histo,1,,,x\n",
-            "HAM10000_metadata.csv has 2 unknown dx: 'NV', 'scc'. "
+            GOOD + "HAM_4,ISIC_4,Nevus,histo,0,female,back,x\nHAM_5,ISIC_5,scc,histo,1,,,x\n",
+            "HAM10000_metadata.csv has 2 unknown dx: 'nevus', 'scc'. "
             "Expected one of akiec, bcc, bkl, df, mel, nv, vasc.",
         ),
         (
@@ -120,7 +120,10 @@ def test_errors(text, message):
 
 
 def test_other_encodings_and_pictures_are_not_tables():
-    assert "is not UTF-8 text" in error_of(GOOD.encode("utf-16"))
+    assert parse(GOOD.encode("utf-16")).equals(parse(GOOD))
+    for encoding in ("utf-16-le", "cp1252"):
+        data = GOOD.replace("back", "b\xe4ck").encode(encoding)
+        assert "HAM10000_metadata.csv" in error_of(data)
     assert "HAM10000_metadata.csv" in error_of(bytes(range(256)) * 8)
 
 
@@ -177,6 +180,31 @@ def test_ground_truth_in_the_form_of_the_metadata_and_of_the_challenge():
     assert short.equals(one_hot)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,dx\nISIC_1.jpg,nv\nISIC_2.JPEG,mel\nISIC_3.png,vasc\n",
+        "image_id,dx\nISIC_1,NV\nISIC_2,Mel\nISIC_3,VASC\n",
+        ",image_id,dx\n0,ISIC_1,nv\n1,ISIC_2,mel\n2,ISIC_3,vasc\n",
+        TRUTH.replace(",", ";"),
+        TRUTH.replace(",", ";").replace(".0", ",0"),
+        "\n".join(f"{i or 'Unnamed: 0'},{x}" for i, x in enumerate(TRUTH.split())),
+    ],
+)
+def test_ground_truth_as_file_managers_pandas_and_spreadsheets_leave_it(text):
+    assert parse_truth(text).equals(parse_truth(TRUTH))
+
+
+def test_ages_may_have_a_decimal_comma():
+    frame = parse_truth("lesion_id;image_id;dx;age\nHAM_1;ISIC_1;nv;45,0\n")
+    assert list(frame["age"]) == [45]
+
+
+def test_an_id_keeps_what_only_looks_like_an_ending():
+    frame = parse_truth("image_id,dx\npatient.7,nv\na.b.jpg,nv\n.jpg,mel\n")
+    assert list(frame["image_id"]) == ["patient.7", "a.b", ".jpg"]
+
+
 def test_ground_truth_keeps_what_is_known_of_lesions_and_patients():
     frame = parse_truth(HEADER + "HAM_7,007,bcc,histo,45.0,male,back,x\n,ISIC_8,nv,,,,,\n")
     assert list(frame["image_id"]) == ["007", "ISIC_8"]
@@ -230,8 +258,8 @@ def test_what_the_challenge_does_not_score_is_left_out_and_named():
             "column and 0 in the others.",
         ),
         (
-            "image_id,dx\na,nv\nb,scc\nc,NV\n",
-            "truth.csv has 2 unknown dx: 'NV', 'scc'. Expected one of akiec, bcc, bkl, df, mel, "
+            "image_id,dx\na,nv\nb,scc\nc,nevus\n",
+            "truth.csv has 2 unknown dx: 'nevus', 'scc'. Expected one of akiec, bcc, bkl, df, mel, "
             "nv, vasc.",
         ),
         (

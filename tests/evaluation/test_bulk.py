@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bulk
@@ -63,6 +64,29 @@ def test_every_image_has_a_row_and_what_cannot_be_read_says_so(classifier, folde
         assert np.allclose(table.loc[name, list(CODES)].to_numpy(float), expected, atol=1e-5)
         assert table.loc[name, "prediction"] == CODES[expected.argmax()]
     assert not parts.exists()
+
+
+def test_each_row_says_how_often_such_results_are_right(classifier, folder, tmp_path):
+    output = tmp_path / "out.parquet"
+    for shares in (None, (0.3, 0.8)):
+        if shares is not None:
+            classifier.reliability = Reliability(
+                scores=(0.1, 0.5),
+                shares=shares,
+                weights_sha256="",
+                fitted_on={},
+                cross_validated={},
+            )
+        parts, images = run(classifier, folder, output)
+        bulk.merge_parts(parts, output, count=bulk.count_parts(images))
+        table = pd.read_parquet(output)
+        read = table[table["error"].isna()]
+        if shares is None:
+            assert table["reliability"].isna().all()
+            continue
+        expected = np.interp(read[list(CODES)].max(axis=1), (0.1, 0.5), shares)
+        assert read["reliability"].to_numpy() == pytest.approx(expected, abs=1e-6)
+        assert table["reliability"].isna().sum() == 2
 
 
 def test_processes_share_the_parts_and_give_the_same_file(classifier, folder, tmp_path):

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import tracemalloc
+import zipfile
 
 import datasets
 import numpy as np
@@ -103,6 +104,38 @@ def test_every_format_and_linked_folders_are_found_and_the_rest_is_said(folder):
     assert left_out == ["LICENCE.txt", "a_segmentation.png", "d.jpg", "part_2/c.jpeg"]
 
 
+@pytest.mark.parametrize("place", ["images.zip", "images/part.ZIP"])
+def test_a_zip_archive_is_read_in_place_as_its_folder_is(folder, place):
+    first = read(folder)
+    expected = [np.asarray(first.load(row)) for row in range(3)]
+    images = (folder / "images").rename(folder / "unzipped")
+    (folder / place).parent.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / place, "w") as archive:
+        for file in sorted(images.rglob("*.*")):
+            archive.write(file, f"ISIC Test/{file.relative_to(images)}")
+        archive.writestr("__MACOSX/._d.jpg", b"x")
+    source = folder / place if place == "images.zip" else folder / "images"
+    found = read_images(source, folder / "truth.csv", name="outside")
+    assert (found.image_ids, found.fingerprint) == (first.image_ids, first.fingerprint)
+    assert found.description == first.description
+    assert all(np.array_equal(found.load(row), expected[row]) for row in range(3))
+    assert sorted(file.name for file in found.left_out) == ["a_segmentation.png", "c.jpeg"]
+
+
+def test_what_is_wrong_in_a_zip_archive_is_named(folder):
+    file = folder / "images.zip"
+    shutil.rmtree(folder / "images")
+    file.write_bytes(b"PK")
+    assert f"{file} is no whole zip archive" in refusal(
+        read_images, file, folder / "truth.csv", name="x"
+    )
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in "abd":
+            archive.writestr(f"{name}.png", b"no image")
+    message = refusal(read_images, file, folder / "truth.csv", name="x")
+    assert message.startswith(f"{file}/d.png: The image can't be read as an image")
+
+
 def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
     folder = write_dataset(tmp_path / "twice", labels=(0, 1, 2), image_ids=["I1", "I2", "I1"])
     assert refusal(read_split, folder, "test") == (
@@ -120,7 +153,7 @@ def test_missing_images_are_counted_and_named(folder):
     )
     shutil.rmtree(images)
     assert refusal(read, folder) == (
-        f"{images} is not a folder. Pass the folder that holds the images."
+        f"{images} is neither a folder nor a zip archive. Pass the images."
     )
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from hf_lesion.calibration.fit import fit_point
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.operating_point import fit_point
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST, SKIN_TONE, measure_groups, name_values
 from hf_lesion.labels import MALIGNANT
@@ -41,7 +41,7 @@ def test_ages_fall_into_bands_and_unknown_ones_are_a_group():
 
 def test_each_group_is_measured_as_if_it_were_alone():
     answers = draw()
-    point = fit_point(answers, "malignant", target=0.8)
+    point = fit_point(answers.probabilities, answers.references, "malignant", target=0.8)
     groups = {"sex": tuple("female" if index < 60 else "male" for index in range(140))}
     found = measure_groups(answers, groups, point=point)
     assert list(found["sex"]) == ["female", "male"]

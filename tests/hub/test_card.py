@@ -48,7 +48,7 @@ def test_everything_a_card_needs_is_there(folder):
         assert format_metric(record, name) in card
     for text in (
         "Skin tone is not recorded",
-        "A temperature of 1.250",
+        "a temperature of 1.250",
         "7,026 in train",
         "nothing was fitted or chosen on test. Images: HAM10000, 140 of its 10,015 images, 256×256",
         "vasc 20. Images: HAM10000, 140 of its 10,015 images, 256×256 px.",

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from hf_lesion.hub.charts import GATE, write_charts
+from hf_lesion.hub.charts import write_charts
+from hf_lesion.ood.gate import GATE_RECORD
 
 SHIPPED = Path(__file__).resolve().parents[2] / "space" / "models" / "cnn"
 RECORD = {
@@ -23,7 +24,7 @@ def test_a_folder_without_records_has_no_charts(tmp_path):
 @pytest.mark.parametrize("name", ["gate", "explanations"])
 def test_each_record_has_a_chart_that_matplotlib_signed(tmp_path, name):
     if name == "gate":
-        (tmp_path / GATE).write_text(json.dumps(RECORD))
+        (tmp_path / GATE_RECORD).write_text(json.dumps(RECORD))
         expected = ["figures/gate.png"]
     else:
         shutil.copyfile(SHIPPED / "explanations.json", tmp_path / "explanations.json")

@@ -4,7 +4,6 @@ import json
 import pytest
 import torch
 
-from hf_lesion.decision import Gate, write_gate
 from hf_lesion.errors import InputError
 from hf_lesion.hub.checks import (
     check_card,
@@ -15,6 +14,7 @@ from hf_lesion.hub.checks import (
     read_licence,
 )
 from hf_lesion.io.checksums import file_sha256
+from hf_lesion.ood.gate import Gate, write_gate
 from hf_lesion.training.figures import draw_curves
 
 CARD = "---\nlicense: cc-by-nc-4.0\n---\n# A model\n"

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -109,3 +110,10 @@ def test_a_damaged_record_is_refused(run, tmp_path):
 def test_only_the_home_folder_is_hidden():
     assert hide_home(f'"{Path.home()}/runs/a"') == '"~/runs/a"'
     assert hide_home("/elsewhere/a") == "/elsewhere/a"
+
+
+def test_a_folder_that_safetensors_cannot_write_to_is_refused(run, tmp_path):
+    output = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(InputError, match=r"caf\\udce9 is not UTF-8"):
+        pack_model(run, output)
+    assert not output.exists()

@@ -1,5 +1,6 @@
 """Images as people pass them: the same pixels whatever they come as, and words for what is none."""
 
+import io
 import re
 
 import datasets
@@ -34,6 +35,9 @@ def column(form=None):
         (lambda file: IMAGE, 1),
         (lambda file: str(file), 1),
         (lambda file: file, 1),
+        (lambda file: file.read_bytes(), 1),
+        (lambda file: io.BytesIO(file.read_bytes()), 1),
+        (lambda file: [file.read_bytes(), file.open("rb")], 2),
         (lambda file: ARRAY, 1),
         (lambda file: ARRAY[::-1][::-1], 1),
         (lambda file: ARRAY[None], 1),
@@ -106,7 +110,12 @@ TO_8_BITS = "Values from 0 to 1 become 8 bits by (255 * array).round().astype('u
             {"image": IMAGE},
             f"{EXPECTED}dict. Of rows of a dataset, pass the column: dataset['image'].",
         ),
-        (b"\x89PNG", f"{EXPECTED}bytes. Open the bytes first: PIL.Image.open(io.BytesIO(data))."),
+        (
+            b"\x89PNG",
+            "The image can't be read as an image (UnidentifiedImageError): the file is damaged or "
+            "not an image. Pass a JPEG or PNG.",
+        ),
+        (io.StringIO("no bytes"), f"{EXPECTED}StringIO."),
         (None, f"{EXPECTED}NoneType."),
         (7, f"{EXPECTED}int."),
         ("nowhere.png", "There is no file nowhere.png."),

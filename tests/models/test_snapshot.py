@@ -1,6 +1,7 @@
 """What is given as a folder or on the Hub; how the latter is fetched stands in tests/hub."""
 
 import json
+import os
 
 import pytest
 
@@ -12,6 +13,13 @@ from hf_lesion.models.snapshot import open_snapshot, split_revision
 def test_a_folder_is_taken_as_it_is(tmp_path):
     snapshot = open_snapshot(str(tmp_path))
     assert (snapshot.folder, snapshot.name, snapshot.revision) == (tmp_path, tmp_path.name, None)
+
+
+def test_a_folder_that_safetensors_cannot_open_is_refused_for_its_name(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    with pytest.raises(InputError, match=r"^\S+caf\\udce9 is not UTF-8, and safetensors opens no"):
+        open_snapshot(str(folder))
 
 
 def test_a_damaged_folder_is_refused(tmp_path):

@@ -2,8 +2,8 @@ import json
 import shutil
 from pathlib import Path
 
+from hf_lesion.calibration.fit import read_fits
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.fitting import read_fits
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "pack_model.py"
 
@@ -31,21 +31,60 @@ def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_d
     run, packed = tmp_path / "run", tmp_path / "packed"
     shutil.copytree(tiny_timm_model, run)
     (run / "training.json").write_text(json.dumps({"steps": 3}))
-    data = ("--dataset", sample_dataset, "--split", "train")
+    data = ("--dataset", sample_dataset, "--split", "train", "--check_split", "validation")
     options = ("--melanoma_sensitivity", 0.8, "--logit_adjustment", 0.3)
     code, out, err = call("--run", run, "--output", packed, *data, *options)
     assert code == 0, err
-    found, points = read_fits(packed)
+    fits = read_fits(packed)
+    found, points = fits.calibration, fits.points.points
     assert found.logit_adjustment == 0.3
-    assert out.startswith(f"Temperature {found.temperature:.3f}; cross-validated on train:")
-    assert points.points["melanoma"].target_sensitivity == 0.8
-    assert points.points["malignant"].target_sensitivity == 0.9
+    assert out.startswith(
+        f"Logit adjustment 0.300, temperature {found.temperature:.3f}; cross-validated on train:\n"
+    )
+    assert points["melanoma"].target_sensitivity == 0.8
+    assert points["malignant"].target_sensitivity == 0.9
     assert found.fitted_on["split"] == "train"
+    check = fits.reliability.checked_on
+    assert check.split == "validation"
+    assert f"Reliability on validation: ECE {check.ece:.4f} (by chance " in out
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".partial")]
     code, _, err = call(
         "--run", run, "--output", tmp_path / "no", *data, "--melanoma_sensitivity", 0
     )
     assert (code, err) == (2, "error: --melanoma_sensitivity is 0.0; pass a share, such as 0.9.\n")
+
+
+def test_a_packed_folder_is_calibrated_anew(call, tiny_timm_model, sample_dataset, tmp_path):
+    model = tmp_path / "model"
+    shutil.copytree(tiny_timm_model, model)
+    data = ("--dataset", sample_dataset, "--split", "train", "--check_split", "validation")
+    code, out, err = call("--model", model, *data, "--logit_adjustment", 0.3)
+    assert code == 0, err
+    assert out.endswith(" MB\n")
+    first = read_fits(model)
+    assert first.calibration.logit_adjustment == 0.3
+    again = tmp_path / "again"
+    assert call("--model", model, *data, "--output", again)[0] == 0
+    assert read_fits(model) == first
+    fitted = read_fits(again).calibration
+    assert fitted.weights_sha256 != first.calibration.weights_sha256
+    code, _, err = call("--model", model, *data, "--output", again)
+    assert code == 2
+    assert "Pass --overwrite to replace it" in err
+
+
+def test_arguments_that_do_not_fit_together_are_refused(call, tmp_path):
+    for line, message in (
+        ((), "Pass either --run or --model."),
+        (("--run", tmp_path, "--model", tmp_path), "Pass either --run or --model."),
+        (("--run", tmp_path), "--run needs --output, the folder to make."),
+        (("--model", tmp_path), "--model needs --dataset to calibrate on."),
+        (
+            ("--model", tmp_path, "--dataset", tmp_path, "--image_size", 64),
+            "--image_size and --crop_mode need --run.",
+        ),
+    ):
+        assert call(*line) == (2, "", f"error: {message}\n")
 
 
 def test_what_is_no_run_is_refused_in_one_line(call, tmp_path):

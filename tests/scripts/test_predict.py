@@ -75,7 +75,7 @@ def test_names_of_any_bytes_are_predicted_and_submitted(call, tiny_cnn_model, od
     assert second == f"{len(NAMES)} images, 0 unreadable: {storable_name(output)}"
     with output.open("rb") as stream:
         assert sorted(pd.read_parquet(stream)["image_id"]) == sorted(NAMES.values())
-    table = pd.read_csv(submission, lineterminator="\n", keep_default_na=False)
+    table = pd.read_csv(submission, keep_default_na=False)
     assert sorted(table["image"]) == sorted(NAMES.values())
     assert table.drop(columns="image").sum(axis=1).round(5).eq(1).all()
 

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import transformers
+from points import melanoma_points
 
+from hf_lesion.calibration.thresholds import write_operating_points
 from hf_lesion.data.build import prepare
 from hf_lesion.data.record import read_fingerprint, read_split_sum
 from hf_lesion.data.selection import Selection
@@ -22,7 +24,6 @@ from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import format_table, read_report
 from hf_lesion.io.decoding import IMAGE_SUFFIXES
 from hf_lesion.labels import CODES, NAMES
-from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "score.py"
@@ -111,9 +112,7 @@ def test_another_prevalence_needs_no_second_run(scored, call, sample_dataset, tm
     """The same answers give the same scores; thresholds beside the weights are measured."""
     model, _ = scored
     copied = shutil.copytree(model, tmp_path / "tiny")
-    point = OperatingPoint(("mel",), 0.5, 0.9, 84, 12, 0.9, 0.5)
-    points = OperatingPoints({"melanoma": point}, weights_sha256(copied), {})
-    write_operating_points(copied, points)
+    write_operating_points(copied, melanoma_points(weights_sha256(copied), threshold=0.5))
     answers = ("--predictions", model / "predictions_test.csv", "--melanoma_prevalence", 0.25)
     code, _, err = call("--model", copied, "--dataset", sample_dataset, *answers)
     assert code == 0, err
@@ -139,9 +138,8 @@ def test_thresholds_of_other_weights_and_shares_that_are_none_are_refused(
     assert refusal(*arguments, "--melanoma_prevalence", "2") == (
         "error: --melanoma_prevalence is 2.0; pass a share, such as 0.02."
     )
-    point = OperatingPoint(("mel",), 0.5, 0.9, 84, 12, 0.9, 0.5)
-    write_operating_points(model, OperatingPoints({"melanoma": point}, "b" * 64, {}))
-    assert "was fitted on other weights than those beside it" in refusal(*arguments)
+    write_operating_points(model, melanoma_points("b" * 64))
+    assert "was fitted on other weights than those next to it" in refusal(*arguments)
 
 
 def test_the_predictions_are_those_of_the_pipeline(scored, sample_dataset):

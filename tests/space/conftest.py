@@ -12,8 +12,8 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from space.browsing import CHROMIUM, FLAGS, open_page
 
-from hf_lesion.decision import STRANGE, Gate
 from hf_lesion.labels import CODES
+from hf_lesion.ood.gate import STRANGE, Gate
 from hf_lesion.synthetic.lesions import draw_lesion
 
 LOGIT_SPREAD = 2.0

@@ -50,7 +50,7 @@ def test_files_and_zips_give_the_probabilities_of_predict(page, tiny, lesion, pa
     expected = tiny.predict([load_image(lesion)])[0]
     content = link(shown)
     rows = list(csv.DictReader(io.StringIO(content)))
-    assert content.splitlines()[0] == "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
+    assert content.splitlines()[0] == "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC,reliability"
     assert [row["image"] for row in rows] == ["lesion", "second"]
     for row in rows:
         values = [float(row[code.upper()]) for code in CODES]

@@ -35,7 +35,7 @@ def test_classify_returns_what_it_says(calls, image):
     assert found["gate"] in {"accepted", "strange", "unsure", "unjudged"}
     assert f'"{found["gate"]}"' in calls.classify.__doc__
     assert found["gate_sentence"]
-    for name in ("corrected", "right_in_test", "melanoma_flagged"):
+    for name in ("reliability", "melanoma_flagged"):
         assert found[name] is None  # not measured for this model
 
 

@@ -4,9 +4,10 @@ import json
 import shutil
 
 import pytest
+from points import melanoma_points
 
+from hf_lesion.calibration.thresholds import write_operating_points
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
-from hf_lesion.operating_points import OperatingPoint, OperatingPoints, write_operating_points
 
 TEXTS = ["{", "[]", '{"test": []}', '{"test": {"metrics": 1}}']
 
@@ -184,21 +185,20 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
     own, other = file_sha256(copy / WEIGHTS), "0" * 64
     part = {"metrics": {"balanced_accuracy": 0.5}}
     of = {sha: {"model": {"weights_sha256": sha}} for sha in (own, other)}
-    point = OperatingPoint(("mel",), 0.1, 0.9, 50, 9, 0.9, 0.7)
 
     def write(sha):
         write_report(copy, {"test": part, "validation": part}, sha)
         (copy / "explanations.json").write_text(json.dumps({"test": of[sha]}))
         for name in ("gate.json", "robustness.json"):
             (copy / name).write_text(json.dumps(of[sha]))
-        write_operating_points(copy, OperatingPoints({"melanoma": point}, sha, {}))
+        write_operating_points(copy, melanoma_points(sha))
 
     write(own)
     entry = read_entry("m", copy)
     assert (entry.stale, entry.weights_sha256) == ((), own)
     assert set(entry.report) == {"test", "validation"}
     assert entry.gate == entry.robustness == entry.explanations["test"] == of[own]
-    assert entry.points == {"melanoma": point}
+    assert entry.points == melanoma_points(own).points
     write(other)
     (entry,), lines = read_entries([copy])
     assert (entry.report, entry.explanations, entry.gate, entry.robustness) == ({}, {}, {}, {})

@@ -97,7 +97,7 @@ def test_calibration_and_explanations_are_shown_where_they_were_measured():
     maps = {"gradcam": energy, "gaussian": energy, "flat": {"all": {"energy": [None] * 3}}}
     explanations = {"test": {"localisation": {"maps": maps}}}
     shown = models([Entry("m", Path(), {"test": part}, {}, explanations)])
-    assert "Calibration error of the model&#x27;s own scores: 0.034, 0.020 would be" in shown
+    assert "Calibration error of the model&#x27;s scores: 0.034, 0.020 would be" in shown
     assert shown.count("<circle") == 1
     assert "Gaussian in the middle" in shown
     assert "0.400 [0.300, 0.500]" in shown
@@ -152,7 +152,7 @@ def test_the_gate_and_its_false_alarms_are_shown():
     from models_tab import models
 
     shown = models([model_with(GATE, {})])
-    assert "4.1% of 1,495 real test images are refused" in shown
+    assert "4.1% of 1,495 dermoscopic test images are rejected" in shown
     drawn, table = shown.split("All kinds in figures")
     assert "everyday photos" in drawn
     assert ", retaken" not in drawn

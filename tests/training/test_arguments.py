@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -134,6 +135,12 @@ def test_the_precision_that_accelerate_launch_was_given_is_recorded(tmp_path, mo
 def test_an_output_folder_is_asked_for():
     with pytest.raises(InputError, match=r"^Pass --output_dir DIR"):
         parse_arguments(build_parser("test"), [])
+
+
+def test_a_folder_that_safetensors_cannot_write_to_is_refused(tmp_path):
+    output_dir = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(InputError, match=r"caf\\udce9 is not UTF-8"):
+        parse_arguments(build_parser("test"), ["--output_dir", str(output_dir)])
 
 
 def test_a_misspelt_flag_is_named(tmp_path):

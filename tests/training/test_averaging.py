@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -28,6 +29,13 @@ def checkpoints(request, tmp_path):
         save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
         folders.append(folder)
     return folders
+
+
+def test_folders_that_safetensors_cannot_open_are_refused(checkpoints, tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    for folders, output in ((checkpoints, tmp_path / name), ([tmp_path / name] * 2, tmp_path)):
+        with pytest.raises(InputError, match=r"caf\\udce9 is not UTF-8"):
+            average_checkpoints(folders, output)
 
 
 def test_the_mean_is_a_model_that_says_what_it_is_of(checkpoints, tmp_path):

@@ -227,6 +227,13 @@ def test_a_flag_that_makes_no_sense_here_says_why(flag, value, tmp_path):
         parse_arguments(build_parser("test"), ["--output_dir", str(tmp_path), f"--{flag}", value])
 
 
+@pytest.mark.parametrize("flag", ["eval_strategy", "save_strategy"])
+def test_no_evaluation_or_checkpoint_says_what_else_to_pass(flag, tmp_path):
+    words = ["--output_dir", str(tmp_path), f"--{flag}", "no"]
+    with pytest.raises(InputError, match=rf"--{flag} no .*--load_best_model_at_end false as well"):
+        parse_arguments(build_parser("test"), words)
+
+
 def test_refused_flags_may_be_given_with_their_defaults(tmp_path):
     words = ["--remove_unused_columns", "false", "--prediction_loss_only", "false"]
     words += ["--include_num_input_tokens_seen", "no"]
@@ -260,6 +267,28 @@ def test_a_right_value_trains(flag, value, run):
 @pytest.mark.slow
 def test_a_compiled_network_trains(run):
     assert run("--torch_compile", "true", "--ema_decay", "0.9").record["steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "able", "warned"),
+    [
+        ("--bf16 true", {"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, ["--bf16"]),
+        ("--fp16 true", {"avx512_bf16": True, "avx512_fp16": False}, ["--fp16"]),
+        ("--bf16 true", {"avx512_bf16": True}, []),
+        ("--bf16 true", {"neon": True, "bf16": True}, []),
+        ("--bf16 false", {}, []),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in half precision itself")
+def test_half_precision_that_this_cpu_imitates_is_warned_of(
+    words, able, warned, run, monkeypatch, caplog
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    run(*words.split(), "--max_steps", "1", "--eval_strategy", "no", "--save_strategy", "no",
+        "--load_best_model_at_end", "false")  # fmt: skip
+    said = [record.message for record in caplog.records if "slower here" in record.message]
+    assert [line.split()[0] for line in said] == warned
+    assert all("\n" not in line for line in said)
 
 
 def test_a_schedule_by_the_metric_knows_which_way_is_better(tmp_path):

@@ -41,6 +41,10 @@ def render_block(folders: Sequence[Path]) -> str:
     """
     records = {folder.name: read_current(folder) for folder in folders}
     tables = [compare_localisation(records), compare_shortcuts(records)]
-    measured = next((record for record in records.values() if record), None)
-    images = say_images(measured) if measured else MISSING
+    said: dict[str, list[str]] = {}
+    for name, record in records.items():
+        if record:
+            said.setdefault(say_images(record), []).append(f"`{name}`")
+    parts = [f"{', '.join(names)}: {images}" for images, names in said.items()]
+    images = " ".join(parts if len(said) > 1 else said) or MISSING
     return "\n\n".join(part for part in (*tables, images) if part)

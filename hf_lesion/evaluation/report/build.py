@@ -1,40 +1,29 @@
 """Building the report record: everything measured about one model on one evaluation set."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hf_lesion.evaluation import bootstrap, calibration, metrics, ranking, risk_coverage, subgroups
+from hf_lesion.calibration import metrics as calibration
+from hf_lesion.calibration.fit import Fits
+from hf_lesion.evaluation import (
+    bootstrap,
+    metrics,
+    ranking,
+    risk_coverage,
+    subgroups,
+)
 from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report.record import SCHEMA_VERSION
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.provenance import provenance
-from hf_lesion.labels import CODES
-from hf_lesion.models.calibration import Calibration
-from hf_lesion.operating_points import OperatingPoints
-from hf_lesion.questions import PREVALENCES
+from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 
 SEED = 0
 
 
 Groups = Mapping[str, Sequence[str | None]]
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Calibration and thresholds that were fitted on validation and stored next to the weights.
-
-    Attributes:
-        calibration: Temperature and class biases.
-        points: Thresholds.
-        prevalences: Name of a point → the share of positives that the reader has in mind.
-    """
-
-    calibration: Calibration | None = None
-    points: OperatingPoints | None = None
-    prevalences: Mapping[str, float] = field(default_factory=lambda: dict(PREVALENCES))
 
 
 def build_record(
@@ -46,7 +35,8 @@ def build_record(
     crop_mode: str | None = None,
     groups: Groups | None = None,
     views: int = 1,
-    fitted: Fitted | None = None,
+    fits: Fits | None = None,
+    prevalences: Mapping[str, float] = PREVALENCES,
 ) -> dict[str, Any]:
     """Return the record of one model on one evaluation set.
 
@@ -58,26 +48,28 @@ def build_record(
         crop_mode: How it makes a frame a square; None where several models do it in several ways.
         views: How many views of each image were averaged.
         groups: Columns of N values each; every value's images are also measured by themselves.
-        fitted: What is stored next to the weights.
+        fits: What was fitted on validation for these weights; nothing of it is fitted here.
+        prevalences: Name of an operating point → the share of positives that the reader has in
+            mind.
 
     Returns:
         What `report.ENTRIES` and `report.LATER_ENTRIES` list, and schema_version; an undefined
         metric is NaN.
     """
-    known = fitted or Fitted()
+    known = fits or Fits()
     points = known.points.points if known.points else {}
     return {
         "schema_version": SCHEMA_VERSION,
         "classes": list(CODES),
         **_measure(predictions),
         "questions": {
-            name: ranking.measure_question(predictions, name, seed=SEED) for name in ranking.POINTS
+            name: ranking.measure_question(predictions, name, seed=SEED) for name in LABEL_GROUPS
         },
         "operating_points": {
-            name: measure_point(point, predictions, prevalence=known.prevalences[name], seed=SEED)
+            name: measure_point(point, predictions, prevalence=prevalences[name], seed=SEED)
             for name, point in points.items()
         },
-        "calibration": _calibrate(predictions, known.calibration),
+        "calibration": _calibrate(predictions, known),
         "risk_coverage": risk_coverage.measure_risk(predictions, seed=SEED),
         "subgroups": subgroups.measure_groups(
             predictions, groups or {}, point=points.get("malignant"), seed=SEED
@@ -118,20 +110,19 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def _calibrate(predictions: Predictions, found: Calibration | None) -> dict[str, Any]:
-    """Return the calibration of the answers, and of what they were or become where that is known.
-
-    All from one set of probabilities: the softmax of T times their logarithm is what the weights
-    gave before a temperature of T was folded in.
-    """
+def _calibrate(predictions: Predictions, fits: Fits) -> dict[str, Any]:
+    """Return the calibration of the answers, as trained and as they are, and of the reliability."""
     answers, references = predictions.probabilities, predictions.references
     measured: dict[str, Any] = {"answers": calibration.measure_calibration(answers, references)}
-    if found is not None:
+    if (found := fits.calibration) is not None:
         measured |= {"fitted_on": found.fitted_on, "cross_validated": found.cross_validated}
-        measured["shown"] = calibration.measure_calibration(found.shown(answers), references)
-        if found.temperature != 1:
-            before = found.without_temperature(answers)
+        before = found.as_trained(answers)
+        if before is not None:
             measured["uncalibrated"] = calibration.measure_calibration(before, references)
+    if fits.reliability is not None:
+        measured["reliability"] = calibration.measure_reliability(
+            fits.reliability.share_right(answers), calibration.answered_right(answers, references)
+        )
     return {
         "bins": calibration.BINS,
         "simulations": calibration.SIMULATIONS,

@@ -109,7 +109,7 @@ def say_fitted(record: dict[str, Any]) -> str:
     if not same:
         return ""
     return (
-        "Temperature, corrections and thresholds were fitted on these very images, so here they "
+        "Temperature, thresholds and reliability were fitted on these very images, so here they "
         "look better than they are: judge them by another split."
     )
 
@@ -153,7 +153,7 @@ def _calibration(split: str, record: dict[str, Any]) -> Section:
         "calibration",
         "Calibration",
         tuple(text for text in paragraphs if text),
-        (tables.calibration(record), tables.class_calibration(record)),
+        (tables.calibration(record),),
         (_picture("reliability", split, "Share that is right by probability of the top answer."),),
     )
 

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -105,7 +106,7 @@ def format_title(record: dict[str, Any]) -> str:
     )
 
 
-def say_images(record: dict[str, Any]) -> str:
+def say_images(record: Mapping[str, Any]) -> str:
     """Return a sentence on the images: dataset, resolution and geometry.
 
     Args:

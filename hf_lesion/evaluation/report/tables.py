@@ -23,9 +23,9 @@ LABELS = {
 }
 QUESTIONS = {"malignant": "malignant (mel, bcc or akiec)", "melanoma": "melanoma"}
 ANSWERS = {
-    "uncalibrated": "as trained, before the temperature",
-    "answers": "the model's answers",
-    "shown": "corrected for class frequency: what is shown as a chance",
+    "uncalibrated": "the scores as trained",
+    "answers": "the scores",
+    "reliability": "reliability: the share of right answers that the page states",
 }
 GROUP_METRICS = {
     "balanced_accuracy": "balanced accuracy",
@@ -130,65 +130,55 @@ def operating_points(record: dict[str, Any]) -> Table | None:
 
 
 def calibration(record: dict[str, Any]) -> Table:
-    """Return the calibration errors next to their values under perfect calibration."""
+    """Return the calibration errors with their chance levels."""
+    found = record["calibration"]
     rows = [
         (
             label,
-            *(_error(record["calibration"][kind], name) for name in ("ece", "classwise_ece")),
-            f"{record['calibration'][kind]['metrics']['brier']:.3f}",
-            f"{record['calibration'][kind]['metrics']['log_loss']:.3f}",
+            *(_error(found[kind], name) for name in ("class_balanced_ece", "ece")),
+            *(_plain(found[kind]["metrics"].get(name)) for name in ("brier", "log_loss")),
         )
         for kind, label in ANSWERS.items()
-        if kind in record["calibration"]
+        if kind in found
     ]
-    found = record["calibration"]
     note = (
-        f"ECE: expected calibration error of the top answer over {found['bins']} bins; class-wise: "
-        "mean of the seven classes' own. In parentheses: what a perfectly calibrated model shows "
-        f"by chance on {record['images']:,} images (mean of {found['simulations']:,} simulations, "
-        "and the value that 95% of them stay below)."
+        f"ECE: expected calibration error of the top answer over {found['bins']} bins; "
+        "class-balanced: with every diagnosis weighing the same, as the scores are meant. In "
+        f"parentheses: what a perfectly calibrated model shows by chance on {record['images']:,} "
+        f"images (mean of {found['simulations']:,} simulations, and the value that 95% of them "
+        "stay below). Brier score and log loss at the dataset's mix."
     )
-    return Table(("probabilities", "ECE", "class-wise ECE", "Brier", "log loss"), tuple(rows), note)
+    header = (
+        "probabilities",
+        "class-balanced ECE",
+        "ECE at the dataset's mix",
+        "Brier",
+        "log loss",
+    )
+    return Table(header, tuple(rows), note)
 
 
 def say_calibration(record: dict[str, Any]) -> str:
-    """Return how the probabilities were calibrated, and why two kinds of them are shown."""
+    """Return how the scores were calibrated, and what they are the probability of."""
     temperature = record["calibration"]["temperature"]
     if temperature is None:
         return (
             "Nothing was fitted for these weights: their probabilities are as training left them."
         )
-    folded = (
-        "No temperature was folded into these weights: their answers are as training left them."
-        if temperature == 1
-        else f"A temperature of {temperature:.3f}, fitted on validation, is folded into the last "
-        "layer; it changes no answer."
+    tau = record["calibration"].get("logit_adjustment")
+    adjusted = (
+        f"{tau:.2g} times the logarithm of each class's share of the training split is subtracted "
+        "from the logits, and they are"
+        if tau
+        else "The logits are"
     )
-    if tau := record["calibration"].get("logit_adjustment"):
-        folded += (
-            f" Before that, {tau:g} times the logarithm of each class's share of the training "
-            "split was taken from the logits, which names rare classes more often."
-        )
-    found = record["calibration"]["cross_validated"]
-    fitted_on = record["calibration"]["fitted_on"]["split"]
-    before, after = (found[name]["balanced_accuracy"] for name in ("temperature", "shown"))
     return (
-        f"{folded} Training that shows rare classes more often than they are makes their "
-        "probabilities too high for every image alike. What is shown as a chance is corrected for "
-        "that, by a bias for each class from validation; the answer, the thresholds and all other "
-        "scores are not: as a decision the corrected probabilities would take balanced accuracy "
-        f"from {before:.3f} to {after:.3f} (cross-validated on {fitted_on})."
+        "A score is the probability if the seven diagnoses were equally common. "
+        f"{adjusted} divided by a temperature of {temperature:.3f}; both are fitted on validation "
+        "and folded into the last layer. At the dataset's mix, where two of three images are "
+        "nevi, the scores of rare diagnoses are therefore too high: how often results with such a "
+        "score were right there is what reliability states."
     )
-
-
-def class_calibration(record: dict[str, Any]) -> Table:
-    """Return the calibration error of each class next to its chance value."""
-    kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
-    rows = [
-        (f"`{code}`", *(_error(record["calibration"][kind], f"ece_{code}") for kind in kinds))
-        for code in CODES
-    ]
-    return Table(("class", *(ANSWERS[kind] for kind in kinds)), tuple(rows))
 
 
 def subgroups(record: dict[str, Any]) -> Table | None:
@@ -251,8 +241,15 @@ def _read_off(name: str) -> str:
 
 
 def _error(found: dict[str, Any], name: str) -> str:
+    """Return a calibration error with its chance level; a dash where it was not measured."""
+    if name not in found["metrics"]:
+        return "–"
     chance = found["chance"][name]
     return f"{found['metrics'][name]:.4f} ({chance['mean']:.4f}, < {chance['upper']:.4f})"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _rate(value: float, bounds: Sequence[float], name: str) -> str:

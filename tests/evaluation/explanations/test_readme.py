@@ -10,11 +10,11 @@ WEIGHTS = b"weights"
 OWN = {"same_answer": [0.9, 0.8, 1.0], "balanced_accuracy": [0.4, 0.3, 0.5]}
 
 
-def write(folder, weights=WEIGHTS):
+def write(folder, weights=WEIGHTS, description="HAM10000, 60 of them"):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(WEIGHTS)
     parts = {
-        "data": {"source": "ham10000", "description": "HAM10000, 60 of them"},
+        "data": {"source": "ham10000", "description": description},
         "model": {"weights_sha256": hashlib.sha256(weights).hexdigest()},
         "shortcuts": {"images": 60, "changes": {"ruler": OWN}},
     }
@@ -28,6 +28,16 @@ def test_a_record_of_other_weights_is_not_shown(tmp_path):
     text = render_block([stale, ours])
     assert text.startswith("| change of the image | `ours` |\n")
     assert text.endswith("Not measured: `stale`.\n\nImages: HAM10000, 60 of them.")
+
+
+def test_the_images_of_every_model_are_named_where_they_differ(tmp_path):
+    folders = [
+        write(tmp_path / "a"),
+        write(tmp_path / "b"),
+        write(tmp_path / "c", WEIGHTS, "Others"),
+    ]
+    text = render_block(folders)
+    assert text.endswith("\n\n`a`, `b`: Images: HAM10000, 60 of them. `c`: Images: Others.")
 
 
 def test_models_without_a_record_and_a_damaged_one(tmp_path):

@@ -2,7 +2,6 @@ import base64
 import io
 import re
 
-import numpy as np
 import pytest
 from PIL import Image
 from shipped import records
@@ -116,11 +115,16 @@ def test_the_calculator_has_the_rates_of_the_table(written):
             )
 
 
-def test_before_and_after_the_temperature_come_from_one_set_of_probabilities():
+def test_scores_as_trained_as_they_are_and_reliability_come_from_one_set_of_probabilities():
     record = records()["test"]["calibration"]
-    assert record["temperature"] == 1.25
-    errors = {kind: record[kind]["metrics"]["ece"] for kind in tables.ANSWERS}
-    assert len(set(errors.values())) == 3
+    assert (record["temperature"], record["logit_adjustment"]) == (1.25, 0.1)
     rows = tables.calibration(records()["test"]).rows
-    assert [row[1][:6] for row in rows] == [f"{value:.4f}" for value in errors.values()]
-    assert np.isfinite(list(errors.values())).all()
+    assert [row[0] for row in rows] == list(tables.ANSWERS.values())
+    for row, kind in zip(rows, tables.ANSWERS, strict=True):
+        assert row[2].startswith(f"{record[kind]['metrics']['ece']:.4f} (")
+    balanced = [
+        record[kind]["metrics"]["class_balanced_ece"] for kind in ("uncalibrated", "answers")
+    ]
+    assert [row[1][:6] for row in rows[:2]] == [f"{value:.4f}" for value in balanced]
+    assert balanced[0] != balanced[1]
+    assert (rows[2][1], rows[2][4]) == ("–", "–")

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from hf_lesion.models import taps
 from hf_lesion.models.build import load_classifier
+from hf_lesion.models.head import head_name
+from hf_lesion.ood import features
 
 
 @pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
@@ -17,9 +18,9 @@ def pixel_values():
 
 
 def test_one_pass_gives_logits_and_everything_seen(model, pixel_values):
-    names = (taps.COLOURS, *taps.tap_points(model))
+    names = (features.COLOURS, *features.feature_layers(model))
     assert len(names) >= 4
-    logits, seen = taps.look(model, pixel_values, names)
+    logits, seen = features.forward_with_features(model, pixel_values, names)
     with torch.no_grad():
         assert torch.allclose(logits, model(pixel_values=pixel_values).logits, atol=1e-5)
     assert list(seen) == list(names)
@@ -27,8 +28,8 @@ def test_one_pass_gives_logits_and_everything_seen(model, pixel_values):
         assert found.shape[0] == 5
         assert found.isfinite().all()
         assert found.std(0).mean() > 1e-3  # tells images apart
-    assert seen[taps.COLOURS].shape[1] == 65
-    head = model.get_submodule(taps.head_name(model))
+    assert seen[features.COLOURS].shape[1] == 65
+    head = model.get_submodule(head_name(model))
     with torch.no_grad():
         assert torch.allclose(head(seen[names[-1]]), logits, atol=1e-4)
     assert not any(layer._forward_hooks for layer in model.modules())
@@ -36,7 +37,7 @@ def test_one_pass_gives_logits_and_everything_seen(model, pixel_values):
 
 def test_pooled_maps_are_means_and_deviations():
     maps = torch.arange(24.0).reshape(1, 2, 3, 4)
-    found = taps.pool(maps)[0].numpy()
+    found = features.pool(maps)[0].numpy()
     assert found[:2].tolist() == [5.5, 17.5]
     assert np.allclose(found[2:], np.arange(12).std())
 
@@ -45,10 +46,10 @@ def test_colours_are_much_the_same_when_an_image_is_blurred(pixel_values):
     smooth = torch.nn.functional.interpolate(pixel_values[..., :8, :8], 64, mode="bicubic")
     fine = smooth + 0.3 * pixel_values
     plain, noisy, other = (
-        taps.describe_colours(each) for each in (smooth, fine, smooth.flip(1) + 1)
+        features.describe_colours(each) for each in (smooth, fine, smooth.flip(1) + 1)
     )
     assert (plain - noisy).norm() < 0.3 * (plain - other).norm()
 
 
 def test_a_flat_image_has_finite_colours():
-    assert taps.describe_colours(torch.zeros(1, 3, 64, 64)).isfinite().all()
+    assert features.describe_colours(torch.zeros(1, 3, 64, 64)).isfinite().all()

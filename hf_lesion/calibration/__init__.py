@@ -1,0 +1,1 @@
+"""Calibration: temperature and logit adjustment, thresholds, reliability, and their metrics."""

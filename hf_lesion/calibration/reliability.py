@@ -1,0 +1,96 @@
+"""Reliability: how often results with such a top score are right, at the dataset's mix.
+
+A score is the probability if the seven diagnoses were equally common; a reader also wants to know
+how often such an answer is right among images as they come. `reliability.json` next to the weights
+holds a monotone map from the top score to that share: isotonic regression (Zadrozny and Elkan,
+"Transforming classifier scores into accurate multiclass probability estimates", KDD 2002) over
+groups of equally many images, fitted on validation by `calibration.fit` and checked on test.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import model_validator
+
+from hf_lesion.io.records import Record, read_record, write_record
+
+FILE = "reliability.json"
+FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
+
+
+class Check(Record):
+    """How well the map fits images that it was not fitted on.
+
+    Attributes:
+        source: The dataset.
+        split: Its split.
+        fingerprint: Of the dataset.
+        images: N.
+        ece: Expected calibration error of the promised shares, in [0, 1].
+        chance_ece: The mean that a perfect map would show on as many images.
+        chance_ece_upper: The value that 95 % of perfect maps stay below.
+    """
+
+    source: str
+    split: str
+    fingerprint: str | None
+    images: int
+    ece: float
+    chance_ece: float
+    chance_ece_upper: float
+
+
+class Reliability(Record):
+    """The map from top score to the share of right answers (`reliability.json`).
+
+    Attributes:
+        scores: K rising top scores; between two of them the share is interpolated linearly, below
+            the first and above the last it stays.
+        shares: K shares of right answers, each at least the one before.
+        weights_sha256: The weights whose answers it is for.
+        fitted_on: source, split, fingerprint and number of images.
+        cross_validated: ece, chance_ece and brier on validation lesions that the fit did not see.
+        checked_on: The check on another split; None if there was none.
+    """
+
+    schema_version: Literal[1] = 1
+    scores: tuple[float, ...]
+    shares: tuple[float, ...]
+    weights_sha256: str
+    fitted_on: dict[str, Any]
+    cross_validated: dict[str, float]
+    checked_on: Check | None = None
+
+    @model_validator(mode="after")
+    def _check_map(self) -> "Reliability":
+        if not self.scores or len(self.scores) != len(self.shares):
+            raise ValueError("expected as many scores as shares, and at least one")
+        for name, values in (("scores", self.scores), ("shares", self.shares)):
+            if list(values) != sorted(values) or values[0] < 0 or values[-1] > 1:
+                raise ValueError(f"expected rising {name} in [0, 1], got {values}")
+        return self
+
+    def share_right(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+        """Return (N,) the share of right answers among results with such a top score, in [0, 1].
+
+        Args:
+            probabilities: (N, C) values.
+        """
+        top = np.asarray(probabilities, dtype=np.float64).max(axis=1)
+        return np.interp(top, self.scores, self.shares)
+
+
+def write_reliability(folder: Path, record: Reliability) -> Path:
+    """Write `reliability.json` into a model folder and return its path."""
+    return write_record(folder / FILE, record)
+
+
+def read_reliability(folder: Path) -> Reliability | None:
+    """Read the map for a model's weights; None if there is none.
+
+    Raises:
+        InputError: If the file is damaged; names it and the field.
+    """
+    return read_record(folder / FILE, Reliability, fix=FIX)

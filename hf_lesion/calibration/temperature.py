@@ -1,0 +1,130 @@
+"""Temperature and logit adjustment: corrections of the logits, folded into the last layer.
+
+There is one probability: the model's own score, which `pipeline()` gives. It is the probability if
+the seven diagnoses were equally common. Two corrections make it so, both fitted on validation with
+every class weighing the same.
+
+Logit adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021) subtracts
+τ·log π from the logits, where π is the share of each class in the training split and τ is how much
+of that prior training has left in the logits: 1 after sampling every image equally often, 0.5 after
+a square-root sampler; after a sampler that draws every class equally often 0 in theory and a little
+more in practice, because rare classes are the same few images again and again.
+
+A temperature T (Guo et al., "On calibration of modern neural networks", ICML 2017) then divides
+the logits and changes no answer. Both are folded into the last linear layer (W/T, (b - τ·log π)/T),
+so that `pipeline()` is calibrated without any code of ours. `calibration.json` next to the weights
+says what was folded in.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, field_validator
+from scipy.special import softmax
+from torch import nn
+
+from hf_lesion.errors import InputError
+from hf_lesion.io.records import Record, read_record, write_record
+from hf_lesion.labels import CODES
+from hf_lesion.models.head import find_head
+
+FILE = "calibration.json"
+FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
+TINY = 1e-12  # below float32's resolution of a probability: keeps the logarithm finite
+
+
+class Calibration(Record):
+    """The corrections that are folded into a model's weights (`calibration.json`).
+
+    Attributes:
+        temperature: T, above 0.
+        logit_adjustment: τ; 0 for none.
+        offsets: Code → -τ·log π, what was added to the logit before the division by T; None in a
+            file of version 1.
+        weights_sha256: Of the weights they are folded into.
+        fitted_on: source, split, fingerprint and number of images.
+        cross_validated: Scores of the `trained` and the `calibrated` model on validation lesions
+            that the fit did not see, see `fit.cross_validate`.
+    """
+
+    schema_version: Literal[1, 2] = 2
+    temperature: float = Field(gt=0)
+    logit_adjustment: float = 0.0
+    offsets: dict[str, float] | None = None
+    weights_sha256: str
+    fitted_on: dict[str, Any]
+    cross_validated: dict[str, dict[str, float]]
+
+    @field_validator("offsets")
+    @classmethod
+    def _check_codes(cls, offsets: dict[str, float] | None) -> dict[str, float] | None:
+        if offsets is not None and tuple(offsets) != CODES:
+            raise ValueError(f"expected the classes {', '.join(CODES)}, got {', '.join(offsets)}")
+        return offsets
+
+    def as_trained(self, probabilities: ArrayLike) -> NDArray[np.float64] | None:
+        """Return (N, C) the probabilities before any correction; None if that is not known.
+
+        Args:
+            probabilities: (N, C) the calibrated model's, in the order of `CODES`.
+        """
+        if self.offsets is None and self.logit_adjustment:
+            return None
+        logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), TINY))
+        offsets = [] if self.offsets is None else list(self.offsets.values())
+        return np.asarray(softmax(self.temperature * logs - np.asarray(offsets or 0.0), axis=1))
+
+
+def logit_offsets(counts: ArrayLike, tau: float) -> NDArray[np.float64]:
+    """Return (C,) -τ·log π, what logit adjustment adds to the logits.
+
+    Args:
+        counts: (C,) images of each class in the training split, above 0.
+        tau: τ, 0 or above.
+    """
+    shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
+    return -tau * np.log(shares)
+
+
+def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Linear:
+    """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, in place.
+
+    Args:
+        model: A classifier of the seven diagnoses.
+        offsets: (C,) values.
+        temperature: T, above 0.
+
+    Returns:
+        The layer.
+
+    Raises:
+        InputError: If the model does not end in a linear layer with biases.
+        ValueError: If T is not above 0.
+    """
+    if not temperature > 0:
+        raise ValueError(f"Expected a temperature above 0, got {temperature}.")
+    head = find_head(model, len(CODES))
+    if head.bias is None:
+        raise InputError("The last linear layer has no biases: logits can't be adjusted in it.")
+    with torch.no_grad():
+        head.weight.div_(temperature)
+        head.bias.add_(torch.as_tensor(np.asarray(offsets), dtype=head.bias.dtype))
+        head.bias.div_(temperature)
+    return head
+
+
+def write_calibration(folder: Path, record: Calibration) -> Path:
+    """Write `calibration.json` into a model folder and return its path."""
+    return write_record(folder / FILE, record)
+
+
+def read_calibration(folder: Path) -> Calibration | None:
+    """Read the corrections of a model's weights; None if there are none.
+
+    Raises:
+        InputError: If the file is damaged; names it and the field.
+    """
+    return read_record(folder / FILE, Calibration, fix=FIX)

@@ -1,0 +1,161 @@
+"""Thresholds on a sum of probabilities, chosen on validation, and PPV at a prevalence.
+
+`operating_points.json` in a model folder:
+
+    {
+      "schema_version": 1,
+      "weights_sha256": "…",             the weights whose answers the thresholds are for
+      "fitted_on": {"source": "ham10000_256", "split": "validation", "fingerprint": "…"},
+      "points": {
+        "malignant": {
+          "codes": ["akiec", "bcc", "mel"],    an image's score is the sum of their probabilities
+          "threshold": 0.31,                   flagged where the score is at least this
+          "target_sensitivity": 0.9,           what the threshold was chosen for, on validation
+          "images": 1494, "positives": 291,    of the validation split
+          "sensitivity": 0.9003, "specificity": 0.71    there; on new images: see report.json
+        },
+        "melanoma": {"codes": ["mel"], …}
+      }
+    }
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field, field_validator
+
+from hf_lesion.io.records import Record, read_record, write_record
+from hf_lesion.labels import LABEL2ID
+
+FILE = "operating_points.json"
+FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
+PER = 1000
+
+Floats = NDArray[np.float64]
+
+
+class OperatingPoint(Record):
+    """A threshold on the sum of some classes' probabilities, and what it gave where it was chosen.
+
+    Attributes:
+        codes: The classes whose probabilities are added.
+        threshold: In [0, 1]; an image is flagged where the sum is at least this.
+        target_sensitivity: What the threshold was chosen for.
+        images: How many images it was chosen on.
+        positives: How many of them are of `codes`.
+        sensitivity: Fraction of the positives that were flagged there.
+        specificity: Fraction of the others that were not.
+    """
+
+    codes: tuple[str, ...]
+    threshold: float = Field(ge=0, le=1)
+    target_sensitivity: float
+    images: int
+    positives: int
+    sensitivity: float
+    specificity: float
+
+    @field_validator("codes")
+    @classmethod
+    def _check_codes(cls, codes: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [code for code in codes if code not in LABEL2ID]:
+            raise ValueError(f"unknown classes {', '.join(unknown)}")
+        return codes
+
+    def flags(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
+        """Return (N,) whether each row of (N, C) probabilities reaches the threshold."""
+        return sum_of(probabilities, self.codes) >= self.threshold
+
+
+class OperatingPoints(Record):
+    """All thresholds of one model (`operating_points.json`).
+
+    Attributes:
+        weights_sha256: The weights whose answers they are for.
+        fitted_on: source, split and fingerprint of the images they were chosen on.
+        points: Name → threshold.
+    """
+
+    schema_version: Literal[1] = 1
+    weights_sha256: str
+    fitted_on: dict[str, Any]
+    points: dict[str, OperatingPoint]
+
+
+def sum_of(probabilities: ArrayLike, codes: Sequence[str]) -> Floats:
+    """Return (N,) the sum of some classes' probabilities.
+
+    Args:
+        probabilities: (N, C) values in the order of `CODES`.
+        codes: Which classes.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    return values[:, [LABEL2ID[code] for code in codes]].sum(axis=1)
+
+
+def rates(
+    weights: Floats, flags: NDArray[np.bool_], truth: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Return (R,) sensitivity and (R,) specificity of flags; NaN where undefined.
+
+    Args:
+        weights: (R, N) how often each image counts.
+        flags: (N,) whether it is flagged.
+        truth: (N,) whether it should be.
+    """
+    return _ratio(weights, flags & truth, truth), _ratio(weights, ~flags & ~truth, ~truth)
+
+
+def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[str, Floats]:
+    """Return what these rates mean among people of whom a share is ill, by Bayes' rule.
+
+    Sensitivity and specificity are taken to be the same at every prevalence.
+
+    Args:
+        sensitivity: (R,) values in [0, 1].
+        specificity: (R,) values in [0, 1].
+        prevalence: In [0, 1].
+
+    Returns:
+        (R,) values of sensitivity, specificity, ppv (share of the flagged who are ill; NaN where
+        nobody is flagged), misses_per_1000 (ill and not flagged, of 1,000 people) and
+        false_alarms_per_1000.
+    """
+    found = sensitivity * prevalence
+    alarms = (1 - specificity) * (1 - prevalence)
+    flagged = found + alarms
+    ppv = np.divide(found, flagged, out=np.full(flagged.shape, np.nan), where=flagged > 0)
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "ppv": ppv,
+        "misses_per_1000": PER * (prevalence - found),
+        "false_alarms_per_1000": PER * alarms,
+    }
+
+
+def write_operating_points(folder: Path, record: OperatingPoints) -> Path:
+    """Write `operating_points.json` into a model folder and return its path."""
+    return write_record(folder / FILE, record)
+
+
+def read_operating_points(folder: Path) -> OperatingPoints | None:
+    """Read the thresholds for a model's weights; None if there are none.
+
+    Raises:
+        InputError: If the file is damaged; names it and the field.
+    """
+    return read_record(folder / FILE, OperatingPoints, fix=FIX)
+
+
+def _ratio(weights: Floats, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Floats:
+    counts = weights @ whole.astype(np.float64)
+    return np.divide(
+        weights @ part.astype(np.float64),
+        counts,
+        out=np.full(counts.shape, np.nan),
+        where=counts > 0,
+    )

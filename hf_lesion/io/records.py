@@ -1,0 +1,64 @@
+"""JSON records as typed models: written whole, validated on reading."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.files import write_json
+
+
+class Record(BaseModel):
+    """Base of the records: immutable, finite numbers only; unknown fields are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+Kind = TypeVar("Kind", bound=Record)
+
+
+def write_record(file: Path, record: Record) -> Path:
+    """Write a record as indented JSON and return its path."""
+    write_json(file, record.model_dump(mode="json"))
+    return file
+
+
+def read_record(file: Path, kind: type[Kind], *, fix: str) -> Kind | None:
+    """Read a record; None if there is no such file.
+
+    Args:
+        file: JSON, as from `write_record`.
+        kind: The record's model.
+        fix: What to do about a damaged file, as a sentence.
+
+    Raises:
+        InputError: As `parse_record`.
+    """
+    return (
+        parse_record(file.read_bytes(), kind, source=str(file), fix=fix) if file.is_file() else None
+    )
+
+
+def parse_record(data: bytes | str, kind: type[Kind], *, source: str, fix: str) -> Kind:
+    """Parse and validate a record.
+
+    Args:
+        data: JSON text.
+        kind: The record's model.
+        source: The file's name, for the message.
+        fix: What to do about a damaged file, as a sentence.
+
+    Raises:
+        InputError: If the text is not JSON, or a field is missing or invalid; names both.
+    """
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        found = list_offenders([_describe(one) for one in error.errors(include_url=False)], 3)
+        raise InputError(f"{source} is not a valid record: {found}. {fix}") from error
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(map(str, error["loc"]))
+    return f"{where}: {error['msg']}" if where else str(error["msg"])

@@ -1,0 +1,1 @@
+"""Out-of-distribution detection: reject non-dermoscopic images and mark unsure answers."""

@@ -1,0 +1,434 @@
+"""Gate: rejects non-dermoscopic images and marks unsure answers, from features of the same pass.
+
+A gate lies next to the weights as `gate.safetensors` (what it computes) and `gate.json` (what it
+was fitted and measured on); `scripts/fit_gate.py` writes both. It rejects an image by either of:
+
+- a linear classifier of pooled features, dermoscopic against other images;
+- the Mahalanobis distance to dermoscopic images (Lee et al., "A Simple Unified Framework for
+  Detecting Out-of-Distribution Samples", NeurIPS 2018, by pytorch-ood), which knows no other
+  images and therefore also rejects kinds that no one thought of. It is compared with distances
+  of held-out images (a conformal p-value: Vovk et al., "Algorithmic Learning in a Random World",
+  2005).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pytorch_ood.detector import Mahalanobis
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.files import read_json_if_there, write_json
+
+GATE = "gate.safetensors"
+GATE_RECORD = "gate.json"
+DISTANCE_ONLY, SCHEMA_VERSION = "1", "2"  # version 1 has no classifier
+Kind = Literal["accepted", "strange", "unsure", "unjudged"]
+ACCEPTED: Kind = "accepted"
+STRANGE: Kind = "strange"
+UNSURE: Kind = "unsure"
+UNJUDGED: Kind = "unjudged"
+TINY = 1e-3
+FIX = "Fit it again with scripts/fit_gate.py, or remove the file."
+DISTANCE = ("mean", "scale", "directions", "centre", "precision", "reference")
+CLASSIFIER = ("weight", "scores")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on one image.
+
+    Attributes:
+        kind: "accepted", "strange" (not dermoscopic), "unsure", or "unjudged" if the model has no
+            gate.
+        likeness: Share of held-out dermoscopic images that look at least as unusual, in [0, 1]: by
+            distance or by the classifier, whichever is smaller; NaN if unjudged.
+        confidence: The highest probability, in [0, 1].
+        false_alarm_rate: How often this verdict is wrong on test images: of dermoscopic images for
+            "strange", of right answers for "unsure"; None for "accepted" or if not measured.
+        sentence: The verdict in words.
+    """
+
+    kind: Kind
+    likeness: float
+    confidence: float
+    false_alarm_rate: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a verdict is computed from.
+
+    Attributes:
+        inputs: Names of the features, "colours" or layers, in the order of the D columns.
+        mean: (E,) of dermoscopic images; the distance uses the first E ≤ D columns.
+        scale: (E,) one over the standard deviation.
+        directions: (E, K) on which deviations from the mean, times `scale`, are projected.
+        centre: (1, K + 1) mean of the projections and of the logarithm of the residual.
+        precision: (K + 1, K + 1) inverse covariance of these.
+        reference: (R,) distances of held-out dermoscopic images in ascending order.
+        refused_below: Least likeness by distance of an accepted image.
+        unsure_below: Least confidence of an answer without a reservation.
+        weight: (D,) of the classifier; None in a gate of an earlier version.
+        offset: Of the classifier: an image is rejected if `features @ weight + offset` > 0.
+        scores: (S,) scores of held-out dermoscopic images in ascending order; None as `weight`.
+        rates: False-alarm rate of each kind of verdict, where measured.
+        weights_sha256: The weights that it was fitted on; None in a gate of an earlier version,
+            for which `gate.json` tells.
+    """
+
+    inputs: tuple[str, ...]
+    mean: torch.Tensor
+    scale: torch.Tensor
+    directions: torch.Tensor
+    centre: torch.Tensor
+    precision: torch.Tensor
+    reference: torch.Tensor
+    refused_below: float
+    unsure_below: float = 0.0
+    weight: torch.Tensor | None = None
+    offset: float = 0.0
+    scores: torch.Tensor | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+    weights_sha256: str | None = None
+
+    def distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (N,) distances of (N, D) features from dermoscopic images."""
+        columns = torch.from_numpy(features[:, : len(self.mean)])
+        points = project(columns, self.mean, self.scale, self.directions)
+        return self._detector.predict_features(points).double().numpy()
+
+    def classify(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (N,) scores of the classifier, above 0 for non-dermoscopic images.
+
+        Without a classifier every score is minus infinity.
+        """
+        if self.weight is None:
+            return np.full(len(features), -np.inf)
+        found: NDArray[np.float64] = features @ self.weight.double().numpy() + self.offset
+        return found
+
+    def likeness(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (N,) shares of held-out images at least as unusual as (N, D) features.
+
+        By distance or by the classifier, whichever is smaller.
+        """
+        by_distance = _share_above(self._references, self.distances(features))
+        if self.scores is None:
+            return by_distance
+        scores = self.scores.double().numpy()
+        return np.minimum(by_distance, _share_above(scores, self.classify(features)))
+
+    def rejects(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return (N,) whether images with (N, D) features are rejected as non-dermoscopic."""
+        by_distance = _share_above(self._references, self.distances(features))
+        # Negated, so that NaN is rejected.
+        accepted = (by_distance >= self.refused_below) & (self.classify(features) <= 0)
+        return ~accepted
+
+    @cached_property
+    def _detector(self) -> Mahalanobis:
+        detector = Mahalanobis(None)
+        detector.mu, detector.precision = self.centre, self.precision
+        return detector
+
+    @cached_property
+    def _references(self) -> NDArray[np.float64]:
+        return self.reference.double().numpy()
+
+    def judge(
+        self, probabilities: NDArray[np.floating], features: NDArray[np.float32]
+    ) -> list[Verdict]:
+        """Return the verdict on each of N images.
+
+        Args:
+            probabilities: (N, C), each row summing to 1.
+            features: (N, D) of the same images.
+        """
+        likeness, rejected = self.likeness(features), self.rejects(features)
+        confidence = np.asarray(probabilities).max(axis=1, initial=0)
+        return [self._verdict(*row) for row in zip(likeness, rejected, confidence, strict=True)]
+
+    def _verdict(self, likeness: float, rejected: bool, confidence: float) -> Verdict:
+        kind = ACCEPTED
+        if rejected:
+            kind = STRANGE
+        elif not confidence >= self.unsure_below:
+            kind = UNSURE
+        rate = self.rates.get(kind)
+        return Verdict(kind, float(likeness), float(confidence), rate, describe(kind, rate))
+
+
+def judge(
+    gate: Gate | None,
+    probabilities: NDArray[np.floating],
+    features: Mapping[str, NDArray[np.float32]],
+) -> list[Verdict]:
+    """Return the verdict on each of N images; without a gate each is "unjudged".
+
+    Args:
+        gate: The model's, or None.
+        probabilities: (N, C), each row summing to 1.
+        features: (N, D) arrays under each name of the gate's inputs.
+    """
+    if gate is None:
+        confidence = np.asarray(probabilities).max(axis=1, initial=0).tolist()
+        words = describe(UNJUDGED, None)
+        return [Verdict(UNJUDGED, float("nan"), each, None, words) for each in confidence]
+    return gate.judge(probabilities, stack(features, gate.inputs))
+
+
+def stack(
+    features: Mapping[str, NDArray[np.float32]], inputs: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Return (N, D) features of a gate's inputs, in their order."""
+    return np.concatenate([features[name] for name in inputs], axis=1)
+
+
+def project(
+    features: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor, directions: torch.Tensor
+) -> torch.Tensor:
+    """Return (N, K + 1): features along K directions, and the logarithm of the residual."""
+    deviation = (features - mean) * scale
+    along = deviation @ directions
+    # The directions have lengths of their own (whitening); the residual needs unit vectors.
+    units = directions / directions.norm(dim=0)
+    left = deviation.square().sum(1) - (deviation @ units).square().sum(1)
+    return torch.cat([along, 0.5 * (left.clamp_min(0) + TINY).log()[:, None]], dim=1)
+
+
+def describe(kind: Kind, rate: float | None) -> str:
+    """Return a verdict in words, with how often it is wrong if that is known."""
+    if kind == STRANGE:
+        text = "This does not look like a dermoscopic image, so the answer means nothing."
+        often = "Of 100 dermoscopic images, about {} are rejected like this."
+    elif kind == UNSURE:
+        text = (
+            "The model is unsure: on validation images, answers with so little confidence were "
+            "wrong much more often than the others."
+        )
+        often = "Of 100 right answers, about {} carry this note."
+    elif kind == UNJUDGED:
+        return "This model has no gate, so nothing tells whether the image is dermoscopic."
+    else:
+        return "Looks like the dermoscopic images that the model knows."
+    return text if rate is None else f"{text} {often.format(round(100 * rate))}"
+
+
+def write_gate(path: Path, gate: Gate) -> None:
+    """Write a gate as safetensors: tensors, and all else as JSON in its header."""
+    names = DISTANCE if gate.weight is None else (*DISTANCE, *CLASSIFIER)
+    tensors = {name: getattr(gate, name).float().contiguous() for name in names}
+    about = {
+        "inputs": list(gate.inputs),
+        "refused_below": gate.refused_below,
+        "unsure_below": gate.unsure_below,
+        "offset": gate.offset,
+        "rates": dict(gate.rates),
+        "weights_sha256": gate.weights_sha256,
+    }
+    header = {"format": "pt", "schema_version": SCHEMA_VERSION, "gate": json.dumps(about)}
+    save_file(tensors, path, metadata=header)
+
+
+def read_gate(path: Path) -> Gate:
+    """Read what `write_gate` wrote, now or in an earlier version.
+
+    Raises:
+        InputError: If the file is damaged or of another version.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            header: dict[str, Any] = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if header["schema_version"] not in (DISTANCE_ONLY, SCHEMA_VERSION):
+            raise InputError(
+                f"{path} has schema_version {header['schema_version']}; this version of hf_lesion "
+                f"reads {SCHEMA_VERSION}. {FIX}"
+            )
+        about = json.loads(header["gate"])
+        about["inputs"] = tuple(about["inputs"])
+        return Gate(**tensors, **about)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} is not a gate: {error}. {FIX}") from error
+
+
+def find_gate(folder: Path) -> Gate | None:
+    """Return the gate next to a model's weights, with the weights it was fitted on, or None.
+
+    Raises:
+        InputError: As `read_gate`, or if `gate.json` is needed and damaged.
+    """
+    file = folder / GATE
+    if not file.is_file():
+        return None
+    gate = read_gate(file)
+    if gate.weights_sha256 is not None:
+        return gate
+    record = read_gate_record(folder)
+    return replace(gate, weights_sha256=record.model.weights_sha256 if record else None)
+
+
+class Rejection(BaseModel):
+    """How many images of one source the gate rejects.
+
+    Attributes:
+        images: How many were measured.
+        refused: The rejected share in [0, 1].
+        interval: Its 95 % interval: bootstrap over lesions, patients or images.
+        refused_if_unknown: The rejected share by a gate fitted without any image of this source.
+    """
+
+    images: int
+    refused: float | None
+    interval: tuple[float | None, float | None] | None = None
+    refused_if_unknown: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The share with its interval, for a reader."""
+        if self.refused is None:
+            return "–"
+        if self.interval is None or None in self.interval:
+            return f"{self.refused:.1%}"
+        return f"{self.refused:.1%} [{self.interval[0]:.1%}, {self.interval[1]:.1%}]"
+
+
+class DermoscopyRejection(Rejection):
+    """How a gate treats dermoscopic images.
+
+    Attributes:
+        unsure: Share of images marked as unsure.
+        right_unsure: Share of right answers marked as unsure.
+        accuracy: Share of right answers.
+        accuracy_unsure: The same of the images marked as unsure.
+        accuracy_accepted: The same of the accepted images.
+        by_class: Rejection of the images of each diagnosis.
+    """
+
+    unsure: float | None = None
+    right_unsure: float | None = None
+    accuracy: float | None = None
+    accuracy_unsure: float | None = None
+    accuracy_accepted: float | None = None
+    by_class: dict[str, Rejection] = {}
+
+
+class Source(BaseModel):
+    """Images that a gate was fitted on.
+
+    Attributes:
+        name: Of the split, the folder or the kind of drawn images.
+        images: How many.
+        versions: How often each was shown, changed at random each time but the first.
+        purpose: What for, in words.
+    """
+
+    name: str
+    images: int
+    versions: int
+    purpose: str
+
+
+class RiskCoverage(BaseModel):
+    """Share of wrong answers among the most confident ones, for growing shares of test images.
+
+    Attributes:
+        coverage: Shares of the images, ascending.
+        risk: The share of wrong answers at each.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        aurc: Area under the curve.
+    """
+
+    coverage: list[float]
+    risk: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    aurc: float | None
+
+
+class MeasuredModel(BaseModel):
+    """The model that a gate belongs to."""
+
+    name: str = ""
+    weights_sha256: str | None = None
+
+
+class GateRecord(BaseModel):
+    """What `gate.json` says of a gate. Fields with a default are absent in earlier versions.
+
+    Attributes:
+        schema_version: 2; 1 in earlier versions.
+        summary: What it was fitted and measured on, in sentences.
+        fitted_on: The same as a list.
+        inputs: Names of the features.
+        refused_below: As in `Gate`.
+        unsure_below: As in `Gate`.
+        dermoscopic: Source → rejection of dermoscopic images; "test" is the test split.
+        other: Source → rejection of other images, none of which was used for fitting.
+        risk_coverage: Of the answers to test images, by confidence.
+        data: Origin of the test images, with their fingerprint.
+        model: The model.
+        provenance: Command, versions, git revision, machine and time.
+    """
+
+    schema_version: int = 1
+    summary: str = ""
+    fitted_on: list[Source] = []
+    inputs: list[str] = []
+    refused_below: float | None = None
+    unsure_below: float | None = None
+    dermoscopic: dict[str, DermoscopyRejection] = Field(
+        validation_alias=AliasChoices("dermoscopic", "real")
+    )
+    other: dict[str, Rejection] = Field(validation_alias=AliasChoices("other", "strange"))
+    risk_coverage: RiskCoverage | None = None
+    data: dict[str, Any] = {}
+    model: MeasuredModel = MeasuredModel()
+    provenance: dict[str, Any] = {}
+
+
+def read_gate_record(folder: Path) -> GateRecord | None:
+    """Read `gate.json` of a model's folder; None if there is none.
+
+    Raises:
+        InputError: If it is damaged; the message names the fields.
+    """
+    file = folder / GATE_RECORD
+    found = read_json_if_there(file, fix=FIX)
+    return parse_gate_record(found, source=str(file)) if found else None
+
+
+def write_gate_record(folder: Path, record: GateRecord) -> None:
+    """Write `gate.json` to a folder."""
+    write_json(folder / GATE_RECORD, record.model_dump())
+
+
+def parse_gate_record(found: Mapping[str, Any], *, source: str = GATE_RECORD) -> GateRecord:
+    """Return the record that a mapping holds.
+
+    Raises:
+        InputError: If a field is missing or malformed.
+    """
+    try:
+        return GateRecord.model_validate(found)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(map(str, e['loc']))} ({e['msg']})" for e in error.errors()]
+        raise InputError(f"{source} is damaged: {list_offenders(wrong)}. {FIX}") from error
+
+
+def _share_above(held_out: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (N,) shares of ascending held-out values that are at least as large as each value."""
+    found: NDArray[np.float64] = 1 - np.searchsorted(held_out, values, side="left") / len(held_out)
+    return found

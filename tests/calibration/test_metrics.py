@@ -1,0 +1,153 @@
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+from sklearn.metrics import log_loss as sklearn_log_loss
+
+from hf_lesion.calibration import metrics
+from hf_lesion.evaluation.metrics import predicted_classes
+from hf_lesion.labels import CODES
+
+CLASSES = len(CODES)
+
+
+PRIOR = np.array([0.03, 0.05, 0.11, 0.02, 0.11, 0.66, 0.02])
+
+
+def draw(images=3000, seed=0, spread=1.5):
+    """Logits, and references drawn from their own softmax: perfectly calibrated."""
+    generator = np.random.default_rng(seed)
+    logits = spread * generator.normal(size=(images, CLASSES))
+    edges = softmax(logits, axis=1).cumsum(axis=1)
+    references = (generator.random((images, 1)) > edges[:, :-1]).sum(axis=1)
+    return logits, references
+
+
+def draw_at_mix(images, seed=0):
+    """Probabilities if classes were equally common, and references of images as rare as `PRIOR`.
+
+    Images of each class are drawn from that class's own distribution, so Bayes' rule with equal
+    priors gives perfectly class-balanced probabilities.
+    """
+    generator = np.random.default_rng(seed)
+    references = generator.choice(CLASSES, size=images, p=PRIOR)
+    centres = 2 * np.eye(CLASSES)
+    points = centres[references] + generator.normal(size=(images, CLASSES))
+    distances = ((points[:, np.newaxis] - centres) ** 2).sum(axis=2)
+    return softmax(-distances / 2, axis=1), references
+
+
+def oracle_ece(confidence, outcome):
+    """ECE from scikit-learn's reliability curve and numpy's counts."""
+    right, mean = calibration_curve(outcome, confidence, n_bins=metrics.BINS)
+    places = np.digitize(confidence, np.linspace(0, 1, metrics.BINS + 1)[1:-1], right=True)
+    counts = np.bincount(places, minlength=metrics.BINS)
+    return np.abs(right - mean) @ counts[counts > 0] / len(outcome)
+
+
+@pytest.mark.parametrize("images", [1, 40, 1000])
+def test_scikit_learn_agrees(images):
+    logits, references = draw(images, seed=images)
+    probabilities = softmax(logits / 0.4, axis=1)
+    is_right = probabilities.argmax(axis=1) == references
+    expected = oracle_ece(probabilities.max(axis=1), is_right)
+    assert metrics.ece(probabilities, references) == pytest.approx(expected, abs=1e-12)
+    labels = np.arange(CLASSES)
+    expected = brier_score_loss(references, probabilities, labels=labels, scale_by_half=False)
+    assert metrics.brier(probabilities, references) == pytest.approx(expected, abs=1e-12)
+    expected = sklearn_log_loss(references, probabilities, labels=labels)
+    assert metrics.log_loss(probabilities, references) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_record_says_the_same_as_the_functions():
+    logits, references = draw(500)
+    probabilities = softmax(2 * logits, axis=1)
+    found = metrics.measure_calibration(probabilities, references, simulations=20)
+    assert found["metrics"]["ece"] == metrics.ece(probabilities, references)
+    balanced = metrics.class_balanced_ece(probabilities, references)
+    assert found["metrics"]["class_balanced_ece"] == balanced
+    bins = found["reliability"]
+    counts = np.asarray(bins["count"])
+    gaps = np.abs(np.subtract(bins["accuracy"], bins["confidence"]))
+    assert gaps @ counts / counts.sum() == pytest.approx(found["metrics"]["ece"], abs=1e-4)
+    assert all(low <= high for low, high in zip(bins["low"], bins["high"], strict=True))
+
+
+def test_a_certain_and_right_model_has_no_error_and_none_by_chance():
+    references = np.arange(70) % CLASSES
+    found = metrics.measure_calibration(np.eye(CLASSES)[references], references)
+    for name in ("ece", "class_balanced_ece"):
+        assert found["metrics"][name] == 0
+        assert found["chance"][name] == {"mean": 0, "upper": 0}
+    assert (found["metrics"]["brier"], found["metrics"]["log_loss"]) == (0, 0)
+
+
+def drawn_from_itself(seed):
+    logits, references = draw(300, seed=seed)
+    return softmax(logits, axis=1), references
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("ece", drawn_from_itself),
+        ("class_balanced_ece", lambda seed: draw_at_mix(1000, seed)),
+    ],
+)
+def test_a_calibrated_model_shows_about_what_chance_predicts(name, make):
+    """Of 40 calibrated models, the errors average to the chance value, and few exceed `upper`."""
+    errors, means, exceeded = [], [], 0
+    for seed in range(40):
+        probabilities, references = make(seed)
+        found = metrics.measure_calibration(probabilities, references, simulations=50)
+        errors.append(found["metrics"][name])
+        means.append(found["chance"][name]["mean"])
+        exceeded += errors[-1] > found["chance"][name]["upper"]
+    assert np.mean(errors) == pytest.approx(np.mean(means), rel=0.1)
+    assert exceeded <= 6
+    assert np.mean(means) > 0.02  # a small sample is never at zero
+
+
+def test_each_class_weighs_the_same():
+    """The class-balanced error is the plain one of as many copies of the rare images."""
+    probabilities, references = draw_at_mix(400)
+    counts = np.bincount(references, minlength=CLASSES)
+    assert counts.min() > 0
+    copies = np.repeat(np.arange(400), (np.lcm.reduce(counts) // counts)[references])
+    expected = metrics.ece(probabilities[copies], references[copies])
+    assert metrics.class_balanced_ece(probabilities, references) == pytest.approx(expected)
+    weights = metrics.balancing_weights(references)
+    assert weights.mean() == pytest.approx(1)
+    totals = np.bincount(references, weights=weights)
+    assert totals == pytest.approx(totals[0])
+    few = references[(references == 1) | (references == 5)]
+    assert metrics.balancing_weights(few).mean() == pytest.approx(1)
+
+
+def test_balanced_scores_are_too_high_for_rare_classes_at_the_mix_and_bayes_rule_mends_that():
+    probabilities, references = draw_at_mix(4000)
+    assert metrics.class_balanced_ece(probabilities, references) < 0.04
+    assert probabilities.mean(axis=0)[CODES.index("nv")] < PRIOR[CODES.index("nv")] - 0.05
+    mixed = metrics.at_mix(probabilities, PRIOR)
+    assert mixed.mean(axis=0) == pytest.approx(np.bincount(references) / 4000, abs=0.01)
+    assert metrics.log_loss(mixed, references) < metrics.log_loss(probabilities, references)
+
+
+def test_ties_are_wrong_as_in_all_metrics():
+    probabilities = np.random.default_rng(0).integers(0, 3, (200, CLASSES)) / 14.0
+    references = np.random.default_rng(1).integers(0, CLASSES, 200)
+    expected = predicted_classes(probabilities, references) == references
+    assert (metrics.answered_right(probabilities, references) == expected).all()
+
+
+def test_promised_shares_are_judged_by_scikit_learns_curve_too():
+    generator = np.random.default_rng(0)
+    shares = generator.uniform(0.2, 1, 700)
+    is_right = generator.random(700) < shares**2
+    found = metrics.measure_reliability(shares, is_right)
+    assert found["metrics"]["ece"] == pytest.approx(oracle_ece(shares, is_right), abs=1e-12)
+    assert found["metrics"]["brier"] == pytest.approx(brier_score_loss(is_right, shares))
+    assert found["metrics"]["ece"] > found["chance"]["ece"]["upper"]
+    kept = metrics.measure_reliability(shares, generator.random(700) < shares)
+    assert kept["metrics"]["ece"] < kept["chance"]["ece"]["upper"]

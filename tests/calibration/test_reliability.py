@@ -1,0 +1,99 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from hf_lesion.calibration import metrics
+from hf_lesion.calibration.fit import fit_reliability
+from hf_lesion.calibration.reliability import (
+    Check,
+    Reliability,
+    read_reliability,
+    write_reliability,
+)
+from hf_lesion.errors import InputError
+
+
+def of(**changes):
+    values = {
+        "scores": (0.4, 0.8, 0.9),
+        "shares": (0.3, 0.9, 0.95),
+        "weights_sha256": "a" * 64,
+        "fitted_on": {"split": "validation"},
+        "cross_validated": {"ece": 0.02, "chance_ece": 0.02, "brier": 0.1},
+        "checked_on": Check(
+            source="ham", split="test", fingerprint="f", images=9, ece=0.1, chance_ece=0.1,
+            chance_ece_upper=0.2,
+        ),
+    }  # fmt: skip
+    return Reliability(**(values | changes))
+
+
+def with_top(top):
+    """(N, 7) probabilities whose highest is this."""
+    top = np.asarray(top, dtype=float)
+    rest = np.repeat(((1 - top) / 6)[:, np.newaxis], 7, axis=1)
+    rest[:, 5] = top
+    return rest
+
+
+def fit(top, is_right):
+    scores, shares = fit_reliability(top, is_right)
+    return of(scores=tuple(scores.tolist()), shares=tuple(shares.tolist()))
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    assert read_reliability(tmp_path) is None
+    write_reliability(tmp_path, of())
+    assert read_reliability(tmp_path) == of()
+
+
+def test_the_share_is_interpolated_and_stays_beyond_the_ends():
+    shares = of().share_right(with_top([0.25, 0.4, 0.5, 0.7, 0.9, 1.0]))
+    assert shares == pytest.approx([0.3, 0.3, 0.45, 0.75, 0.95, 0.95])
+
+
+def test_the_map_that_outcomes_were_drawn_from_is_found_again_and_keeps_its_promise():
+    generator = np.random.default_rng(0)
+    top, new = generator.uniform(0.2, 0.999, (2, 6000))
+    fitted = fit(top, generator.random(6000) < top**2)
+    assert fitted.share_right(with_top(new)) == pytest.approx(new**2, abs=0.09)
+    is_right = generator.random(6000) < new**2
+    kept = metrics.measure_reliability(fitted.share_right(with_top(new)), is_right)
+    assert kept["metrics"]["ece"] < kept["chance"]["ece"]["upper"] + 0.01
+    unmapped = metrics.measure_reliability(new, is_right)
+    assert unmapped["metrics"]["ece"] > 5 * kept["metrics"]["ece"]
+
+
+def test_a_map_never_falls_and_promises_no_certainty():
+    top = np.linspace(0.3, 0.99, 500)
+    falling = fit(top, top < 0.6)
+    assert np.ptp(falling.shares) == pytest.approx(0)
+    for right in (True, False):
+        shares = fit(top, np.full(500, right)).share_right(with_top(top))
+        assert shares == pytest.approx(float(right), abs=0.01)
+        assert ((shares > 0) & (shares < 1)).all()
+
+
+def test_few_images_or_equal_scores_give_a_map_too():
+    assert len(fit(np.array([0.4, 0.9, 0.8]), np.array([False, True, True])).scores) <= 3
+    equal = fit(np.full(100, 0.5), np.arange(100) < 70)
+    assert equal.share_right(with_top([0.5])) == pytest.approx(0.7, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"shares": [0.1, 0.2]}, "Value error, expected as many scores as shares"),
+        ({"shares": [0.1, 0.3, 0.2]}, "Value error, expected rising shares in [0, 1], got (0.1"),
+        ({"scores": [0.1, 0.3, None]}, "scores.2: Input should be a valid number"),
+        ({"checked_on": {"split": "test"}}, "checked_on.source: Field required"),
+    ],
+)
+def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
+    file = write_reliability(tmp_path, of())
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.* Fit it again"
+    with pytest.raises(InputError, match=expected):
+        read_reliability(tmp_path)

@@ -1,0 +1,116 @@
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from torch import nn
+
+from hf_lesion.calibration.temperature import (
+    FILE,
+    Calibration,
+    fold,
+    logit_offsets,
+    read_calibration,
+    write_calibration,
+)
+from hf_lesion.classifier import LesionClassifier
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES
+
+COUNTS = (20, 30, 80, 10, 80, 700, 10)
+OFFSETS = logit_offsets(COUNTS, 0.5)
+
+
+def of(**changes):
+    values = {
+        "temperature": 2.0,
+        "logit_adjustment": 0.5,
+        "offsets": dict(zip(CODES, OFFSETS.tolist(), strict=True)),
+        "weights_sha256": "a" * 64,
+        "fitted_on": {"split": "validation"},
+        "cross_validated": {"calibrated": {"ece": 0.01}},
+    }
+    return Calibration(**{**values, **changes})
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    assert read_calibration(tmp_path) is None
+    write_calibration(tmp_path, of())
+    assert read_calibration(tmp_path) == of()
+
+
+def test_both_corrections_can_be_undone_from_probabilities_alone():
+    logits = np.random.default_rng(1).normal(size=(20, 7)) * 3
+    answers = softmax((logits + OFFSETS) / 2, axis=1)
+    assert of().as_trained(answers) == pytest.approx(softmax(logits, axis=1), abs=1e-9)
+    assert np.isfinite(of().as_trained(np.eye(7))).all()
+
+
+def test_offsets_divide_the_odds_by_the_training_prior():
+    full = logit_offsets(COUNTS, 1.0)
+    nv, df = CODES.index("nv"), CODES.index("df")
+    assert np.exp(full[df] - full[nv]) == pytest.approx(700 / 10)
+    assert pytest.approx(full / 2) == OFFSETS
+    assert not logit_offsets(COUNTS, 0.0).any()
+
+
+@pytest.mark.parametrize("name", ["tiny_timm_model", "tiny_cnn_model"])
+def test_folding_shifts_and_divides_the_logits_and_nothing_else(name, request, tmp_path):
+    folder = shutil.copytree(request.getfixturevalue(name), tmp_path / "model")
+    classifier = LesionClassifier.from_pretrained(folder, device="cpu")
+    pixels = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        before = classifier.model(pixel_values=pixels).logits.numpy()
+        fold(classifier.model, offsets=OFFSETS, temperature=2.5)
+        after = classifier.model(pixel_values=pixels).logits.numpy()
+    assert after * 2.5 == pytest.approx(before + OFFSETS, rel=1e-5, abs=1e-5)
+
+
+def test_models_and_temperatures_that_cannot_be_folded_are_refused():
+    with pytest.raises(InputError, match="no linear layer with 7 outputs"):
+        fold(nn.Conv2d(3, 7, 1), offsets=OFFSETS, temperature=2.0)
+    with pytest.raises(ValueError, match=r"^Expected a temperature above 0, got 0"):
+        fold(nn.Linear(3, 7), offsets=OFFSETS, temperature=0)
+    with pytest.raises(InputError, match="has no biases: logits can't be adjusted in it"):
+        fold(nn.Linear(3, 7, bias=False), offsets=OFFSETS, temperature=1)
+
+
+def test_a_record_of_version_1_loads_and_its_other_fields_are_ignored(tmp_path):
+    old = {
+        "temperature": 0.85,
+        "slope": 0.96,
+        "biases": dict.fromkeys(CODES, 0.1),
+        "weights_sha256": "a" * 64,
+        "fitted_on": {"split": "validation"},
+        "cross_validated": {"shown": {"ece": 0.01}},
+        "logit_adjustment": 0.3,
+        "schema_version": 1,
+    }
+    (tmp_path / FILE).write_text(json.dumps(old))
+    found = read_calibration(tmp_path)
+    assert (found.temperature, found.logit_adjustment, found.offsets) == (0.85, 0.3, None)
+    assert found.as_trained(np.eye(7)) is None, "the shares it subtracted are not in the record"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"schema_version": 3}, "schema_version: Input should be 1 or 2"),
+        ({"offsets": {"mel": 0.0}}, "offsets: Value error, expected the classes akiec, bcc, "),
+        ({"temperature": None}, "temperature: Input should be a valid number"),
+        ({"temperature": 0}, "temperature: Input should be greater than 0"),
+        ({"cross_validated": {"a": {"ece": "x"}}}, "cross_validated.a.ece: Input should be"),
+    ],
+)
+def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
+    file = write_calibration(tmp_path, of())
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.*\. Fit it"
+    with pytest.raises(InputError, match=expected):
+        read_calibration(tmp_path)
+    file.write_text("{")
+    with pytest.raises(InputError, match="Invalid JSON"):
+        read_calibration(tmp_path)

@@ -1,0 +1,130 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from hf_lesion.calibration.fit import fit_point
+from hf_lesion.calibration.thresholds import (
+    FILE,
+    OperatingPoint,
+    OperatingPoints,
+    expect,
+    read_operating_points,
+    sum_of,
+    write_operating_points,
+)
+from hf_lesion.errors import InputError
+from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS, MALIGNANT
+
+MEL, NV = LABEL2ID["mel"], LABEL2ID["nv"]
+
+
+def point(codes=MALIGNANT, threshold=0.25):
+    return OperatingPoint(
+        codes=codes,
+        threshold=threshold,
+        target_sensitivity=0.9,
+        images=100,
+        positives=20,
+        sensitivity=0.9,
+        specificity=0.6,
+    )
+
+
+def points():
+    found = {name: point(codes) for name, codes in LABEL_GROUPS.items()}
+    return OperatingPoints(
+        points=found,
+        weights_sha256="a" * 64,
+        fitted_on={"source": "ham", "split": "validation"},
+    )
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    assert read_operating_points(tmp_path) is None
+    path = write_operating_points(tmp_path, points())
+    assert path == tmp_path / FILE
+    assert read_operating_points(tmp_path) == points()
+    assert set(json.loads(path.read_text())["points"]) == {"malignant", "melanoma"}
+
+
+def test_the_malignant_classes_are_added_and_the_threshold_itself_is_flagged():
+    probabilities = np.full((3, 7), 0.0)
+    probabilities[0, [LABEL2ID[code] for code in ("akiec", "bcc", "mel")]] = 0.0625, 0.125, 0.0625
+    probabilities[1, LABEL2ID["nv"]] = 1
+    probabilities[2, LABEL2ID["mel"]] = 0.24
+    assert sum_of(probabilities, MALIGNANT).tolist() == [0.25, 0.0, 0.24]
+    assert point().flags(probabilities).tolist() == [True, False, False]
+    assert set(MALIGNANT) == {"akiec", "bcc", "mel"} < set(CODES)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda record: record.update(schema_version=2), "schema_version: Input should be 1"),
+        (lambda record: record.pop("fitted_on"), "fitted_on: Field required"),
+        (
+            lambda record: record["points"]["melanoma"].pop("threshold"),
+            "points.melanoma.threshold: Field required",
+        ),
+        (
+            lambda record: record["points"]["melanoma"].update(threshold=1.5),
+            "points.melanoma.threshold: Input should be less than or equal to 1",
+        ),
+        (
+            lambda record: record["points"]["melanoma"].update(codes=["wart"]),
+            "points.melanoma.codes: Value error, unknown classes wart",
+        ),
+    ],
+)
+def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
+    file = write_operating_points(tmp_path, points())
+    record = json.loads(file.read_text())
+    change(record)
+    file.write_text(json.dumps(record))
+    expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.* Fit it again"
+    with pytest.raises(InputError, match=expected):
+        read_operating_points(tmp_path)
+
+
+def of(melanomas, nevi):
+    """Answers that give these probabilities of melanoma, the rest to a nevus; and the truth."""
+    scores = np.asarray([*melanomas, *nevi], dtype=float)
+    probabilities = np.zeros((len(scores), 7))
+    probabilities[:, MEL], probabilities[:, NV] = scores, 1 - scores
+    return probabilities, np.asarray([MEL] * len(melanomas) + [NV] * len(nevi))
+
+
+def test_the_threshold_is_the_highest_that_finds_enough_halfway_to_the_next_score():
+    answers = of([0.9, 0.8, 0.7, 0.6, 0.1], [0.65, 0.5, 0.3])
+    point = fit_point(*answers, "melanoma", target=0.8)
+    assert point.threshold == pytest.approx((0.6 + 0.5) / 2)
+    assert (point.sensitivity, point.specificity) == (0.8, pytest.approx(2 / 3))
+    assert (point.images, point.positives, point.codes) == (8, 5, ("mel",))
+    every = fit_point(*answers, "melanoma", target=1.0)
+    assert every.threshold == pytest.approx(0.05)
+    assert (every.sensitivity, every.specificity) == (1, 0)
+
+
+def test_a_set_without_the_disease_or_without_others_is_refused():
+    with pytest.raises(
+        InputError, match=r"^The melanoma threshold .* but 0 of 2 images are of mel"
+    ):
+        fit_point(*of([], [0.1, 0.2]), "melanoma", target=0.9)
+    with pytest.raises(InputError, match="but 2 of 2 images are of akiec, bcc, mel"):
+        fit_point(*of([0.1, 0.2], []), "malignant", target=0.9)
+    with pytest.raises(InputError, match=r"^Expected a sensitivity above 0 and up to 1"):
+        fit_point(*of([0.1], [0.2]), "melanoma", target=1.5)
+
+
+def test_a_thousand_people_counted_by_hand():
+    """20 of 1,000 are ill: 18 are found, 2 missed; of 980 others a quarter is flagged."""
+    found = expect(np.array([0.9]), np.array([0.75]), 0.02)
+    assert found["misses_per_1000"] == pytest.approx([2])
+    assert found["false_alarms_per_1000"] == pytest.approx([245])
+    assert found["ppv"] == pytest.approx([18 / (18 + 245)])
+
+
+def test_ppv_of_a_threshold_that_flags_nobody_is_undefined():
+    assert np.isnan(expect(np.array([0.0]), np.array([1.0]), 0.02)["ppv"]).all()

@@ -1,0 +1,184 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from hf_lesion.errors import InputError
+from hf_lesion.io.files import write_json
+from hf_lesion.ood import gate as ood
+
+SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
+OLD_RECORD = {
+    "schema_version": 1,
+    "candidates": {"colours": {"drawn: noise": 1.0}},
+    "real": {"test": {"images": 9, "refused": 0.1, "unsure": 0.2, "right_unsure": None}},
+    "strange": {"drawn": {"images": 9, "refused": 1.0}},
+    "model": {"name": "a", "weights_sha256": "ab"},
+}
+
+
+@pytest.fixture(scope="module")
+def gate():
+    """Distance from the origin of two of three features; no direction covers the third."""
+    return ood.Gate(
+        inputs=("colours", "layer1"),
+        mean=torch.zeros(3),
+        scale=torch.ones(3),
+        directions=torch.eye(3)[:, :2],
+        centre=torch.tensor([[0.0, 0.0, 0.5 * np.log(ood.TINY)]]).float(),
+        precision=torch.eye(3),
+        reference=torch.arange(100) / 10,
+        refused_below=0.05,
+        unsure_below=0.6,
+        rates={"strange": 0.041, "unsure": 0.1},
+    )
+
+
+@pytest.fixture(scope="module")
+def classifying(gate):
+    """The same gate, which also rejects where the last of four features exceeds 2."""
+    return dataclasses.replace(
+        gate,
+        inputs=("colours", "layer1", "layer2"),
+        weight=torch.tensor([0.0, 0, 0, 1]),
+        offset=-2.0,
+        scores=torch.linspace(-4, 1, 11),
+    )
+
+
+def write_version_1(path, gate):
+    """Write a gate as hf_lesion did before there was a classifier."""
+    tensors = {name: getattr(gate, name).float().contiguous() for name in ood.DISTANCE}
+    about = {
+        "inputs": list(gate.inputs),
+        "refused_below": gate.refused_below,
+        "unsure_below": gate.unsure_below,
+        "rates": dict(gate.rates),
+        "weights_sha256": gate.weights_sha256,
+    }
+    header = {"format": "pt", "schema_version": "1", "gate": json.dumps(about)}
+    save_file(tensors, path, metadata=header)
+
+
+def test_verdicts_follow_distance_first_and_confidence_second(gate, tmp_path):
+    write_version_1(tmp_path / ood.GATE, gate)
+    for each in (gate, ood.read_gate(tmp_path / ood.GATE)):
+        # Half the squared distance: 0.5, 12.5 (beyond all references), 0.5, 12.5.
+        features = np.array([[1, 0, 0], [5, 0, 0], [0, 1, 0], [0, 5, 0]], np.float32)
+        verdicts = each.judge(np.array([SURE, SURE, UNSURE, UNSURE]), features)
+        assert [one.kind for one in verdicts] == ["accepted", "strange", "unsure", "strange"]
+        assert [one.likeness for one in verdicts] == pytest.approx([0.95, 0, 0.95, 0])
+        assert [one.confidence for one in verdicts] == [0.9, 0.9, 0.55, 0.55]
+        assert [one.false_alarm_rate for one in verdicts] == [None, 0.041, 0.1, 0.041]
+        assert verdicts[1].sentence.endswith(
+            "Of 100 dermoscopic images, about 4 are rejected like this."
+        )
+        assert verdicts[2].sentence.endswith("Of 100 right answers, about 10 carry this note.")
+
+
+def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):
+    features = np.array([[0, 0, 0, 0], [0, 0, 0, 2.5], [5, 0, 0, 0], [0, 0, 0, 1.4]], np.float32)
+    verdicts = classifying.judge(np.array([SURE] * 4), features)
+    assert [one.kind for one in verdicts] == ["accepted", "strange", "strange", "accepted"]
+    # Scores -2 (7 of the 11 are at least that), 0.5 (2 of them), -2, -0.6 (4 of them).
+    expected = [7 / 11, 2 / 11, 0, 4 / 11]
+    assert [one.likeness for one in verdicts] == pytest.approx(expected)
+    assert classifying.rejects(features).tolist() == [False, True, True, False]
+
+
+def test_what_the_directions_leave_out_counts_too(gate):
+    inside, outside = gate.distances(np.array([[0, 0, 0], [0, 0, 90]], np.float32))
+    assert inside == pytest.approx(0, abs=1e-4)
+    assert outside > 20
+
+
+def test_features_that_are_not_numbers_are_rejected(gate, classifying):
+    for each, row in ((gate, [np.nan] * 3), (classifying, [0, 0, 0, np.nan])):
+        (verdict,) = each.judge(np.array([SURE]), np.array([row], np.float32))
+        assert verdict.kind == "strange"
+
+
+def test_a_gate_takes_its_inputs_by_name(gate):
+    found = {"layer1": np.array([[0.0]], np.float32), "colours": np.array([[5, 0]], np.float32)}
+    assert ood.judge(gate, np.array([SURE]), found)[0].kind == "strange"
+    found["colours"] = np.zeros((1, 2), np.float32)
+    assert ood.judge(gate, np.array([SURE]), found)[0].kind == "accepted"
+
+
+def test_without_a_gate_nothing_is_claimed():
+    (verdict,) = ood.judge(None, np.array([SURE]), {})
+    assert verdict.kind == "unjudged"
+    assert np.isnan(verdict.likeness)
+    assert verdict.false_alarm_rate is None
+    assert ood.judge(None, np.empty((0, 2)), {}) == []
+
+
+@pytest.mark.parametrize("name", ["gate", "classifying"])
+def test_a_gate_is_read_as_it_was_written(name, request, tmp_path):
+    gate, path = request.getfixturevalue(name), tmp_path / ood.GATE
+    ood.write_gate(path, gate)
+    again = ood.read_gate(path)
+    for field in dataclasses.fields(gate):
+        before, after = getattr(gate, field.name), getattr(again, field.name)
+        same = torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
+        assert same, field.name
+
+
+def test_a_gate_is_found_with_the_weights_it_was_fitted_on(gate, tmp_path):
+    assert ood.find_gate(tmp_path) is None
+    ood.write_gate(tmp_path / ood.GATE, gate)
+    assert ood.find_gate(tmp_path).weights_sha256 is None
+    write_json(tmp_path / "gate.json", OLD_RECORD)
+    assert ood.find_gate(tmp_path).weights_sha256 == "ab"
+    ood.write_gate(tmp_path / ood.GATE, dataclasses.replace(gate, weights_sha256="cd"))
+    assert ood.find_gate(tmp_path).weights_sha256 == "cd"
+
+
+def test_damaged_files_are_explained(gate, tmp_path):
+    path = tmp_path / "gate.safetensors"
+    path.write_bytes(b"none")
+    with pytest.raises(InputError, match=r"safetensors is not a gate: .*scripts/fit_gate\.py"):
+        ood.read_gate(path)
+    save_file({"mean": torch.zeros(1)}, path)
+    with pytest.raises(InputError, match=r"is not a gate: "):
+        ood.read_gate(path)
+    ood.write_gate(path, gate)
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b'"schema_version":"2"', b'"schema_version":"9"'))
+    with pytest.raises(InputError, match=r"has schema_version 9; this version of hf_lesion reads"):
+        ood.read_gate(path)
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path):
+    assert ood.read_gate_record(tmp_path) is None
+    write_json(tmp_path / "gate.json", OLD_RECORD)
+    record = ood.read_gate_record(tmp_path)
+    assert record.dermoscopic["test"].text == "10.0%"
+    assert record.other["drawn"].refused == 1
+    assert record.model.weights_sha256 == "ab"
+    assert record.risk_coverage is None
+    ood.write_gate_record(tmp_path, record)
+    assert ood.read_gate_record(tmp_path) == record
+
+
+def test_a_damaged_record_names_the_file_and_the_fields(tmp_path):
+    record = json.loads(json.dumps(OLD_RECORD))
+    record["real"]["test"]["refused"] = "many"
+    del record["strange"]
+    write_json(tmp_path / "gate.json", record)
+    with pytest.raises(InputError) as caught:
+        ood.read_gate_record(tmp_path)
+    text = str(caught.value)
+    assert text.startswith(f"{tmp_path / 'gate.json'} is damaged: ")
+    assert "real.test.refused (Input should be a valid number" in text
+    assert "other (Field required)" in text
+    assert text.endswith(ood.FIX)
+
+
+def test_a_rejected_share_is_written_with_its_interval():
+    found = ood.Rejection(images=10, refused=0.041, interval=(0.0, 0.1))
+    assert found.text == "4.1% [0.0%, 10.0%]"
+    assert ood.Rejection(images=0, refused=None).text == "–"
