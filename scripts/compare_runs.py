@@ -37,6 +37,7 @@ def main() -> None:
     arguments = parse_arguments()
     from hf_lesion.evaluation import run_comparison
     from hf_lesion.io.files import write_json, write_text
+    from hf_lesion.io.markdown import fill_blocks
 
     kept = []
     if arguments.json is not None and arguments.json.is_file():
@@ -49,8 +50,8 @@ def main() -> None:
             write_json(arguments.json, kept)
     if arguments.markdown is not None:
         text = arguments.markdown.read_text(encoding="utf-8")
-        block = run_comparison.render_comparisons(kept)
-        new = run_comparison.put_between_markers(text, block, source=str(arguments.markdown))
+        blocks = {run_comparison.BLOCK: run_comparison.render_comparisons(kept)}
+        new = fill_blocks(text, blocks, source=str(arguments.markdown))
         write_text(arguments.markdown, new)
         print(f"Written: {arguments.markdown}")
 
