@@ -14,8 +14,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.description import count_words, name_images, say_sizes
-from hf_lesion.data.images import find_pictures, read_size
+from hf_lesion.data.description import describe_sizes, format_count, name_images
+from hf_lesion.data.image_files import find_image_files, read_size
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
 from hf_lesion.data.reader import open_split
 from hf_lesion.data.record import get_description, read_record
@@ -124,7 +124,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
     named = name_images(
         image_ids,
         official=ground_truth.name in OFFICIAL_TRUTH_NAMES,
-        otherwise=f"{count_words(image_ids)} of {ground_truth.stem}",
+        otherwise=f"{format_count(image_ids)} of {ground_truth.stem}",
     )
     return EvaluationSet(
         name=name,
@@ -134,7 +134,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: load_image(files[index]),
-        description=f"{named}, {say_sizes(map(read_size, files))}",
+        description=f"{named}, {describe_sizes(map(read_size, files))}",
         unscored=tuple(unscored),
         groups=_group({column: truth[column].tolist() for column in COLUMNS}),
         left_out=tuple(left_out),
@@ -297,7 +297,7 @@ def read_stored(stored: dict[str, Any], image_id: str) -> Image.Image:
 
 def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[Path], list[Path]]:
     """Return the file of each image, and the other files of the folder."""
-    found = find_pictures(folder, image_ids)
+    found = find_image_files(folder, image_ids)
     missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise InputError(

@@ -120,7 +120,7 @@ def test_missing_images_are_counted_and_named(folder):
     )
     shutil.rmtree(images)
     assert refusal(read, folder) == (
-        f"{images} is not a folder. Pass the folder that holds the images."
+        f"{images} is not a folder. Pass the folder that contains the images."
     )
 
 
@@ -130,7 +130,7 @@ def test_two_files_of_one_image_are_refused_unless_they_are_the_same(folder):
     assert read(folder).image_ids == ("d", "b", "a")
     draw_image(0).save(images / "part_1" / "d.jpg")
     assert refusal(read, folder) == (
-        f"1 names below {images} stand for two different files: {images}/d.jpg and "
+        f"1 names below {images} have two different files: {images}/d.jpg and "
         f"{images}/part_1/d.jpg. Remove one of the two."
     )
 

@@ -1,4 +1,4 @@
-"""Finding the image and mask files below a folder, and proving that each one decodes."""
+"""Image files of a source: finding images and masks by name, and checking that they decode."""
 
 import filecmp
 import os
@@ -12,32 +12,32 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.decoding import IMAGE_SUFFIXES, decode
 from hf_lesion.io.files import walk
 
-QUARTER_TURNS = (5, 6, 7, 8)  # values of EXIF's orientation that swap width and height
-MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them
+QUARTER_TURNS = (5, 6, 7, 8)  # values of the EXIF orientation that swap width and height
+MASK_ENDING = "_segmentation"  # as in ISIC_0024306_segmentation.png
 
 
-class PictureFile(Protocol):
-    """A file that can be read: a path, or a member of an archive."""
+class ImageFile(Protocol):
+    """A readable file: a path or a member of a zip archive."""
 
     @property
     def name(self) -> str:
-        """Its name without folders."""
+        """File name without folders."""
 
     def read_bytes(self) -> bytes:
-        """Return its content."""
+        """Return the content."""
 
 
-File = TypeVar("File", bound=PictureFile)
+File = TypeVar("File", bound=ImageFile)
 
 
-def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
-    """Find the picture file of each stem anywhere below `folder`.
+def find_image_files(folder: Path, stems: Collection[str]) -> dict[str, Path]:
+    """Find the image file of each stem at any depth below `folder`.
 
-    A file that is there twice with the same content counts once (the copy on Kaggle holds each
-    image folder twice). What is looked through is said at `walk`.
+    Duplicate files with the same content count once (the copy on Kaggle contains each image folder
+    twice). Hidden files are skipped; see `hf_lesion.io.files.walk`.
 
     Args:
-        folder: Where to look.
+        folder: The folder to search.
         stems: File names without suffix, as "ISIC_0024306" or "ISIC_0024306_segmentation".
 
     Returns:
@@ -47,12 +47,12 @@ def find_pictures(folder: Path, stems: Collection[str]) -> dict[str, Path]:
         InputError: If `folder` is not a folder, or two files of one stem differ.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Pass the folder that holds the images.")
-    return choose_pictures(group_pictures(walk(folder)), stems, where=folder)
+        raise InputError(f"{folder} is not a folder. Pass the folder that contains the images.")
+    return choose_files(group_by_stem(walk(folder)), stems, where=folder)
 
 
-def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
-    """Return the picture files among `paths` by their stem."""
+def group_by_stem(paths: Iterable[File]) -> dict[str, list[File]]:
+    """Return the image files among `paths` by their stem."""
     groups: dict[str, list[File]] = {}
     for path in paths:
         stem, suffix = os.path.splitext(path.name)
@@ -61,15 +61,15 @@ def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
     return groups
 
 
-def choose_pictures(
+def choose_files(
     groups: Mapping[str, list[File]], stems: Collection[str], *, where: Path
 ) -> dict[str, File]:
-    """Choose the file of each stem, the first where several have the same content.
+    """Choose the file of each stem, the first of several with the same content.
 
     Args:
         groups: Files by stem.
-        stems: The stems that are wanted.
-        where: What to call the place in errors.
+        stems: The stems to look up.
+        where: Name of the source in error messages.
 
     Returns:
         File by stem, for the stems that have one.
@@ -86,24 +86,24 @@ def choose_pictures(
         ]
     if differing:
         raise InputError(
-            f"{len(differing)} names below {where} stand for two different files: "
+            f"{len(differing)} names below {where} have two different files: "
             f"{list_offenders(sorted(differing))}. Remove one of the two."
         )
     return found
 
 
-def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Decode every pixel of a picture file, and so prove that `load_image` shows it.
+def decode_image(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Decode every pixel of an image file, which also checks that `load_image` accepts it.
 
     Args:
         data: Content of a file of one of the `IMAGE_SUFFIXES`.
         draft: As for `load_image`.
 
     Returns:
-        The picture in its own mode, as it is stored.
+        The image in its stored mode.
 
     Raises:
-        InputError: If `data` is empty, is not a picture, or is damaged; the text is a short reason.
+        InputError: If `data` is empty, not an image, or damaged; the message is a short reason.
     """
     if not data:
         raise InputError("empty file")
@@ -112,26 +112,26 @@ def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Imag
     except InputError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise InputError("not a picture") from error
+        raise InputError("not an image") from error
     except Exception as error:
-        raise InputError(f"broken picture: {error or type(error).__name__}") from error
+        raise InputError(f"damaged image: {error or type(error).__name__}") from error
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height in pixels of an image once it is turned as its EXIF data says."""
+    """Return width and height in pixels after applying the EXIF orientation."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - EXIF data that cannot be read turns nothing
+    except Exception:  # noqa: BLE001 - unreadable EXIF data is ignored
         orientation = None
     turned = orientation in QUARTER_TURNS
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
 def read_size(file: Path) -> tuple[int, int]:
-    """Return width and height in pixels of a picture file once upright, from its header alone.
+    """Return the upright width and height in pixels of an image file, reading only its header.
 
     Raises:
-        InputError: If it is not a picture.
+        InputError: If the file is not an image.
     """
     try:
         with Image.open(file) as image:
@@ -140,7 +140,7 @@ def read_size(file: Path) -> tuple[int, int]:
         raise InputError(f"{file} can't be read as an image. Pass a JPEG or PNG.") from error
 
 
-def _is_same(first: PictureFile, second: PictureFile) -> bool:
+def _is_same(first: ImageFile, second: ImageFile) -> bool:
     if isinstance(first, Path) and isinstance(second, Path):
         return filecmp.cmp(first, second, shallow=False)
     return first.read_bytes() == second.read_bytes()
