@@ -1,11 +1,11 @@
-"""Write the tables of results into README.md and every model's card, from the records beside them.
+"""Render the tables of results in README.md and the model cards from the records of the models.
 
 python scripts/render_results.py                    # README.md, model_card.md and the cards
-python scripts/render_results.py --check            # exit 1 if one is not what the records say
-python scripts/render_results.py --models models    # the cards of other models, and the tables
+python scripts/render_results.py --check            # exit 1 if a file is out of date
+python scripts/render_results.py --models models    # cards of other models
 
-model_card.md is the card of the model with the best balanced accuracy on test. The tables on
-heatmaps and shortcuts are written where a file has their two markers.
+model_card.md is the card of the model with the highest balanced accuracy on test. The tables on
+heatmaps and shortcuts are only written to files with their two markers.
 """
 
 import argparse
@@ -20,7 +20,7 @@ SHIPPED = ROOT / "space" / "models"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     cli.add_shared(
@@ -31,15 +31,15 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="Markdown with the markers (default: README.md, of other models none)",
+        help="Markdown files with markers (default: README.md for the shipped models)",
     )
     add(
         "--card",
         type=Path,
         metavar="FILE",
-        help="the best model's card goes here as well (default: model_card.md, of others nowhere)",
+        help="also write the card of the best model here (default: model_card.md if shipped)",
     )
-    add("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
+    add("--check", action="store_true", help="exit 1 if a file is out of date; write nothing")
     arguments = parser.parse_args()
     ours = arguments.models.resolve() == SHIPPED
     if arguments.files is None:
@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Render, compare, write."""
+    """Render the tables and write files that are out of date."""
     arguments = parse_arguments()
     from hf_lesion.evaluation.explanations import readme
     from hf_lesion.hub import card, results
@@ -64,7 +64,7 @@ def main() -> None:
         wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
     for file in arguments.files:
         if not file.is_file():
-            raise InputError(f"There is no {file}. Pass Markdown files as --files.")
+            raise InputError(f"{file} not found. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
         wanted[file] = results.put_between_markers(text, block, source=str(file))
         if readme.START in text:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def read_text(file: Path) -> str | None:
-    """Return a file's text; None where there is none."""
+    """Return the text of a file; None if it does not exist."""
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 

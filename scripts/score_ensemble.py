@@ -1,12 +1,12 @@
-"""Score the mean of several models' probabilities, and the models against each other, in pairs.
+"""Score an ensemble, the mean probabilities of several models, and compare the models pairwise.
 
     python scripts/score.py --model models/cnn --dataset data/ham10000 --split test
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
     python scripts/score_ensemble.py --models models --dataset data/ham10000 --split test
 
-Reads predictions_<split>.csv beside each model in the folder, and writes ensemble.json beside the
-model folders, with the differences between neighbours in balanced accuracy (paired bootstrap over
-lesions): the page and the tables of results show it as long as the weights are the same.
+Reads predictions_<split>.csv of each model, and writes ensemble.json to the folder of models, with
+differences of balanced accuracy between models of adjacent rank (paired bootstrap over lesions).
+The web demo and the tables of results show it as long as the weights do not change.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from hf_lesion.errors import one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "models", "dataset", required=True)
     cli.add_shared(parser, "split")
@@ -25,7 +25,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Average, measure, write, print."""
+    """Score the ensemble, compare models, write and print the record."""
     arguments = parse_arguments()
     from hf_lesion.evaluation import ensemble, scoring
     from hf_lesion.evaluation.explanations.estimates import format_change
@@ -47,7 +47,7 @@ def main() -> None:
     for pair in found["pairs"]:
         change = format_change(pair["differences"]["balanced_accuracy"])
         print(f"{pair['first']} minus {pair['second']}: {change}")
-    print(f"\nThe mean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
+    print(f"\nMean of {', '.join(weights)} on {found['images']:,} images. Written: {file}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_a_dataset_is_predicted_and_submitted(call, tiny_cnn_model, sample_datas
     assert out.startswith(f"{images} images, 0 unreadable: {output}\n")
     code, out, err = call(*arguments)
     assert (code, out) == (2, "")
-    assert err == f"error: {output} is there already. Pass --overwrite to replace it.\n"
+    assert err == f"error: {output} already exists. Pass --overwrite to replace it.\n"
 
 
 # Names of any bytes that Linux allows, and what reading them back has to give.

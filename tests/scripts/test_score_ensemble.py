@@ -39,7 +39,7 @@ def test_the_mean_is_measured_and_kept_beside_the_models(call, models, sample_da
     best, worst = (found["pairs"][index]["second"] for index in (0, 1))
     value, low, high = found["pairs"][1]["differences"]["balanced_accuracy"]
     assert f"{best} minus {worst}: {value:+.3f} [{low:+.3f}, {high:+.3f}]\n" in out
-    assert f"The mean of cnn, resnet on {found['images']} images." in out
+    assert f"Mean of cnn, resnet on {found['images']} images." in out
     (models / "cnn" / "predictions_test.csv").unlink()
     code, _, err = call("--models", models, "--dataset", sample_dataset)
     assert code == 2
