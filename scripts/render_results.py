@@ -21,7 +21,7 @@ SHIPPED = ROOT / "space" / "models"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     cli.add_shared(
@@ -38,9 +38,9 @@ def parse_arguments() -> argparse.Namespace:
         "--card",
         type=Path,
         metavar="FILE",
-        help="the best model's card goes here as well (default: model_card.md, of others nowhere)",
+        help="also write the card of the best model here (default: model_card.md if shipped)",
     )
-    add("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
+    add("--check", action="store_true", help="exit 1 if a file is out of date; write nothing")
     arguments = parser.parse_args()
     ours = arguments.models.resolve() == SHIPPED
     if arguments.files is None:
@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Render, compare, write."""
+    """Render the tables and write files that are out of date."""
     arguments = parse_arguments()
     from hf_lesion.evaluation.explanations import readme
     from hf_lesion.hub import card, results
@@ -67,7 +67,7 @@ def main() -> None:
         wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
     for file in arguments.files:
         if not file.is_file():
-            raise InputError(f"There is no {file}. Pass Markdown files as --files.")
+            raise InputError(f"{file} not found. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
         wanted[file] = fill_blocks(text, blocks, source=str(file))
     stale = [file for file, text in wanted.items() if read_text(file) != text]
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def read_text(file: Path) -> str | None:
-    """Return a file's text; None where there is none."""
+    """Return the text of a file; None if it does not exist."""
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 

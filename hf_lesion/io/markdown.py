@@ -32,11 +32,11 @@ def fill_blocks(text: str, blocks: Mapping[str, str], *, source: str) -> str:
             f"<!-- /NAME -->, where NAME is {names}."
         )
     for name in found:
-        pattern = re.compile(f"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        pattern = re.compile(f"(?<=<!-- {name}: )([^\n]*-->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
         if len(pattern.findall(text)) != 1 or text.count(f"<!-- /{name} -->") != 1:
             raise InputError(
                 f"{source} needs one line <!-- {name}: … --> and below it one <!-- /{name} -->."
             )
-        content = f"{blocks[name]}\n"
-        text = pattern.sub(lambda match, new=content: f"{match[1]}{new}{match[2]}", text)
+        content = blocks[name].replace("\\", r"\\")
+        text = pattern.sub(rf"\g<1>{content}\n", text)
     return text

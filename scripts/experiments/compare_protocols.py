@@ -33,6 +33,7 @@ from tqdm import tqdm
 from hf_lesion import cli
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data import leakage, record
+from hf_lesion.data.reader import open_splits
 from hf_lesion.data.splits import SPLITS, choose_subset
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
 from hf_lesion.evaluation import bootstrap, metrics
@@ -41,7 +42,7 @@ from hf_lesion.io.files import read_json, write_json, write_text
 from hf_lesion.io.markdown import fill_blocks
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import parse_settings
-from hf_lesion.training.run import read_splits, train
+from hf_lesion.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {"cnn": "sample_cnn", "resnet": "sample_resnet", "densenet": "sample_densenet"}
@@ -116,7 +117,7 @@ def build_protocols(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[An
 
 def train_missing(arguments: argparse.Namespace) -> None:
     """Train every cell that is not finished, seed after seed."""
-    splits = read_splits(str(arguments.dataset))
+    splits = open_splits(arguments.dataset)
     images = concatenate_datasets([splits[n].select_columns(["image", *COLUMNS]) for n in SPLITS])
     frame = images.select_columns(COLUMNS).to_pandas()
     frame["split"] = [name for name in SPLITS for _ in range(len(splits[name]))]
