@@ -30,6 +30,13 @@ from hf_lesion.io.files import storable_name
 # Of an image and of a zip; nothing larger is taken from the network at all.
 MAX_FILE_BYTES = 10 * 2**20
 LARGEST = f"{MAX_FILE_BYTES // 2**20} MB"
+MOST_IMAGES = 200
+# The end of a zip: its sign, 8 bytes, then entries in all (2 bytes) and the length of the list of
+# entries (4 bytes); a comment of up to 65,535 bytes may follow.
+END_SIGN, END_BYTES, LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
+MOST_ENTRIES = 2_000
+LONGEST_LIST = MOST_ENTRIES * 512
+ENCRYPTED = 0x1
 BASE64_GROWTH = 4 / 3
 UNNAMED = "The image"
 LONGEST_NAME = 80
@@ -302,15 +309,6 @@ def _decode_data_url(url: str, name: str) -> bytes:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{name} is not valid base64. Send the image as a file.") from error
-
-
-MOST_IMAGES = 200
-# The end of a zip: its sign, 8 bytes, then entries in all (2 bytes) and the length of the list of
-# entries (4 bytes); a comment of up to 65,535 bytes may follow.
-END_SIGN, END_BYTES, LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
-MOST_ENTRIES = 2_000
-LONGEST_LIST = MOST_ENTRIES * 512
-ENCRYPTED = 0x1
 
 
 @dataclass(frozen=True)

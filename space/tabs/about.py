@@ -9,15 +9,12 @@ from typing import Any
 import gradio as gr
 from registry import Entry, Registry, dig
 from uploads import LARGEST
-from views.text import NOTICE
 
 from hf_lesion.labels import CODES, DIAGNOSES, NAMES
 
 SUMMARY = Path(__file__).parents[1] / "dataset.json"
 DOI = "https://doi.org/10.1038/sdata.2018.161"
-ABOUT = f"""
-**{NOTICE}**
-
+ABOUT = """
 Neural networks trained on HAM10000 give a dermatoscope image one probability for each of seven
 diagnoses, with a heatmap of the regions that raised it. Made to show how such a model is built,
 measured, and where it fails.
@@ -51,7 +48,7 @@ Three calls, described under [Use via API](?view=api): `/classify`, `/explain` a
 files of up to {LARGEST} and 40 million pixels. `model` chooses a model by name, `method` the kind
 of heatmap. When too many wait, the answer is that the queue is full: try again a little later.
 """
-SNIPPET = """```python
+SNIPPET = """```text
 from gradio_client import Client, handle_file
 
 client = Client("{address}")

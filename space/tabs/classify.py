@@ -72,18 +72,8 @@ VIEWS = ("Image", "Overlay", "Map")
 
 
 @dataclass(frozen=True)
-class Controls:
-    """What a visitor sets in this tab, and what other tabs and the API need of it."""
-
-    image: gr.Image
-    model: gr.Dropdown
-    target: gr.Dropdown
-    method: gr.Dropdown
-
-
-@dataclass(frozen=True)
 class Parts:
-    """The components of this tab by what they hold."""
+    """The components of this tab, by what they hold or do."""
 
     image: gr.Image
     upload: gr.UploadButton
@@ -108,8 +98,8 @@ class Parts:
     target: gr.Dropdown
 
 
-def build(page: Page, blocks: gr.Blocks) -> Controls:
-    """Build the tab and connect it; return its controls.
+def build(page: Page, blocks: gr.Blocks) -> Parts:
+    """Build the tab and connect it; return its components.
 
     Args:
         page: Whose models are asked.
@@ -119,7 +109,7 @@ def build(page: Page, blocks: gr.Blocks) -> Controls:
     for component in (parts.method, parts.colours):
         take_as_sent(component)
     _connect(page, parts, blocks)
-    return Controls(parts.image, parts.model, parts.target, parts.method)
+    return parts
 
 
 def build_tiles(page: Page, *, elem_id: str) -> gr.HTML:

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 from predictions import Explained
-from views.heatmap import caption, legend
+from views.heatmap import LITTLE_SHOWN, NOT_SEEN, legend
 from views.markup import more, picture_url, scrolling
 from views.text import SHORT, dot, percent
 from views.verdict import refusal_text
@@ -52,7 +52,7 @@ def render(explained: Mapping[str, Explained], titles: Mapping[str, str]) -> str
     judged = {name: one for name, one in explained.items() if not one.result.is_rejected}
     cards = "".join(_card(name, one, titles[name]) for name, one in explained.items())
     parts = [f'<h2 class="summary">{escape(_summary(judged, titles))}</h2>']
-    parts.append(f'<div class="cards">{cards}</div>')
+    parts.append(f'<div class="cards">{_image_card(explained)}{cards}</div>')
     if judged:
         parts.append(legend(COLOURS) + _probabilities(judged, titles) + _agreement(judged, titles))
     return f'<div class="comparison">{"".join(parts)}</div>'
@@ -69,6 +69,16 @@ def _summary(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
         for code in dict.fromkeys(labels.values())
     ]
     return f"The models disagree: {'; '.join(groups)}"
+
+
+def _image_card(explained: Mapping[str, Explained]) -> str:
+    picture = next(iter(explained.values())).result.picture
+    return (
+        '<article class="card"><h3>Image</h3>'
+        f'<img src="{picture_url(_small(picture))}" alt="The image that all models classify">'
+        f"{f'<p>{NOT_SEEN}</p>' if any(one.is_cropped for one in explained.values()) else ''}"
+        "</article>"
+    )
 
 
 def _card(name: str, one: Explained, title: str) -> str:
@@ -89,8 +99,14 @@ def _card(name: str, one: Explained, title: str) -> str:
         f'{start} data-label="{result.label}"><h3>{escape(title)}</h3>'
         f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
         f"<p>{dot(result.label)}<strong>{escape(NAMES[result.label])}</strong> "
-        f"{escape(percent(result.probability()))}</p><p>{escape(caption(one))}</p></article>"
+        f"{escape(percent(result.probability()))}</p><p>{escape(_about_map(one))}</p></article>"
     )
+
+
+def _about_map(one: Explained) -> str:
+    if one.notice or one.shows_little:
+        return one.notice or LITTLE_SHOWN
+    return f"Heatmap for {SHORT[one.target]}"
 
 
 def _probabilities(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
