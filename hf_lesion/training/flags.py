@@ -6,6 +6,7 @@ The Trainer reports most invalid flags only when it uses them, some after the fi
 import copy
 import dataclasses
 import math
+import os
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
@@ -117,6 +118,8 @@ _SHARE_OR_ALL = Range(0, math.nextafter(1, 2), "from 0 to 1")
 _SOME_SHARE = Range(_ABOVE_ZERO, math.nextafter(1, 2), "above 0 and at most 1")
 _SEED = Range(0, 2**32, f"from 0 to {2**32 - 1}")
 
+# Each is a process of half a gigabyte: a mistyped number must not take the machine down.
+MOST_WORKERS = max(16, 2 * (os.cpu_count() or 1))
 RANGES = {
     "adam_beta1": _SHARE,
     "adam_beta2": _SHARE,
@@ -124,7 +127,7 @@ RANGES = {
     "checkpoint_minutes": Range(0, None, "of 0 or above"),
     "cutmix": _FROM_ZERO,
     "data_seed": _SEED,
-    "dataloader_num_workers": _FROM_ZERO,
+    "dataloader_num_workers": Range(0, MOST_WORKERS + 1, f"from 0 to {MOST_WORKERS}"),
     "dataloader_prefetch_factor": _FROM_ONE,
     "ddp_bucket_cap_mb": _FROM_ONE,
     "ddp_timeout": _FROM_ONE,

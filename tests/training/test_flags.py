@@ -108,7 +108,7 @@ FLAGS = {
     "data_seed": (["1"], ["-1"]),
     "use_cpu": (["true"], ["perhaps"]),
     "dataloader_drop_last": (["true"], ["perhaps"]),
-    "dataloader_num_workers": (["1"], ["-1"]),
+    "dataloader_num_workers": (["1"], ["-1", "1000000"]),
     "dataloader_pin_memory": (["false"], ["perhaps"]),
     "dataloader_prefetch_factor": ([], ["0", "2"]),
     "dataloader_multiprocessing_context": ([], ["fork", "thread"]),
