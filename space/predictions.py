@@ -151,7 +151,7 @@ class Explained:
 
     def overlay(self, colours: str = COLOURS) -> Image.Image | None:
         """Return the heatmap over the picture; None if there is nothing to show."""
-        from hf_lesion.explain.gradcam import overlay
+        from hf_lesion.explain.overlay import overlay
 
         if self.heatmap is None:
             return None
@@ -163,7 +163,7 @@ class Explained:
 
     def map(self, colours: str = COLOURS) -> Image.Image | None:
         """Return the heatmap alone; None if there is nothing to show."""
-        from hf_lesion.explain.gradcam import draw_map
+        from hf_lesion.explain.overlay import draw_map
 
         if self.heatmap is None:
             return None
