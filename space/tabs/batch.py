@@ -30,7 +30,8 @@ def build(page: Page, blocks: gr.Blocks) -> None:
 
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     files.change(page.list_batch, files, [start, result], queue=False, **quiet)
-    # One model's results must not stand under another's name. Not on input: leaving a dropdown is one.
+    # One model's results must not stand under another's name. Not on input, which is also fired
+    # when a dropdown loses the focus.
     model.change(page.list_batch, files, [start, result], queue=False, **quiet)
     start.click(
         run,
