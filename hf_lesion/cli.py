@@ -1,4 +1,4 @@
-"""Command-line arguments that scripts share: one name, type, default and wording for each."""
+"""Command-line arguments that scripts share, and their parser."""
 
 import argparse
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from hf_lesion.errors import EXIT_USER_ERROR
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return the type of an argument: a whole number that is not below `least`."""
+    """Return an argument type for integers of at least `least`."""
 
     def parse(text: str) -> int:
         try:
@@ -17,35 +17,33 @@ def at_least(least: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number of at least {least}, got {text}"
-            )
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text}")
         return value
 
     return parse
 
 
 SHARED: dict[str, dict[str, Any]] = {
-    "model": {"type": Path, "metavar": "DIR", "help": "folder of a trained model"},
-    "models": {"type": Path, "metavar": "DIR", "help": "folder that holds model folders"},
-    "dataset": {"type": Path, "metavar": "DIR", "help": "folder that prepare_data.py wrote"},
-    "split": {"default": "test", "metavar": "NAME", "help": "of the dataset (default: test)"},
+    "model": {"type": Path, "metavar": "DIR", "help": "trained model"},
+    "models": {"type": Path, "metavar": "DIR", "help": "folder of model folders"},
+    "dataset": {"type": Path, "metavar": "DIR", "help": "folder written by prepare_data.py"},
+    "split": {"default": "test", "metavar": "NAME", "help": "split of the dataset (default: test)"},
     "batch_size": {
         "type": at_least(1),
         "default": 32,
         "metavar": "N",
-        "help": "images at once (default: 32)",
+        "help": "images per batch (default: 32)",
     },
-    "output": {"type": Path, "metavar": "DIR", "help": "folder to write to (default: the model's)"},
-    "overwrite": {"action": "store_true", "help": "replace an output that already exists"},
+    "output": {"type": Path, "metavar": "DIR", "help": "output folder (default: the model folder)"},
+    "overwrite": {"action": "store_true", "help": "replace an existing output"},
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that reports a mistake in one line, without the usage."""
+    """An `ArgumentParser` that reports errors in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with the message and exit code 2."""
+        """Exit with the message and exit code 2."""
         self.exit(EXIT_USER_ERROR, f"error: {message}. See {self.prog} --help.\n")
 
 
@@ -62,9 +60,9 @@ def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> 
     """Add shared arguments to a parser.
 
     Args:
-        parser: Where they go.
-        names: Out of `SHARED`.
-        changes: Keywords of `add_argument` that differ for these, such as `required=True`.
+        parser: The parser to extend.
+        names: Names in `SHARED`.
+        changes: Keywords of `add_argument` to override, such as `required=True`.
     """
     for name in names:
         parser.add_argument(f"--{name}", **{**SHARED[name], **changes})

@@ -1,4 +1,4 @@
-"""The seven HAM10000 diagnoses: their one order, names and meaning.
+"""Diagnoses of HAM10000: order, names and explanations of the seven classes.
 
 Source of the classes: Tschandl, Rosendahl, Kittler, "The HAM10000 dataset", Scientific Data
 5:180161 (2018). Every array of C = 7 values in this project is in the order of `CODES`.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One diagnosis as the dataset codes it and as a reader wants it explained."""
+    """A diagnosis: code of the dataset, name, malignancy and explanation for lay readers."""
 
     code: str
     name: str

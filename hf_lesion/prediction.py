@@ -14,8 +14,9 @@ from PIL import Image
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
-from hf_lesion.explain.gradcam import GRADCAM, OPACITY, PREDICTED, RANKS, Target, Trace, overlay
+from hf_lesion.explain.gradcam import GRADCAM, PREDICTED, RANKS, Target, Trace
 from hf_lesion.explain.methods import check_method
+from hf_lesion.explain.overlay import OPACITY, overlay
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.preprocessing import Box
 from hf_lesion.ood.gate import Verdict

@@ -1,4 +1,4 @@
-"""Show what the splits of a prepared dataset share, and exit 1 if a lesion or image crosses.
+"""Audit the splits of a prepared dataset for leakage; exit 1 if they share a lesion or an image.
 
 python scripts/audit_splits.py --dataset data/ham10000
 """
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from hf_lesion.data.near_duplicates import NearDuplicate
 
 EXAMPLES = """\
-Lesions and byte-identical images that are in two splits make the exit code 1. Near-duplicates
-(images alike under two different lesion_ids) are reported for you to look at, as a sheet of
-thumbnails in --private, and do not fail the audit.
+The exit code is 1 if a lesion or an identical file is in two splits. Near-duplicates (similar
+images under two lesion_ids) are reported for review, with a sheet of thumbnails in --private, and
+do not fail the audit.
 
---as shows what other ways to split would leak, on the same images:
-  image-level  every image for itself, as train_test_split does it
-  copied-rows  lesions with one image, each row three times, then split by row
+--as measures the leakage of other splitting schemes on the same images:
+  image-level  by image, as train_test_split does
+  copied-rows  lesions with one image, each row copied three times, then by row
 
 examples:
   python scripts/audit_splits.py --dataset data/ham10000
@@ -39,27 +39,33 @@ WIDTHS = (26, 16, 18, 17)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = cli.build_parser("Show what the splits of a prepared dataset share.", epilog=EXAMPLES)
+    """Parse the command line."""
+    parser = cli.build_parser(
+        "Audit the splits of a prepared dataset for leakage.", epilog=EXAMPLES
+    )
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    add("--as", dest="scheme", choices=SCHEMES, help="audit this split in place of its own")
-    add("--test_fraction", type=float, default=0.2, help="with --as (default: 0.2)")
-    add("--seed", type=int, default=0, help="with --as (default: 0)")
+    add(
+        "--as",
+        dest="scheme",
+        choices=SCHEMES,
+        help="audit this scheme instead of the splits of the dataset",
+    )
+    add("--test_fraction", type=float, default=0.2, help="of --as (default: 0.2)")
+    add("--seed", type=int, default=0, help="of --as (default: 0)")
     output_help = "folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)"
     cli.add_shared(parser, "output", default=Path("reports"), help=output_help)
     add(
         "--private",
         type=Path,
         default=Path("reports/private"),
-        help="folder for the sheet, which shows dataset images: keep it out of git "
-        "(default: %(default)s)",
+        help="folder for the sheet of dataset images, not for git (default: %(default)s)",
     )
     return parser.parse_args()
 
 
 def format_record(record: dict[str, Any]) -> str:
-    """Return the finding as a table, and in words what follows from it."""
+    """Return the record as a table with a conclusion."""
     splits = ", ".join(
         f"{name} {split['rows']:,} rows of {split['lesions']:,} lesions"
         for name, split in record["splits"].items()
@@ -68,7 +74,11 @@ def format_record(record: dict[str, Any]) -> str:
     lines = [f"Splits {name}: {splits}", ""]
     lines.append(_row(["splits", "shared lesions", "identical images", "near-duplicates"]))
     lines += [_row(_cells(pair)) for pair in record["pairs"]]
-    lines += ["", *_say_near(record), *_say_seen(record["test_rows_seen"], record["scheme"])]
+    lines += [
+        "",
+        *_format_near_duplicates(record),
+        *_format_seen(record["test_rows_seen"], record["scheme"]),
+    ]
     if record["fingerprint"] != record["fingerprint_prepared"]:
         lines.append("Note: the files have changed since prepare_data.py wrote them.")
     lines.append(
@@ -93,37 +103,37 @@ def _row(cells: list[str]) -> str:
     return first + "".join(others)
 
 
-def _say_near(record: dict[str, Any]) -> list[str]:
+def _format_near_duplicates(record: dict[str, Any]) -> list[str]:
     pairs = record["near_duplicates"]
     if pairs is None:
         return []
     lines = [
         f"  {pair['image_id'][0]} ({pair['split'][0]}, {pair['label'][0]}) and "
         f"{pair['image_id'][1]} ({pair['split'][1]}, {pair['label'][1]}): "
-        f"detail agrees by {pair['detail_correlation']:.2f}, {pair['orientation']}"
+        f"correlation {pair['detail_correlation']:.2f}, {pair['orientation']}"
         for pair in pairs[:SHOWN_PAIRS]
     ]
-    title = f"Near-duplicates under two lesion_ids, in the same split or in two: {len(pairs)}"
+    title = f"Near-duplicates under two lesion_ids, within or between splits: {len(pairs)}"
     more = [f"  … and {len(pairs) - SHOWN_PAIRS} more"] if len(pairs) > SHOWN_PAIRS else []
     skipped = record["candidates_not_compared"]
     note = [f"  {skipped:,} weaker candidates were not compared."] if skipped else []
     return [title, *lines, *more, *note, ""]
 
 
-def _say_seen(seen: dict[str, Any], scheme: dict[str, Any] | None) -> list[str]:
+def _format_seen(seen: dict[str, Any], scheme: dict[str, Any] | None) -> list[str]:
     lines = [
         f"Test rows whose lesion or identical image is in train: {seen['seen']:,} of "
-        f"{seen['rows']:,} ({seen['share']:.1%}){_say_average(scheme, 'share')}"
+        f"{seen['rows']:,} ({seen['share']:.1%}){_format_average(scheme, 'share')}"
     ]
     if scheme and scheme["name"] == "copied-rows":
         lines.append(
             f"Test rows with both other copies in train: {seen['all_others_seen']:,} "
-            f"({seen['share_all_others']:.1%}){_say_average(scheme, 'share_all_others')}"
+            f"({seen['share_all_others']:.1%}){_format_average(scheme, 'share_all_others')}"
         )
     return lines
 
 
-def _say_average(scheme: dict[str, Any] | None, share: str) -> str:
+def _format_average(scheme: dict[str, Any] | None, share: str) -> str:
     if scheme is None:
         return ""
     average = scheme["average"]
@@ -134,7 +144,7 @@ def _say_average(scheme: dict[str, Any] | None, share: str) -> str:
 def write_sheet(
     arguments: argparse.Namespace, found: "Scan", pairs: "list[NearDuplicate]"
 ) -> Path | None:
-    """Write the thumbnails of the surest pairs; return where, or None if there is no pair."""
+    """Write thumbnails of the most similar pairs; return the path, or None without pairs."""
     from hf_lesion.data import reader
     from hf_lesion.eda import figures
     from hf_lesion.io.figures import write_figure
@@ -145,15 +155,15 @@ def write_sheet(
         return None
     shown = pairs[: figures.SHOWN_PAIRS]
     numbers = {number for pair in shown for number in (pair.first, pair.second)}
-    pictures = reader.read_thumbnails(arguments.dataset, numbers, size=figures.THUMBNAIL)
-    write_figure(figures.plot_near_duplicates(found.rows, shown, pictures, total=len(pairs)), path)
+    images = reader.read_thumbnails(arguments.dataset, numbers, size=figures.THUMBNAIL)
+    write_figure(figures.plot_near_duplicates(found.rows, shown, images, total=len(pairs)), path)
     return path
 
 
 def apply_scheme(
     arguments: argparse.Namespace, rows: "pd.DataFrame"
 ) -> "tuple[pd.DataFrame, dict[str, Any]]":
-    """Return the rows split as --as says, and a description for the record."""
+    """Return the rows split by the scheme of --as, and its description for the record."""
     from hf_lesion.data import leakage
 
     name, fraction, seed = arguments.scheme, arguments.test_fraction, arguments.seed
@@ -164,7 +174,7 @@ def apply_scheme(
 
 @one_line_errors
 def main() -> None:
-    """Audit, print, record; exit 1 on a leak."""
+    """Audit, print and write the record; exit 1 if there is leakage."""
     arguments = parse_arguments()
     from hf_lesion.data import leakage
     from hf_lesion.io.files import write_json

@@ -5,15 +5,15 @@
     python scripts/benchmark.py explain --model runs/cnn
     python scripts/benchmark.py serve --url http://127.0.0.1:7860 --clients 50 --requests 500
 
-data     from Parquet to batches of 128x128 pixels on one thread: evaluation, each augmentation.
-train    the Trainer as scripts/train.py runs it, against batches that wait in memory (the limit).
-explain  probabilities, gate and Grad-CAM of one image, against one forward pass.
-serve    latency and throughput of a running page (`make demo` starts one) under many clients; each
-         answer is compared with the one that a single client got.
+data     from Parquet to batches of 128x128 pixels on one thread: evaluation and each augmentation.
+train    training steps as in scripts/train.py, compared with batches that are already in memory.
+explain  probabilities, gate and Grad-CAM of an image, compared with one forward pass.
+serve    latency and throughput of a running page (start one with `make demo`) under many clients;
+         each response is compared with that to a single client.
 
-Candidates take turns, so a machine that slows down slows all of them; the first round of all is not
-counted. Times are medians over the rounds; `times_first` is relative to the first candidate within
-each round, with its lowest and highest value.
+Candidates alternate, so that changes in the speed of the machine affect all of them; the first
+round is a warm-up. Times are medians over the rounds; `times_first` is relative to the first
+candidate of each round, with the lowest and highest value.
 """
 
 import argparse
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from gradio_client import Client
 
 SPACE = Path(__file__).resolve().parent.parent / "space"
-IMAGE_SIZE = (600, 450)  # of HAM10000 in pixels
-SIDE = 128  # of the network's input in pixels
+IMAGE_SIZE = (600, 450)  # pixels, as in HAM10000
+SIDE = 128  # input size in pixels
 BATCH = 32
 WARM_UP = 2  # training steps before the clock starts
-CLOSE = 1e-6  # two probabilities are equal up to this
-PATIENCE = 300  # seconds: a request waits for all before it
+TOLERANCE = 1e-6  # of probabilities
+TIMEOUT = 300  # seconds; requests are queued
 
-# A candidate that returns a number has measured its own seconds.
+# A candidate may return its own time in seconds.
 Candidates = Mapping[str, Callable[[], float | None]]
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     count = cli.at_least(1)
     parser = cli.build_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
@@ -58,25 +58,29 @@ def parse_arguments() -> argparse.Namespace:
     serve = commands.add_parser("serve", help="a running page under load")
     for command, images, rounds in ((data, 256, 7), (train, 512, 3), (explain, 5, 9)):
         add = command.add_argument
-        add("--images", type=count, default=images, help="of a round (default: %(default)s)")
-        add("--rounds", type=count, default=rounds, help="(default: %(default)s)")
+        add("--images", type=count, default=images, help="images per round (default: %(default)s)")
+        add("--rounds", type=count, default=rounds, help="number of rounds (default: %(default)s)")
     for command in (data, train):
-        cli.add_shared(command, "dataset", help="take its images (default: drawn ones)")
+        cli.add_shared(command, "dataset", help="use its images (default: synthetic images)")
     network = ["tf_efficientnet_lite0"]
-    cli.add_shared(train, "model", type=str, nargs="+", default=network, help="cnn or from timm")
+    cli.add_shared(
+        train, "model", type=str, nargs="+", default=network, help="cnn or timm architectures"
+    )
     cli.add_shared(train, "batch_size")
-    train.add_argument("--image_size", type=count, default=SIDE, help="(default: %(default)s)")
-    train.add_argument("--augmentation", default="standard", help="(default: %(default)s)")
+    train.add_argument(
+        "--image_size", type=count, default=SIDE, help="pixels (default: %(default)s)"
+    )
+    train.add_argument("--augmentation", default="standard", help="name (default: %(default)s)")
     shipped = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
     folders = [os.path.relpath(folder) for folder in shipped]
     help_text = "trained models (default: those of space/models)"
     cli.add_shared(explain, "model", type=str, nargs="+", default=folders, help=help_text)
     add = serve.add_argument
-    add("--url", default="http://127.0.0.1:7860", help="of the page (default: %(default)s)")
+    add("--url", default="http://127.0.0.1:7860", help="URL of the page (default: %(default)s)")
     names = [folder.name for folder in shipped]
-    add("--models", nargs="+", default=names, help="names on the page (default: the shipped ones)")
-    add("--clients", type=count, default=50, help="at the same time (default: %(default)s)")
-    add("--requests", type=count, default=500, help="in all (default: %(default)s)")
+    add("--models", nargs="+", default=names, help="models of the page (default: the shipped ones)")
+    add("--clients", type=count, default=50, help="concurrent clients (default: %(default)s)")
+    add("--requests", type=count, default=500, help="total requests (default: %(default)s)")
     for command in commands.choices.values():
         command.add_argument("--json", type=Path, metavar="FILE", help="also write a record")
     return parser.parse_args()
@@ -86,10 +90,10 @@ def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> 
     """Run all candidates in every round, print a table and return it under its title.
 
     Args:
-        title: Of the table and the progress bar.
-        candidates: By name; what they do with `images` images.
-        rounds: How many are counted, after one of warm-up.
-        images: How many one run handles.
+        title: Title of the table and the progress bar.
+        candidates: Functions by name, each of which processes `images` images.
+        rounds: Number of rounds, after one for warm-up.
+        images: Images per call.
     """
     import pandas as pd
     from tqdm import tqdm
@@ -119,8 +123,8 @@ def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> 
     return {title: summary.to_dict("index")}
 
 
-def draw_jpegs(count: int) -> list[bytes]:
-    """Return drawn lesions of all diagnoses in turn, encoded as JPEG."""
+def encode_lesions(count: int) -> list[bytes]:
+    """Return synthetic lesions of all diagnoses in turn, encoded as JPEG."""
     from hf_lesion.labels import CODES
     from hf_lesion.synthetic.lesions import draw_lesion
 
@@ -134,7 +138,7 @@ def draw_jpegs(count: int) -> list[bytes]:
 
 
 def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Dataset":
-    """Return the training images of a prepared dataset, or drawn ones written to a folder."""
+    """Return the training images of a prepared dataset, or synthetic ones written to a folder."""
     import datasets
 
     from hf_lesion.data.build import read_fingerprint
@@ -143,8 +147,8 @@ def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Datase
     if source is not None:
         read_fingerprint(source)
         return datasets.load_dataset(str(source), split="train")
-    # A few images, repeated: to draw one takes longer than to read it.
-    drawn = [{"bytes": image, "path": None} for image in draw_jpegs(len(CODES))]
+    # A few images, repeated, since generating an image takes longer than reading it.
+    drawn = [{"bytes": image, "path": None} for image in encode_lesions(len(CODES))]
     places = [index % len(drawn) for index in range(count)]
     rows = datasets.Dataset.from_dict(
         {"image": [drawn[place] for place in places], "label": places},
@@ -157,7 +161,7 @@ def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Datase
 
 
 def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure how fast stored images become batches."""
+    """Measure data loading from stored images to batches."""
     import torch
 
     from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
@@ -183,7 +187,7 @@ def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure how fast networks are trained, with and without the loading of data."""
+    """Measure training steps with and without data loading."""
     from hf_lesion.labels import CODES
 
     found: dict[str, Any] = {}
@@ -207,7 +211,7 @@ def time_training(
     *,
     in_memory: bool = False,
 ) -> float:
-    """Return the seconds of training steps after those of warm-up."""
+    """Return the time of training steps after the warm-up in seconds."""
     from datasets import DatasetDict
     from transformers import TrainerCallback
     from transformers.trainer_callback import PrinterCallback
@@ -249,7 +253,7 @@ def time_training(
 
 
 def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure what an explained prediction costs, in forward passes."""
+    """Measure predictions with gate and Grad-CAM relative to a forward pass."""
     from PIL import Image
 
     from hf_lesion.classifier import LesionClassifier
@@ -260,7 +264,7 @@ def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
                 call([image])
 
     found: dict[str, Any] = {}
-    image = Image.open(io.BytesIO(draw_jpegs(1)[0])).convert("RGB")
+    image = Image.open(io.BytesIO(encode_lesions(1)[0])).convert("RGB")
     for name in arguments.model:
         classifier = LesionClassifier.from_pretrained(name, device="cpu")
         candidates = {
@@ -272,127 +276,129 @@ def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-class Question(NamedTuple):
-    """A request to one endpoint of the page about one image, for one of its models."""
+class Request(NamedTuple):
+    """A request to an endpoint of the page for an image and a model."""
 
     endpoint: str
     model: str
     image: Path
 
 
-class Reply(NamedTuple):
-    """An answer: (C,) probabilities, the heatmap's pixels if there is one, seconds of waiting."""
+class Response(NamedTuple):
+    """A response: (C,) probabilities, the pixels of the heatmap if any, and latency in seconds."""
 
     probabilities: tuple[float, ...]
     heatmap: bytes
     seconds: float
 
-    def equals(self, other: "Reply") -> bool:
-        """Whether two answers are the same, whatever time they took."""
+    def equals(self, other: "Response") -> bool:
+        """Return whether probabilities and heatmap are the same."""
         pairs = zip(self.probabilities, other.probabilities, strict=True)
-        return self.heatmap == other.heatmap and all(abs(a - b) < CLOSE for a, b in pairs)
+        return self.heatmap == other.heatmap and all(abs(a - b) < TOLERANCE for a, b in pairs)
 
 
 class Load(NamedTuple):
-    """Answers under load: seconds of each, how many were wrong, messages of those refused."""
+    """Responses under load: latencies in seconds, number of wrong ones, error messages."""
 
     seconds: list[float]
     wrong: int
     refused: list[str]
 
 
-def build_questions(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Question]:
-    """Draw images into a folder; return requests about each, with and without a heatmap."""
+def build_requests(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Request]:
+    """Write synthetic images; return requests for each image, with and without a heatmap."""
     found = []
-    for number, content in enumerate(draw_jpegs(images)):
+    for number, content in enumerate(encode_lesions(images)):
         image = folder / f"lesion_{number}.jpg"
         image.write_bytes(content)
-        found += [Question(to, name, image) for name in models for to in ("/classify", "/explain")]
+        found += [Request(to, name, image) for name in models for to in ("/classify", "/explain")]
     return found
 
 
 def connect(url: str) -> "Client":
-    """Return a client of a running page; InputError if no page answers."""
+    """Return a client of a running page; raise InputError if it cannot be reached."""
     import httpx
     from gradio_client import Client
 
     try:
         return Client(url, verbose=False)
     except (httpx.HTTPError, ValueError) as error:
-        raise InputError(f"No page answers at {url}. `make demo` starts one; or pass --url.") from (
-            error
-        )
+        raise InputError(
+            f"No page found at {url}. Start one with `make demo`, or pass --url."
+        ) from (error)
 
 
-def ask(client: "Client", question: Question) -> Reply:
-    """Return the page's answer to a request; what is explained is melanoma, by Grad-CAM."""
+def send(client: "Client", request: Request) -> Response:
+    """Send a request and return the response; /explain requests Grad-CAM of melanoma."""
     from gradio_client import handle_file
     from PIL import Image
 
     start = time.perf_counter()
-    endpoint, model, image = question
+    endpoint, model, image = request
     more = ("mel", "gradcam") if endpoint == "/explain" else ()
     job = client.submit(handle_file(image), model, *more, api_name=endpoint)
-    found = job.result(timeout=PATIENCE)
+    found = job.result(timeout=TIMEOUT)
     picture, answer = found if more else (None, found)
     heatmap = Image.open(picture).tobytes() if picture else b""
     # Null if the gate rejects the drawing.
     probabilities = tuple((answer["probabilities"] or {}).values())
-    return Reply(probabilities, heatmap, time.perf_counter() - start)
+    return Response(probabilities, heatmap, time.perf_counter() - start)
 
 
-def ask_all(
-    url: str, questions: Sequence[Question], expected: Sequence[Reply], *, clients: int, count: int
+def send_all(
+    url: str, requests: Sequence[Request], expected: Sequence[Response], *, clients: int, count: int
 ) -> Load:
-    """Ask from many clients at once and compare each answer with the expected one.
+    """Send requests from many clients at once and compare each response with the expected one.
 
     Args:
-        url: Of the page.
-        questions: Asked in turn.
-        expected: The answer to each.
-        clients: How many ask at the same time.
-        count: How many requests in all.
+        url: URL of the page.
+        requests: Requests, sent in turn.
+        expected: Expected response to each request.
+        clients: Number of concurrent clients.
+        count: Total number of requests.
     """
     from tqdm import tqdm
 
     local = threading.local()
     refused: list[str] = []
 
-    def one(number: int) -> Reply | None:
+    def one(number: int) -> Response | None:
         try:
             if not hasattr(local, "client"):
                 local.client = connect(url)
-            return ask(local.client, questions[number % len(questions)])
-        except Exception as error:  # noqa: BLE001 - whatever went wrong is counted
+            return send(local.client, requests[number % len(requests)])
+        except Exception as error:  # noqa: BLE001 - all errors are counted
             refused.append(str(error) or type(error).__name__)
             return None
 
     with ThreadPoolExecutor(clients) as pool:
         bar = tqdm(pool.map(one, range(count)), total=count, unit="request", disable=None)
-        replies = list(bar)
-    pairs = [(reply, expected[n % len(expected)]) for n, reply in enumerate(replies) if reply]
-    wrong = sum(not reply.equals(known) for reply, known in pairs)
-    return Load([reply.seconds for reply, _ in pairs], wrong, refused)
+        responses = list(bar)
+    pairs = [
+        (response, expected[n % len(expected)]) for n, response in enumerate(responses) if response
+    ]
+    wrong = sum(not response.equals(known) for response, known in pairs)
+    return Load([response.seconds for response, _ in pairs], wrong, refused)
 
 
 def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure a running page: each request alone, then many clients at once."""
+    """Measure a running page with single requests and with many clients at once."""
     import pandas as pd
 
     client = connect(arguments.url)
     with tempfile.TemporaryDirectory() as folder:
-        questions = build_questions(arguments.models, Path(folder))
-        expected = [ask(client, question) for question in questions]
+        requests = build_requests(arguments.models, Path(folder))
+        expected = [send(client, request) for request in requests]
         start = time.perf_counter()
         clients, count = arguments.clients, arguments.requests
-        load = ask_all(arguments.url, questions, expected, clients=clients, count=count)
+        load = send_all(arguments.url, requests, expected, clients=clients, count=count)
         wall = time.perf_counter() - start
     seconds = pd.Series(load.seconds, dtype=float)
     found = {
         "answered": len(seconds),
         "refused": len(load.refused),
         "wrong": load.wrong,
-        "alone_p50_s": pd.Series([reply.seconds for reply in expected]).median(),
+        "alone_p50_s": pd.Series([response.seconds for response in expected]).median(),
         "p50_s": seconds.median(),
         "p95_s": seconds.quantile(0.95),
         "requests_per_s": len(seconds) / wall,
@@ -413,7 +419,7 @@ MEASURES = {
 
 @one_line_errors
 def main() -> None:
-    """Measure, print, record."""
+    """Measure, print and write the record."""
     arguments = parse_arguments()
     from hf_lesion.io.files import write_json
     from hf_lesion.io.provenance import provenance

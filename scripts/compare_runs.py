@@ -1,10 +1,10 @@
-"""Compare training runs on validation: what each changed, and what that did, with intervals.
+"""Compare training runs on validation: changed settings and differences with intervals.
 
     python scripts/compare_runs.py --reference runs/standard --runs runs/strong runs/mixup
 
-The runs must be scored first: scripts/score.py --model RUN --split validation. --json FILE keeps
-the comparison beside others of other reference runs in the file; --markdown FILE writes all that
-the file holds between the two markers of a Markdown file.
+Score the runs first: scripts/score.py --model RUN --split validation. --json FILE adds the
+comparison to the file, replacing that with the same reference; --markdown FILE writes all
+comparisons of --json between the two markers in a Markdown file.
 """
 
 import argparse
@@ -16,27 +16,33 @@ from hf_lesion.errors import InputError, one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    add("--reference", type=Path, metavar="DIR", help="the run that the others are compared with")
-    add("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="the other runs")
-    add("--json", type=Path, metavar="FILE", help="keep the comparison here")
-    add("--markdown", type=Path, metavar="FILE", help="write the tables of --json in here")
+    add("--reference", type=Path, metavar="DIR", help="run to compare the others with")
+    add("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="other runs")
+    add("--json", type=Path, metavar="FILE", help="file of comparisons to update")
+    add(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="Markdown file to write the tables of --json to",
+    )
     arguments = parser.parse_args()
     if arguments.reference is None and not (arguments.json and arguments.markdown):
         raise InputError("Pass --reference DIR and --runs DIR …, or --json and --markdown.")
     if arguments.markdown and not arguments.json:
-        raise InputError("--markdown shows what --json holds: pass both.")
+        raise InputError("--markdown needs --json.")
     return arguments
 
 
 @one_line_errors
 def main() -> None:
-    """Compare, print, keep, render."""
+    """Compare runs, print the table, and update the files."""
     arguments = parse_arguments()
     from hf_lesion.evaluation import run_comparison
     from hf_lesion.io.files import write_json, write_text
+    from hf_lesion.io.markdown import fill_blocks
 
     kept = []
     if arguments.json is not None and arguments.json.is_file():
@@ -49,8 +55,8 @@ def main() -> None:
             write_json(arguments.json, kept)
     if arguments.markdown is not None:
         text = arguments.markdown.read_text(encoding="utf-8")
-        block = run_comparison.render_comparisons(kept)
-        new = run_comparison.put_between_markers(text, block, source=str(arguments.markdown))
+        blocks = {run_comparison.BLOCK: run_comparison.render_comparisons(kept)}
+        new = fill_blocks(text, blocks, source=str(arguments.markdown))
         write_text(arguments.markdown, new)
         print(f"Written: {arguments.markdown}")
 

@@ -11,6 +11,7 @@ accepts it without a remark; "Not a lesion" fits if the gate rejects it.
 import argparse
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def main() -> None:
     for place, code in enumerate(EXAMPLES):
         start = int(pinned[code]["seed"]) if code in pinned else APART * place
         try:
-            seed = find_seed(code, lambda image, code=code: fits(code, image), start=start)
+            seed = find_seed(code, partial(fits, code), start=start)
         except LookupError as error:
             raise InputError(str(error)) from error
         content = encode(draw_example(code, seed))

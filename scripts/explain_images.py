@@ -1,4 +1,4 @@
-r"""Look at where models look, and measure it.
+r"""Compute heatmaps, and evaluate them: localisation, faithfulness, shortcuts, agreement.
 
     python scripts/explain_images.py score --model runs/resnet18 --dataset data/ham10000
     python scripts/explain_images.py compare --models runs/cnn runs/resnet18 --images lesion.jpg \
@@ -6,15 +6,15 @@ r"""Look at where models look, and measure it.
     python scripts/explain_images.py sheet --model runs/resnet18 --dataset data/ham10000
     python scripts/explain_images.py shortcuts --models runs/cnn runs/resnet18 --output figure.png
 
-score: heatmaps against lesion masks, beside controls that never look; what taking their pixels away
-does to the answer; and how often the answer survives rulers, hair, ink, dark corners and a lesion
-that is blacked out. Counts lesions that reach out of what the model sees of a frame. Writes
-explanations.json and explanations_<split>.png next to the model.
-compare: the original and every model's heatmap side by side on one colour scale, with prediction,
-probability and the share of the heat in the lesion, and how far the models agree on where to look.
-sheet: for each diagnosis the most confident right and wrong cases with their heatmaps. It shows
-images of the dataset: keep it where git ignores it.
-shortcuts: three drawn lesions, changed in every way that `score` counts, and what models answer.
+score: overlap of heatmaps with lesion masks, compared with baselines that do not use the model;
+faithfulness by deletion and insertion of pixels; and how often rulers, hair, ink, dark corners or a
+masked lesion change the prediction. Also counts lesions that extend beyond the centre crop. Writes
+explanations.json and explanations_<split>.png to the model folder.
+compare: the image and the heatmap of each model side by side on one colour scale, with prediction,
+probability, fraction of the heat inside the lesion, and agreement between the models.
+sheet: the most confident correct and incorrect cases of each diagnosis with heatmaps. The sheets
+show images of the dataset and must not be committed to git.
+shortcuts: three synthetic lesions with each change of `score`, and the predictions of the models.
 """
 
 import argparse
@@ -29,29 +29,35 @@ if TYPE_CHECKING:
     from hf_lesion.evaluation.explanations.masked_set import MaskedSet
 
 SHEETS = Path("reports/private/cases")
-PARTS = ("localisation", "shortcuts", "faithfulness")  # those of hf_lesion, which imports slowly
+PARTS = ("localisation", "shortcuts", "faithfulness")  # copied, since hf_lesion imports slowly
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
-    score = commands.add_parser("score", help="measure heatmaps on a prepared split")
-    sheet = commands.add_parser("sheet", help="cases of each diagnosis with their heatmaps")
-    compare = commands.add_parser("compare", help="models side by side on any images")
-    shortcuts = commands.add_parser("shortcuts", help="drawn lesions with things drawn over them")
+    score = commands.add_parser("score", help="evaluate heatmaps on a prepared split")
+    sheet = commands.add_parser("sheet", help="cases of each diagnosis with heatmaps")
+    compare = commands.add_parser("compare", help="heatmaps of several models on any images")
+    shortcuts = commands.add_parser("shortcuts", help="synthetic lesions with artefacts")
     cli.add_shared(score, "model", nargs="+", required=True)
     cli.add_shared(sheet, "model", required=True)
     for command in (score, sheet):
         cli.add_shared(command, "dataset", required=True)
         cli.add_shared(command, "split")
     for command in (compare, shortcuts):
-        models = {"nargs": "+", "type": str, "metavar": "MODEL", "help": "folders or Hub ids"}
+        models = {"nargs": "+", "type": str, "metavar": "MODEL", "help": "model folders or Hub ids"}
         cli.add_shared(command, "models", required=True, **models)
         cli.add_shared(command, "output", required=True, metavar="FILE", help="PNG or WebP file")
     _add_score(score)
     add = sheet.add_argument
-    add("--each", type=cli.at_least(1), default=4, metavar="N", help="cases of each kind (4)")
+    add(
+        "--each",
+        type=cli.at_least(1),
+        default=4,
+        metavar="N",
+        help="cases of each kind (default: 4)",
+    )
     cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
     _add_compare(compare)
     return parser.parse_args()
@@ -65,10 +71,10 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"],
         metavar="NAME",
-        help="heatmaps to score; the first is measured in detail (default: all five)",
+        help="heatmap methods; the first is evaluated in detail (default: all five)",
     )
-    add("--images", **count, help="only so many, drawn at random (default: all)")
-    subset_help = "images, drawn at random, for the finer map and for shortcuts (default: 400)"
+    add("--images", **count, help="evaluate N images, sampled at random (default: all)")
+    subset_help = "images, sampled at random, for the finer map and shortcuts (default: 400)"
     add("--subset", **count, default=400, help=subset_help)
     faithful_help = "images of each diagnosis for deletion and insertion (default: 10)"
     add("--faithful", **count, default=10, help=faithful_help)
@@ -77,8 +83,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         type=cli.at_least(0),
         default=6,
         metavar="N",
-        help="of those, images of each diagnosis for ROAD, which takes long; 0 leaves it out "
-        "(default: 6)",
+        help="of these, images of each diagnosis for ROAD, which is slow; 0: none (default: 6)",
     )
     add(
         "--parts",
@@ -86,30 +91,41 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         default=PARTS,
         choices=PARTS,
         metavar="PART",
-        help=f"what to measure, of {', '.join(PARTS)} (default: all); other parts stay",
+        help=f"parts to evaluate: {', '.join(PARTS)} (default: all); others are kept",
     )
     cli.add_shared(parser, "batch_size")
-    output_help = "folder to write to (default: the model's); of several models a folder for each"
+    output_help = "output folder, with a subfolder per model if several (default: the model folder)"
     cli.add_shared(parser, "output", help=output_help)
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--images", nargs="+", type=Path, required=True, metavar="PATH", help="files or folders")
-    add("--masks", type=Path, metavar="DIR", help="<name>_segmentation.png of the images")
-    add("--target", metavar="CODE", help="the class to explain, or runner-up (default: the answer)")
-    add("--method", default="gradcam", metavar="NAME", help="(default: gradcam)")
+    add(
+        "--images",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="image files or folders",
+    )
+    add("--masks", type=Path, metavar="DIR", help="folder with <name>_segmentation.png")
+    add(
+        "--target",
+        metavar="CODE",
+        help="class to explain, or runner-up (default: the predicted class)",
+    )
+    add("--method", default="gradcam", metavar="NAME", help="heatmap method (default: gradcam)")
 
 
 def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
-    """Return the split that the arguments name, with its masks."""
+    """Return the split with its masks."""
     from hf_lesion.evaluation.explanations.masked_set import read_masked_split
 
     return read_masked_split(arguments.dataset, arguments.split)
 
 
 def score(arguments: argparse.Namespace) -> None:
-    """Measure the heatmaps of models, one after the other."""
+    """Evaluate the heatmaps of each model."""
     from hf_lesion.evaluation.explanations import record as explanation_record
     from hf_lesion.evaluation.explanations.masked_set import take_some
     from hf_lesion.verbosity import quiet_libraries
@@ -127,7 +143,7 @@ def score(arguments: argparse.Namespace) -> None:
 def score_model(
     arguments: argparse.Namespace, masked: "MaskedSet", model: Path, output: Path
 ) -> None:
-    """Measure one model's heatmaps; write each part when it is there, draw and print."""
+    """Evaluate the heatmaps of a model, writing each part when it is done; print and plot."""
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanations.figures import draw_scores
     from hf_lesion.evaluation.explanations.record import read_explanations, write_explanations
@@ -152,12 +168,12 @@ def score_model(
     if "localisation" in record:
         title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
         write_figure(draw_scores(record, title=title), output / f"explanations_{split}.png")
-        written = f"{path} and explanations_{split}.png beside it"
+        written = f"{path} and explanations_{split}.png"
     print(f"\nWritten: {written}")
 
 
 def output_of(arguments: argparse.Namespace, model: Path) -> Path:
-    """Return where to write what is found about a model."""
+    """Return the output folder of a model."""
     if arguments.output is None:
         return model
     several = len(arguments.model) > 1
@@ -165,7 +181,7 @@ def output_of(arguments: argparse.Namespace, model: Path) -> Path:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Draw models side by side."""
+    """Plot the heatmaps of several models side by side."""
     from hf_lesion.evaluation.explanations.cases import compare_models, find_cases, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.decoding import describe_left_out
@@ -180,13 +196,13 @@ def compare(arguments: argparse.Namespace) -> None:
     rows, agreements = compare_models(
         models, cases, target=arguments.target, method=arguments.method
     )
-    what = "each model's answer" if arguments.target is None else arguments.target
+    what = "the predicted class" if arguments.target is None else arguments.target
     names = ["image", *(model.name for model in models)]
     figure = draw_rows(rows, title=f"Heat for {what}", names=names)
     write_figure(figure, arguments.output, resolution=RESOLUTION)
     for case, agreement in zip(cases, agreements, strict=True):
         for (first, second), found in agreement.items():
-            flag = "  look at different places" if found.is_apart else ""
+            flag = "  (different regions)" if found.is_apart else ""
             print(
                 f"{case.name}: {first} and {second}: Pearson {found.pearson:.2f}, "
                 f"IoU of the top 20% {found.iou:.2f}{flag}"
@@ -195,7 +211,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def sheet(arguments: argparse.Namespace) -> None:
-    """Draw a sheet for each diagnosis."""
+    """Plot a sheet of cases for each diagnosis."""
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
@@ -222,7 +238,7 @@ def sheet(arguments: argparse.Namespace) -> None:
 
 
 def shortcuts(arguments: argparse.Namespace) -> None:
-    """Draw three lesions with everything that should not matter, and the models' answers."""
+    """Plot three synthetic lesions with artefacts, and the predictions of the models."""
     from hf_lesion.evaluation.explanations.cases import Case, draw_changes
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.explain.shortcuts import CHANGES
@@ -235,7 +251,7 @@ def shortcuts(arguments: argparse.Namespace) -> None:
         image, mask = draw_lesion(code, seed=seed, size=(240, 180))
         cases.append(Case(f"drawn {code}", image, mask, code))
     rows = draw_changes(load_models(arguments.models), cases)
-    title = f"Drawn lesions, each changed in {len(CHANGES)} ways; arrows mark answers that changed"
+    title = f"Synthetic lesions with {len(CHANGES)} changes; arrows mark changed predictions"
     names = ["as drawn", *CHANGES]
     figure = draw_rows(rows, title=title, names=names)
     write_figure(figure, arguments.output, resolution=RESOLUTION)
@@ -243,7 +259,7 @@ def shortcuts(arguments: argparse.Namespace) -> None:
 
 
 def load_models(names: list[str]) -> list["LesionClassifier"]:
-    """Return the models that the arguments name."""
+    """Load the models."""
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.verbosity import quiet_libraries
 
@@ -261,7 +277,7 @@ COMMANDS: dict[str, Any] = {
 
 @one_line_errors
 def main() -> None:
-    """Do what the command says."""
+    """Run the subcommand."""
     arguments = parse_arguments()
     COMMANDS[arguments.command](arguments)
 

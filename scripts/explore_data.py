@@ -1,4 +1,4 @@
-"""Plot what a prepared dataset contains, and count it for the web demo.
+"""Plot the content of a prepared dataset, and write the counts that the web demo shows.
 
 python scripts/explore_data.py --dataset data/ham10000 --output reports/data
 """
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from hf_lesion.eda.report import Chart
 
 EXAMPLES = """\
-Writes each chart as PNG and SVG, index.html, which contains them all and needs no other file, and
-summary.json: counts without any image, which the web demo shows (space/dataset.json). The contact
-sheet shows images of the dataset: it goes to --private, which git ignores by default, with a
-second page, data.html, that contains the sheet as well.
+Writes each chart as PNG and SVG, a self-contained page with all charts (index.html), and counts
+without images, which the web demo shows as space/dataset.json (summary.json). A contact sheet of
+dataset images and a page that includes it (data.html) are written to --private, which git ignores
+by default.
 
 examples:
   python scripts/explore_data.py --dataset data/ham10000 --output reports/data
@@ -29,27 +29,32 @@ examples:
 """
 PAGE_FILE, SUMMARY_FILE = "index.html", "summary.json"
 PRIVATE_PAGE_FILE, SAMPLES_FILE = "data.html", "samples.png"
-AGAIN = "Write it again with the script named in --help."
+AGAIN = "Write it again; --help names the script."
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(
-        "Plot what a prepared dataset contains, and count it for the web demo.", epilog=EXAMPLES
+        "Plot the content of a prepared dataset, and count it for the web demo.", epilog=EXAMPLES
     )
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    output_help = "folder for charts and page (default: %(default)s)"
+    output_help = "folder for the charts and the page (default: %(default)s)"
     cli.add_shared(parser, "output", default=Path("reports/data"), help=output_help)
     add(
         "--private",
         type=Path,
         default=Path("reports/private"),
-        help="folder for the contact sheet: keep it out of git (default: %(default)s)",
+        help="folder for the contact sheet, not for git (default: %(default)s)",
     )
     count = cli.at_least(0)
-    add("--samples", type=count, default=6, help="images per diagnosis; 0: no contact sheet (6)")
-    add("--seed", type=count, default=0, help="of the sampled images (default: 0)")
+    add(
+        "--samples",
+        type=count,
+        default=6,
+        help="images per diagnosis; 0: no contact sheet (default: 6)",
+    )
+    add("--seed", type=count, default=0, help="seed of the sampled images (default: 0)")
     add("--audits", type=Path, nargs="*", default=[], help="records of scripts/audit_splits.py")
     add("--recipes", type=Path, help="record of scripts/experiments/compare_protocols.py")
     add("--summary", type=Path, help="file for the counts (default: summary.json in --output)")
@@ -57,7 +62,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def plot_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart":
-    """Sample, read and plot the images of the contact sheet."""
+    """Plot the contact sheet."""
     from hf_lesion.data.reader import read_thumbnails
     from hf_lesion.eda import figures
     from hf_lesion.eda.frame import sample_images
@@ -65,25 +70,27 @@ def plot_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart
 
     chosen = sample_images(frame, per_class=arguments.samples, seed=arguments.seed)
     wanted = {number for numbers in chosen.values() for number in numbers}
-    pictures = read_thumbnails(arguments.dataset, wanted, size=figures.THUMBNAIL)
-    caption = f"Up to {arguments.samples} images of each diagnosis, at random, one per lesion."
-    return Chart("samples", "Contact sheet", caption, figures.plot_samples(chosen, pictures))
+    images = read_thumbnails(arguments.dataset, wanted, size=figures.THUMBNAIL)
+    caption = f"Up to {arguments.samples} random images of each diagnosis, one per lesion."
+    return Chart("samples", "Contact sheet", caption, figures.plot_samples(chosen, images))
 
 
 def plot_augmentations() -> "Chart":
-    """Plot what training makes of a drawn lesion."""
+    """Plot the training augmentations of a synthetic lesion."""
     from hf_lesion.eda.report import Chart
     from hf_lesion.synthetic.lesions import draw_lesion
-    from hf_lesion.training.augmentation_figures import draw_augmentations
+    from hf_lesion.training.figures import plot_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
-    caption = "A synthetic lesion under each --augmentation, and mixed with another by --mixup."
-    return Chart("augmentation", "Augmentation", caption, draw_augmentations(lesions))
+    caption = (
+        "A synthetic lesion with each --augmentation, and mixed with another (--mixup, --cutmix)."
+    )
+    return Chart("augmentation", "Augmentation", caption, plot_augmentations(lesions))
 
 
 @one_line_errors
 def main() -> None:
-    """Read once, plot, count, write."""
+    """Read the dataset, and write charts, page and counts."""
     arguments = parse_arguments()
     from hf_lesion.data.record import read_fingerprint
     from hf_lesion.eda.frame import read_frame
@@ -106,7 +113,7 @@ def main() -> None:
     about = {"frame": frame, "title": arguments.dataset.name, "fingerprint": fingerprint}
     write_page(charts, paths, output / PAGE_FILE, **about)
     print(frame.groupby(["dx", "split"], observed=False).size().unstack().to_string())
-    print(f"Page: {output / PAGE_FILE}; next to it each chart as PNG and SVG, and the counts")
+    print(f"Page: {output / PAGE_FILE}; charts as PNG and SVG, and {SUMMARY_FILE}, next to it")
     if arguments.samples:
         samples = plot_samples(arguments, frame)
         paths["samples"] = private / SAMPLES_FILE

@@ -4,13 +4,13 @@
     python scripts/export.py --model me/ham10000-resnet18 --format onnx --output resnet18.onnx
     python scripts/export.py --model models/cnn --format onnx --int8 --dataset data/ham10000
 
-Writes onnx/model.onnx beside the model, for onnxruntime in any language: any batch size, labels and
-preprocessing in its metadata, checked against PyTorch to 1e-4 on 200 images. What
-scripts/publish.py publishes of the model then holds it. Needs pip install -e '.[export]'. The
-pipelines of transformers.js do not load it: they know neither of our model types.
+Writes onnx/model.onnx to the model folder for onnxruntime in any language, with a dynamic batch
+size, and labels and preprocessing in its metadata. The output is compared with PyTorch on 200
+images (tolerance 1e-4). scripts/publish.py includes the file. Needs pip install -e '.[export]'. The
+pipelines of transformers.js cannot load it, since they do not support the model types.
 
-With --int8 also onnx/model_quantized.onnx, a quarter of the size, and quantisation.json, which says
-what the eight bits cost on a split of the dataset: no such file without its measured loss.
+--int8 also writes onnx/model_quantized.onnx, a quarter of the size, and quantisation.json with the
+loss of balanced accuracy measured on a split of the dataset.
 """
 
 import argparse
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     cli.add_shared(parser, "model", type=str, required=True, metavar="DIR|HUB_ID")
-    add("--format", choices=["onnx"], default="onnx", help="the only one so far")
-    file_help = "(default: onnx/model.onnx in the model's folder)"
+    add("--format", choices=["onnx"], default="onnx", help="file format (default: onnx)")
+    file_help = "(default: onnx/model.onnx in the model folder)"
     cli.add_shared(parser, "output", metavar="FILE", help=file_help)
     cli.add_shared(parser, "overwrite")
     add(
         "--images",
         type=Path,
         metavar="DIR",
-        help="folder of images to compare on (default: 200 drawn ones)",
+        help="folder of images for the comparison (default: 200 synthetic images)",
     )
-    add("--int8", action="store_true", help="also in eight bits, with the measured loss")
-    cli.add_shared(parser, "dataset", help="for --int8: folder that prepare_data.py wrote")
-    cli.add_shared(parser, "split", help="for --int8: where the loss is measured (default: test)")
+    add("--int8", action="store_true", help="also write an 8-bit model and its measured loss")
+    cli.add_shared(parser, "dataset", help="for --int8: folder written by prepare_data.py")
+    cli.add_shared(parser, "split", help="for --int8: split to measure the loss on (default: test)")
     return parser.parse_args()
 
 
 @one_line_errors
 def main() -> None:
-    """Export, compare, say how far the two are apart."""
+    """Export the model and print the difference from PyTorch."""
     arguments = parse_arguments()
     output = choose_output(arguments)
     from hf_lesion.classifier import LesionClassifier
@@ -61,8 +61,8 @@ def main() -> None:
     classifier = LesionClassifier.from_pretrained(arguments.model, device="cpu")
     found = export_onnx(classifier, output, images=read_images(arguments.images))
     print(
-        f"On {found.images} images, the largest difference from PyTorch: {found.logits:.1e} of a "
-        f"logit, {found.probabilities:.1e} of a probability."
+        f"Largest difference from PyTorch on {found.images} images: {found.logits:.1e} in logits, "
+        f"{found.probabilities:.1e} in probabilities."
     )
     print(f"Written: {output}, {output.stat().st_size / 1e6:.1f} MB")
     if sets is not None:
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, EvaluationSet]":
-    """Return what ranges are read from, some training images, and what the loss is measured on."""
+    """Return training images for the calibration of ranges, and the images of --split."""
     from hf_lesion.evaluation.scoring import draw_rows, read_split, take_images
     from hf_lesion.hub.quantisation import CALIBRATION_IMAGES
 
@@ -83,7 +83,7 @@ def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, Evaluation
 def write_int8(
     classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
 ) -> None:
-    """Write the network in eight bits, measure what that costs, and say it."""
+    """Write the 8-bit model, measure its loss and print it."""
     from hf_lesion.hub import quantisation
     from hf_lesion.io.numbers import format_difference
 
@@ -96,8 +96,8 @@ def write_int8(
     quantisation.write_record(folder, found, data=data)
     loss = format_difference(found["differences"]["balanced_accuracy"])
     print(
-        f"In eight bits: balanced accuracy {loss} on "
-        f"{found['images']:,} images of {images.name}, {found['same_answer']:.1%} answered alike."
+        f"8-bit model: balanced accuracy {loss} on {found['images']:,} images of {images.name}, "
+        f"{found['same_answer']:.1%} with the same prediction."
     )
     print(f"Written: {target}, {target.stat().st_size / 1e6:.1f} MB, and {quantisation.RECORD}")
 
@@ -106,15 +106,15 @@ def choose_output(arguments: argparse.Namespace) -> Path:
     """Return the file to write.
 
     Raises:
-        InputError: If it already exists, a Hub id is given and no file, or --int8 lacks what
-            it needs.
+        InputError: If the file already exists, --output is missing for a Hub id, or --int8 lacks a
+            folder or dataset.
     """
     folder = Path(arguments.model)
     if arguments.output is None and not folder.is_dir():
-        raise InputError(f"{folder} is no folder here: pass --output FILE.")
+        raise InputError(f"{folder} is not a local folder. Pass --output FILE.")
     if arguments.int8 and (arguments.output or not arguments.dataset):
         raise InputError(
-            "--int8 writes beside the model and measures what it costs: pass a folder as --model, "
+            "--int8 writes to the model folder and measures the loss: pass a folder as --model, "
             "--dataset DIR, and no --output."
         )
     output = arguments.output or folder / "onnx" / "model.onnx"
@@ -124,7 +124,7 @@ def choose_output(arguments: argparse.Namespace) -> Path:
 
 
 def read_images(folder: Path | None) -> list | None:
-    """Return the images of a folder, at most 200; None for none."""
+    """Return at most 200 images of a folder; None without a folder."""
     from hf_lesion.evaluation import bulk
     from hf_lesion.hub.onnx import CHECKED_IMAGES
 

@@ -1,8 +1,8 @@
-"""Measure how a model's scores change under compression, blur, other light, hair, another framing.
+"""Measure robustness: changes of the scores under compression, blur, light, hair and cropping.
 
     python scripts/measure_robustness.py --model runs/cnn --dataset data/ham10000
 
-Writes robustness.json and robustness.png beside the model and prints the table, worst case first.
+Writes robustness.json and robustness.png to the model folder, and prints the table, worst first.
 """
 
 import argparse
@@ -15,18 +15,18 @@ FIGURE = "robustness.png"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "model", "dataset", required=True)
     cli.add_shared(parser, "split", "batch_size", "output")
     add = parser.add_argument
-    add("--only", nargs="+", metavar="NAME", help="these distortions alone, such as jpeg blur")
-    add("--limit", type=cli.at_least(1), metavar="N", help="only N images, drawn at random")
+    add("--only", nargs="+", metavar="NAME", help="only these distortions, such as jpeg blur")
+    add("--limit", type=cli.at_least(1), metavar="N", help="only N images, sampled at random")
     return parser.parse_args()
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the record of one model on one split."""
+    """Return the record of a model on a split."""
     from functools import partial
 
     from hf_lesion.classifier import LesionClassifier
@@ -47,7 +47,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 @one_line_errors
 def main() -> None:
-    """Measure, record, draw, print."""
+    """Measure, write record and figure, print the table."""
     arguments = parse_arguments()
     from hf_lesion.evaluation import robustness
     from hf_lesion.evaluation.report.figures import draw_robustness

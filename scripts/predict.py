@@ -1,4 +1,4 @@
-"""Predict any number of images, over as many processes and machines as you like.
+r"""Predict the diagnoses of many images, on one or several processes and machines.
 
     accelerate launch scripts/predict.py --model runs/cnn --input FOLDER --output out.parquet
     python scripts/predict.py --model runs/cnn --input data/ham10000 \
@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
@@ -24,36 +25,26 @@ RECORD = "prepared.json"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Parse the command line."""
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    add("--model", required=True, metavar="DIR|HUB_ID", help="a trained model")
-    add(
-        "--input",
-        type=Path,
-        required=True,
-        metavar="DIR",
-        help="folder of images, searched with its subfolders, or a prepared dataset",
-    )
-    add("--split", default="test", metavar="NAME", help="of a dataset (default: %(default)s)")
-    add("--output", type=Path, required=True, metavar="FILE", help="Parquet file to write")
+    cli.add_shared(parser, "model", type=str, required=True, metavar="DIR|HUB_ID")
+    input_help = "folder of images, including subfolders, or a prepared dataset"
+    add("--input", type=Path, required=True, metavar="DIR", help=input_help)
+    cli.add_shared(parser, "output", required=True, metavar="FILE", help="Parquet file to write")
     add("--submission", type=Path, metavar="FILE", help="also write an ISIC 2018 Task 3 CSV")
     add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
     add("--overwrite", action="store_true", help="replace --output if it already exists")
     arguments = parser.parse_args()
-    if arguments.batch_size < 1:
-        raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
     if not arguments.input.is_dir():
-        raise InputError(f"There is no folder {arguments.input}. Pass images or a dataset.")
+        raise InputError(f"Folder {arguments.input} not found. Pass images or a dataset.")
     if arguments.output.exists() and not arguments.overwrite:
         raise InputError(f"{arguments.output} already exists. Pass --overwrite to replace it.")
     return arguments
 
 
 def list_images(arguments: argparse.Namespace) -> "Images":
-    """Return the images that are asked for."""
+    """Return the images of the dataset or folder."""
     from hf_lesion.evaluation import bulk
 
     if (arguments.input / RECORD).is_file():
@@ -67,7 +58,7 @@ def list_images(arguments: argparse.Namespace) -> "Images":
 
 @one_line_errors
 def main() -> None:
-    """Predict this process's share; the first process joins all of them."""
+    """Predict the part of this process; the first process merges all parts."""
     arguments = parse_arguments()
     import torch
     from accelerate import PartialState
@@ -78,8 +69,8 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    # Without cpu=True, processes launched on a machine without a GPU never hear of each other: each
-    # would predict everything.
+    # Without cpu=True, processes on a machine without GPU are not connected, and each would predict
+    # all images.
     state = PartialState(cpu=not torch.accelerator.is_available())
     images = list_images(arguments)
     if state.is_main_process and images.left_out:

@@ -1,4 +1,4 @@
-"""Turn HAM10000, fetched from Dataverse or in any layout, into a Parquet dataset, split by lesion.
+"""Prepare HAM10000 as a Parquet dataset that is split by lesion.
 
 python scripts/prepare_data.py --download --output data/ham10000
 """
@@ -8,19 +8,20 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_lesion import cli
 from hf_lesion.errors import list_offenders, one_line_errors
 
 if TYPE_CHECKING:
-    from hf_lesion.data.selection import Selection
+    from hf_lesion.data.build import Selection
 
 EXAMPLES = """\
---source takes the files in any layout they come in, as folders or zip archives: as downloaded from
-Harvard Dataverse (https://doi.org/10.7910/DVN/DBW86T), the copy on Kaggle, or the ISIC 2018
-challenge's (Task 3). Masks (<image_id>_segmentation.png) are taken where there are some.
+--source accepts folders and zip archives in the layouts of Harvard Dataverse
+(https://doi.org/10.7910/DVN/DBW86T), the copy on Kaggle, and the ISIC 2018 challenge (Task 3).
+Masks (<image_id>_segmentation.png) are included if present.
 
---download fetches about 2.8 GB (the official test set 0.4 GB more) into --download_dir,
-checks every archive by Dataverse's MD5 and every image by its published SHA-256, and goes on from
-where it was cut when you run it again. Where the network is closed, fetch the files by hand and
+--download downloads about 2.8 GB (0.4 GB more with the official test set) to --download_dir, and
+verifies archives by the MD5 of Dataverse and images by their published SHA-256. To resume an
+interrupted download, run the same command. Without network access, download the files manually and
 pass their folder as --source.
 
 examples:
@@ -37,100 +38,97 @@ COLUMN_WIDTH = 12
 SUBSETS = ("all", "one-per-lesion", "single-image")
 DATAVERSE = "https://dataverse.harvard.edu"
 DOWNLOAD_FOLDER = "HAM10000_download"
-# What `datasets.load_dataset` does not take as a plain part of a path.
+# Parts of a path that `datasets.load_dataset` interprets as a glob pattern or URL.
 PATTERN = re.compile(r"[*?\[\]{}]|::")
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description="Turn HAM10000 into a Parquet dataset, split by lesion.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    origin = parser.add_argument_group("where from").add_mutually_exclusive_group(required=True)
-    origin.add_argument("--source", type=Path, help="folder or zip archive with what you have")
-    origin.add_argument("--download", action="store_true", help="fetch it from Harvard Dataverse")
+    """Parse the command line."""
+    description = "Prepare HAM10000 as a Parquet dataset that is split by lesion."
+    parser = cli.build_parser(description, epilog=EXAMPLES)
+    origin = parser.add_argument_group("source").add_mutually_exclusive_group(required=True)
+    origin.add_argument("--source", type=Path, help="folder or zip archive with HAM10000")
+    origin.add_argument("--download", action="store_true", help="download from Harvard Dataverse")
     _add_download_options(parser)
     _add_split_options(parser)
-    _add_framing_options(parser)
+    _add_resize_options(parser)
     add = parser.add_argument
-    add("--output", type=Path, required=True, help="folder to make")
+    cli.add_shared(parser, "output", required=True, help="folder to create")
     add(
         "--originals_only",
         action="store_true",
-        help="refuse images and masks that are not the published files (always with --download)",
+        help="reject images and masks that differ from the published files (implied by --download)",
     )
-    add("--allow_missing", action="store_true", help="leave out missing and broken images")
-    add("--overwrite", action="store_true", help="replace a dataset prepared before")
+    add("--allow_missing", action="store_true", help="leave out missing and damaged images")
+    cli.add_shared(parser, "overwrite")
     arguments = parser.parse_args()
     for option in ("with_masks", "download_dir", "base_url"):
         if arguments.source and getattr(arguments, option):
-            parser.error(f"--{option} goes with --download: a --source is taken as it is")
+            parser.error(f"--{option} needs --download")
     return arguments
 
 
 def _add_download_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("download").add_argument
-    add("--with_masks", action="store_true", help="also fetch the lesion masks")
+    add("--with_masks", action="store_true", help="also download the lesion masks")
     add(
         "--with_official_test",
         action="store_true",
-        help="also fetch the official ISIC 2018 Task 3 test set (with --source: take it from "
-        "there) and write it as the split official_test",
+        help="also prepare the official ISIC 2018 Task 3 test set, from --download or --source, as "
+        "the split official_test",
     )
     add(
         "--download_dir",
         type=Path,
         metavar="DIR",
-        help=f"where the archives stay (default: {DOWNLOAD_FOLDER} beside --output)",
+        help=f"folder of the archives (default: {DOWNLOAD_FOLDER} next to --output)",
     )
-    add("--base_url", metavar="URL", help=f"of a mirror of Dataverse (default: {DATAVERSE})")
+    add("--base_url", metavar="URL", help=f"URL of a mirror of Dataverse (default: {DATAVERSE})")
 
 
 def _add_split_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("split").add_argument
-    add("--seed", type=int, default=0, help="of the split (default: 0)")
+    add("--seed", type=int, default=0, help="seed of the split (default: 0)")
     add(
         "--fractions",
         type=float,
         nargs=3,
         default=(0.7, 0.15, 0.15),
         metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="of the lesions in each split (default: 0.7 0.15 0.15)",
+        help="fractions of the lesions in each split (default: 0.7 0.15 0.15)",
     )
     add(
         "--split_file",
         type=Path,
         metavar="CSV",
-        help="a published split to take back: the splits.csv of a dataset prepared before",
+        help="use a published split: the splits.csv of a prepared dataset",
     )
     add(
         "--subset",
         choices=SUBSETS,
         default="all",
-        help="one-per-lesion: of each lesion the image with the first image_id; "
-        "single-image: lesions with one image only (default: all)",
+        help="one-per-lesion: the first image_id of each lesion; single-image: lesions with a "
+        "single image (default: all)",
     )
 
 
-def _add_framing_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("images (default: files are stored byte for byte)").add_argument
+def _add_resize_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("images (default: files are stored unchanged)").add_argument
     add(
         "--image_size",
         type=int,
         metavar="N",
-        help="resize the shorter side to N pixels, masks alike, and store JPEGs of quality 75",
+        help="resize the shorter side of images and masks to N pixels; store JPEG, quality 75",
     )
     add(
         "--centre_crop",
         action="store_true",
-        help="cut the centre square first: of a 600×450 original the box (75, 0, 525, 450)",
+        help="crop to the centre square first, for 600×450 pixels to the box (75, 0, 525, 450)",
     )
 
 
-def fetch(arguments: argparse.Namespace) -> Path:
-    """Fetch the files, and return their folder."""
+def download_source(arguments: argparse.Namespace) -> Path:
+    """Download the files and return their folder."""
     from hf_lesion.data.download import download
 
     folder = arguments.download_dir or arguments.output.with_name(DOWNLOAD_FOLDER)
@@ -144,8 +142,8 @@ def fetch(arguments: argparse.Namespace) -> Path:
 
 
 def build_selection(arguments: argparse.Namespace) -> "Selection":
-    """Return what of the source is prepared."""
-    from hf_lesion.data.selection import Selection
+    """Return which images of the source to prepare."""
+    from hf_lesion.data.build import Selection
 
     return Selection(
         subset=arguments.subset,
@@ -156,7 +154,7 @@ def build_selection(arguments: argparse.Namespace) -> "Selection":
 
 
 def format_summary(record: dict[str, Any], output: Path) -> str:
-    """Return the counts per split and diagnosis, what is missing, and how to load the dataset."""
+    """Return counts by split and diagnosis, missing images, and the line that loads the dataset."""
     splits = list(record["images"])
     codes = list(record["counts"][splits[0]])
     lines = [_row("", [*splits, "all"])]
@@ -165,7 +163,7 @@ def format_summary(record: dict[str, Any], output: Path) -> str:
     described = [record, record["official_test"]] if "official_test" in record else [record]
     lines += ["", *(part["description"] for part in described), *_missing(record)]
     function = "datasets.load_dataset"
-    if PATTERN.search(str(output.resolve())):  # it would read the path as a pattern
+    if PATTERN.search(str(output.resolve())):  # it would interpret the path as a pattern
         function = "hf_lesion.data.reader.open_splits"
     return "\n".join([*lines, f"Dataset: {output}", f'Load it:  {function}("{output}")'])
 
@@ -177,16 +175,16 @@ def _missing(record: dict[str, Any]) -> list[str]:
         lines.append(f"Left out: {left_out['count']} images: {list_offenders(names)}")
     if left_out["no_row"]:
         names = left_out["no_row"]
-        lines.append(f"Without row: {len(names)} images, left out: {list_offenders(names)}")
+        lines.append(f"Left out, not in the metadata: {len(names)} images: {list_offenders(names)}")
     if left_out["unscored"]:
         unscored = list_offenders(left_out["unscored"])
-        lines.append(f"Not scored by the challenge, left out: {unscored}")
+        lines.append(f"Left out, not scored by the challenge: {unscored}")
     if record["without_mask"]:
         broken = len(left_out["unreadable_masks"])
-        note = f", {broken} of them with a mask that cannot be read" if broken else ""
+        note = f", {broken} of them with an unreadable mask" if broken else ""
         lines.append(f"Without mask: {record['without_mask']} images{note}")
     if record["enlarged"]:
-        lines.append(f"Enlarged: {record['enlarged']} images, which gain no detail by it")
+        lines.append(f"Enlarged: {record['enlarged']} images")
     return lines
 
 
@@ -200,28 +198,28 @@ def _row(title: str, cells: list[str]) -> str:
 
 @one_line_errors
 def main() -> None:
-    """Prepare the dataset and print what is in it."""
+    """Prepare the dataset and print its summary."""
     arguments = parse_arguments()
     from hf_lesion.data.build import check_output, prepare  # heavy: after --help
-    from hf_lesion.data.framing import Framing
+    from hf_lesion.data.resizing import Resize
     from hf_lesion.data.splits import check_options, read_splits
 
     fractions = tuple(arguments.fractions)
-    framing = Framing(arguments.image_size, arguments.centre_crop)
-    if arguments.download:  # what is wrong is said before hours of download, not after
+    resize = Resize(arguments.image_size, arguments.centre_crop)
+    if arguments.download:  # report invalid options before the download
         check_options(fractions=fractions, seed=arguments.seed)
         check_output(None, arguments.output, overwrite=arguments.overwrite)
         if arguments.split_file:
             read_splits(arguments.split_file)
     record = prepare(
-        fetch(arguments) if arguments.download else arguments.source,
+        download_source(arguments) if arguments.download else arguments.source,
         arguments.output,
         seed=arguments.seed,
         fractions=fractions,
         allow_missing=arguments.allow_missing,
         overwrite=arguments.overwrite,
         selection=build_selection(arguments),
-        framing=framing,
+        resize=resize,
     )
     print(format_summary(record, arguments.output))
 

@@ -6,10 +6,10 @@
     python scripts/publish.py space --output build/space       only builds the folder
     python scripts/publish.py model --model runs/cnn --repo_id me/cnn --dry_run
 
-Builds a clean folder (a model's reports and charts are drawn anew from its records), checks it (it
-loads, its card says what was measured, no image of the dataset, no token), checks the account,
-shows what will be sent, and sends what has changed. The same line twice changes nothing, and goes
-on where the first one was stopped. A dataset is private unless --public is passed.
+Builds a clean folder (reports and charts of a model are rendered from its records), checks it (it
+loads, the card matches the records, no dataset images, no tokens), checks the account, lists the
+files, and uploads those that have changed. Running the command again resumes an interrupted upload
+and otherwise changes nothing. Datasets are private unless --public is passed.
 """
 
 import argparse
@@ -18,31 +18,27 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 SPACE = Path(__file__).resolve().parent.parent / "space"
-RAW = argparse.RawDescriptionHelpFormatter
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RAW)
+    """Parse the command line."""
+    parser = cli.build_parser(__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True, metavar="model|dataset|space")
-    model = kinds.add_parser("model", help="a trained model", formatter_class=RAW)
-    model.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="a finished run, or a packed one"
-    )
-    dataset = kinds.add_parser("dataset", help="a prepared dataset", formatter_class=RAW)
-    dataset.add_argument(
-        "--dataset", type=Path, required=True, metavar="DIR", help="from scripts/prepare_data.py"
-    )
-    space = kinds.add_parser("space", help="the web demo", formatter_class=RAW)
+    model = kinds.add_parser("model", help="a trained model")
+    cli.add_shared(model, "model", required=True, help="folder of a finished run or packed model")
+    dataset = kinds.add_parser("dataset", help="a prepared dataset")
+    cli.add_shared(dataset, "dataset", required=True)
+    space = kinds.add_parser("space", help="the web demo")
     space.add_argument(
         "--models",
         nargs="+",
         default=[str(SPACE / "models")],
         metavar="DIR|HUB_ID",
-        help="folders go along, Hub ids are pinned to their commit (default: space/models)",
+        help="folders are included, Hub ids pinned to a commit (default: space/models)",
     )
     for kind in (model, dataset, space):
         _add_common(kind)
@@ -54,26 +50,40 @@ def parse_arguments() -> argparse.Namespace:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--repo_id", metavar="OWNER/NAME", help="where to publish; without it --output is built")
+    add(
+        "--repo_id",
+        metavar="OWNER/NAME",
+        help="repository to publish to; without it only --output is written",
+    )
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument(
-        "--private", action="store_true", default=None, help="a new repository is private"
+        "--private", action="store_true", default=None, help="create a private repository"
     )
     shown.add_argument(
-        "--public", action="store_false", dest="private", help="or public, a dataset too"
+        "--public", action="store_false", dest="private", help="create a public repository"
     )
-    add("--revision", metavar="BRANCH", help="branch to write to (default: the main one)")
-    add("--dry_run", action="store_true", help="build, check and show; send nothing")
-    add("--output", type=Path, metavar="DIR", help="keep the folder that is built")
-    add("--overwrite", action="store_true", help="replace --output, or what others put there")
-    add("--timeout", type=float, default=60, metavar="S", help="seconds to wait (default: 60)")
+    add("--revision", metavar="BRANCH", help="branch to write to (default: main)")
+    add("--dry_run", action="store_true", help="build, check and list files without uploading")
+    add("--output", type=Path, metavar="DIR", help="folder to build in (default: a temporary one)")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace --output, or files of others in the repository",
+    )
+    add(
+        "--timeout",
+        type=float,
+        default=60,
+        metavar="S",
+        help="timeout of a request in seconds (default: 60)",
+    )
 
 
 @one_line_errors
 def main() -> None:
-    """Build, check, show, and send."""
+    """Build, check, list and upload."""
     options = parse_arguments()
-    # Before anything is built or torch imported: a mistyped name or token costs seconds.
+    # First, before building and importing torch, to report an invalid name or token within seconds.
     repo_id = _check_account(options)
     from hf_lesion.hub.publish import publish_folder, show_files
     from hf_lesion.verbosity import quiet_libraries
@@ -94,11 +104,11 @@ def main() -> None:
         elif options.dry_run:
             show_files(folder)
     if options.output is not None:
-        print(f"The folder: {options.output}")
+        print(f"Written: {options.output}")
 
 
 def _check_account(options: argparse.Namespace) -> str | None:
-    """Return the full name of the repository; None to build only, or on a dry run without a Hub."""
+    """Return the full name of the repository; None without one, or on a dry run if offline."""
     from hf_lesion.hub.client import check_account
 
     if options.repo_id is None:
@@ -108,17 +118,17 @@ def _check_account(options: argparse.Namespace) -> str | None:
     except InputError as error:
         if not options.dry_run:
             raise
-        print(f"The Hub was not asked: {error}")
+        print(f"The account was not checked: {error}")
         return None
 
 
 @contextlib.contextmanager
 def _built(options: argparse.Namespace, repo_id: str | None) -> Iterator[Path]:
-    """Yield the built folder: --output, or one that is thrown away."""
+    """Yield the built folder: --output or a temporary one."""
     from hf_lesion.io.files import whole_folder
 
     if options.output is not None:
-        # Kept whatever becomes of the upload.
+        # Kept even if the upload fails.
         with whole_folder(options.output, overwrite=options.overwrite) as folder:
             _build(options, folder, repo_id)
         yield options.output

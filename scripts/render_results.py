@@ -1,11 +1,11 @@
-"""Write the tables of results into README.md and every model's card, from the records beside them.
+"""Render the results tables of the documentation and every model's card from their records.
 
-python scripts/render_results.py                    # README.md, model_card.md and the cards
-python scripts/render_results.py --check            # exit 1 if one is not what the records say
-python scripts/render_results.py --models models    # the cards of other models, and the tables
+    python scripts/render_results.py                    # README.md, docs/, model_card.md, cards
+    python scripts/render_results.py --check            # exit 1 if a file is out of date
+    python scripts/render_results.py --models models    # the cards of other models, and the tables
 
-model_card.md is the card of the model with the best balanced accuracy on test. The tables on
-heatmaps and shortcuts are written where a file has their two markers.
+model_card.md is the card of the model with the best balanced accuracy on test. Tables are written
+into the blocks `results`, `pairs`, `calibration` and `explanations` of a Markdown file.
 """
 
 import argparse
@@ -16,11 +16,12 @@ from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = ("README.md", "docs/evaluation.md", "docs/explanations.md")
 SHIPPED = ROOT / "space" / "models"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     cli.add_shared(
@@ -31,19 +32,19 @@ def parse_arguments() -> argparse.Namespace:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="Markdown with the markers (default: README.md, of other models none)",
+        help="Markdown with blocks to fill (default: README.md and docs/, of other models none)",
     )
     add(
         "--card",
         type=Path,
         metavar="FILE",
-        help="the best model's card goes here as well (default: model_card.md, of others nowhere)",
+        help="also write the card of the best model here (default: model_card.md if shipped)",
     )
-    add("--check", action="store_true", help="change nothing; exit 1 if a file is out of date")
+    add("--check", action="store_true", help="exit 1 if a file is out of date; write nothing")
     arguments = parser.parse_args()
     ours = arguments.models.resolve() == SHIPPED
     if arguments.files is None:
-        arguments.files = [ROOT / "README.md"] if ours else []
+        arguments.files = [ROOT / name for name in DOCUMENTS] if ours else []
     if arguments.card is None and ours:
         arguments.card = ROOT / "model_card.md"
     return arguments
@@ -51,36 +52,35 @@ def parse_arguments() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Render, compare, write."""
+    """Render the tables and write files that are out of date."""
     arguments = parse_arguments()
     from hf_lesion.evaluation.explanations import readme
     from hf_lesion.hub import card, results
     from hf_lesion.io.files import write_text
+    from hf_lesion.io.markdown import fill_blocks
 
     shipped = results.read_shipped(arguments.models)
-    block = results.render_block(shipped)
+    blocks = results.render_blocks(shipped)
+    blocks["explanations"] = readme.render_block([model.folder for model in shipped])
     wanted = {model.folder / card.CARD: card.render_card(model) for model in shipped}
     if arguments.card is not None:
         wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
     for file in arguments.files:
         if not file.is_file():
-            raise InputError(f"There is no {file}. Pass Markdown files as --files.")
+            raise InputError(f"{file} not found. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
-        wanted[file] = results.put_between_markers(text, block, source=str(file))
-        if readme.START in text:
-            looks = readme.render_block([model.folder for model in shipped])
-            wanted[file] = readme.put_between_markers(wanted[file], looks, source=str(file))
+        wanted[file] = fill_blocks(text, blocks, source=str(file))
     stale = [file for file, text in wanted.items() if read_text(file) != text]
     if arguments.check and stale:
         print(f"Out of date: {', '.join(map(str, stale))}. Run scripts/render_results.py.")
         sys.exit(1)
     for file in stale:
         write_text(file, wanted[file])
-    print(block)
+    print("\n\n".join(blocks[name] for name in ("results", "pairs", "calibration") if blocks[name]))
 
 
 def read_text(file: Path) -> str | None:
-    """Return a file's text; None where there is none."""
+    """Return the text of a file; None if it does not exist."""
     return file.read_text(encoding="utf-8") if file.is_file() else None
 
 

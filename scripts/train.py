@@ -1,11 +1,11 @@
-"""Fine-tune or train a classifier of the seven diagnoses.
+r"""Train or fine-tune a classifier of the seven diagnoses.
 
 accelerate launch scripts/train.py --config scripts/configs/cnn.yaml \
     --dataset data/ham10000 --output_dir runs/cnn
 
-Works the same with `python` in place of `accelerate launch`. A killed run goes on with the same
-line and `--resume_from_checkpoint true`. `--push_to_hub true --hub_model_id me/name` publishes the
-model at the end, as scripts/publish.py does.
+`python` instead of `accelerate launch` also works. To resume an interrupted run, run the same
+command with `--resume_from_checkpoint true`. `--push_to_hub true --hub_model_id me/name` publishes
+the model at the end, like scripts/publish.py.
 """
 
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @one_line_errors
 def main() -> None:
-    """Parse the recipe and the flags, train, say where the results lie."""
+    """Train the model and print the output folder."""
     from hf_lesion.training.arguments import build_parser, parse_arguments
 
     parser = build_parser(str(__doc__))
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def check_repository(training: "LesionTrainingArguments") -> str:
-    """Return the repository that --push_to_hub means: known before hours are spent on training."""
+    """Return the repository of --push_to_hub; checked before training starts."""
     from hf_lesion.hub.client import check_account, check_target, find_target
 
     repo_id = check_account(training.hub_model_id or Path(str(training.output_dir)).resolve().name)
@@ -56,7 +56,7 @@ def check_repository(training: "LesionTrainingArguments") -> str:
 
 
 def publish(folder: Path, repo_id: str, training: "LesionTrainingArguments") -> None:
-    """Publish a finished run as scripts/publish.py does."""
+    """Publish a finished run, like scripts/publish.py."""
     from hf_lesion.hub.model import build_model_folder
     from hf_lesion.hub.publish import publish_folder
 
@@ -72,7 +72,7 @@ def publish(folder: Path, repo_id: str, training: "LesionTrainingArguments") -> 
             )
     except InputError as error:
         raise InputError(
-            f"The run is finished and lies in {folder}, but was not published: {error} Later: "
+            f"The run in {folder} is finished but was not published: {error} To publish it, run: "
             f"python scripts/publish.py model --model {folder} --repo_id {repo_id}"
         ) from error
 

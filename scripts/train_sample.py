@@ -1,15 +1,16 @@
-"""Draw the sample set, prepare it and train three small models on it: the whole way in minutes.
+"""Generate the synthetic sample set, prepare it, and train three small models on it in minutes.
 
 python scripts/train_sample.py --output runs/sample
 
-The lesions are drawn, not photographed: these models show how everything works and know nothing of
-skin. What is finished is kept, so an interrupted run goes on where it stopped.
+The lesions are synthetic: the models demonstrate the software and have no diagnostic value.
+Finished steps are kept; run the same command to resume.
 """
 
 import argparse
 import json
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 RECIPES = {
@@ -23,8 +24,8 @@ IMAGES = 600
 
 @one_line_errors
 def main() -> None:
-    """Draw, prepare, train; each step only if its result is not there yet."""
-    options = parse_options()
+    """Generate images, prepare the dataset and train the models, skipping finished steps."""
+    options = parse_arguments()
     dataset = make_dataset(options)
     for name, recipe in RECIPES.items():
         train_model(name, CONFIGS / recipe, dataset, options)
@@ -32,24 +33,20 @@ def main() -> None:
     print(f"Open them: python space/app.py --models {options.output / 'models'}")
 
 
-def parse_options() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("runs/sample"), help="default: %(default)s"
-    )
-    parser.add_argument("--images", type=int, default=IMAGES, help="to draw; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument(
-        "--max_steps", type=int, default=-1, help="stop each training early, for a quick check"
-    )
+    parser = cli.build_parser(__doc__)
+    output_help = "folder to write to (default: %(default)s)"
+    cli.add_shared(parser, "output", default=Path("runs/sample"), help=output_help)
+    add = parser.add_argument
+    add("--images", type=int, default=IMAGES, help="number of images (default: %(default)s)")
+    add("--seed", type=int, default=0, help="random seed (default: %(default)s)")
+    add("--max_steps", type=int, default=-1, help="training steps per model, for a quick check")
     return parser.parse_args()
 
 
 def make_dataset(options: argparse.Namespace) -> Path:
-    """Draw the images and turn them into a dataset; return its folder."""
+    """Generate the images, prepare the dataset, and return its folder."""
     from hf_lesion.data.build import prepare
     from hf_lesion.synthetic.dataset import write_sample
 
@@ -63,20 +60,20 @@ def make_dataset(options: argparse.Namespace) -> Path:
 
 
 def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
-    """Raise InputError if an earlier run drew other images than are asked for now."""
+    """Raise InputError if the existing dataset has another number of images or seed."""
     from hf_lesion.errors import InputError
 
     prepared = json.loads((dataset / "prepared.json").read_text(encoding="utf-8"))
     drawn = (sum(prepared["images"].values()), prepared["seed"])
     if drawn != (options.images, options.seed):
         raise InputError(
-            f"{options.output} holds {drawn[0]} images of seed {drawn[1]}. Pass another --output, "
-            "or remove that folder."
+            f"{options.output} contains {drawn[0]} images of seed {drawn[1]}. Pass another "
+            "--output, or remove that folder."
         )
 
 
 def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namespace) -> None:
-    """Train one model, or go on with it, unless it is finished."""
+    """Train or resume a model, unless it is finished."""
     from hf_lesion.io.checksums import TRAINING
 
     folder = options.output / "models" / name
@@ -85,7 +82,7 @@ def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namesp
     from hf_lesion.training.arguments import build_parser, parse_arguments
     from hf_lesion.training.run import train
 
-    print(f"Training {name} on drawn lesions ({recipe.name}) …", flush=True)
+    print(f"Training {name} on synthetic lesions ({recipe.name}) …", flush=True)
     words = {
         "config": recipe,
         "dataset": dataset,

@@ -1,4 +1,4 @@
-"""Draw a small synthetic HAM10000, to try everything without the real images.
+"""Write a small synthetic dataset in the layout of HAM10000, to test the software without it.
 
 python scripts/write_sample.py --output data/sample/raw --images 700 --seed 0
 """
@@ -6,28 +6,25 @@ python scripts/write_sample.py --output data/sample/raw --images 700 --seed 0
 import argparse
 from pathlib import Path
 
+from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--output", type=Path, default=Path("data/sample/raw"), help="folder to write (%(default)s)"
-    )
-    parser.add_argument(
-        "--images", type=int, default=700, help="how many images, at least 84 (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (%(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a folder already there")
+    """Parse the command line."""
+    parser = cli.build_parser(__doc__)
+    output_help = "folder to write to (default: %(default)s)"
+    cli.add_shared(parser, "output", default=Path("data/sample/raw"), help=output_help)
+    add = parser.add_argument
+    add("--images", type=int, default=700, help="number of images, at least 84 (default: 700)")
+    add("--seed", type=int, default=0, help="random seed (default: 0)")
+    cli.add_shared(parser, "overwrite")
     return parser.parse_args()
 
 
 @one_line_errors
 def main() -> None:
-    """Parse, draw, say where."""
+    """Write the images, masks and metadata."""
     arguments = parse_arguments()
     from hf_lesion.synthetic.dataset import write_sample
 
@@ -35,8 +32,8 @@ def main() -> None:
         arguments.output, arguments.images, seed=arguments.seed, overwrite=arguments.overwrite
     )
     print(
-        f"{arguments.images} drawn images with masks and metadata in {arguments.output}. "
-        "They are synthetic: good for trying the programs, worthless for medicine."
+        f"Written: {arguments.images} synthetic images with masks and metadata in "
+        f"{arguments.output}, for testing the software only."
     )
 
 

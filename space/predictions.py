@@ -151,7 +151,7 @@ class Explained:
 
     def overlay(self, colours: str = COLOURS) -> Image.Image | None:
         """Return the heatmap over the picture; None if there is nothing to show."""
-        from hf_lesion.explain.gradcam import overlay
+        from hf_lesion.explain.overlay import overlay
 
         if self.heatmap is None:
             return None
@@ -163,7 +163,7 @@ class Explained:
 
     def map(self, colours: str = COLOURS) -> Image.Image | None:
         """Return the heatmap alone; None if there is nothing to show."""
-        from hf_lesion.explain.gradcam import draw_map
+        from hf_lesion.explain.overlay import draw_map
 
         if self.heatmap is None:
             return None
@@ -190,7 +190,7 @@ def _parts(
         prediction.probabilities[0],
         prediction.verdicts[0],
         None if prediction.reliability is None else float(prediction.reliability[0]),
-        all(high - low <= BLANK for low, high in image.convert("RGB").getextrema()),
+        bool((np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)) <= BLANK).all()),
     )
 
 
@@ -223,7 +223,9 @@ def explain(result: Reading, target: str = PREDICTED, method: str = METHOD) -> E
     if not found.heatmaps[0].any():
         notice = f"No heatmap: nothing in the image raised the score for {NAMES[code]}."
         return Explained(result, code, method, None, notice)
-    height, width = result.prediction.traces[0].activation.shape[-2:]
+    trace = result.prediction.traces[0]
+    assert not isinstance(trace, InputError)  # it was explained
+    height, width = trace.activation.shape[-2:]
     box = found.boxes[0]
     return Explained(result, code, method, found.heatmaps[0], "", box, (height, width))
 
@@ -252,7 +254,7 @@ def check_map(classifier: "LesionClassifier", explained: Explained) -> tuple[flo
         maps.astype(np.float32),
         np.full(len(maps), LABEL2ID[explained.target]),
     )
-    areas = np.trapezoid(deletion, SHARES, axis=1)
+    areas = np.asarray(np.trapezoid(deletion, SHARES, axis=1))
     return float(areas[0]), float(areas[1:].mean())
 
 

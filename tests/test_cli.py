@@ -32,11 +32,11 @@ def test_shared_arguments_have_their_types_and_defaults(parser):
         ([], "the following arguments are required: --model, --dataset"),
         (
             ["--model", "m", "--dataset", "d", "--batch_size", "0"],
-            "argument --batch_size: expected a whole number of at least 1, got 0",
+            "argument --batch_size: expected an integer of at least 1, got 0",
         ),
         (
             ["--model", "m", "--dataset", "d", "--batch_size", "some"],
-            "argument --batch_size: expected a whole number of at least 1, got some",
+            "argument --batch_size: expected an integer of at least 1, got some",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 from damaged import FORMATS, build_exif, build_image, damage, save, spoil
 from PIL import Image
 
-from hf_lesion.data.images import decode_picture
+from hf_lesion.data.image_files import decode_image
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
 
@@ -32,7 +32,7 @@ def check(kind, seed):
     """Check that a damaged file is shown or refused, by both ways to read one alike."""
     content = damage(kind, seed)
     start = time.perf_counter()
-    shown, stored = read(load_image, content), read(decode_picture, content)
+    shown, stored = read(load_image, content), read(decode_image, content)
     assert time.perf_counter() - start < SECONDS
     if isinstance(shown, str):
         assert shown.startswith("The image ")
@@ -108,4 +108,4 @@ def test_whatever_a_decoder_raises_is_one_refused_file(monkeypatch, error, place
         f"The image can't be read as an image ({error.__name__}): the file is damaged or not an "
         "image. Pass a JPEG or PNG."
     )
-    assert read(decode_picture, content).startswith("broken picture: ")
+    assert read(decode_image, content).startswith("damaged image: ")

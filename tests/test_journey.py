@@ -1,4 +1,4 @@
-"""The README's journey, line by line as it stands there, on drawn images, in a copy of the tree."""
+"""Every command of README.md and docs/, in order, on drawn images, in a copy of the tree."""
 
 import os
 import re
@@ -18,7 +18,8 @@ from hf_lesion.data.metadata import METADATA_FILE
 from hf_lesion.synthetic.dataset import write_sample
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHAPTERS = ("data", "training", "evaluation", "explanations", "hub")
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in CHAPTERS)]
 IMAGES = 140
 PORT = 7873
 STARTS = ("python ", "accelerate launch ")
@@ -34,12 +35,12 @@ SERVED = "space/app.py"
 
 
 def read_journey():
-    """Return the commands of the README's journey in order, and its Python blocks."""
-    journey = README.split("## The whole way\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"(?:^    .+\n)+", journey.replace("\\\n    ", ""), re.M)
+    """Return the commands of the documents in order, each once, and their Python blocks."""
+    text = "\n".join(file.read_text(encoding="utf-8") for file in DOCUMENTS)
+    blocks = re.findall(r"(?:^    .+\n)+", text.replace("\\\n    ", ""), re.M)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
-    commands = [re.sub(r"\s+", " ", line) for line in lines]
-    return commands, re.findall(r"```python\n(.*?)```", journey, re.S)
+    commands = dict.fromkeys(re.sub(r"\s+", " ", line) for line in lines)
+    return list(commands), re.findall(r"```python\n(.*?)```", text, re.S)
 
 
 def script_of(command):
@@ -51,8 +52,8 @@ COMMANDS, BLOCKS = read_journey()
 
 def test_every_line_of_the_journey_is_one_that_is_run():
     assert len(COMMANDS) > 20
-    assert len(BLOCKS) == 2
-    others = [line for line in COMMANDS if not line.startswith(STARTS)]
+    assert len(BLOCKS) == 3
+    others = [line for line in COMMANDS if not line.startswith((*STARTS, "make "))]
     assert others == [ENVIRONMENT]
     scripts = {script_of(line) for line in COMMANDS if line.startswith(STARTS)}
     steps = ("prepare_data", "audit_splits", "explore_data", "train", "score", "explain_images")

@@ -12,8 +12,8 @@ from PIL import Image
 from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.explain.gradcam import overlay
 from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.overlay import overlay
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import build_model
 from hf_lesion.ood.features import feature_layers

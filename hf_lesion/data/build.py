@@ -1,11 +1,11 @@
-"""Preparation of HAM10000, in any of its layouts, as a Parquet dataset that is split by lesion.
+"""Dataset preparation: HAM10000 in any of its layouts as a Parquet dataset that is split by lesion.
 
-The output folder is what `datasets.load_dataset` reads: `data/<split>-0000i-of-0000n.parquet` and a
-README.md that names them; next to them are `splits.csv` and the record `prepared.json`.
+`datasets.load_dataset` reads the output folder: `data/<split>-0000i-of-0000n.parquet` and a
+README.md that lists them. The folder also contains `splits.csv` and the record `prepared.json`.
 """
 
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from hf_lesion.data.card import build_card
 from hf_lesion.data.checksums import check_originals
-from hf_lesion.data.framing import Framing
-from hf_lesion.data.images import MASK_ENDING
+from hf_lesion.data.image_files import MASK_ENDING
 from hf_lesion.data.metadata import UNSCORED
 from hf_lesion.data.record import (
     RECORD_FILE,
@@ -27,21 +26,46 @@ from hf_lesion.data.record import (
     list_left_out,
     read_fingerprint,
 )
-from hf_lesion.data.selection import (
-    EVERYTHING,
-    Selection,
-    choose_rows,
-    describe_split,
-    training_ids,
-)
+from hf_lesion.data.resizing import Resize
 from hf_lesion.data.shards import Item, Outcome, write_split
 from hf_lesion.data.sources import Source, open_source
-from hf_lesion.data.splits import FRACTIONS, check_options, check_splits, name_splits
+from hf_lesion.data.splits import (
+    FRACTIONS,
+    OFFICIAL_TEST,
+    SPLITS,
+    apply_splits,
+    check_options,
+    check_splits,
+    choose_subset,
+    name_splits,
+    read_splits,
+    split_by_lesion,
+)
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.files import whole_folder, write_json, write_text
 from hf_lesion.io.provenance import provenance
 
-AS_THEY_ARE = Framing()
+UNCHANGED = Resize()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Images of a source to prepare.
+
+    Attributes:
+        subset: One of `hf_lesion.data.splits.SUBSETS`.
+        split_file: A published split to reuse instead of drawing one.
+        official_test: Add the official test set as a fourth split.
+        originals_only: Reject training images and masks that differ from the published files.
+    """
+
+    subset: str = "all"
+    split_file: Path | None = None
+    official_test: bool = False
+    originals_only: bool = False
+
+
+EVERYTHING = Selection()
 
 
 def prepare(
@@ -53,49 +77,50 @@ def prepare(
     allow_missing: bool = False,
     overwrite: bool = False,
     selection: Selection = EVERYTHING,
-    framing: Framing = AS_THEY_ARE,
+    resize: Resize = UNCHANGED,
 ) -> dict[str, Any]:
-    """Write the dataset in `source` as Parquet to `output`, whole or not at all.
+    """Write the dataset in `source` as Parquet to `output`, atomically.
 
-    The split is drawn over all of the metadata, before a subset is chosen and images are left out:
-    neither moves any other image to another split. Rows are in the order of image_id. By default
-    image files are stored byte for byte, and so are masks, palette PNGs among them (`mask` is
-    decoded to grey levels on reading).
+    The split is drawn over all of the metadata, before a subset is chosen and images are left out,
+    so that neither moves an image to another split. Rows are sorted by image_id. By default image
+    and mask files are stored unchanged, including palette PNGs (`mask` is decoded to grey levels on
+    reading).
 
     Args:
         source: Folder or zip archive in one of the layouts of `hf_lesion.data.sources`.
-        output: The folder to make.
-        seed: Of the split.
-        fractions: Of the lesions in train, validation and test.
-        allow_missing: Leave out images that are missing or broken or have no row, instead of
+        output: The folder to create.
+        seed: Seed of the split.
+        fractions: Fractions of the lesions in train, validation and test.
+        allow_missing: Leave out images that are missing, damaged or not in the metadata, instead of
             raising.
-        overwrite: Replace a dataset that was prepared before.
-        selection: What of the source is prepared.
-        framing: How images are stored.
+        overwrite: Replace an existing prepared dataset.
+        selection: Which images to prepare.
+        resize: How images are stored.
 
     Returns:
-        The record that is also in `prepared.json`: "fingerprint" (of images, labels and splits),
-        "content" (a hash of all columns), what `describe_images`, `count_images` and
-        `describe_split` return, "framing" (None where files are stored byte for byte), "left_out",
-        "source", "provenance".
+        The content of `prepared.json`: "fingerprint" (of images, labels and splits), "content" (a
+        hash of all columns), the entries of `describe_images` and `count_images`, "framing" (None
+        where files are stored unchanged), "left_out", the options of the split, "source",
+        "provenance".
 
     Raises:
-        InputError: If the metadata is wrong, files are missing or broken, a diagnosis has too few
-            lesions, or `output` is in the way.
+        InputError: If the metadata is invalid, files are missing or damaged, a diagnosis has too
+            few lesions, or `output` already exists.
     """
     check_options(fractions=fractions, seed=seed)
     check_output(source, output, overwrite=overwrite)
     with open_source(source) as opened:
-        frame = choose_rows(opened, selection, fractions=fractions, seed=seed)
+        frame = _choose_rows(opened, selection, fractions=fractions, seed=seed)
         items, no_file = _find_items(frame, opened)
         no_row = opened.find_images_without_row({*opened.frame["image_id"], *frame["image_id"]})
         unscored = list(UNSCORED) if selection.official_test else []
         if not allow_missing:
             _check_complete(no_file, no_row, source)
         if selection.originals_only:
-            check_originals(opened.choose_pictures(sorted(training_ids(frame))))
+            training = frame.loc[frame["split"] != OFFICIAL_TEST, "image_id"]
+            check_originals(opened.choose_files(sorted(training)))
         with whole_folder(output, overwrite=overwrite) as folder:
-            outcomes = _write_shards(frame, items, folder / "data", framing)
+            outcomes = _write_shards(frame, items, folder / "data", resize)
             _check_outcomes(outcomes, allow_missing=allow_missing)
             table = _build_table(frame, outcomes)
             check_splits(table, name_splits(frame["split"]))
@@ -104,9 +129,9 @@ def prepare(
                 "content": hash_lines(table[["image_id", "split", "row_sha256"]]),
                 **describe_images(table),
                 **count_images(table),
-                "framing": framing.describe(),
+                "framing": resize.describe(),
                 "left_out": list_left_out(no_file, no_row, outcomes, unscored=unscored),
-                **describe_split(selection, fractions=fractions, seed=seed),
+                **_describe_split(selection, fractions=fractions, seed=seed),
                 "source": str(source),
                 "provenance": provenance(),
             }
@@ -115,22 +140,22 @@ def prepare(
 
 
 def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
-    """Check that `output` can be made: before anything is fetched or read.
+    """Check that `output` can be written, before anything is downloaded or read.
 
     Args:
-        source: What is prepared; None where it is yet to be fetched.
-        output: The folder to make.
-        overwrite: Replace a dataset that was prepared before.
+        source: The source; None if it has not been downloaded yet.
+        output: The folder to create.
+        overwrite: Replace an existing prepared dataset.
 
     Raises:
-        InputError: If it holds the source, exists and is not to be replaced, or was not prepared
-            before.
+        InputError: If `output` contains the source, or exists and is not to be replaced, or is not
+            a prepared dataset.
     """
     if source is not None and source.resolve().is_relative_to(output.resolve()):
-        raise InputError(f"{output} holds the source {source}. Pass another --output.")
+        raise InputError(f"{output} contains the source {source}. Pass another --output.")
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
-    if not overwrite:  # as `whole_folder` says, but that is asked only after hours of download
+    if not overwrite:  # as in `whole_folder`, but before hours of download
         raise InputError(
             f"{output} already exists. Pass --overwrite to replace it, or another --output."
         )
@@ -139,19 +164,55 @@ def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
             read_fingerprint(output)
         except InputError as error:
             raise InputError(
-                f"{output} is there and was not written by prepare_data.py, so --overwrite does "
-                "not replace it. Remove it yourself, or pass another --output."
+                f"{output} already exists and was not written by prepare_data.py, so --overwrite "
+                "does not replace it. Remove it, or pass another --output."
             ) from error
 
 
+def _choose_rows(
+    opened: Source, selection: Selection, *, fractions: tuple[float, float, float], seed: int
+) -> pd.DataFrame:
+    """Return the metadata of the images to prepare, with the column `split`."""
+    rows = choose_subset(opened.frame, selection.subset)
+    if selection.split_file is None:
+        splits = split_by_lesion(opened.frame, fractions=fractions, seed=seed).loc[rows.index]
+    else:
+        name = str(selection.split_file)
+        splits = apply_splits(rows, read_splits(selection.split_file), name=name)
+    rows = rows.assign(split=splits)
+    if not selection.official_test:
+        return rows
+    official = opened.read_official_test().assign(split=OFFICIAL_TEST)
+    both = sorted({*official["image_id"]} & {*opened.frame["image_id"]})
+    if both:
+        raise InputError(
+            f"{len(both)} images of the official test set are also training images: "
+            f"{list_offenders(both)}. Download its ground truth again."
+        )
+    return pd.concat([rows, official], ignore_index=True)
+
+
+def _describe_split(
+    selection: Selection, *, fractions: tuple[float, float, float], seed: int
+) -> dict[str, Any]:
+    """Return how the split was drawn, or the file it was read from."""
+    drawn = selection.split_file is None
+    return {
+        "seed": seed if drawn else None,
+        "fractions": dict(zip(SPLITS, fractions, strict=True)) if drawn else None,
+        "split_file": None if drawn else str(selection.split_file),
+        "subset": selection.subset,
+    }
+
+
 def _find_items(frame: pd.DataFrame, opened: Source) -> tuple[dict[str, Item], list[str]]:
-    """Return the items by image_id, in that order, and the image_ids that have no file."""
+    """Return the items by sorted image_id, and the image_ids without file."""
     ids = sorted(frame["image_id"])
-    pictures = opened.choose_pictures(ids)
+    files = opened.choose_files(ids)
     metadata = {row["image_id"]: row for row in frame.to_dict("records")}
     items, no_file = {}, []
     for image_id in ids:
-        file, mask = pictures.get(image_id), pictures.get(image_id + MASK_ENDING)
+        file, mask = files.get(image_id), files.get(image_id + MASK_ENDING)
         if file is None:
             no_file.append(image_id)
         else:
@@ -159,36 +220,30 @@ def _find_items(frame: pd.DataFrame, opened: Source) -> tuple[dict[str, Item], l
     return items, no_file
 
 
-def _sentence(offenders: list[str]) -> str:
-    text = list_offenders(offenders)
-    return text if text.endswith("…") else f"{text}."
-
-
 def _check_complete(no_file: list[str], no_row: list[str], source: Path) -> None:
     if no_file:
         raise InputError(
-            f"{len(no_file)} image_ids have no file under {source}: {_sentence(no_file)} "
-            "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+            f"{len(no_file)} image_ids have no file under {source}: {list_offenders(no_file)}. "
+            "Pass the folder that contains both image parts, or --allow_missing to leave them out."
         )
     if no_row:
         raise InputError(
-            f"{len(no_row)} images under {source} have no row in the metadata: {_sentence(no_row)} "
-            "Add their rows, or pass --allow_missing to leave them out."
+            f"{len(no_row)} images under {source} are not in the metadata: "
+            f"{list_offenders(no_row)}. Add their rows, or pass --allow_missing to leave them out."
         )
 
 
 def _write_shards(
-    frame: pd.DataFrame, items: dict[str, Item], folder: Path, framing: Framing
+    frame: pd.DataFrame, items: dict[str, Item], folder: Path, resize: Resize
 ) -> list[Outcome]:
-    """Write the shards of all splits; return the outcomes without their rows' bytes."""
+    """Write the shards of all splits; return the outcomes without the bytes of their rows."""
     folder.mkdir()
     split_of = dict(zip(frame["image_id"], frame["split"], strict=True))
     light = []
-    # No bar where nobody watches: a log keeps only the error line.
     with tqdm(total=len(items), desc="Preparing", unit="image", disable=None) as bar:
         for split in name_splits(frame["split"]):
             part = [item for image_id, item in items.items() if split_of[image_id] == split]
-            outcomes = write_split(folder, split, part, framing=framing, advance=bar.update)
+            outcomes = write_split(folder, split, part, resize=resize, advance=bar.update)
             light += [outcome.without_row() for outcome in outcomes]
     return light
 
@@ -204,13 +259,13 @@ def _check_outcomes(outcomes: Iterable[Outcome], *, allow_missing: bool) -> None
     ]
     if problems:
         raise InputError(
-            f"{len(problems)} files cannot be read: {_sentence(problems)} "
-            "Fetch them again, or pass --allow_missing to leave them out."
+            f"{len(problems)} files cannot be read: {list_offenders(problems)}. "
+            "Download them again, or pass --allow_missing to leave them out."
         )
 
 
 def _build_table(frame: pd.DataFrame, outcomes: Iterable[Outcome]) -> pd.DataFrame:
-    """Return one row per written image, in the order of image_id."""
+    """Return one row per written image, sorted by image_id."""
     written = pd.DataFrame([outcome for outcome in outcomes if outcome.sha256 is not None])
     if written.empty:
         written = pd.DataFrame(columns=[field.name for field in fields(Outcome)])

@@ -1,4 +1,4 @@
-"""The dataset card: README.md of a prepared dataset, which `load_dataset` and the Hub read too."""
+"""Dataset card: README.md of a prepared dataset, read by people, `load_dataset` and the Hub."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from hf_lesion.data.splits import OFFICIAL_TEST
 from hf_lesion.labels import CODES, NAMES, NOTICE
 
 TEMPLATE = "card.md.jinja"
-# The Hub's own steps of "size_categories" (the largest number of rows, its name).
+# The Hub's `size_categories`: (exclusive upper bound of rows, name).
 SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 
@@ -19,7 +19,7 @@ def build_card(record: Mapping[str, Any], *, name: str = "path/to/this/folder") 
 
     Args:
         record: The content of `prepared.json`.
-        name: Of the folder or on the Hub, by which `load_dataset` finds it.
+        name: Folder or Hub repository that `load_dataset` is called with in the example.
 
     Returns:
         YAML front matter with the data files of each split, then Markdown.
@@ -43,7 +43,7 @@ def build_card(record: Mapping[str, Any], *, name: str = "path/to/this/folder") 
         notice=NOTICE,
         official_test=OFFICIAL_TEST,
         image=_describe_image(record),
-        # Records of earlier versions have none.
+        # Absent in records of earlier versions.
         description=f": {record['description']}" if record.get("description") else "",
     )
     front = yaml.safe_dump(_front_matter(record), sort_keys=False, allow_unicode=True)
@@ -51,16 +51,16 @@ def build_card(record: Mapping[str, Any], *, name: str = "path/to/this/folder") 
 
 
 def _describe_image(record: Mapping[str, Any]) -> str:
-    """Return what was done to the image files."""
+    """Describe how the image files were stored."""
     framing = record.get("framing")
     if not framing:
         return "the original file, never re-encoded"
     size = framing["image_size"]
-    parts = ["cut to the centre square"] if framing["centre_crop"] else []
+    parts = ["cropped to the centre square"] if framing["centre_crop"] else []
     parts += [f"resized to {size} pixels on the shorter side"] if size else []
     enlarged = record.get("enlarged")
-    note = f"; {enlarged:,} of them were smaller and had to be enlarged" if enlarged else ""
-    return f"{' and '.join(parts)} ({framing['images']}; masks alike: {framing['masks']}){note}"
+    note = f"; {enlarged:,} of them were enlarged" if enlarged else ""
+    return f"{' and '.join(parts)} ({framing['images']}; masks likewise: {framing['masks']}){note}"
 
 
 def _front_matter(record: Mapping[str, Any]) -> dict[str, Any]:

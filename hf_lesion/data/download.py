@@ -1,10 +1,10 @@
 """Download of HAM10000 and the official ISIC 2018 Task 3 test set from Harvard Dataverse.
 
-Pooch checks the files and keeps them. Its `DOIDownloader` does not fit: it needs doi.org, and gets
-tables in the form that Dataverse converted them to, whose MD5 is not the published one; and its
-downloaders start again from the first byte after a cut.
+Pooch verifies and caches the files. Its `DOIDownloader` is not used: it requires doi.org, fetches
+tables as converted by Dataverse (with another MD5 than the published one), and restarts an
+interrupted download from the first byte.
 
-Source of the file ids: doi:10.7910/DVN/DBW86T. Answers of the API:
+Source of the file ids: doi:10.7910/DVN/DBW86T. API reference:
 https://guides.dataverse.org/en/latest/api/native-api.html and dataaccess.html.
 """
 
@@ -40,22 +40,22 @@ OFFICIAL_TEST = {
     "ISIC2018_Task3_Test_GroundTruth.csv": 6924466,
     "ISIC2018_Task3_Test_Images.zip": 3855824,
 }
-# Name, MD5 and address of each file, for pooch: a second run needs no network.
+# Name, MD5 and URL of each file in the format of pooch; a second run needs no network.
 REGISTRY = "registry.txt"
 PART = ".part"
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
-ATTEMPTS = 4  # without a new byte: a closed network is reported after 7 seconds
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two chunks
+ATTEMPTS = 4  # consecutive attempts without progress; fails after 7 seconds without network
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds between two attempts
-BUSY = (429, 500, 502, 503, 504)  # statuses of a server that may pass
-CHUNK_BYTES = 1 << 14  # at most so much is lost by a cut
-# Of a compressed answer, a Range would not count the bytes on the disk.
+BUSY = (429, 500, 502, 503, 504)  # HTTP statuses that are retried
+CHUNK_BYTES = 1 << 14  # at most this much is lost when a download is interrupted
+# With a compressed response, a Range would not refer to the bytes on the disk.
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "hf_lesion (pooch)"}
 
 T = TypeVar("T")
 
 
 class TransferError(Exception):
-    """Why a file cannot be fetched."""
+    """A file cannot be downloaded."""
 
 
 def download(
@@ -65,40 +65,43 @@ def download(
     with_official_test: bool = False,
     base_url: str = BASE_URL,
 ) -> list[Path]:
-    """Download the files that are missing or damaged into a folder, each checked by its MD5.
+    """Download missing or damaged files into a folder and verify their MD5.
 
     Args:
-        folder: Where the files go. What a cut or a killed run has left there is continued.
-        with_masks: Also fetch the lesion masks.
-        with_official_test: Also fetch the official test images and their ground truth.
-        base_url: Of Dataverse or a mirror with the same API.
+        folder: Target folder. Interrupted downloads in it are resumed.
+        with_masks: Also download the lesion masks.
+        with_official_test: Also download the official test images and their ground truth.
+        base_url: URL of Dataverse or a mirror with the same API.
+
+    Returns:
+        The paths of the files.
 
     Raises:
-        InputError: If a file cannot be fetched, or has not the MD5 that Dataverse states.
+        InputError: If a file cannot be downloaded, or does not have the MD5 stated by Dataverse.
     """
     names = IMAGES | (MASKS if with_masks else {}) | (OFFICIAL_TEST if with_official_test else {})
     folder.mkdir(parents=True, exist_ok=True)
-    pooch.get_logger().setLevel(logging.WARNING)  # its notes would break the progress bar
+    pooch.get_logger().setLevel(logging.WARNING)  # its messages would break the progress bar
     try:
         fetcher = _open_registry(folder, names, base_url.rstrip("/"))
         return [_fetch(fetcher, name) for name in names]
     except TransferError as error:
         raise InputError(
-            f"Cannot fetch {error}. Run the same command again to continue with what is in "
-            f"{folder}. Where the network is closed, download {', '.join(names)} from {PAGE} by "
-            "hand and pass their folder as --source."
+            f"Cannot download {error}. Run the same command again to resume the download in "
+            f"{folder}. Without network access, download {', '.join(names)} from {PAGE} "
+            "manually and pass their folder as --source."
         ) from error
 
 
 def parse_description(data: bytes) -> tuple[str, bool]:
-    """Parse the answer of `/api/files/{id}`.
+    """Parse the response of `/api/files/{id}`.
 
     Returns:
-        The MD5 of the file as it was uploaded, and whether Dataverse has converted it (a table);
-        then only `?format=original` gives the uploaded file.
+        The MD5 of the uploaded file, and whether Dataverse has converted it (tables); then
+        `?format=original` is needed to get the uploaded file.
 
     Raises:
-        ValueError: If `data` is no such answer or holds no MD5.
+        ValueError: If `data` is not such a response or has no MD5.
     """
     try:
         file = json.loads(data)["data"]["dataFile"]
@@ -107,14 +110,14 @@ def parse_description(data: bytes) -> tuple[str, bool]:
         md5 = str(file.get("md5") or (checksum.get("value") if is_md5 else "")).lower()
         converted = bool(file.get("tabularData") or file.get("originalFileFormat"))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError("an answer that does not describe a file") from error
+        raise ValueError("a response that does not describe a file") from error
     if not re.fullmatch("[0-9a-f]{32}", md5):
         raise ValueError("a description without MD5")
     return md5, converted
 
 
 def _open_registry(folder: Path, names: dict[str, int], base_url: str) -> pooch.Pooch:
-    """Return pooch with the MD5 and address of each file, asking for those it does not know."""
+    """Return a pooch with the MD5 and URL of each file, requesting those that are unknown."""
     fetcher = pooch.create(path=folder, base_url="", registry={}, urls={}, retry_if_failed=1)
     with contextlib.suppress(OSError, ValueError):  # absent or damaged
         fetcher.load_registry(folder / REGISTRY)
@@ -125,7 +128,7 @@ def _open_registry(folder: Path, names: dict[str, int], base_url: str) -> pooch.
         try:
             md5, converted = parse_description(_retry(partial(_read, url)))
         except (TransferError, ValueError) as error:
-            reason = f"the server sends {error}" if isinstance(error, ValueError) else str(error)
+            reason = f"the server returned {error}" if isinstance(error, ValueError) else str(error)
             raise TransferError(f"the checksum of {name} from {url}: {reason}") from error
         original = "?format=original" if converted else ""
         fetcher.urls[name] = f"{base_url}/api/access/datafile/{number}{original}"
@@ -147,18 +150,18 @@ def _fetch(fetcher: pooch.Pooch, name: str) -> Path:
         return Path(fetcher.fetch(name, downloader=resume))
     except TransferError as error:
         raise TransferError(f"{name} from {url}: {error}") from error
-    except ValueError as error:  # a wrong sum, twice
+    except ValueError as error:  # the MD5 differed twice
         (part.parent / REGISTRY).unlink()
         md5 = fetcher.registry[name].removeprefix("md5:")
-        raise TransferError(f"{name} from {url}: its MD5 is not {md5}") from error
+        raise TransferError(f"{name} from {url}: its MD5 differs from {md5}") from error
 
 
 def _retry(step: Callable[[], T], position: Callable[[], int] = lambda: 0) -> T:
-    """Return what a step returns; repeat it after a cut, a stall, or if the server is busy.
+    """Call `step` until it succeeds, retrying after interruptions, timeouts and busy servers.
 
     Args:
         step: Raises a `requests.RequestException` if it fails.
-        position: How far the transfer is. Attempts that take it further are not counted.
+        position: Returns the number of bytes received. Attempts that advance it are not counted.
 
     Raises:
         TransferError: If the server refuses, or after `ATTEMPTS` without progress.
@@ -172,28 +175,30 @@ def _retry(step: Callable[[], T], position: Callable[[], int] = lambda: 0) -> T:
             furthest = max(furthest, position())
             reason, response = _describe(error), error.response
             is_refused = response is not None and response.status_code not in BUSY
-            if is_refused or isinstance(error, ValueError):  # the address is wrong
+            if is_refused or isinstance(error, ValueError):  # invalid URL
                 raise TransferError(reason) from error
             if idle >= ATTEMPTS:
                 raise TransferError(f"{reason}, {idle} times in a row") from error
             asked = None if response is None else Retry().get_retry_after(response.raw)
             wait = max(FIRST_WAIT * 2.0 ** (idle - 1), asked or 0.0)
             if wait > LONGEST_WAIT:
-                raise TransferError(f"{reason}, and asks to wait {wait:.0f} seconds") from error
+                raise TransferError(f"{reason}; retry after {wait:.0f} seconds") from error
             time.sleep(wait)
 
 
 def _append(url: str, part: Path) -> None:
-    """Append to a file what is missing of it."""
+    """Download the missing remainder of a file and append it."""
     start = _length(part)
     with _get(url, start) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable:
-            return  # nothing is missing
+            return  # the file is complete
         start *= response.status_code == requests.codes.partial_content
         missing = int(response.headers.get("Content-Length", 0))
         free = shutil.disk_usage(part.parent).free
         if missing > free:
-            raise TransferError(f"{missing / 1e9:.1f} GB do not fit, {free / 1e9:.1f} GB are free")
+            raise TransferError(
+                f"not enough disk space: {missing / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
+            )
         bar = tqdm(
             total=start + missing,
             initial=start,
@@ -201,7 +206,7 @@ def _append(url: str, part: Path) -> None:
             unit="B",
             unit_scale=True,
             unit_divisor=1024,
-            disable=None,  # a log keeps only the error
+            disable=None,
         )
         with bar, part.open("ab" if start else "wb") as stream:
             for chunk in response.iter_content(CHUNK_BYTES):
@@ -209,7 +214,7 @@ def _append(url: str, part: Path) -> None:
 
 
 def _get(url: str, start: int = 0) -> requests.Response:
-    """Ask for an address from a byte on; raise HTTPError unless there is something to read."""
+    """Request a URL from byte `start`; raise HTTPError on failure."""
     headers = {**HEADERS, **({"Range": f"bytes={start}-"} if start else {})}
     response = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     if response.status_code != requests.codes.requested_range_not_satisfiable or not start:
@@ -227,13 +232,13 @@ def _length(part: Path) -> int:
 
 def _describe(error: requests.RequestException) -> str:
     if error.response is not None:
-        return f"the server answers {error.response.status_code} {error.response.reason}"
+        return f"the server returned {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
-        return "no answer in time"
+        return "the request timed out"
     known = {
-        requests.exceptions.ChunkedEncodingError: "the connection was cut",
-        requests.exceptions.SSLError: "the connection is not trusted (TLS)",
-        requests.exceptions.ProxyError: "the proxy refuses",
-        requests.exceptions.ConnectionError: "no connection",
+        requests.exceptions.ChunkedEncodingError: "the connection was interrupted",
+        requests.exceptions.SSLError: "TLS verification failed",
+        requests.exceptions.ProxyError: "proxy error",
+        requests.exceptions.ConnectionError: "connection failed",
     }
     return next((text for kind, text in known.items() if isinstance(error, kind)), str(error))

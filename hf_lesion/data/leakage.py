@@ -1,4 +1,7 @@
-"""The proof that nothing of one split is in another, and what common ways of splitting leak."""
+"""Leakage audit: lesions, identical files and near-duplicates shared between splits.
+
+Also measures the leakage of two common ways of splitting, by image and by copied rows.
+"""
 
 import hashlib
 import itertools
@@ -13,15 +16,15 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from hf_lesion.data.near_duplicates import (
-    TURN_NAMES,
+    ORIENTATION_NAMES,
     Candidate,
     NearDuplicate,
-    confirm,
+    confirm_candidates,
     extract_detail,
     find_candidates,
     hash_image,
 )
-from hf_lesion.data.reader import open_image, read_each, watch_rows
+from hf_lesion.data.reader import map_images, open_image, read_rows_with_progress
 from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
@@ -30,19 +33,19 @@ from hf_lesion.labels import ID2LABEL
 
 TRAIN, TEST = "train", "test"
 COLUMNS = ("image_id", "lesion_id", "label")
-COPIES = 3  # of each row in the student project's balanced data
-PAIRS_PER_PASS = 4000  # whose details are held at once: at most 8,000 images, 200 MB
+COPIES = 3  # how often `split_copied_rows` repeats each row
+PAIRS_PER_PASS = 4000  # pairs compared per pass over the data: at most 8,000 details, 200 MB
 DRAWS = 20
-TEST_FRACTION = 0.2  # the usual train_test_split(..., test_size=0.2)
+TEST_FRACTION = 0.2  # as in the common train_test_split(..., test_size=0.2)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a dataset's images are, without their pixels.
+    """Identity of each image of a dataset.
 
     Attributes:
-        rows: One per image: image_id, lesion_id, label (code), split, sha256 (of the file).
-        hashes: (N, 4, 32) perceptual hashes, as from `duplicates.hash_image`.
+        rows: One row per image: image_id, lesion_id, label (code), split, sha256 (of the file).
+        hashes: (N, 4, 32) perceptual hashes, as from `near_duplicates.hash_image`.
     """
 
     rows: pd.DataFrame
@@ -50,19 +53,19 @@ class Scan:
 
 
 def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
-    """Read every image of a prepared dataset once, and hold half a kilobyte of each.
+    """Read every image of a prepared dataset once; about 0.5 kB of memory per image.
 
-    Files that are not those of the dataset's record are read as they are.
+    The files are not compared with the record of the dataset.
 
     Args:
         folder: A prepared dataset.
-        with_hashes: Decode the images for their perceptual hashes; else `hashes` is empty.
+        with_hashes: Compute the perceptual hashes of the images; otherwise `hashes` is empty.
 
     Raises:
         InputError: If `folder` is not a prepared dataset, or part of it cannot be read.
     """
     rows, hashes = [], []
-    for split, row in watch_rows(folder, ["image", *COLUMNS], "Reading"):
+    for split, row in read_rows_with_progress(folder, ["image", *COLUMNS], "Reading"):
         sha256 = hashlib.sha256(row["image"]["bytes"]).hexdigest()
         rows.append((row["image_id"], row["lesion_id"], ID2LABEL[row["label"]], split, sha256))
         if with_hashes:
@@ -72,16 +75,16 @@ def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
 
 
 def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate], int]:
-    """Return the pairs of images that show the same skin under two lesion_ids, the surest first.
+    """Return pairs of images of the same skin under two lesion_ids, highest correlation first.
 
     Args:
-        folder: The dataset that was scanned; its candidates are read a second time.
-        found: With hashes.
+        folder: The scanned dataset; candidate images are read a second time.
+        found: The scan, with hashes.
 
     Returns:
-        Pairs of row numbers of `found.rows`; how many weaker candidates were not looked at.
+        Pairs of row numbers of `found.rows`; the number of candidates that were not compared.
     """
-    # An image whose lesion is not known (official test set) is a lesion of its own.
+    # An image without lesion_id (official test set) counts as a lesion of its own.
     lesions = found.rows["lesion_id"].fillna(found.rows["image_id"])
     groups = pd.factorize(lesions)[0]
     contents = pd.factorize(found.rows["sha256"])[0]
@@ -90,14 +93,14 @@ def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate]
     passes = [
         pairs[start : start + PAIRS_PER_PASS] for start in range(0, len(pairs), PAIRS_PER_PASS)
     ]
-    confirmed = [pair for part in passes for pair in _compare(folder, part)]
+    confirmed = [pair for part in passes for pair in _compare_details(folder, part)]
     return sorted(confirmed, key=lambda pair: -pair.correlation), candidates.left_out
 
 
 def split_by_image(
     rows: pd.DataFrame, *, test_fraction: float = TEST_FRACTION, seed: int = 0
 ) -> pd.DataFrame:
-    """Return all images split by row, stratified by diagnosis: the common way, and a leak.
+    """Return all images split by row, stratified by diagnosis; common, but it leaks lesions.
 
     Args:
         rows: As from `scan`; only train, validation and test are used.
@@ -108,7 +111,7 @@ def split_by_image(
         InputError: If a diagnosis has too few images, or the fraction is out of range.
     """
     if not 0 < test_fraction < 1:
-        raise InputError(f"Expected a test fraction between 0 and 1; came {test_fraction:g}.")
+        raise InputError(f"Expected a test fraction between 0 and 1; got {test_fraction:g}.")
     rows = rows[rows["split"].isin(SPLITS)].reset_index(drop=True)
     try:
         _, test = train_test_split(
@@ -124,9 +127,9 @@ def split_by_image(
 def split_copied_rows(
     rows: pd.DataFrame, *, test_fraction: float = TEST_FRACTION, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the student project's split: single-image lesions, each row three times, by row.
+    """Return lesions with a single image, each row repeated three times, then split by row.
 
-    Args and errors are those of `split_by_image`.
+    This is oversampling before the split. Arguments and errors are those of `split_by_image`.
     """
     known = rows[rows["lesion_id"].notna()]
     single = known[~known["lesion_id"].duplicated(keep=False)]
@@ -142,16 +145,16 @@ SCHEMES: dict[str, Callable[..., pd.DataFrame]] = {
 def compare_splits(
     rows: pd.DataFrame, near: Sequence[NearDuplicate] | None = None
 ) -> list[dict[str, Any]]:
-    """Return what each pair of splits has in common.
+    """Return the lesions, files and near-duplicates that each pair of splits shares.
 
     Args:
         rows: As from `scan`.
-        near: Pairs of its row numbers; None if they were not looked for.
+        near: Pairs of row numbers; None if near-duplicates were not searched for.
 
     Returns:
         For each pair of splits: "splits" (two names), "lesions" (shared lesion_ids), "identical"
-        (pairs of image_ids with the same bytes, one for each content), "near_duplicates" (their
-        number, or None).
+        (pairs of image_ids with the same bytes, one per content), "near_duplicates" (their number,
+        or None).
     """
     parts = {str(split): part for split, part in rows.groupby("split", sort=False)}
     return [
@@ -168,7 +171,7 @@ def compare_splits(
 def repeat_scheme(
     rows: pd.DataFrame, scheme: str, *, test_fraction: float = TEST_FRACTION, draws: int = DRAWS
 ) -> dict[str, Any]:
-    """Return what a scheme leaks on average, since one draw differs from the next.
+    """Return the leakage of a splitting scheme, averaged over random draws.
 
     Returns:
         "draws"; mean and standard deviation of the shares of `count_seen` over the seeds from 0.
@@ -185,12 +188,12 @@ def repeat_scheme(
 
 
 def count_seen(rows: pd.DataFrame) -> dict[str, Any]:
-    """Return how many test rows have their lesion or their very image in train.
+    """Count the test rows whose lesion or identical image is in train.
 
     Returns:
         "rows" of test; "seen" and "share" of those whose lesion_id or image content is in train;
-        "all_others_seen" and "share_all_others" of those that have other rows of their lesion, all
-        of them in train.
+        "all_others_seen" and "share_all_others" of those whose lesion has other rows, all of which
+        are in train.
     """
     train, test = (rows[rows["split"] == split] for split in (TRAIN, TEST))
     seen = test["lesion_id"].isin(_lesions(train)) | test["sha256"].isin(train["sha256"])
@@ -214,20 +217,18 @@ def build_record(
     scheme: dict[str, Any] | None = None,
     near: tuple[list[NearDuplicate], int] | None = None,
 ) -> dict[str, Any]:
-    """Return the whole finding, as `leakage.json` holds it.
+    """Return the content of `leakage.json`.
 
     Args:
         folder: The prepared dataset.
         found: Its images.
-        rows: Those that are compared: `found.rows`, or what a scheme made of them.
-        scheme: What the rows were split by ("name", options, averages); None for the dataset's own
-            splits.
+        rows: The rows to compare: `found.rows`, or the result of a splitting scheme.
+        scheme: The splitting scheme ("name", options, averages); None for the dataset's own splits.
         near: As from `find_near_duplicates`.
 
     Returns:
         "leaks" is true if a lesion or an identical image crosses; near-duplicates do not count.
-        "fingerprint" is that of the files as they are, "fingerprint_prepared" that of the record
-        which the dataset came with.
+        "fingerprint" is computed from the files, "fingerprint_prepared" is that of the record.
     """
     pairs = compare_splits(rows, near[0] if near else None)
     return {
@@ -252,18 +253,18 @@ def _entry(rows: pd.DataFrame, pair: NearDuplicate) -> dict[str, Any]:
     ends = rows.iloc[[pair.first, pair.second]]
     return {
         **{column: ends[column].to_list() for column in (*COLUMNS, "split")},
-        "orientation": TURN_NAMES[pair.turn],
+        "orientation": ORIENTATION_NAMES[pair.orientation],
         "hash_distance": pair.distance,
         "detail_correlation": round(pair.correlation, 3),
     }
 
 
-def _compare(folder: Path, pairs: Sequence[Candidate]) -> list[NearDuplicate]:
+def _compare_details(folder: Path, pairs: Sequence[Candidate]) -> list[NearDuplicate]:
     wanted = {number for pair in pairs for number in (pair.first, pair.second)}
-    details = read_each(
+    details = map_images(
         folder, wanted, lambda image: extract_detail(image).astype(np.float16), "Comparing"
     )
-    return confirm(pairs, lambda number: details[number].astype(np.float32))
+    return confirm_candidates(pairs, lambda number: details[number].astype(np.float32))
 
 
 def _lesions(part: pd.DataFrame) -> set[str]:

@@ -1,8 +1,8 @@
-"""Metadata and ground truth: tables of HAM10000 and of the ISIC 2018 challenge as checked frames.
+"""Metadata and ground truth tables of HAM10000 and the ISIC 2018 challenge, read and validated.
 
-Sources of the forms: HAM10000_metadata and the ground truth of the test set on Dataverse,
-doi:10.7910/DVN/DBW86T, as uploaded with commas or converted with tabs (the copy on Kaggle has no
-`dataset` column); the challenge's own tables, one column per diagnosis and the lesion groupings, at
+Sources of the formats: HAM10000_metadata and the test ground truth on Dataverse,
+doi:10.7910/DVN/DBW86T, as uploaded (commas) or converted (tabs; the copy on Kaggle has no `dataset`
+column); the tables of the challenge, with one column per diagnosis, and its lesion groupings, at
 https://challenge.isic-archive.com/data/#2018.
 """
 
@@ -33,21 +33,21 @@ OPTIONAL_COLUMNS = ("dataset",)
 # Of the row numbers that pandas writes, and of the same once read again.
 ROW_NUMBERS = ("", "unnamed: 0")
 NO_AGE = ("", "nan", "na", "none", "unknown")
-# The ISIC names the same seven classes in capitals, in this order (ISIC 2018, Task 3).
+# Columns of the ISIC 2018 Task 3 ground truth, in its order, and the dx of each.
 ISIC_COLUMNS = {code.upper(): code for code in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")}
 GROUPING_COLUMNS = ("image_id", "lesion_id", "diagnosis_confirm_type")
-# The ISIC's later tables weigh images: passing over that would change a score without a word.
+# Later ISIC tables weight images. Ignoring the weights would silently change a score.
 WEIGHTS = ("score_weight", "validation_weight")
 FORMS = f"Pass image_id and dx, or image and one column each for {', '.join(ISIC_COLUMNS)}."
-# How the challenge words what the metadata's dx_type says.
+# dx_type for each diagnosis_confirm_type of the challenge.
 DX_TYPES = {
     "histopathology": "histo",
     "serial imaging showing no change": "follow_up",
     "single image expert consensus": "consensus",
     "confocal microscopy with consensus dermoscopy": "confocal",
 }
-# A synthetic image that the challenge does not score (isic-challenge-scoring excludes it); its row
-# is in the ground truth, its file is not in the archive on Dataverse.
+# A synthetic image that isic-challenge-scoring excludes. It has a row in the ground truth but no
+# file in the archive on Dataverse.
 UNSCORED = ("ISIC_0035068",)
 
 
@@ -59,19 +59,19 @@ def read_metadata(path: Path) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputError(
-            f"There is no file {path}. "
-            f"Pass the folder that holds {METADATA_FILE} and the image folders."
+            f"{path} not found. "
+            f"Pass the folder that contains {METADATA_FILE} and the image folders."
         )
     with path.open("rb") as stream:
         return parse_metadata(stream, name=str(path))
 
 
 def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFrame:
-    """Parse and check metadata in the form of HAM10000.
+    """Parse and validate metadata in the format of HAM10000.
 
     Args:
         stream: As for `parse_table`.
-        name: What to call the stream in errors.
+        name: Name of the stream in error messages.
 
     Returns:
         One row per image, in the order of the stream, with the columns `METADATA_COLUMNS`: text,
@@ -90,37 +90,37 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
 
 
 def read_ground_truth(path: Path) -> pd.DataFrame:
-    """Read the diagnoses of images from a file; see `parse_ground_truth`.
+    """Read the ground truth file `path`; see `parse_ground_truth`.
 
     Raises:
         InputError: If the file does not exist, or as `parse_ground_truth` raises.
     """
     if not path.is_file():
-        raise InputError(f"There is no file {path}. Pass the table of the images' diagnoses.")
+        raise InputError(f"{path} not found. Pass a CSV table of the diagnoses of the images.")
     with path.open("rb") as stream:
         return parse_ground_truth(stream, name=str(path))
 
 
 def parse_ground_truth(stream: BinaryIO, *, name: str) -> pd.DataFrame:
-    """Parse diagnoses of images, in the form of the metadata or of the challenge.
+    """Parse ground truth in the format of the metadata or of the challenge.
 
     Args:
         stream: As for `parse_table`, with `image_id` (or `image`) and either `dx` or a column of 0
             and 1 per diagnosis. The other columns of the metadata are optional, and fields of
             `lesion_id` may be empty.
-        name: What to call the stream in errors.
+        name: Name of the stream in error messages.
 
     Returns:
-        As `parse_metadata`; columns that the stream lacks are all None.
+        As `parse_metadata`; missing columns are filled with None.
 
     Raises:
-        InputError: If the table is wrong, has no diagnoses, or weighs images.
+        InputError: If the table is invalid, has no diagnoses, or has image weights.
     """
     table = parse_table(stream, name)
     if weights := [column for column in WEIGHTS if column in table]:
         raise InputError(
-            f"{name} weighs images ({list_offenders(weights)}), and scores here do not. Remove the "
-            "column to count every image alike."
+            f"{name} has image weights ({list_offenders(weights)}), which are not supported. "
+            "Remove the column to weight all images equally."
         )
     if "dx" in table:
         check_columns(table, ("image_id",), name)
@@ -130,24 +130,24 @@ def parse_ground_truth(stream: BinaryIO, *, name: str) -> pd.DataFrame:
 
 
 def drop_unscored(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """Return a ground truth without the images that the challenge does not score, and their ids."""
+    """Return the ground truth without unscored images, and the image_ids of the latter."""
     unscored = frame["image_id"].isin(UNSCORED)
     return frame[~unscored].reset_index(drop=True), list(frame["image_id"][unscored])
 
 
 def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, str]) -> pd.DataFrame:
-    """Parse the challenge's training ground truth and lesion groupings.
+    """Parse the training ground truth and lesion groupings of the challenge.
 
     Args:
         truth: As for `parse_ground_truth`.
         groupings: As for `parse_table`, with `image`, `lesion_id` and `diagnosis_confirm_type`.
-        names: What to call the two in errors.
+        names: Names of the two streams in error messages.
 
     Returns:
         As `parse_metadata`; age, sex, localization and dataset are unknown.
 
     Raises:
-        InputError: If a table is wrong, or one has images that the other lacks.
+        InputError: If a table is invalid, or one has images that the other lacks.
     """
     diagnoses = parse_ground_truth(truth, name=names[0]).set_index("image_id")["dx"]
     lesions = _parse_groupings(groupings, names[1]).set_index("image_id")
@@ -163,7 +163,7 @@ def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, st
 
 
 def _convert(table: pd.DataFrame, name: str, *, filled: Sequence[str]) -> pd.DataFrame:
-    """Check a table of text, "" where a field is empty, and return it as `parse_metadata` does."""
+    """Validate a text table ("" where a field is empty); return it as `parse_metadata` does."""
     frame = table.reindex(columns=list(METADATA_COLUMNS), fill_value="")
     frame["image_id"] = frame["image_id"].map(_remove_ending)
     frame["dx"] = frame["dx"].str.lower()
@@ -184,14 +184,14 @@ def _read_one_hot(table: pd.DataFrame, name: str) -> pd.Series:
     known = {*METADATA_COLUMNS, *ISIC_COLUMNS.values(), *ROW_NUMBERS}
     if unknown := [column for column in table if column not in known]:
         raise InputError(
-            f"{name} has {len(unknown)} columns beside the seven diagnoses: "
-            f"{list_offenders(unknown)}. Another diagnosis cannot be scored. {FORMS}"
+            f"{name} has {len(unknown)} columns other than the seven diagnoses: "
+            f"{list_offenders(unknown)}. {FORMS}"
         )
     values = table[list(ISIC_COLUMNS.values())].apply(_parse_numbers)
     wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1)
     if wrong.any():
         raise InputError(
-            f"{name} gives {wrong.sum()} images other than one diagnosis: "
+            f"{name} has {wrong.sum()} images without exactly one diagnosis: "
             f"{list_offenders(list(table['image_id'][wrong]))}. Expected 1 in one column and 0 in "
             "the others."
         )
@@ -211,19 +211,19 @@ def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
     unknown = sorted(set(frame["dx"]) - set(CODES))
     if unknown:
         raise InputError(
-            f"{name} has {len(unknown)} unknown dx: {list_offenders(_quoted(unknown))}. "
+            f"{name} has {len(unknown)} unknown values of dx: {list_offenders(_quoted(unknown))}. "
             f"Expected one of {', '.join(CODES)}."
         )
     diagnoses = frame[frame["lesion_id"] != ""].groupby("lesion_id")["dx"].unique()
-    torn = [
+    conflicting = [
         f"{lesion} ({', '.join(sorted(found))})"
         for lesion, found in diagnoses.items()
         if len(found) > 1
     ]
-    if torn:
+    if conflicting:
         raise InputError(
-            f"{name} gives {len(torn)} lesions more than one dx: {list_offenders(torn)}. "
-            "One lesion has one diagnosis: correct dx or lesion_id."
+            f"{name} has {len(conflicting)} lesions with more than one dx: "
+            f"{list_offenders(conflicting)}. Correct dx or lesion_id: a lesion has one diagnosis."
         )
 
 
@@ -233,7 +233,7 @@ def _convert_ages(frame: pd.DataFrame, name: str) -> pd.Series:
     wrong = sorted(set(frame["age"][known & ~(ages >= 0)]))
     if wrong:
         raise InputError(
-            f"{name} has {len(wrong)} values of age that are not numbers of years: "
+            f"{name} has {len(wrong)} invalid values of age (years): "
             f"{list_offenders(_quoted(wrong))}. Leave the field empty where the age is unknown."
         )
     return ages

@@ -1,9 +1,9 @@
-"""Finding images that show the same skin under different lesion_ids.
+"""Near-duplicates: images that show the same skin under different lesion_ids.
 
-Two steps, since neither suffices alone. A perceptual hash (Zauner, "Implementation and benchmarking
-of perceptual image hash functions", 2010; by the `imagehash` library) is quick but takes any two
-small dark spots for one. So the pairs with close hashes are compared in their fine detail, by
-normalised cross-correlation over all shifts.
+The search has two steps. A perceptual hash (Zauner, "Implementation and benchmarking of perceptual
+image hash functions", 2010; computed by the `imagehash` library) is fast but confuses lesions of
+similar shape. Pairs with close hashes are therefore compared in their fine detail, by normalised
+cross-correlation over all shifts.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,44 +17,44 @@ from scipy.ndimage import gaussian_filter
 
 HASH_SIDE = 16
 HASH_BITS = HASH_SIDE**2
-HASH_IMAGE = (64, 64)  # pixels; the library's own reduction for this hash
-# Both limits were chosen by looking at HAM10000's closest pairs, so they say nothing on how many
-# duplicates stay unseen. Of 256 bits, unrelated images differ in 128 ± 14. Five pairs that show the
-# same skin differ in 16 to 76; so does one unrelated pair in 4,400.
+HASH_IMAGE = (64, 64)  # pixels; the size to which `imagehash` reduces images for this hash
+# Both limits were chosen by inspecting the closest pairs of HAM10000; the recall is unknown. Of 256
+# bits, unrelated images differ in 128 ± 14. Five pairs that show the same skin differ in 16 to 76,
+# as does one unrelated pair in 4,400.
 HASH_DISTANCE = 76
-# The five correlate by 0.73 to 0.98; of the 11,400 other pairs within the distance two reach 0.70,
-# the higher 0.72. Every reported pair is for a person to look at.
+# The correlation of the five pairs is 0.73 to 0.98; of the 11,400 other pairs within the distance
+# two reach 0.70 (at most 0.72). Reported pairs are meant to be reviewed by a person.
 DETAIL_CORRELATION = 0.70
-MOST_CANDIDATES = 20_000  # keeps memory and time bounded on larger sets; HAM10000 has 11,400
-BLOCK = 2048  # rows of the distance matrix at once: 16 MB
+MOST_CANDIDATES = 20_000  # bounds memory and time on larger sets; HAM10000 has 11,400
+BLOCK = 2048  # rows of the distance matrix computed at once: 16 MB
 
-DETAIL_SIZE = (128, 96)  # pixels: a third less than the smallest copies of HAM10000
+DETAIL_SIZE = (128, 96)  # pixels (width, height); smaller than every copy of HAM10000
 FINE, COARSE, NEIGHBOURHOOD = 0.7, 3.0, 5.0  # pixels: standard deviations of Gaussians
-NOISE = 1.5  # grey levels: contrast below it is no detail
+NOISE = 1.5  # grey levels; contrast below it is treated as noise
 
-# The frame's own symmetries: a quarter turn would change its shape.
-TURNS: tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], ...] = (
+# The symmetries of a rectangular frame; a quarter turn would change its shape.
+ORIENTATIONS: tuple[Callable[[NDArray[np.float32]], NDArray[np.float32]], ...] = (
     lambda pixels: pixels,
     lambda pixels: pixels[:, ::-1],
     lambda pixels: pixels[::-1],
     lambda pixels: pixels[::-1, ::-1],
 )
-TURN_NAMES = ("same way up", "mirrored", "upside down", "turned by 180°")
+ORIENTATION_NAMES = ("same way up", "mirrored", "upside down", "turned by 180°")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Two images, by their number, whose hashes are close; `turn` is an index into `TURNS`."""
+    """A pair of row numbers with close hashes; `orientation` is an index into `ORIENTATIONS`."""
 
     first: int
     second: int
-    turn: int
+    orientation: int
     distance: int
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The closest pairs, and how many more were within the distance but left out."""
+    """The closest pairs, and the number of further pairs within the distance that were dropped."""
 
     pairs: tuple[Candidate, ...]
     left_out: int
@@ -62,26 +62,26 @@ class Candidates:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two images that show the same skin: `distance` in bits, `correlation` in [-1, 1]."""
+    """A pair of images that show the same skin: `distance` in bits, `correlation` in [-1, 1]."""
 
     first: int
     second: int
-    turn: int
+    orientation: int
     distance: int
     correlation: float
 
 
 def hash_image(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the perceptual hashes of an image, of its mirror images and of its half turn.
+    """Return the perceptual hashes of an image in its four orientations.
 
     Args:
         image: Any size and mode.
 
     Returns:
-        (4, 32) bytes: 256 bits for each of `TURNS`.
+        (4, 32) bytes: 256 bits for each of `ORIENTATIONS`.
     """
     pixels = np.asarray(image.convert("L").resize(HASH_IMAGE, Image.Resampling.LANCZOS))
-    turned = [Image.fromarray(np.ascontiguousarray(turn(pixels))) for turn in TURNS]
+    turned = [Image.fromarray(np.ascontiguousarray(turn(pixels))) for turn in ORIENTATIONS]
     bits = [imagehash.phash(picture, hash_size=HASH_SIDE).hash.ravel() for picture in turned]
     return np.packbits(np.stack(bits), axis=1)
 
@@ -93,10 +93,10 @@ def find_candidates(
 
     Args:
         hashes: (N, 4, 32) as from `hash_image`.
-        groups: (N,) numbers of the lesions: pairs within one are left out.
-        contents: (N,) numbers of the files' contents: pairs of identical files are left out.
+        groups: (N,) index of the lesion of each image; pairs within one lesion are excluded.
+        contents: (N,) index of the file content; pairs of identical files are excluded.
     """
-    kept = np.empty((0, 4), dtype=np.int64)  # first, second, turn, distance
+    kept = np.empty((0, 4), dtype=np.int64)  # first, second, orientation, distance
     seen = 0
     for block in _close_pairs(hashes):
         first, second = block[:, 0], block[:, 1]
@@ -110,7 +110,7 @@ def find_candidates(
 
 
 def extract_detail(image: Image.Image) -> NDArray[np.float32]:
-    """Return an image's fine structure with its contrast evened out and its border faded.
+    """Return the fine structure of an image, with local contrast normalised and a Hann window.
 
     Args:
         image: Any size and mode.
@@ -131,42 +131,43 @@ def extract_detail(image: Image.Image) -> NDArray[np.float32]:
 
 
 def correlate(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
-    """Return the highest correlation of two details over all shifts, in [-1, 1]."""
+    """Return the maximum correlation of two details over all shifts, in [-1, 1]."""
     spectrum = np.fft.rfft2(first) * np.conj(np.fft.rfft2(second))
     return float(np.fft.irfft2(spectrum, s=first.shape).max())
 
 
-def confirm(
+def confirm_candidates(
     candidates: Iterable[Candidate], detail_of: Callable[[int], NDArray[np.float32]]
 ) -> list[NearDuplicate]:
-    """Return the candidates whose fine detail agrees, the surest first.
+    """Return the candidates whose fine detail correlates, the highest correlation first.
 
     Args:
         candidates: Pairs with close hashes.
-        detail_of: Gives the detail of an image by its number, as from `extract_detail`.
+        detail_of: Returns the detail of an image by its row number, as from `extract_detail`.
     """
     found = []
     for pair in candidates:
-        correlation = correlate(detail_of(pair.first), TURNS[pair.turn](detail_of(pair.second)))
+        turn = ORIENTATIONS[pair.orientation]
+        correlation = correlate(detail_of(pair.first), turn(detail_of(pair.second)))
         if correlation >= DETAIL_CORRELATION:
             found.append(
-                NearDuplicate(pair.first, pair.second, pair.turn, pair.distance, correlation)
+                NearDuplicate(pair.first, pair.second, pair.orientation, pair.distance, correlation)
             )
     return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))
 
 
 def _close_pairs(hashes: NDArray[np.uint8]) -> Iterator[NDArray[np.int64]]:
-    """Yield (K, 4) blocks of first < second, the turn that brings them closest, the distance."""
+    """Yield (K, 4) blocks of first < second, the closest orientation and its distance in bits."""
     for row in range(0, len(hashes), BLOCK):
         ones = _signs(hashes[row : row + BLOCK, 0])
         for column in range(row, len(hashes), BLOCK):
             others = hashes[column : column + BLOCK]
             distances = np.stack([_distances(ones, _signs(others[:, t])) for t in range(4)])
-            turn, least = distances.argmin(axis=0), distances.min(axis=0)
+            closest, least = distances.argmin(axis=0), distances.min(axis=0)
             first, second = np.nonzero(least <= HASH_DISTANCE)
             once = first + row < second + column
             first, second = first[once], second[once]
-            places = (first + row, second + column, turn[first, second], least[first, second])
+            places = (first + row, second + column, closest[first, second], least[first, second])
             yield np.stack(places, axis=1).astype(np.int64)
 
 
@@ -175,7 +176,7 @@ def _signs(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.int16]:
-    # The product of signs counts equal minus unequal bits.
+    # The inner product of signs is the number of equal bits minus the number of unequal bits.
     return ((HASH_BITS - first @ second.T) / 2).astype(np.int16)
 
 

@@ -1,7 +1,8 @@
-"""Prepared datasets as their readers see them: whole splits at random access, or row by row.
+"""Reader of prepared datasets: whole splits with random access, or single rows as a stream.
 
-The one way to open a prepared dataset. Its Parquet files are opened by their own names:
-`datasets.load_dataset` would read a path as a pattern, and with `[1]` in it load another folder.
+All code opens prepared datasets here. The Parquet files are opened by name because
+`datasets.load_dataset` treats paths as glob patterns and would misread a folder with `[1]` in its
+name.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from hf_lesion.data.images import decode_picture
+from hf_lesion.data.image_files import decode_image
 from hf_lesion.data.record import PREPARE_HINT, RECORD_FILE, fingerprint, read_record
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.decoding import load_image
@@ -32,23 +33,22 @@ from hf_lesion.labels import CODES, ID2LABEL
 SHARD = re.compile(r"(?P<split>\w+)-\d{5}-of-\d{5}\.parquet")
 REQUIRED_COLUMNS = ("image", "label", "image_id")
 ROWS_PER_BATCH = 32  # 600×450 originals and their masks: about 9 MB
-CACHE = "hf_lesion"  # beside what `datasets` itself unpacks
-FOOTER_TAIL = 8  # bytes: the length of a Parquet file's footer and its magic word
+CACHE = "hf_lesion"  # subfolder of the cache of `datasets`
+FOOTER_TAIL = 8  # bytes: length of the footer of a Parquet file, and magic number
 
 Shards = Mapping[str, Sequence[Path]]
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 
 
 def open_splits(folder: Path) -> DatasetDict:
-    """Open all splits of a prepared dataset for random access, memory-mapped.
+    """Open all splits of a prepared dataset, memory-mapped, with random access.
 
-    The first time, its rows are unpacked into the cache of `datasets` (HF_HOME), under a name that
-    changes with the content, and checked against the fingerprint of the record. Several processes
-    may open one dataset at once.
+    On first use the rows are written as Arrow files to the cache of `datasets` (HF_HOME), under a
+    name derived from the content, and compared with the fingerprint of the record. Several
+    processes may open the same dataset at once.
 
     Raises:
-        InputError: If `folder` is not a prepared dataset, is damaged, or holds other images than
-            its record says.
+        InputError: If `folder` is not a prepared dataset, is damaged, or does not match its record.
     """
     check_rows(folder)
     record, shards = read_record(folder), list_shards(folder)
@@ -57,7 +57,7 @@ def open_splits(folder: Path) -> DatasetDict:
         _unpack(folder, record, shards, cache)
     splits = {split: _load(_arrow_file(cache, split), split) for split in shards}
     if {split: len(rows) for split, rows in splits.items()} != record["images"]:
-        raise _damaged(cache, "it has other numbers of rows")
+        raise _damaged(cache, "its numbers of rows differ from the record")
     return DatasetDict(splits)
 
 
@@ -65,13 +65,13 @@ def open_split(folder: Path, split: str) -> Dataset:
     """Open one split of a prepared dataset; see `open_splits`.
 
     Raises:
-        InputError: As `open_splits`, or if there is no such split.
+        InputError: As `open_splits`, or if the split does not exist.
     """
     splits = open_splits(folder)
     if split not in splits:
         raise InputError(
-            f"{folder} has no split {split!r}. It has: {', '.join(splits)}. Pass one of them as "
-            "--split."
+            f"{folder} has no split {split!r}. Pass one of its splits as --split: "
+            f"{', '.join(splits)}."
         )
     return splits[split]
 
@@ -80,7 +80,7 @@ def list_shards(folder: Path) -> dict[str, list[Path]]:
     """Return the Parquet files of each split of a prepared dataset, in the order of its record.
 
     Raises:
-        InputError: If `folder` is not one.
+        InputError: If `folder` is not a prepared dataset.
     """
     shards: dict[str, list[Path]] = {split: [] for split in read_record(folder)["images"]}
     for path in sorted((folder / "data").glob("*.parquet")):
@@ -90,10 +90,10 @@ def list_shards(folder: Path) -> dict[str, list[Path]]:
 
 
 def check_rows(folder: Path) -> None:
-    """Check that a prepared dataset has as many rows of each split as its record says.
+    """Check that the number of rows of each split matches the record of a prepared dataset.
 
     Raises:
-        InputError: If it has not, or is not one.
+        InputError: If it does not match, or `folder` is not a prepared dataset.
     """
     expected, shards = read_record(folder)["images"], list_shards(folder)
     counts = {split: sum(map(_count_rows, paths)) for split, paths in shards.items()}
@@ -107,17 +107,17 @@ def check_rows(folder: Path) -> None:
 
 
 def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every row with the name of its split; images and masks as their files' bytes.
+    """Yield the split and content of every row; images and masks are encoded bytes.
 
-    Straight from the Parquet files, so that neither memory nor disk grows with the dataset; they
-    are read as they are, and `check_rows` compares them with the record.
+    Rows are streamed from the Parquet files, with constant memory and no disk cache, and are not
+    compared with the record; see `check_rows`.
 
     Args:
         folder: A prepared dataset.
-        columns: Which columns to read.
+        columns: The columns to read.
 
     Raises:
-        InputError: As `list_shards`, or if a column is absent or a file damaged.
+        InputError: As `list_shards`, or if a column is missing or a file is damaged.
     """
     for split, paths in list_shards(folder).items():
         for path in paths:
@@ -125,55 +125,57 @@ def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[
                 yield from ((split, row) for row in batch.to_pylist())
 
 
-def watch_rows(
+def read_rows_with_progress(
     folder: Path, columns: Sequence[str], doing: str
 ) -> "tqdm[tuple[str, dict[str, Any]]]":
-    """Return `read_rows` behind a progress bar that says what is being done."""
+    """Return `read_rows` with a progress bar titled `doing` (none if not on a terminal)."""
     rows = read_rows(folder, columns)
     total = sum(read_record(folder)["images"].values())
-    # No bar where nobody watches: a log keeps only the table.
     return tqdm(rows, desc=doing, total=total, unit="image", disable=None, leave=False)
 
 
-def read_each(
-    folder: Path, wanted: Collection[int], take: Callable[[Image.Image], Taken], doing: str
-) -> dict[int, Taken]:
-    """Return what `take` makes of some images, in one pass.
+def map_images(
+    folder: Path, wanted: Collection[int], function: Callable[[Image.Image], Result], doing: str
+) -> dict[int, Result]:
+    """Apply a function to some images, in one pass over the data.
 
     Args:
         folder: A prepared dataset.
         wanted: Row numbers in the order of `read_rows`.
-        take: From the decoded image to what is kept of it.
+        function: Applied to each decoded image.
         doing: Title of the progress bar.
+
+    Returns:
+        The results by row number.
     """
     if not wanted:
         return {}
-    rows = enumerate(watch_rows(folder, ["image", "image_id"], doing))
-    return {number: take(open_image(row)) for number, (_, row) in rows if number in wanted}
+    rows = enumerate(read_rows_with_progress(folder, ["image", "image_id"], doing))
+    return {number: function(open_image(row)) for number, (_, row) in rows if number in wanted}
 
 
 def read_thumbnails(
     folder: Path, wanted: Collection[int], *, size: tuple[int, int]
 ) -> dict[int, Image.Image]:
-    """Return RGB copies of `size` (width, height) of some images, by their row number."""
-    return read_each(folder, wanted, lambda image: image.resize(size), "Collecting images")
+    """Return some images as RGB, resized to `size` (width, height), by row number."""
+    return map_images(folder, wanted, lambda image: image.resize(size), "Collecting images")
 
 
 def open_image(
     row: Mapping[str, Any], *, column: str = "image", draft: tuple[int, int] | None = None
 ) -> Image.Image:
-    """Return the image of a row as `load_image` shows it to models, or its mask as it is stored.
+    """Decode the image of a row with `load_image`, or its mask in its stored mode.
 
     Args:
-        row: Of a prepared dataset.
+        row: A row of a prepared dataset.
         column: "image" or "mask".
         draft: As for `load_image`.
 
     Raises:
-        InputError: If it does not decode; the text names the image.
+        InputError: If it cannot be decoded; the message names the image.
     """
     try:
-        picture = decode_picture(row[column]["bytes"], draft=draft)
+        picture = decode_image(row[column]["bytes"], draft=draft)
     except InputError as error:
         raise InputError(
             f"The {column} of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
@@ -182,12 +184,12 @@ def open_image(
 
 
 def _unpack(folder: Path, record: Mapping[str, Any], shards: Shards, cache: Path) -> None:
-    """Write the rows of all splits as Arrow files, and check that they are what the record says."""
+    """Write the rows of all splits as Arrow files and check them against the record."""
     _check_schema(folder, shards)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{cache}.lock"):
-            if _is_whole(cache, shards):  # another process was faster
+            if _is_whole(cache, shards):  # written by another process meanwhile
                 return
             with whole_folder(cache, overwrite=True) as partial:
                 hashed = pd.DataFrame(
@@ -195,18 +197,18 @@ def _unpack(folder: Path, record: Mapping[str, Any], shards: Shards, cache: Path
                     columns=["image_id", "label", "sha256", "split"],
                 )
                 if fingerprint(hashed) != record["fingerprint"]:
-                    raise _other_content(folder, "its images have another fingerprint")
+                    raise _other_content(folder, "the fingerprint of its images differs")
     except OSError as error:
         raise InputError(
-            f"{folder} could not be unpacked into {cache.parent}: {error.strerror or error}. Is "
-            "the disk full? HF_HOME can name another one."
+            f"{folder} could not be unpacked into {cache.parent}: {error.strerror or error}. If "
+            "the disk is full, set HF_HOME to a folder on another disk."
         ) from error
 
 
 def _copy_rows(
     record: Mapping[str, Any], shards: Shards, target: Path
 ) -> Iterator[tuple[str, str, str, str]]:
-    """Write one Arrow file a split; yield image_id, diagnosis, SHA-256 and split of each row."""
+    """Write one Arrow file per split; yield image_id, dx, SHA-256 and split of each row."""
     total = sum(record["images"].values())
     with tqdm(total=total, desc="Unpacking", unit="image", disable=None, leave=False) as bar:
         for split, paths in shards.items():
@@ -229,13 +231,13 @@ def _check_schema(folder: Path, shards: Shards) -> None:
             raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
         if tuple(names := getattr(features["label"], "names", ())) != CODES:
             raise InputError(
-                f"{folder} has the labels {list_offenders(names, 7)}; expected "
-                f"{list_offenders(CODES, 7)}. {PREPARE_HINT}"
+                f"Expected the labels {list_offenders(CODES, 7)}; {folder} has "
+                f"{list_offenders(names, 7)}. {PREPARE_HINT}"
             )
 
 
 def _content_key(record: Mapping[str, Any], shards: Shards) -> str:
-    """Return a name that changes with the content, without reading the images again."""
+    """Return a hash of the content, computed without reading the images."""
     digest = hashlib.sha256(f"{record['fingerprint']} {record.get('content')}".encode())
     for path in itertools.chain.from_iterable(shards.values()):
         digest.update(f"{path.name} {path.stat().st_size} ".encode() + _read_footer(path))
@@ -243,7 +245,7 @@ def _content_key(record: Mapping[str, Any], shards: Shards) -> str:
 
 
 def _read_footer(path: Path) -> bytes:
-    """Return a Parquet file's footer: places, sizes and bounds of everything in it."""
+    """Return the footer of a Parquet file: offsets, sizes and statistics of its columns."""
     with path.open("rb") as stream:
         end = stream.seek(-FOOTER_TAIL, os.SEEK_END)
         stream.seek(max(0, end - int.from_bytes(stream.read(4), "little")))
@@ -287,7 +289,7 @@ def _read_batches(
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        # As a stream: pyarrow takes "a:b" for an address, and no path that is not UTF-8.
+        # pyarrow parses the path "a:b" as a URI and rejects paths that are not UTF-8.
         with path.open("rb") as stream:
             yield pq.ParquetFile(stream, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
@@ -296,11 +298,11 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _damaged(cache: Path, reason: str) -> InputError:
-    return InputError(f"{cache}, the unpacked dataset, is damaged: {reason}. Delete it.")
+    return InputError(f"The cached dataset {cache} is damaged: {reason}. Delete it.")
 
 
 def _other_content(folder: Path, found: str) -> InputError:
     return InputError(
-        f"{folder} is not what its {RECORD_FILE} says: {found}. Prepare it again with "
-        "scripts/prepare_data.py, or copy all of its files from one preparation."
+        f"{folder} does not match its {RECORD_FILE}: {found}. Prepare it again with "
+        "scripts/prepare_data.py, or copy all files of one preparation."
     )

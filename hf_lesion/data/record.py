@@ -1,4 +1,4 @@
-"""Record of a prepared dataset, `prepared.json`: what is in it, what is not, its fingerprint."""
+"""Record of a prepared dataset, `prepared.json`: counts, omitted images, fingerprint."""
 
 import hashlib
 from collections.abc import Iterable
@@ -23,22 +23,22 @@ SPLITS_FILE = "splits.csv"
 PREPARE_HINT = (
     "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
 )
-# What every reader needs of a record; datasets of earlier versions have no more than these.
+# Entries that every reader needs. Records of earlier versions contain only these.
 ENTRIES: dict[str, type] = {"fingerprint": str, "images": dict, "counts": dict}
 
 
 def fingerprint(table: pd.DataFrame) -> str:
-    """Return one SHA-256 over the images, their labels and their splits, in no particular order.
+    """Return a SHA-256 of the images, their labels and their splits, independent of order.
 
     Args:
-        table: The text columns `image_id`, `split`, `label` (code) and `sha256` (of the image's
-            bytes), one row per image.
+        table: One row per image, with the text columns `image_id`, `split`, `label` (code) and
+            `sha256` (of the image's bytes).
     """
     return hash_lines(table[["image_id", "split", "label", "sha256"]])
 
 
 def hash_lines(table: pd.DataFrame) -> str:
-    """Return one SHA-256 over the rows of a table of text, in no particular order."""
+    """Return a SHA-256 of the rows of a text table, independent of their order."""
     lines = sorted("\t".join(row) + "\n" for row in table.itertuples(index=False))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -47,11 +47,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     """Return the record of a prepared dataset.
 
     Raises:
-        InputError: If `folder` is not one, or its record is damaged.
+        InputError: If `folder` is not a prepared dataset, or its record is damaged.
     """
     path = folder / RECORD_FILE
     if not folder.is_dir():
-        raise InputError(f"There is no dataset folder {folder}. {PREPARE_HINT}")
+        raise InputError(f"Dataset folder {folder} not found. {PREPARE_HINT}")
     if not path.is_file():
         raise InputError(
             f"{folder} is not a prepared dataset: it has no {RECORD_FILE}. {PREPARE_HINT}"
@@ -59,7 +59,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = read_json(path, fix=PREPARE_HINT)
     missing = [name for name, kind in ENTRIES.items() if not isinstance(record.get(name), kind)]
     if missing:
-        raise InputError(f"{path} has no {list_offenders(missing)}. {PREPARE_HINT}")
+        raise InputError(f"{path} lacks {list_offenders(missing)}. {PREPARE_HINT}")
     return record
 
 
@@ -73,10 +73,10 @@ def read_fingerprint(folder: Path) -> str:
 
 
 def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
-    """Return (C,) how many images of each diagnosis a split of a prepared dataset has.
+    """Return the number of images of each diagnosis in a split of a prepared dataset, (C,).
 
     Raises:
-        InputError: As `read_record`, or if there is no such split, or a class of it is empty.
+        InputError: As `read_record`, or if the split does not exist or lacks a diagnosis.
     """
     counts = read_record(folder)["counts"].get(split, {})
     if empty := [code for code in CODES if not counts.get(code)]:
@@ -85,30 +85,30 @@ def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
 
 
 def read_split_sum(folder: Path) -> str | None:
-    """Return the SHA-256 of a prepared dataset's splits.csv; None where there is no such file.
+    """Return the SHA-256 of splits.csv of a prepared dataset; None if the file does not exist.
 
-    Two preparations with one sum have the same images, labels and lesions in the same splits, if
-    perhaps of other resolution.
+    Datasets with the same value have the same images, labels and lesions in the same splits; their
+    resolution may differ.
     """
     file = folder / SPLITS_FILE
     return file_sha256(file) if file.is_file() else None
 
 
 def get_description(record: dict[str, Any], split: str) -> str | None:
-    """Return what a split's images are, in words; None in records of earlier versions."""
+    """Return the description of the images of a split; None in records of earlier versions."""
     found = record.get(OFFICIAL_TEST, {}) if split == OFFICIAL_TEST else record
     return found.get("description")
 
 
 def describe_images(table: pd.DataFrame) -> dict[str, Any]:
-    """Return what the images are, those of the official test set apart.
+    """Describe the images, with those of the official test set described separately.
 
     Args:
-        table: One row per image with `split` and what `describe_dataset` takes, and `was_cut`.
+        table: One row per image with `split`, `was_cut` and the columns of `describe_dataset`.
 
     Returns:
-        As `describe_dataset`; "official_test" holds the same of the official test set, if there is
-        one.
+        As `describe_dataset`; "official_test" has the same entries for the official test set, if it
+        is included.
     """
     is_official = table["split"] == OFFICIAL_TEST
     own, official = table[~is_official], table[is_official]
@@ -120,16 +120,16 @@ def describe_images(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def count_images(table: pd.DataFrame) -> dict[str, Any]:
-    """Return images, lesions and counts per dx of each split, absent masks and published images.
+    """Count the images, lesions and diagnoses of each split, missing masks and published images.
 
     Args:
         table: One row per image with `split`, `lesion_id`, `label` (code), `has_mask`, `image_id`,
             `sha256` (of the image's bytes) and `was_enlarged`.
 
     Returns:
-        "images", "lesions" and "counts" by split, the official test set only if it is there; a
-        lesion_id that is not known counts as no lesion. "without_mask", "published" (images that
-        are byte for byte the published files), "enlarged".
+        "images", "lesions" and "counts" by split, with the official test set only if it is
+        included; an unknown lesion_id is not counted. "without_mask", "published" (images that are
+        identical to the published files), "enlarged".
     """
     parts = {split: table[table["split"] == split] for split in name_splits(table["split"])}
     sums = read_checksums()
@@ -150,17 +150,17 @@ def count_images(table: pd.DataFrame) -> dict[str, Any]:
 def list_left_out(
     no_file: list[str], no_row: list[str], outcomes: Iterable[Outcome], *, unscored: list[str]
 ) -> dict[str, Any]:
-    """Return the images of the metadata that were left out, and the files that were.
+    """List the images of the metadata and the files that were left out.
 
     Args:
-        no_file: image_ids of the metadata that have no file.
-        no_row: Images that have no row in the metadata.
-        outcomes: What became of the others.
+        no_file: image_ids without a file.
+        no_row: Images without a row in the metadata.
+        outcomes: Outcomes of the other images.
         unscored: Images of the official test set that the challenge does not score.
 
     Returns:
-        "count" (of rows), "no_file", "unreadable" and "unreadable_masks" with the reason by
-        image_id, "no_row", "unscored" (not counted).
+        "count" (of rows), "no_file", "unreadable" and "unreadable_masks" (reason by image_id),
+        "no_row", "unscored" (not included in "count").
     """
     outcomes = list(outcomes)
     unreadable = {

@@ -1,7 +1,7 @@
-"""Writing images, masks and metadata into Parquet shards that `datasets.load_dataset` reads.
+"""Parquet shards: images, masks and metadata in the format that `datasets.load_dataset` reads.
 
-`datasets` stores an image as a struct of bytes and name, so the shards are written with pyarrow and
-the features' own schema: files are embedded byte for byte unless they are to be resized or cut.
+`datasets` stores an image as a struct of bytes and file name. The shards are written with pyarrow
+and the Arrow schema of the features; files are embedded unchanged unless they are resized.
 """
 
 import hashlib
@@ -21,41 +21,41 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
 from hf_lesion.data.description import measure_spread
-from hf_lesion.data.framing import Framing, encode_image, encode_mask
-from hf_lesion.data.images import MASK_ENDING, PictureFile, decode_picture
+from hf_lesion.data.image_files import MASK_ENDING, ImageFile, decode_image
+from hf_lesion.data.resizing import Resize, encode_image, encode_mask
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image, upright_size
 from hf_lesion.labels import CODES, LABEL2ID
 
 TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")
-ROWS_PER_SHARD = 2000  # about 550 MB of 600×450 originals; the Hub likes shards up to 500 MB
-ROWS_PER_GROUP = 100  # what a streaming reader holds: about 28 MB of 600×450 originals
+ROWS_PER_SHARD = 2000  # about 550 MB of 600×450 originals; the Hub recommends about 500 MB
+ROWS_PER_GROUP = 100  # held by a streaming reader: about 28 MB of 600×450 originals
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to be written: its metadata and files."""
+    """An image to write: its metadata and files."""
 
     metadata: Mapping[Hashable, Any]
-    image_file: PictureFile
-    mask_file: PictureFile | None
+    image_file: ImageFile
+    mask_file: ImageFile | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item: its row if its image decodes, and why image or mask do not.
+    """Result of reading an item: its row, or the reason why the image or mask cannot be read.
 
     Attributes:
-        image_id: Of the image.
-        row: Its columns; None if it does not decode.
-        sha256: Of the stored image's bytes.
-        row_sha256: Over every column.
-        width: Of the stored image when upright, in pixels.
-        height: Likewise.
-        was_cut: Whether a part of the source's image was left out.
-        was_enlarged: Whether it has more pixels across than what was kept of the source's image.
+        image_id: The image_id.
+        row: The columns; None if the image cannot be decoded.
+        sha256: SHA-256 of the bytes of the stored image.
+        row_sha256: SHA-256 of all columns.
+        width: Upright width of the stored image in pixels.
+        height: Upright height of the stored image in pixels.
+        was_cut: Whether the image was cropped.
+        was_enlarged: Whether the image was enlarged.
         has_mask: Whether a mask is stored.
-        spread: Of the lesion, as from `measure_spread`.
+        spread: Spread of the lesion, as from `measure_spread`.
         image_problem: Why the image is not stored.
         mask_problem: Why the mask is not stored.
     """
@@ -74,16 +74,16 @@ class Outcome:
     mask_problem: str | None = None
 
     def without_row(self) -> "Outcome":
-        """Return this outcome without the bytes of its files, to be kept for the whole dataset."""
+        """Return a copy without `row`, which holds the bytes of the files."""
         return replace(self, row=None)
 
 
 def build_features() -> Features:
-    """Return the columns of the dataset.
+    """Return the features of the dataset.
 
-    `image` is decoded to RGB and `mask` to grey levels (0 or 255; white = lesion), whatever the
-    stored bytes are: palette masks come out right. `mask` is null where there is none, `age` is in
-    years and null where unknown, `label` is in the order of `CODES`.
+    `image` is decoded to RGB, `mask` to grey levels (0 or 255; white = lesion), including palette
+    PNGs. `mask` is null if missing, `age` is in years and null if unknown, `label` is an index into
+    `CODES`.
     """
     columns: dict[str, Any] = {
         "image": Image(mode="RGB"),
@@ -101,7 +101,7 @@ def build_features() -> Features:
 
 
 def count_shards(rows: int) -> int:
-    """Return into how many shards `rows` rows are written: at least one."""
+    """Return the number of shards for `rows` rows, at least one."""
     return max(1, -(-rows // ROWS_PER_SHARD))
 
 
@@ -110,28 +110,28 @@ def write_split(
     split: str,
     items: list[Item],
     *,
-    framing: Framing,
+    resize: Resize,
     advance: Callable[[int], object],
 ) -> Iterator[Outcome]:
-    """Write `folder`/`split`-0000i-of-0000n.parquet and yield what became of each item.
+    """Write `folder`/`split`-0000i-of-0000n.parquet and yield the outcome of each item.
 
-    Items are read on all cores, `ROWS_PER_GROUP` at a time, so that memory does not grow with the
-    dataset. Items whose image does not decode are left out of the shards.
+    Items are read in parallel, `ROWS_PER_GROUP` at a time, so that memory does not grow with the
+    dataset. Items whose image cannot be decoded are left out of the shards.
 
     Args:
         folder: An existing folder.
         split: Name of the split.
-        items: What to write, in this order.
-        framing: How images are stored.
-        advance: Called with a number of items that are done.
+        items: The items, in the order of the rows.
+        resize: How images are stored.
+        advance: Called with the number of items that have been processed since the last call.
     """
     schema, shards = build_features().arrow_schema, count_shards(len(items))
-    read = partial(read_item, framing=framing)
+    read = partial(read_item, resize=resize)
     with ThreadPoolExecutor() as pool:
         for shard in range(shards):
             part = items[shard * len(items) // shards : (shard + 1) * len(items) // shards]
             name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
-            # Opened here: Arrow takes no path that is not UTF-8.
+            # pyarrow rejects paths that are not UTF-8.
             with (folder / name).open("wb") as sink, pq.ParquetWriter(sink, schema) as writer:
                 for start in range(0, len(part), ROWS_PER_GROUP):
                     batch = part[start : start + ROWS_PER_GROUP]
@@ -142,19 +142,19 @@ def write_split(
                     yield from outcomes
 
 
-def read_item(item: Item, *, framing: Framing) -> Outcome:
-    """Read an item's files, prove that they decode, and lay them out as a row."""
+def read_item(item: Item, *, resize: Resize) -> Outcome:
+    """Read and decode the files of an item, and build its row."""
     image_id = item.metadata["image_id"]
     try:
         data, image = _read(item.image_file)
         size = upright_size(image)
-        box, stored_size = framing.place(*size)
+        box, stored_size = resize.compute_box(*size)
         name = item.image_file.name
-        if not framing.keeps_files:
-            data, name = encode_image(load_image(image), framing), f"{image_id}.jpg"
+        if not resize.keeps_files:
+            data, name = encode_image(load_image(image), resize), f"{image_id}.jpg"
     except InputError as error:
         return Outcome(image_id, image_problem=f"{item.image_file.name}: {error}")
-    mask, spread, mask_problem = _read_mask(item, size, framing)
+    mask, spread, mask_problem = _read_mask(item, size, resize)
     row = {
         "image": {"bytes": data, "path": name},
         "mask": None if mask is None else {"bytes": mask, "path": f"{image_id}{MASK_ENDING}.png"},
@@ -182,21 +182,21 @@ def _hash_row(row: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
-def _read(file: PictureFile) -> tuple[bytes, PIL.Image.Image]:
+def _read(file: ImageFile) -> tuple[bytes, PIL.Image.Image]:
     data = file.read_bytes()
-    return data, decode_picture(data)
+    return data, decode_image(data)
 
 
 def _read_mask(
-    item: Item, size: tuple[int, int], framing: Framing
+    item: Item, size: tuple[int, int], resize: Resize
 ) -> tuple[bytes | None, float | None, str | None]:
-    """Return the bytes to be stored of a mask and its lesion's spread, or what is wrong with it."""
+    """Return the stored bytes of a mask and the spread of its lesion, or why it cannot be read."""
     if item.mask_file is None:
         return None, None, None
     try:
         data, mask = _read(item.mask_file)
-        if not framing.keeps_files:
-            data = encode_mask(load_image(mask).convert("L"), framing, size)
+        if not resize.keeps_files:
+            data = encode_mask(load_image(mask).convert("L"), resize, size)
             mask = PIL.Image.open(BytesIO(data))
             size = mask.size
     except InputError as error:

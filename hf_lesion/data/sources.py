@@ -1,20 +1,20 @@
-"""Opening a source in any of the layouts that HAM10000 comes in: metadata and pictures by name.
+"""Sources of HAM10000: folders and zip archives with metadata, images and masks.
 
-The layouts: zip archives and tables as downloaded from Dataverse, the same unzipped, the copy on
-Kaggle, and the ISIC 2018 challenge's (Task 3). Only file names count, not the folders.
+Supported layouts: zip archives and tables as downloaded from Dataverse, the same unzipped, the copy
+on Kaggle, and the ISIC 2018 challenge (Task 3). Files are identified by name, not by folder.
 """
 
 import io
 import re
+import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 import pandas as pd
 
-from hf_lesion.data.archives import list_files
-from hf_lesion.data.images import MASK_ENDING, PictureFile, choose_pictures, group_pictures
+from hf_lesion.data.image_files import MASK_ENDING, ImageFile, choose_files, group_by_stem
 from hf_lesion.data.metadata import (
     METADATA_FILE,
     UNSCORED,
@@ -23,9 +23,10 @@ from hf_lesion.data.metadata import (
     parse_metadata,
     parse_training,
 )
-from hf_lesion.errors import InputError
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.files import walk
 
-# As uploaded, as Dataverse converts it, and as its page names it; the first that is there counts.
+# As uploaded, as converted by Dataverse, and as listed on its page; the first one found is read.
 METADATA_NAMES = (METADATA_FILE, "HAM10000_metadata.tab", "HAM10000_metadata")
 TRAINING_TRUTH = "ISIC2018_Task3_Training_GroundTruth.csv"
 TRAINING_GROUPINGS = "ISIC2018_Task3_Training_LesionGroupings.csv"
@@ -33,25 +34,61 @@ OFFICIAL_TRUTH_NAMES = (
     "ISIC2018_Task3_Test_GroundTruth.csv",
     "ISIC2018_Task3_Test_GroundTruth.tab",
 )
-# The challenge's images that are no training images lie in folders of these names.
+# Folders of challenge images that are not training images.
 OTHER_IMAGES = re.compile(r"ISIC2018_Task3_(Test|Validation)")
 IMAGE_STEM = re.compile(r"ISIC_\d+")
+ZIP_SUFFIX = ".zip"
+MAC_FOLDER = "__MACOSX"  # macOS stores file attributes there
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an open zip archive."""
+
+    archive: zipfile.ZipFile
+    path: str
+
+    @property
+    def name(self) -> str:
+        """File name without folders."""
+        return PurePosixPath(self.path).name
+
+    def read_bytes(self) -> bytes:
+        """Return the content. Safe to call from several threads.
+
+        Raises:
+            InputError: If the member is damaged; the message is a short reason.
+        """
+        try:
+            return self.archive.read(self.path)
+        except Exception as error:  # decompressors raise various errors on damaged data
+            raise InputError(f"damaged in {self.archive.filename}: {error}") from error
+
+    def __str__(self) -> str:
+        return f"{self.archive.filename}/{self.path}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a source holds: `frame` as by `parse_metadata`, and its files by name and by stem."""
+    """An open source.
+
+    Attributes:
+        path: Folder or zip archive.
+        frame: Metadata, as from `parse_metadata`.
+        tables: Files by name.
+        groups: Image files by stem.
+    """
 
     path: Path
     frame: pd.DataFrame
-    tables: Mapping[str, PictureFile]
-    groups: Mapping[str, list[PictureFile]]
+    tables: Mapping[str, ImageFile]
+    groups: Mapping[str, list[ImageFile]]
 
     def read_official_test(self) -> pd.DataFrame:
-        """Return the metadata of the official test set, but for what the challenge does not score.
+        """Return the metadata of the official test set, without unscored images.
 
         Raises:
-            InputError: If the source has none, or it is wrong.
+            InputError: If the source has no valid ground truth of the official test set.
         """
         for name in OFFICIAL_TRUTH_NAMES:
             if name in self.tables:
@@ -59,20 +96,20 @@ class Source:
                 return drop_unscored(parse_ground_truth(_open(file), name=str(file)))[0]
         raise InputError(
             f"{self.path} has no {OFFICIAL_TRUTH_NAMES[0]}: the official test set cannot be "
-            "prepared. Fetch it with --download --with_official_test, or leave the option out."
+            "prepared. Download it with --download --with_official_test, or omit the option."
         )
 
-    def choose_pictures(self, image_ids: Collection[str]) -> dict[str, PictureFile]:
-        """Return the files of images and masks by stem, of those that have one.
+    def choose_files(self, image_ids: Collection[str]) -> dict[str, ImageFile]:
+        """Return the existing image and mask files by stem.
 
         Raises:
-            InputError: If two files of one name differ.
+            InputError: If two files of the same name differ.
         """
         masks = [image_id + MASK_ENDING for image_id in image_ids]
-        return choose_pictures(self.groups, {*image_ids, *masks}, where=self.path)
+        return choose_files(self.groups, {*image_ids, *masks}, where=self.path)
 
     def find_images_without_row(self, known: Collection[str]) -> list[str]:
-        """Return the training images, in order, whose image_id is not `known`."""
+        """Return the sorted image_ids of training images that are not in `known`."""
         return sorted(
             stem
             for stem, files in self.groups.items()
@@ -85,20 +122,21 @@ class Source:
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Yield the source in the folder or zip archive `path`; its archives stay open meanwhile.
+    """Open the source in the folder or zip archive `path` as a context manager.
 
     Raises:
-        InputError: If `path` is neither, an archive is broken, or the metadata is absent or wrong.
+        InputError: If `path` is neither, an archive is damaged, or the metadata is missing or
+            invalid.
     """
     with ExitStack() as stack:
         files = list_files(path, stack)
-        # The file with the shortest path is the one to read: copies lie deeper.
+        # Of several tables of one name, read the one with the shortest path.
         ordered = sorted(files, key=lambda file: (len(PurePath(str(file)).parts), str(file)))
         tables = {file.name: file for file in reversed(ordered)}
-        yield Source(path, _read_frame(path, tables), tables, group_pictures(files))
+        yield Source(path, _read_frame(path, tables), tables, group_by_stem(files))
 
 
-def _read_frame(path: Path, tables: Mapping[str, PictureFile]) -> pd.DataFrame:
+def _read_frame(path: Path, tables: Mapping[str, ImageFile]) -> pd.DataFrame:
     for name in METADATA_NAMES:
         if name in tables:
             return parse_metadata(_open(tables[name]), name=str(tables[name]))
@@ -107,15 +145,65 @@ def _read_frame(path: Path, tables: Mapping[str, PictureFile]) -> pd.DataFrame:
         return parse_training(_open(truth), _open(groupings), names=(str(truth), str(groupings)))
     if TRAINING_TRUTH in tables:
         raise InputError(
-            f"{path} has {TRAINING_TRUTH} but no {TRAINING_GROUPINGS}, without which images of one "
-            "lesion cannot be kept together. Fetch it from "
-            "https://challenge.isic-archive.com/data/#2018."
+            f"{path} has {TRAINING_TRUTH} but no {TRAINING_GROUPINGS}, which is needed to split by "
+            "lesion. Download it from https://challenge.isic-archive.com/data/#2018."
         )
     raise InputError(
-        f"{path} has no {METADATA_FILE}, and no {TRAINING_TRUTH} either. Pass the folder that "
-        "holds the metadata and the images, or fetch them with --download."
+        f"{path} has neither {METADATA_FILE} nor {TRAINING_TRUTH}. Pass the folder that contains "
+        "the metadata and the images, or fetch them with --download."
     )
 
 
-def _open(file: PictureFile) -> io.BytesIO:
+def _open(file: ImageFile) -> io.BytesIO:
     return io.BytesIO(file.read_bytes())
+
+
+def list_files(source: Path, stack: ExitStack) -> list[ImageFile]:
+    """Return all files of a folder or zip archive, including those in archives of the folder.
+
+    Args:
+        source: A folder or a zip archive.
+        stack: Keeps the archives open until it exits.
+
+    Raises:
+        InputError: If `source` is neither, or an archive is damaged or contains archives.
+    """
+    if source.is_file() and source.suffix.lower() == ZIP_SUFFIX:
+        return list(_list_members(source, stack))
+    if not source.is_dir():
+        raise InputError(
+            f"{source} is neither a folder nor a zip archive. Pass the folder that contains the "
+            "metadata and the images, or fetch them with --download."
+        )
+    files: list[ImageFile] = []
+    for path in walk(source):
+        files += _list_members(path, stack) if path.suffix.lower() == ZIP_SUFFIX else [path]
+    return files
+
+
+def _list_members(path: Path, stack: ExitStack) -> list[Member]:
+    try:
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        members = [
+            Member(archive, info.filename)
+            for info in archive.infolist()
+            if not info.is_dir() and not _is_hidden(info.filename)
+        ]
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # various errors on damaged data
+        raise InputError(
+            f"{path} is not a valid zip archive ({error}). Download it again."
+        ) from error
+    nested = [each.path for each in members if each.name.lower().endswith(ZIP_SUFFIX)]
+    if nested:
+        raise InputError(
+            f"{path} contains {len(nested)} archives: {list_offenders(nested)}. Unzip it and pass "
+            "the folder."
+        )
+    return sorted(members, key=lambda member: member.path)
+
+
+def _is_hidden(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return any(part.startswith(".") or part == MAC_FOLDER for part in parts)

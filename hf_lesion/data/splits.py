@@ -1,4 +1,4 @@
-"""Splitting images into train, validation and test so that no lesion is in two of them."""
+"""Train, validation and test splits by lesion: all images of a lesion are in one split."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -12,11 +12,11 @@ from hf_lesion.data.tables import check_columns, check_ids, parse_table
 from hf_lesion.errors import InputError, list_offenders
 
 SPLITS = ("train", "validation", "test")
-OFFICIAL_TEST = "official_test"  # the test set of ISIC 2018 Task 3: a split of its own
+OFFICIAL_TEST = "official_test"  # the test set of ISIC 2018 Task 3
 SUBSETS = ("all", "one-per-lesion", "single-image")
 FRACTIONS = (0.7, 0.15, 0.15)
 SUM_TOLERANCE = 1e-6
-LARGEST_SEED = 2**32 - 1  # numpy's legacy generator, which scikit-learn seeds, takes 32 bits
+LARGEST_SEED = 2**32 - 1  # limit of numpy's legacy generator, which scikit-learn uses
 
 
 def split_by_lesion(
@@ -25,11 +25,10 @@ def split_by_lesion(
     fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 0,
 ) -> pd.Series:
-    """Give each image a split: at random over lesions, stratified by diagnosis.
+    """Assign each image to a split, at random by lesion, stratified by diagnosis.
 
-    All images of a lesion share its split. The result depends on the set of (lesion, diagnosis)
-    and the seed, not on the order of the rows. Fractions are of lesions, so those of images differ
-    a little.
+    The result depends on the set of (lesion, diagnosis) and the seed, not on the order of the rows.
+    Fractions refer to lesions; those of images differ slightly.
 
     Args:
         frame: One row per image, with the columns `lesion_id` and `dx`.
@@ -37,11 +36,11 @@ def split_by_lesion(
         seed: In [0, 2**32).
 
     Returns:
-        (N,) names out of `SPLITS`, with the index of `frame`.
+        (N,) values of `SPLITS`, with the index of `frame`.
 
     Raises:
-        InputError: If fractions or seed are out of range, or a diagnosis has too few lesions to be
-            in every split.
+        InputError: If fractions or seed are out of range, or a diagnosis has too few lesions for
+            three splits.
     """
     check_options(fractions=fractions, seed=seed)
     lesions = frame[["lesion_id", "dx"]].drop_duplicates("lesion_id").sort_values("lesion_id")
@@ -54,14 +53,14 @@ def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
 
     Args:
         frame: One row per image, with the columns `lesion_id` and `image_id`.
-        subset: One of `SUBSETS`: all images; of each lesion the image with the first image_id; or
-            the images of lesions that have no other (5,514 of HAM10000).
+        subset: One of `SUBSETS`: all images; the first image_id of each lesion; or only lesions
+            that have a single image (5,514 in HAM10000).
 
     Raises:
-        InputError: If `subset` is none of them.
+        InputError: If `subset` is unknown.
     """
     if subset not in SUBSETS:
-        raise InputError(f"Expected a subset out of {', '.join(SUBSETS)}; came {subset}.")
+        raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
     if subset == "one-per-lesion":
         return frame.loc[frame.sort_values("image_id").drop_duplicates("lesion_id").index]
     if subset == "single-image":
@@ -73,10 +72,10 @@ def read_splits(path: Path) -> pd.Series:
     """Read a published split; see `parse_splits`.
 
     Raises:
-        InputError: If the file is not there, or as `parse_splits` raises.
+        InputError: If the file does not exist, or as `parse_splits` raises.
     """
     if not path.is_file():
-        raise InputError(f"{path} is not there. Pass a CSV with the columns image_id and split.")
+        raise InputError(f"{path} not found. Pass a CSV with the columns image_id and split.")
     with path.open("rb") as stream:
         return parse_splits(stream, name=str(path))
 
@@ -85,15 +84,15 @@ def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
     """Parse a published split, as `prepare` writes it to splits.csv.
 
     Args:
-        stream: CSV bytes with the columns `image_id` and `split`; others are passed over, and so
-            are rows of the official test set, which is never split.
-        name: What to call the stream in errors.
+        stream: CSV bytes with the columns `image_id` and `split`; other columns and the rows of
+            the official test set are ignored.
+        name: Name of the stream in error messages.
 
     Returns:
-        (N,) names out of `SPLITS` by image_id.
+        (N,) values of `SPLITS` by image_id.
 
     Raises:
-        InputError: If the table is wrong, names an image twice or an unknown split.
+        InputError: If the table is invalid or has a duplicate image_id or an unknown split.
     """
     table = parse_table(stream, name)
     check_columns(table, ("image_id", "split"), name)
@@ -109,68 +108,68 @@ def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
 
 
 def apply_splits(frame: pd.DataFrame, splits: pd.Series, *, name: str) -> pd.Series:
-    """Give each image the split that a published split names.
+    """Assign each image to its split in a published split.
 
     Args:
         frame: One row per image, with the columns `image_id` and `lesion_id`.
         splits: As `parse_splits` returns.
-        name: What to call it in errors.
+        name: Name of the published split in error messages.
 
     Returns:
-        (N,) names out of `SPLITS`, with the index of `frame`.
+        (N,) values of `SPLITS`, with the index of `frame`.
 
     Raises:
-        InputError: If one of the two has images that the other lacks, or a lesion is in two splits.
+        InputError: If either has images that the other lacks, or a lesion is in two splits.
     """
     _check_same(frame["image_id"], splits.index, f"images have no split in {name}")
     _check_same(splits.index, frame["image_id"], f"images of {name} are not in the source")
     found = frame["image_id"].map(splits).rename("split")
     crossing = found.groupby(frame["lesion_id"]).nunique()
-    torn = sorted(crossing.index[crossing > 1])
-    if torn:
+    shared = sorted(crossing.index[crossing > 1])
+    if shared:
         raise InputError(
-            f"{name} puts {len(torn)} lesions into more than one split: {list_offenders(torn)}. "
-            "Give all images of a lesion the same split."
+            f"{name} has {len(shared)} lesions in more than one split: {list_offenders(shared)}. "
+            "Assign all images of a lesion to the same split."
         )
     return found
 
 
 def check_options(*, fractions: tuple[float, float, float], seed: int) -> None:
-    """Check what a user may choose about a split.
+    """Check the fractions and seed of a split.
 
     Raises:
         InputError: If `fractions` are not three numbers in (0, 1) with sum 1, or `seed` is not in
             [0, 2**32).
     """
-    well = len(fractions) == len(SPLITS) and all(0 < fraction < 1 for fraction in fractions)
-    if not well or abs(sum(fractions) - 1) > SUM_TOLERANCE:
+    valid = len(fractions) == len(SPLITS) and all(0 < fraction < 1 for fraction in fractions)
+    if not valid or abs(sum(fractions) - 1) > SUM_TOLERANCE:
         raise InputError(
             "Expected fractions of train, validation and test between 0 and 1 with sum 1; "
-            f"came {_listed(fractions)}."
+            f"got {_listed(fractions)}."
         )
     if not 0 <= seed <= LARGEST_SEED:
-        raise InputError(f"Expected a seed from 0 to {LARGEST_SEED}; came {seed}.")
+        raise InputError(f"Expected a seed from 0 to {LARGEST_SEED}; got {seed}.")
 
 
 def name_splits(splits: pd.Series) -> list[str]:
-    """Return the names of the splits: the three, and the official test set if it is among them."""
+    """Return the three split names, and the official test set if it occurs."""
     return [*SPLITS, *([OFFICIAL_TEST] if OFFICIAL_TEST in set(splits) else [])]
 
 
 def check_splits(table: pd.DataFrame, splits: Sequence[str]) -> None:
-    """Check that every split has images, and all but the official test set those of each diagnosis.
+    """Check that no split is empty and that train, validation and test have every diagnosis.
 
     Args:
         table: The columns `split` and `label` (code), one row per image.
-        splits: The splits that are to be there.
+        splits: The expected splits.
 
     Raises:
-        InputError: If one is empty or lacks a diagnosis.
+        InputError: If a split is empty or lacks a diagnosis.
     """
     empty = [split for split in splits if split not in set(table["split"])]
     if empty:
         raise InputError(
-            f"No image is left for {list_offenders(empty)}. Pass a source with more of the images."
+            f"No images remain for {list_offenders(empty)}. Pass a source with more images."
         )
     drawn = table[table["split"] != OFFICIAL_TEST]
     counts = pd.crosstab(drawn["split"], drawn["label"])
@@ -180,7 +179,7 @@ def check_splits(table: pd.DataFrame, splits: Sequence[str]) -> None:
     if lacking:
         raise InputError(
             f"{len(lacking)} diagnoses have no image in a split: {list_offenders(lacking)}. "
-            "Pass a source with more of the images, another --seed or other --fractions."
+            "Pass a source with more images, another --seed or other --fractions."
         )
 
 
@@ -204,7 +203,7 @@ def _split_lesions(
         train_lesions, validation_lesions = train_test_split(
             rest, test_size=round(validation * len(dx)), stratify=rest, random_state=seed
         )
-    except ValueError as error:  # scikit-learn's way to say that a class is too small
+    except ValueError as error:  # raised by scikit-learn if a class is too small
         raise _too_few(dx, fractions) from error
     parts = dict(zip(SPLITS, (train_lesions, validation_lesions, test_lesions), strict=True))
     if any(set(part) != set(dx) for part in parts.values()):
@@ -214,14 +213,14 @@ def _split_lesions(
 
 def _too_few(dx: pd.Series, fractions: tuple[float, float, float]) -> InputError:
     counts = dx.value_counts()
-    # One lesion of the class falls into the smallest split, and rounding can cost another.
+    # One lesion of the class must fall into the smallest split; rounding may require another.
     needed = math.ceil(1 / min(fractions)) + 1
     small = [f"{code} {count}" for code, count in sorted(counts.items()) if count < needed]
     offenders = small or [f"{counts.index[-1]} {counts.iloc[-1]}"]
     return InputError(
-        "Too few lesions to put each diagnosis into train, validation and test by "
+        "Too few lesions to split each diagnosis into train, validation and test by "
         f"{_listed(fractions)}: {list_offenders(offenders, len(offenders))}. "
-        f"Give about {needed} lesions of each diagnosis, or pass other --fractions."
+        f"Expected about {needed} lesions of each diagnosis: add images or pass other --fractions."
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables of text: CSV and tab-separated files in the layouts that are in circulation."""
+"""Text tables: strict parsing of CSV and tab-separated files, and checks of columns and ids."""
 
 import codecs
 import csv
@@ -10,7 +10,7 @@ import pandas as pd
 
 from hf_lesion.errors import InputError, list_offenders
 
-# The ISIC's tables say `image` for what the metadata calls `image_id`.
+# ISIC tables name the column `image`, the metadata `image_id`.
 RENAMED = {"image": "image_id"}
 # Spreadsheets write semicolons where the comma is in numbers, and UTF-16 as "Unicode text".
 DELIMITERS = ",\t;"
@@ -31,35 +31,35 @@ def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
         `image` renamed to `image_id`; the index is the line in the stream, from 1.
 
     Raises:
-        InputError: If the stream is empty, is not UTF-8, is not a table, or has a column twice.
+        InputError: If the stream is empty, not UTF-8, not a table, or has a duplicate column.
     """
     rows = _parse_rows(stream.read(), name)
     if not rows:
-        raise InputError(f"{name} is empty. Fetch it again.")
+        raise InputError(f"{name} is empty. Download it again.")
     header, *lines = rows.values()
     columns = [RENAMED.get(column.lower(), column.lower()) for column in header]
-    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+    if duplicates := sorted({column for column in columns if columns.count(column) > 1}):
         raise InputError(
-            f"{name} has {len(twice)} columns more than once: {list_offenders(twice)} (image and "
-            "image_id are the same). Keep one of each."
+            f"{name} has {len(duplicates)} duplicate columns: {list_offenders(duplicates)} (image "
+            "is read as image_id). Keep one of each."
         )
     if not lines:
-        raise InputError(f"{name} has a header but no rows. Fetch it again.")
+        raise InputError(f"{name} has a header but no rows. Download it again.")
     long = [f"line {line}" for line, row in rows.items() if len(row) > len(columns)]
     if long:
         raise InputError(
-            f"{name} is not a table: {len(long)} rows have more than the {len(columns)} fields of "
-            f"the header: {list_offenders(long)}. Fetch it again."
+            f"{name} is not a table: {len(long)} rows have more fields than the header, which has "
+            f"{len(columns)}: {list_offenders(long)}. Download it again."
         )
     filled = [row + [""] * (len(columns) - len(row)) for row in lines]
     return pd.DataFrame(filled, columns=columns, index=list(rows)[1:], dtype=object)
 
 
 def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> None:
-    """Check that a table has its columns.
+    """Check that a table has the required columns.
 
     Raises:
-        InputError: If one is missing.
+        InputError: If a column is missing.
     """
     missing = [column for column in required if column not in frame]
     if missing:
@@ -70,12 +70,12 @@ def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> No
 
 
 def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
-    """Check that the columns `filled` have no empty field and no image_id occurs twice.
+    """Check that the columns `filled` have no empty fields and that every image_id is unique.
 
     Args:
         frame: As from `parse_table`.
-        name: What to call the table in errors.
-        filled: Columns.
+        name: Name of the table in error messages.
+        filled: Columns without empty fields.
 
     Raises:
         InputError: If a field is empty or an image_id occurs twice.
@@ -87,16 +87,16 @@ def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
                 f"{name} has {len(lines)} rows without {column}: {list_offenders(lines)}."
             )
     counts = frame["image_id"].value_counts()
-    twice = sorted(counts.index[counts > 1])
-    if twice:
+    duplicates = sorted(counts.index[counts > 1])
+    if duplicates:
         raise InputError(
-            f"{name} names {len(twice)} image_ids more than once: {list_offenders(twice)}. "
+            f"{name} has {len(duplicates)} duplicate image_ids: {list_offenders(duplicates)}. "
             "Keep one row per image."
         )
 
 
 def _parse_rows(data: bytes, name: str) -> dict[int, list[str]]:
-    """Return the rows that are not blank, without empty fields at their end, by line from 1."""
+    """Return the non-blank rows, without trailing empty fields, by line number from 1."""
     try:
         text = data.decode("utf-16" if data.startswith(BOMS_OF_16_BITS) else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
-"""Figures of a dataset: metadata, masks, colours, and sheets that show its images.
+"""Figures of a dataset: metadata, masks, colours, and contact sheets of its images.
 
-`plot_samples` and `plot_near_duplicates` show dataset images: keep what they return out of git.
+`plot_samples` and `plot_near_duplicates` show dataset images, which must not be committed to git.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from hf_lesion.data.near_duplicates import TURN_NAMES, NearDuplicate
+from hf_lesion.data.near_duplicates import ORIENTATION_NAMES, NearDuplicate
 from hf_lesion.eda.frame import (
     UNKNOWN,
     count_images_per_lesion,
@@ -29,23 +29,24 @@ from hf_lesion.labels import CODES, NAMES
 
 PALETTE = dict(zip(CODES, sns.color_palette("colorblind", len(CODES)), strict=True))
 GREY, BLUE = "0.75", sns.color_palette("colorblind")[0]
-MAP = "cividis"  # readable for colour-blind readers
+MAP = "cividis"  # readable with colour blindness
 SIZE, WIDE = (8.0, 4.5), (9.6, 4.5)  # inches
-CELL = 0.62  # inches of width for a column of a table
-LEAST_LABEL = 0.05  # a narrower part of a bar has no label
+CELL = 0.62  # inches per column of a table
+LEAST_LABEL = 0.05  # narrower parts of a bar have no label
 POSITION_BINS = 40
 PERCENT = PercentFormatter(1, decimals=0)
+FRACTION = "Fraction of the images of the diagnosis"
 THUMBNAIL = (200, 150)  # pixels
 SHOWN_PAIRS, PAIRS_PER_ROW = 24, 3
 
 
 def name_of(code: str) -> str:
-    """Return a diagnosis as the figures name it."""
+    """Return the label of a diagnosis in figures."""
     return f"{NAMES[code]} ({code})"
 
 
 def plot_classes(frame: pd.DataFrame) -> Figure:
-    """Plot the number of images of each diagnosis, the most frequent on top."""
+    """Plot the number of images of each diagnosis, in descending order."""
     counts = frame["dx"].value_counts()
     figure, axes = _new_axes()
     bars = axes.barh(
@@ -60,7 +61,7 @@ def plot_classes(frame: pd.DataFrame) -> Figure:
 
 
 def plot_images_per_lesion(frame: pd.DataFrame) -> Figure:
-    """Plot how many lesions have one image, two, and so on."""
+    """Plot the number of lesions by their number of images."""
     counts = count_images_per_lesion(frame)
     figure, axes = _new_axes()
     bars = axes.bar(counts.index.astype(str), counts, color=BLUE)
@@ -71,7 +72,7 @@ def plot_images_per_lesion(frame: pd.DataFrame) -> Figure:
 
 
 def plot_age(frame: pd.DataFrame) -> Figure:
-    """Plot the patients' ages by diagnosis."""
+    """Plot the age of the patients by diagnosis."""
     figure, axes = _new_axes()
     plot_boxes(axes, frame["age"], frame["dx"], palette=PALETTE)
     axes.set(ylabel="Age in years")
@@ -79,7 +80,7 @@ def plot_age(frame: pd.DataFrame) -> Figure:
 
 
 def plot_shares(frame: pd.DataFrame, column: str) -> Figure:
-    """Plot how the images of each diagnosis divide by a text column, as bars of equal length."""
+    """Plot the values of a text column by diagnosis, as fractions in stacked bars."""
     table = tabulate(frame, column)
     shares = table.div(table.sum(axis=1), axis=0).fillna(0)
     shares.index = [f"{name_of(str(code))}, {total:,}" for code, total in table.sum(axis=1).items()]
@@ -92,19 +93,19 @@ def plot_shares(frame: pd.DataFrame, column: str) -> Figure:
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.xaxis.set_major_formatter(PERCENT)
-    axes.set(xlim=(0, 1), xlabel="Share of the diagnosis's images", ylabel="")
+    axes.set(xlim=(0, 1), xlabel=FRACTION, ylabel="")
     axes.get_legend().remove()
     figure.legend(loc="outside lower center", ncols=min(5, len(table.columns)), frameon=False)
     return figure
 
 
 def plot_table(frame: pd.DataFrame, column: str) -> Figure:
-    """Plot counts of diagnosis × text column; the colour is the share within the diagnosis."""
+    """Plot counts of diagnosis × text column, coloured by the fraction within the diagnosis."""
     table = tabulate(frame, column)
     shares = table.div(table.sum(axis=1), axis=0)
     figure, axes = _new_axes((max(SIZE[0], 4 + CELL * len(table.columns)), SIZE[1]))
     names = [name_of(code) for code in table.index]
-    legend = {"label": "Share of the diagnosis's images", "format": PERCENT}
+    legend = {"label": FRACTION, "format": PERCENT}
     sns.heatmap(
         shares, annot=table, fmt=",d", cmap=MAP, vmin=0, ax=axes, yticklabels=names, cbar_kws=legend
     )
@@ -116,7 +117,7 @@ def plot_table(frame: pd.DataFrame, column: str) -> Figure:
 
 
 def plot_masks(frame: pd.DataFrame) -> Figure:
-    """Plot the share of the frame that the lesion covers, by diagnosis, and where its centre lies.
+    """Plot the area of the lesion as a fraction of the frame by diagnosis, and its centre.
 
     Args:
         frame: As from `read_frame`, with at least one mask.
@@ -124,28 +125,28 @@ def plot_masks(frame: pd.DataFrame) -> Figure:
     figure, (area, position) = _new_axes(WIDE, columns=2, width_ratios=(3, 2))
     plot_boxes(area, frame["area"], frame["dx"], palette=PALETTE)
     area.yaxis.set_major_formatter(PERCENT)
-    area.set(title="Area of the lesion", ylabel="Share of the frame")
+    area.set(title="Area of the lesion", ylabel="Fraction of the frame")
     legend = {"label": "Images", "shrink": 0.7}
     sns.histplot(
         frame, x="x", y="y", bins=POSITION_BINS, cmap=MAP, cbar=True, cbar_kws=legend, ax=position
     )
     position.set(xlim=(0, 1), ylim=(1, 0), aspect=3 / 4, title="Centre of the lesion")
-    position.set(xlabel="From the left of the frame", ylabel="From the top")
+    position.set(xlabel="x (fraction of the width)", ylabel="y (fraction of the height)")
     for axis in (position.xaxis, position.yaxis):
         axis.set_major_formatter(PERCENT)
     return figure
 
 
 def plot_colours(frame: pd.DataFrame) -> Figure:
-    """Plot the mean colour of lesion and skin by diagnosis, and the lesion's luminance.
+    """Plot the mean colour of lesion and skin by diagnosis, and the luminance of the lesion.
 
-    Without any mask the whole frame stands for the lesion.
+    Without masks the whole frame is used instead of the lesion.
     """
     parts = ["lesion", "skin"] if has_masks(frame) else ["frame"]
     columns = [f"{part}_{channel}" for part in parts for channel in "rgb"]
     means = frame.groupby("dx", observed=False)[columns].mean() / 255
     figure, (swatches, boxes) = _new_axes(WIDE, columns=2, width_ratios=(2, 3))
-    # A diagnosis without a mask has no mean: white.
+    # A diagnosis without masks has no mean and is shown in white.
     shown = means.fillna(1).to_numpy().reshape(len(means), len(parts), 3)
     swatches.imshow(shown, aspect="auto")
     swatches.set(xticks=range(len(parts)), xticklabels=parts, title="Mean colour")
@@ -157,7 +158,7 @@ def plot_colours(frame: pd.DataFrame) -> Figure:
 
 
 def plot_source_luminance(frame: pd.DataFrame) -> Figure:
-    """Plot the luminance of the whole frame by source, which a model may recognise it by."""
+    """Plot the luminance of the whole frame by source, a possible shortcut for a model."""
     figure, axes = _new_axes()
     plot_boxes(axes, luminance(frame, "frame"), frame["dataset"].fillna(UNKNOWN))
     axes.set(ylabel="0 (black) to 255 (white)")
@@ -165,7 +166,7 @@ def plot_source_luminance(frame: pd.DataFrame) -> Figure:
 
 
 def plot_missing(frame: pd.DataFrame) -> Figure:
-    """Plot how many values each column lacks."""
+    """Plot the number of missing values of each column."""
     missing = count_missing(frame)
     figure, axes = _new_axes()
     missing.plot.barh(stacked=True, ax=axes, color=sns.color_palette("colorblind")[:2])
@@ -178,10 +179,10 @@ def plot_missing(frame: pd.DataFrame) -> Figure:
 
 
 def plot_leakage(shares: Mapping[str, float]) -> Figure:
-    """Plot the share of the test images whose lesion is in train, by way to split.
+    """Plot the fraction of test images whose lesion is in train, by splitting scheme.
 
     Args:
-        shares: In [0, 1], by name.
+        shares: Fractions in [0, 1] by name.
     """
     figure, axes = _new_axes()
     bars = axes.barh(list(shares), list(shares.values()), color=BLUE)
@@ -196,9 +197,9 @@ def plot_boxes(axes: Axes, values: pd.Series, groups: pd.Series, *, palette: Any
     """Plot a box for each group: quartiles, and whiskers from the 5th to the 95th percentile.
 
     Args:
-        axes: Where to plot.
-        values: (N,) numbers; NaN is left out.
-        groups: (N,) names; the number of known values stands below each.
+        axes: The axes to plot on.
+        values: (N,) numbers; NaN is ignored.
+        groups: (N,) names; tick labels include the number of known values.
         palette: Colour of each group.
     """
     known = values.notna()
@@ -222,14 +223,12 @@ def plot_boxes(axes: Axes, values: pd.Series, groups: pd.Series, *, palette: Any
     axes.set(xlabel="")
 
 
-def plot_samples(
-    chosen: Mapping[str, Sequence[int]], pictures: Mapping[int, Image.Image]
-) -> Figure:
+def plot_samples(chosen: Mapping[str, Sequence[int]], images: Mapping[int, Image.Image]) -> Figure:
     """Plot a contact sheet with a row of images for each diagnosis.
 
     Args:
         chosen: Row numbers by diagnosis, as from `sample_images`.
-        pictures: Images by row number.
+        images: Images by row number.
     """
     columns = max(len(numbers) for numbers in chosen.values())
     height = WIDE[0] / columns * THUMBNAIL[1] / THUMBNAIL[0] + 0.3
@@ -240,24 +239,24 @@ def plot_samples(
         for axes, number in zip_longest(row.subplots(1, columns, squeeze=False)[0], numbers):
             axes.set_axis_off()
             if number is not None:
-                axes.imshow(pictures[number])
+                axes.imshow(images[number])
     return figure
 
 
 def plot_near_duplicates(
     rows: pd.DataFrame,
     pairs: Sequence[NearDuplicate],
-    pictures: Mapping[int, Image.Image],
+    images: Mapping[int, Image.Image],
     *,
     total: int,
 ) -> Figure:
-    """Plot pairs of near-duplicates side by side, with their ids, splits and agreement.
+    """Plot pairs of near-duplicates side by side, with their ids, splits and correlation.
 
     Args:
         rows: image_id, label and split by row number.
-        pairs: At least one, in the order to be shown.
-        pictures: Images of one height by row number.
-        total: How many pairs were found in all.
+        pairs: At least one pair, in the order of the plot.
+        images: Images of equal height by row number.
+        total: Total number of pairs found.
     """
     columns = min(PAIRS_PER_ROW, len(pairs))
     lines = -(-len(pairs) // columns)
@@ -266,10 +265,10 @@ def plot_near_duplicates(
     for axes, pair in zip_longest(grid, pairs):
         axes.set_axis_off()
         if pair is not None:
-            both = [np.asarray(pictures[number]) for number in (pair.first, pair.second)]
+            both = [np.asarray(images[number]) for number in (pair.first, pair.second)]
             axes.imshow(np.concatenate(both, axis=1))
             axes.set_title(_caption(rows, pair), fontsize=8, loc="left")
-    shown = "" if total == len(pairs) else f", the {len(pairs)} surest of them"
+    shown = "" if total == len(pairs) else f"; the {len(pairs)} most similar are shown"
     figure.suptitle(f"{total} near-duplicates under two lesion_ids{shown}", x=0.01, ha="left")
     return figure
 
@@ -279,7 +278,8 @@ def _caption(rows: pd.DataFrame, pair: NearDuplicate) -> str:
         "{image_id} {label} {split}".format(**rows.loc[number])
         for number in (pair.first, pair.second)
     )
-    return f"{first} | {second}\ndetail {pair.correlation:.2f}, {TURN_NAMES[pair.turn]}"
+    orientation = ORIENTATION_NAMES[pair.orientation]
+    return f"{first} | {second}\ncorrelation {pair.correlation:.2f}, {orientation}"
 
 
 def _new_axes(

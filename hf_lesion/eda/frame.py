@@ -1,4 +1,4 @@
-"""The table behind the exploration: one row per image with metadata, mask and mean colours."""
+"""Table of a dataset: one row per image with metadata, mask geometry and mean colours."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -10,38 +10,38 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.data.reader import check_rows, open_image, watch_rows
+from hf_lesion.data.reader import check_rows, open_image, read_rows_with_progress
 from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
-UNKNOWN = "unknown"  # the dataset's own word in sex and localization
+UNKNOWN = "unknown"  # a value of sex and localization in HAM10000
 TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")
 COLUMNS = ("image", "mask", "label", "age", *TEXT_COLUMNS)
 PARTS = ("frame", "lesion", "skin")
-COLOUR_SIZE = (64, 48)  # pixels: enough for means
-WHITE = 127  # grey levels above it are lesion
+COLOUR_SIZE = (64, 48)  # pixels; sufficient for mean colours
+WHITE = 127  # grey levels above belong to the lesion
 # Luminance of gamma-encoded sRGB: ITU-R BT.601, as in images of mode L.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def read_frame(folder: Path) -> pd.DataFrame:
-    """Read every row of a prepared dataset and reduce its image and mask to a few numbers.
+    """Read every row of a prepared dataset and summarise its image and mask.
 
     Args:
         folder: A prepared dataset.
 
     Returns:
         One row per image: `split`, `dx` (categories in the order of `CODES`), `age` (years, NaN),
-        the text columns as stored (None where null), `width` and `height` in pixels; of the mask
-        `area` (share of the frame), `x` and `y` (centre of mass, in [0, 1] from the upper left),
-        NaN without a mask; mean red, green and blue in [0, 255] of the whole image (`frame_r`, …),
-        inside the mask (`lesion_r`, …) and outside it (`skin_r`, …).
+        the text columns as stored (None where null), `width` and `height` in pixels; `area` of the
+        mask (fraction of the frame), `x` and `y` of its centre of mass (in [0, 1] from the upper
+        left), NaN without a mask; mean red, green and blue in [0, 255] of the whole image
+        (`frame_r`, …), inside the mask (`lesion_r`, …) and outside it (`skin_r`, …).
 
     Raises:
-        InputError: If `folder` is not a prepared dataset or part of it cannot be read.
+        InputError: If `folder` is not a prepared dataset, or cannot be read.
     """
     check_rows(folder)
-    rows = watch_rows(folder, COLUMNS, "Reading")
+    rows = read_rows_with_progress(folder, COLUMNS, "Reading")
     frame = pd.DataFrame([_reduce(split, row) for split, row in rows])
     classes = pd.CategoricalDtype(list(CODES))
     frame["dx"] = pd.Categorical.from_codes(frame["dx"].to_numpy(), dtype=classes)
@@ -53,8 +53,7 @@ def tabulate(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Count the images of each diagnosis by a text column; null counts as "unknown".
 
     Returns:
-        (7, V) counts in the order of `CODES`; columns from the most frequent value to the rarest,
-        "unknown" last.
+        (7, V) counts in the order of `CODES`; columns by descending frequency, "unknown" last.
     """
     values = frame[column].fillna(UNKNOWN)
     table = pd.crosstab(frame["dx"], values, dropna=False)
@@ -63,23 +62,23 @@ def tabulate(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def count_images_per_lesion(frame: pd.DataFrame) -> pd.Series:
-    """Return how many lesions have 1, 2, … images; images of unknown lesions are left out."""
+    """Return the number of lesions with 1, 2, … images, ignoring unknown lesion_ids."""
     return frame["lesion_id"].value_counts().value_counts().sort_index()
 
 
 def count_missing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return how many values of each column are null, and how many the word "unknown"."""
+    """Return the number of null values and of "unknown" values of each column."""
     columns = frame[["age", *TEXT_COLUMNS]].assign(mask=frame["area"])
     return pd.DataFrame({"null": columns.isna().sum(), UNKNOWN: (columns == UNKNOWN).sum()})
 
 
 def has_masks(frame: pd.DataFrame) -> bool:
-    """Return whether any image has a mask that shows a lesion."""
+    """Return whether any image has a non-empty mask."""
     return bool(frame["lesion_r"].notna().any())
 
 
 def luminance(frame: pd.DataFrame, part: str) -> pd.Series:
-    """Return the mean luminance in [0, 255] of "frame", "lesion" or "skin" of each image."""
+    """Return the mean luminance of "frame", "lesion" or "skin" of each image, in [0, 255]."""
     values = frame[[f"{part}_{channel}" for channel in "rgb"]].to_numpy(dtype=float) @ LUMINANCE
     return pd.Series(values, index=frame.index)
 
@@ -88,7 +87,7 @@ def sample_images(frame: pd.DataFrame, *, per_class: int, seed: int) -> dict[str
     """Sample images of each diagnosis at random, at most one per lesion.
 
     Returns:
-        Up to `per_class` row numbers for each diagnosis that is present.
+        Up to `per_class` row numbers for each diagnosis that occurs.
     """
     lesions = frame["lesion_id"].fillna(frame["image_id"])
     one_each = frame[~lesions.duplicated()].sample(frac=1, random_state=seed)
@@ -98,7 +97,7 @@ def sample_images(frame: pd.DataFrame, *, per_class: int, seed: int) -> dict[str
 
 def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
     (width, height), pixels = _read_pixels(row)
-    # To grey levels: the original archive holds palette masks with an inverted palette.
+    # The original archive contains masks with an inverted palette; grey levels are unambiguous.
     lesion = (
         np.asarray(open_image(dict(row), column="mask").convert("L")) > WHITE
         if row["mask"] is not None
@@ -117,11 +116,11 @@ def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_pixels(row: Mapping[str, Any]) -> tuple[tuple[int, int], NDArray[np.float64]]:
-    """Return an image's size and a small copy of it, in (H, W, 3) of [0, 255]."""
+    """Return the size of an image and a small copy, (H, W, 3) in [0, 255]."""
     try:
         image = Image.open(BytesIO(row["image"]["bytes"]))
         size = image.size
-        image.draft("RGB", COLOUR_SIZE)  # a JPEG is then decoded at a fraction of its size
+        image.draft("RGB", COLOUR_SIZE)  # decodes a JPEG at reduced size
         return size, np.asarray(image.convert("RGB").resize(COLOUR_SIZE), dtype=float)
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(

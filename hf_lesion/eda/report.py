@@ -1,4 +1,4 @@
-"""The exploration report: charts as PNG and SVG, and one HTML page that contains them all."""
+"""Report of the data exploration: charts as PNG and SVG, and an HTML page with all of them."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ SCHEMES = {
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart: the stem of its files, its title, how to read it, and its figure."""
+    """A chart: stem of its files, title, caption and figure."""
 
     name: str
     title: str
@@ -38,13 +38,13 @@ class Chart:
 
 
 def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> list[Chart]:
-    """Plot every chart that the data can fill.
+    """Plot all charts for which the data is available.
 
     Args:
-        frame: As from `read_frame`; charts of masks are left out without masks.
-        leakage: As in `DatasetSummary`; without any the chart is left out.
+        frame: As from `read_frame`. The chart of masks is omitted without masks.
+        leakage: As in `DatasetSummary`. The chart of leakage is omitted if empty.
     """
-    share = "Colour: share within the diagnosis."
+    share = "Colour: fraction within the diagnosis."
     patients = [
         Chart("age", "Age", BOXES, figures.plot_age(frame)),
         Chart("sex", "Sex", _association(frame, "sex"), figures.plot_shares(frame, "sex")),
@@ -58,7 +58,7 @@ def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> l
     origin = [
         Chart(
             "dx_type",
-            "How the diagnosis was confirmed (dx_type)",
+            "Confirmation of the diagnosis (dx_type)",
             _association(frame, "dx_type"),
             figures.plot_shares(frame, "dx_type"),
         ),
@@ -73,10 +73,10 @@ def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> l
 
 
 def write_charts(charts: Sequence[Chart], folder: Path) -> dict[str, Path]:
-    """Write each chart as <name>.png and <name>.svg; return the SVG's path by name."""
+    """Write each chart as <name>.png and <name>.svg; return the SVG paths by name."""
     for chart in charts:
         write_figure(chart.figure, folder / f"{chart.name}.png")
-        # Without salt and date, matplotlib writes random ids and the time into the file.
+        # Fixed salt and no date: matplotlib would write random ids and the time otherwise.
         with (
             whole_file(folder / f"{chart.name}.svg") as partial,
             matplotlib.rc_context({"svg.hashsalt": chart.name}),
@@ -94,15 +94,15 @@ def write_page(
     title: str,
     fingerprint: str,
 ) -> None:
-    """Write a page that contains every chart and needs no other file.
+    """Write a self-contained HTML page with all charts.
 
     Args:
-        charts: In the order to be shown.
-        paths: The SVG or PNG file of each, by name.
+        charts: Charts in the order of the page.
+        paths: SVG or PNG file of each chart by name.
         target: The HTML file to write.
         frame: As from `read_frame`.
-        title: Of the page.
-        fingerprint: Of the dataset.
+        title: Title of the page.
+        fingerprint: Fingerprint of the dataset.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hf_lesion.eda"),
@@ -131,13 +131,13 @@ def _chart_counts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage]) -> list[
         Chart(
             "images_per_lesion",
             "Images per lesion",
-            "Images of one lesion must stay in one split.",
+            "All images of a lesion must be in one split.",
             figures.plot_images_per_lesion(frame),
         ),
     ]
     if leakage:
         shares = {SCHEMES.get(one.scheme, str(one.scheme)): one.share for one in leakage}
-        caption = "What each way to split leaks. Random splits: the mean of several draws."
+        caption = "Leakage of splitting schemes. Random splits: mean of several draws."
         charts.append(Chart("leakage", "Leakage", caption, figures.plot_leakage(shares)))
     return charts
 
@@ -154,7 +154,7 @@ def _chart_images(frame: pd.DataFrame) -> list[Chart]:
         Chart(
             "missing",
             "Missing values",
-            "Some columns are empty where the value is missing, others hold the word “unknown”.",
+            "Missing values are empty in some columns and “unknown” in others.",
             figures.plot_missing(frame),
         ),
     ]
@@ -164,11 +164,11 @@ def _chart_images(frame: pd.DataFrame) -> list[Chart]:
 
 
 def _association(frame: pd.DataFrame, column: str) -> str:
-    """Return Cramér's V between a text column and the diagnosis, in words."""
+    """Return a sentence with Cramér's V between a text column and the diagnosis."""
     table = tabulate(frame, column)
     table = table[table.sum(axis=1) > 0]
     if min(table.shape) < 2:
-        return "Only one value."
+        return "A single value."
     strength = association(table.to_numpy(), method="cramer")
     return f"Association with the diagnosis: Cramér's V {strength:.2f} (0 none, 1 complete)."
 

@@ -1,4 +1,4 @@
-"""The summary of a dataset: counts that a page can show without the dataset."""
+"""Summary of a dataset: counts that the web demo shows without access to the dataset."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from hf_lesion.eda.frame import count_images_per_lesion, tabulate
 from hf_lesion.errors import InputError
 
 TABLES = ("sex", "localization", "dx_type", "dataset")
-# What `scripts/experiments/compare_protocols.py` compares, in pairs.
+# Pairs of experiments in scripts/experiments/compare_protocols.py.
 ARMS = {
     ("leak", "without"): "no other image of the tested lesions in training",
     ("leak", "with"): "other images of the tested lesions in training",
@@ -21,23 +21,23 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class SplitLeakage(BaseModel):
-    """What one way to split leaks: the share of the test images whose lesion is in train."""
+    """Leakage of a splitting scheme: the fraction of test images whose lesion is in train."""
 
-    scheme: str | None  # None: the splits as prepared
+    scheme: str | None  # None: the splits of the dataset
     leaks: bool
-    share: float  # in [0, 1]; of a random split the mean of several draws
+    share: float  # in [0, 1]; mean over the draws of a random split
     draws: int
     fingerprint: str  # of the audited dataset
 
 
 class LeakagePrice(BaseModel):
-    """The balanced accuracy that was measured with or without leakage.
+    """Balanced accuracy with or without leakage.
 
     Attributes:
-        name: What was done.
+        name: Description of the experiment.
         balanced_accuracy: Mean over the seeds.
-        interval: Of that, over lesions.
-        difference: `mean` and `interval` of the paired difference to the arm above, if any.
+        interval: 95% interval, bootstrap over lesions.
+        difference: `mean` and `interval` of the paired difference to the previous experiment.
     """
 
     name: str
@@ -47,7 +47,7 @@ class LeakagePrice(BaseModel):
 
 
 class DatasetSummary(BaseModel):
-    """Counts of a dataset. It names no image and no lesion, and describes no single patient."""
+    """Counts of a dataset, without image_ids, lesion_ids or data on individual patients."""
 
     fingerprint: str
     images: int
@@ -72,12 +72,12 @@ def summarise(
 
     Args:
         frame: As from `read_frame`.
-        fingerprint: Of the dataset.
-        audits: Records of `scripts/audit_splits.py`, of the splits as prepared and of others.
-        recipes: The record of `scripts/experiments/compare_protocols.py`.
+        fingerprint: Fingerprint of the dataset.
+        audits: Records of scripts/audit_splits.py, of the splits of the dataset and of others.
+        recipes: The record of scripts/experiments/compare_protocols.py.
 
     Raises:
-        InputError: If an audit is not a record of `scripts/audit_splits.py`.
+        InputError: If an audit is not a record of scripts/audit_splits.py.
     """
     tables = {column: tabulate(frame, column) for column in TABLES}
     ages = frame.dropna(subset=["age"]).groupby("dx", observed=True)["age"]
@@ -105,7 +105,7 @@ def _as_counts(counts: pd.Series) -> dict[str, int]:
 def _summarise_audit(audit: Mapping[str, Any]) -> SplitLeakage:
     try:
         scheme, seen = audit["scheme"] or {}, audit["test_rows_seen"]
-        # One draw of a random split says less than the mean of many.
+        # The mean over many draws is more precise than a single draw.
         average = scheme.get("average")
         return SplitLeakage(
             scheme=scheme.get("name"),
@@ -116,24 +116,19 @@ def _summarise_audit(audit: Mapping[str, Any]) -> SplitLeakage:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
-            "Expected a record that scripts/audit_splits.py wrote (leakage.json)."
+            "Expected a record written by scripts/audit_splits.py (leakage.json)."
         ) from error
 
 
 def _summarise_recipes(recipes: Mapping[str, Any]) -> list[LeakagePrice]:
-    """Return the arms that were run, with their intervals and paired differences."""
+    """Return the available experiments, with intervals and paired differences."""
     rows = []
     for (part, arm), name in ARMS.items():
         for key, cell in recipes.get("cells", {}).items():
             if key.startswith(f"{part}-") and key.endswith(f"-{arm}"):
                 score = cell["balanced_accuracy"]
-                row = {"name": name, "balanced_accuracy": score["mean"]}
-                paired = cell.get("difference", {}).get("balanced_accuracy")
-                rows.append(
-                    LeakagePrice(
-                        **row,
-                        interval=score["interval"],
-                        **({"difference": paired} if paired else {}),
-                    )
-                )
+                row = {"balanced_accuracy": score["mean"], "interval": score["interval"]}
+                if paired := cell.get("difference", {}).get("balanced_accuracy"):
+                    row["difference"] = paired
+                rows.append(LeakagePrice(name=name, **row))
     return rows

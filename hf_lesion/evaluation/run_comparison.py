@@ -1,6 +1,5 @@
 """Comparison of training runs: their differing settings and validation scores."""
 
-import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +18,7 @@ from hf_lesion.io.numbers import format_difference
 
 PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
-START = "<!-- tried: rendered by scripts/compare_runs.py -->"
-END = "<!-- /tried -->"
-put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
+BLOCK = "tried"  # of scripts/configs/README.md
 # Where a run lies and how it was watched changes nothing of what it learns.
 TRAINER_SETTINGS = (
     "learning_rate",

@@ -15,13 +15,16 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.archives import ZIP_SUFFIX, list_files
-from hf_lesion.data.description import count_words, name_images, say_sizes
-from hf_lesion.data.images import PictureFile, choose_pictures, group_pictures
+from hf_lesion.data.description import describe_sizes, format_count, name_images
+from hf_lesion.data.image_files import (
+    ImageFile,
+    choose_files,
+    group_by_stem,
+)
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
 from hf_lesion.data.reader import open_split
 from hf_lesion.data.record import get_description, read_record
-from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES
+from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES, ZIP_SUFFIX, list_files
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
@@ -60,7 +63,7 @@ class EvaluationSet:
     description: str | None = None
     unscored: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    left_out: tuple[PictureFile, ...] = ()
+    left_out: tuple[ImageFile, ...] = ()
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
     named = name_images(
         image_ids,
         official=ground_truth.name in OFFICIAL_TRUTH_NAMES,
-        otherwise=f"{count_words(image_ids)} of {ground_truth.stem}",
+        otherwise=f"{format_count(image_ids)} of {ground_truth.stem}",
     )
     return EvaluationSet(
         name=name,
@@ -138,7 +141,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
         source=ground_truth.name,
         fingerprint=_fingerprint(truth, files),
         load=lambda index: _read_file(files[index], load_image),
-        description=f"{named}, {say_sizes(_read_file(file, read_size) for file in files)}",
+        description=f"{named}, {describe_sizes(_read_file(file, read_size) for file in files)}",
         unscored=tuple(unscored),
         groups=_group({column: truth[column].tolist() for column in COLUMNS}),
         left_out=tuple(left_out),
@@ -299,15 +302,13 @@ def read_stored(stored: dict[str, Any], image_id: str) -> Image.Image:
         ) from error
 
 
-def _find_images(
-    folder: Path, image_ids: Sequence[str]
-) -> tuple[list[PictureFile], list[PictureFile]]:
+def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[ImageFile], list[ImageFile]]:
     """Return the file of each image, and the other files of the folder."""
     if not folder.is_dir() and folder.suffix.lower() != ZIP_SUFFIX:
         raise InputError(f"{folder} is neither a folder nor a zip archive. Pass the images.")
     # The archives stay open for as long as their files are kept.
     files = list_files(folder, ExitStack())
-    found = choose_pictures(group_pictures(files), image_ids, where=folder)
+    found = choose_files(group_by_stem(files), image_ids, where=folder)
     missing = [image_id for image_id in image_ids if image_id not in found]
     if missing:
         raise InputError(
@@ -320,7 +321,7 @@ def _find_images(
     return [found[image_id] for image_id in image_ids], left_out
 
 
-def _read_file(file: PictureFile, read: Callable[[Path | bytes], Read]) -> Read:
+def _read_file(file: ImageFile, read: Callable[[Path | bytes], Read]) -> Read:
     """Return what `read` makes of a file; its errors name it."""
     if isinstance(file, Path):
         return read(file)
@@ -330,7 +331,7 @@ def _read_file(file: PictureFile, read: Callable[[Path | bytes], Read]) -> Read:
         raise InputError(f"{file}: {error}") from error
 
 
-def _fingerprint(truth: pd.DataFrame, files: Sequence[PictureFile]) -> str:
+def _fingerprint(truth: pd.DataFrame, files: Sequence[ImageFile]) -> str:
     """Return a SHA-256 over (image_id, dx, SHA-256 of the file), whatever the rows' order."""
     lines = []
     for image_id, dx, file in zip(truth["image_id"], truth["dx"], files, strict=True):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.explain.agreement import Agreement
-from hf_lesion.explain.gradcam import COLOUR_MAP, overlay
+from hf_lesion.explain.overlay import COLOUR_MAP, overlay
 from hf_lesion.io.decoding import load_image
 from hf_lesion.io.figures import new_figure
 from hf_lesion.models.preprocessing import Box

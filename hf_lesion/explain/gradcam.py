@@ -8,27 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-import matplotlib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from transformers import PreTrainedModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
 from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
-from hf_lesion.explain.placement import find_flat, place, stretch, to_grid, to_unit
+from hf_lesion.explain.placement import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
-from hf_lesion.io.decoding import Source, load_image
 from hf_lesion.models.forward import check_not_compiled, forward_with_hooks
-from hf_lesion.models.preprocessing import Box, seen_box
 
-COLOUR_MAPS = ("inferno", "turbo")
-COLOUR_MAP = COLOUR_MAPS[0]
-OPACITY = 0.75
-FAINTEST, STEEPNESS = 0.3, 0.7  # values below the first are not coloured
-UNSEEN = 0.4  # of its brightness is left to what the network did not see
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 RANKS = {PREDICTED: 0, RUNNER_UP: 1}
 Target = int | str
@@ -286,75 +277,3 @@ def _first_class(found: Heatmaps) -> Heatmaps:
 def to_array(tensor: torch.Tensor) -> NDArray[np.float32]:
     """Return the values of a tensor on any device, in any precision, as a float32 array."""
     return tensor.detach().float().cpu().numpy()
-
-
-def overlay(
-    image: Source,
-    heatmap: NDArray[np.float32],
-    box: Box | None = None,
-    *,
-    opacity: float = OPACITY,
-    colours: str = COLOUR_MAP,
-    grid: tuple[int, int] | None = None,
-) -> Image.Image:
-    """Return the upright image with a heatmap in colour over what the network saw of it.
-
-    Opacity follows the map: below `FAINTEST` the image keeps its own colours. What the network did
-    not see is dark and grey.
-
-    Args:
-        image: Whatever `explain` takes: an image of any size, mode and orientation.
-        heatmap: (H, W) in [0, 1] over the network's input.
-        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for the
-            centre square, which models see unless they were made otherwise.
-        opacity: Of the colours where the map is 1, in [0, 1]; 0 gives the image as it is.
-        colours: One of `COLOUR_MAPS`.
-        grid: As for `draw_map`.
-    """
-    picture = load_image(image)
-    placed = _place(heatmap, box, picture.size, grid)
-    strength = np.clip((np.nan_to_num(placed) - FAINTEST) / (1 - FAINTEST), 0, 1) ** STEEPNESS
-    weight = Image.fromarray(np.round(255 * opacity * strength).astype(np.uint8))
-    coloured = Image.composite(_colour(placed, colours), picture, weight)
-    grey = picture.convert("L").point(lambda value: UNSEEN * value).convert("RGB")
-    unseen = Image.blend(picture, grey, min(1.0, opacity / OPACITY))
-    return Image.composite(unseen, coloured, Image.fromarray(np.isnan(placed)))
-
-
-def draw_map(
-    heatmap: NDArray[np.float32],
-    size: tuple[int, int],
-    box: Box | None = None,
-    *,
-    colours: str = COLOUR_MAP,
-    grid: tuple[int, int] | None = None,
-) -> Image.Image:
-    """Return a heatmap alone in colour, as large as its image; black where nothing was seen.
-
-    Args:
-        heatmap: (H, W) in [0, 1] over the network's input.
-        size: Width and height of the image in pixels.
-        box: As for `overlay`.
-        colours: One of `COLOUR_MAPS`: matplotlib's inferno has even steps to the eye and is
-            readable in grey and by colour-blind readers; turbo looks like most published heatmaps.
-        grid: Height and width of the feature map that the heatmap was enlarged from: its cells are
-            then joined by a bicubic surface rather than by straight lines.
-    """
-    placed = _place(heatmap, box, size, grid)
-    seen = Image.fromarray(~np.isnan(placed))
-    return Image.composite(_colour(placed, colours), Image.new("RGB", size), seen)
-
-
-def _place(
-    heatmap: NDArray[np.float32],
-    box: Box | None,
-    size: tuple[int, int],
-    grid: tuple[int, int] | None,
-) -> NDArray[np.float32]:
-    cells = heatmap if grid is None else to_grid(heatmap, grid)
-    return place(cells, box or seen_box("centre", size), size)
-
-
-def _colour(placed: NDArray[np.float32], colours: str) -> Image.Image:
-    values = np.clip(np.nan_to_num(placed), 0, 1)
-    return Image.fromarray(matplotlib.colormaps[colours](values, bytes=True)[..., :3])

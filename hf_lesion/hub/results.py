@@ -1,13 +1,12 @@
 """Results tables of the README, rendered from the reports next to the models."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.ensemble import read_ensemble
+from hf_lesion.evaluation.model_comparison import read_comparison
 from hf_lesion.evaluation.report.record import format_metric, read_report, say_images
 from hf_lesion.hub.checks import check_measured_weights
 from hf_lesion.io import markdown
@@ -17,9 +16,6 @@ from hf_lesion.io.numbers import format_difference
 from hf_lesion.labels import CODES
 
 TEST, VALIDATION = "test", "validation"
-START = "<!-- results: rendered by scripts/render_results.py from the models' report.json -->"
-END = "<!-- /results -->"
-put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 MEGABYTE = 1e6
 HEADER = (
     "model",
@@ -74,15 +70,18 @@ def read_shipped(models: Path) -> list[Shipped]:
     return sorted(shipped, key=lambda model: -model.report[TEST]["metrics"]["balanced_accuracy"])
 
 
-def render_block(shipped: Sequence[Shipped]) -> str:
-    """Return the tables between the markers."""
-    tables = [render_table(shipped), render_pairs(shipped), render_fits(shipped)]
-    return "\n\n".join(table for table in tables if table)
+def render_blocks(shipped: Sequence[Shipped]) -> dict[str, str]:
+    """Return the tables on the models' scores, by the name of their block in a Markdown file."""
+    return {
+        "results": render_table(shipped),
+        "pairs": render_pairs(shipped),
+        "calibration": render_fits(shipped),
+    }
 
 
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
-    rows = markdown.table_lines(HEADER, [*map(_cells, shipped), *_ensemble_cells(shipped)])
+    rows = markdown.table_lines(HEADER, map(_cells, shipped))
     said: dict[tuple[str, str], list[str]] = {}
     for model in shipped:
         test = model.report[TEST]
@@ -111,9 +110,9 @@ def _say_test(test: Mapping[str, Any]) -> str:
 def render_pairs(shipped: Sequence[Shipped]) -> str:
     """Return the table of paired differences between each model and the next, as Markdown.
 
-    Empty if scripts/score_ensemble.py has not compared these very weights.
+    Empty if scripts/compare_models.py has not compared these weights.
     """
-    pairs = _find_ensemble(shipped).get("pairs", [])
+    pairs = _find_pairs(shipped)
     if not pairs:
         return ""
     rows = []
@@ -204,17 +203,8 @@ def _cells(model: Shipped) -> list[str]:
     ]
 
 
-def _find_ensemble(shipped: Sequence[Shipped]) -> dict[str, Any]:
-    """Return the measured mean of these models; empty if it was not measured with these weights."""
-    found = dict(read_ensemble(shipped[0].folder.parent).get(TEST, {}))
+def _find_pairs(shipped: Sequence[Shipped]) -> list[dict[str, Any]]:
+    """Return the measured pairs of these models; empty if they were of other weights."""
+    found = read_comparison(shipped[0].folder.parent).get(TEST, {})
     weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
-    return found if found.get("members") == weights else {}
-
-
-def _ensemble_cells(shipped: Sequence[Shipped]) -> list[list[str]]:
-    """Return the table row of the ensemble, if it was measured."""
-    found = _find_ensemble(shipped)
-    if not found:
-        return []
-    scores = [format_metric(found, name) for name in SCORES]
-    return [["`ensemble`", f"the mean of these {len(shipped)}", "computed, not stored", *scores]]
+    return found["pairs"] if found.get("models") == weights else []

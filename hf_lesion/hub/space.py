@@ -10,7 +10,6 @@ import yaml
 
 import hf_lesion
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.ensemble import RECORD as ENSEMBLE
 from hf_lesion.hub.checks import NON_COMMERCIAL, check_files, read_front_matter
 from hf_lesion.hub.client import CARD
 from hf_lesion.hub.model import build_model_folder
@@ -97,8 +96,6 @@ def _add_models(folder: Path, models: Sequence[str]) -> list[str]:
                 raise InputError(f"Two of the models are named {target.name}. Rename one of them.")
             target.mkdir(parents=True)
             build_model_folder(model, target, name=None)
-        if (Path(source) / ENSEMBLE).is_file():
-            shutil.copyfile(Path(source) / ENSEMBLE, folder / MODELS / ENSEMBLE)
     if pinned:
         write_text(folder / HUB_MODELS, "".join(f"{line}\n" for line in pinned))
     return pinned

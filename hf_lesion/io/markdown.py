@@ -1,7 +1,7 @@
-"""Markdown tables, and blocks between two markers of a file."""
+"""Markdown tables, and the rendered blocks of a Markdown file."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hf_lesion.errors import InputError
 
@@ -11,20 +11,32 @@ def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
-def put_between(text: str, block: str, *, start: str, end: str, source: str) -> str:
-    """Return a text with the lines between two markers replaced.
+def fill_blocks(text: str, blocks: Mapping[str, str], *, source: str) -> str:
+    """Return a text with its rendered blocks replaced.
+
+    A block stands between the lines `<!-- name: how it is rendered -->` and `<!-- /name -->`.
 
     Args:
-        text: Holds both markers, once, in this order.
-        block: What to put there.
-        start: The marker above.
-        end: The marker below.
+        text: Holds at least one of the blocks.
+        blocks: Name to new content. Those that the text does not hold are ignored.
         source: The text's name, for messages.
 
     Raises:
-        InputError: If the markers are not there like that.
+        InputError: If the text holds none of the blocks, or one of them twice or without its end.
     """
-    pattern = re.compile(f"{re.escape(start)}\n.*?{re.escape(end)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
-        raise InputError(f"{source} needs one line {start} and below it one {end}.")
-    return pattern.sub(lambda _: f"{start}\n{block}\n{end}", text)
+    found = [name for name in blocks if re.search(f"<!-- /?{name}\\b", text)]
+    if not found:
+        names = " or ".join(blocks)
+        raise InputError(
+            f"{source} has no block to fill: expected a line <!-- NAME: … --> and below it "
+            f"<!-- /NAME -->, where NAME is {names}."
+        )
+    for name in found:
+        pattern = re.compile(f"(?<=<!-- {name}: )([^\n]*-->\n).*?(?=<!-- /{name} -->)", re.DOTALL)
+        if len(pattern.findall(text)) != 1 or text.count(f"<!-- /{name} -->") != 1:
+            raise InputError(
+                f"{source} needs one line <!-- {name}: … --> and below it one <!-- /{name} -->."
+            )
+        content = blocks[name].replace("\\", r"\\")
+        text = pattern.sub(rf"\g<1>{content}\n", text)
+    return text

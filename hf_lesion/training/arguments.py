@@ -1,4 +1,4 @@
-"""Arguments of a training run: dataclasses of flags, and YAML recipes for whole sets of them."""
+"""Training arguments: dataclasses of command-line flags, and YAML recipes that set them."""
 
 import argparse
 import json
@@ -17,21 +17,21 @@ from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.training.augmentation import Augmentation
 from hf_lesion.training.flags import (
     METRIC_SCHEDULES,
+    check_combinations,
     check_ranges,
-    check_refused,
-    check_together,
-    hide_refused,
+    check_unsupported,
+    hide_unsupported,
 )
-from hf_lesion.training.imbalance import Imbalance
+from hf_lesion.training.losses import Imbalance
 
 _HELP = "scripts/train.py --help"
 CHECKPOINT_MINUTES = 10.0
-TRAINER_SAVE_STEPS = 500  # TrainingArguments' own default, there where it is not used
+TRAINER_SAVE_STEPS = 500  # default of TrainingArguments; unused with a save strategy of epoch
 
 
 @dataclass
 class ModelArguments:
-    """Which network, of what size, from which weights."""
+    """Network, input size and initial weights."""
 
     model: str = field(
         default="cnn",
@@ -42,15 +42,15 @@ class ModelArguments:
     )
     crop_mode: CropMode = field(
         default=CROP_MODE,
-        metadata={"help": "What of a frame the network sees: its centre square or all of it."},
+        metadata={"help": "How a frame is made square: centre (crop), squash or pad."},
     )
     pretrained: bool = field(
         default=False,
-        metadata={"help": "Fetch ImageNet weights of a timm architecture from the Hub."},
+        metadata={"help": "Download ImageNet weights of a timm architecture from the Hub."},
     )
     init_weights: str | None = field(
         default=None,
-        metadata={"help": "Safetensors file with weights of the timm architecture, to start from."},
+        metadata={"help": "Safetensors file with initial weights of the timm architecture."},
     )
     model_args: dict[str, Any] | str | None = field(
         default=None,
@@ -58,72 +58,76 @@ class ModelArguments:
     )
 
     def __post_init__(self) -> None:
-        self.model_args = _read_object("model_args", self.model_args)
+        self.model_args = _parse_object("model_args", self.model_args)
 
 
 @dataclass
 class RecipeArguments:
-    """What is learned from, and how the labels are used."""
+    """Dataset, augmentation, labels and regularisation."""
 
     dataset: str = field(
-        default="data/ham10000", metadata={"help": "Folder that scripts/prepare_data.py wrote."}
+        default="data/ham10000", metadata={"help": "Folder written by scripts/prepare_data.py."}
     )
     leave_out_source: str | None = field(
         default=None,
         metadata={
-            "help": "Train and validate without this source of HAM10000 (rosendahl, vidir_molemax, "
-            "vidir_modern, vienna_dias), so that scripts/score.py --only_source can measure on it."
+            "help": "Exclude this source of HAM10000 (rosendahl, vidir_molemax, vidir_modern, "
+            "vienna_dias) from train and validation; evaluate on it with "
+            "scripts/score.py --only_source."
         },
     )
     augmentation: Augmentation = field(
-        default="standard", metadata={"help": "How training images are varied."}
+        default="standard", metadata={"help": "Augmentation of training images."}
     )
     mixup: float = field(
-        default=0.0, metadata={"help": "Alpha of mixup, such as 0.2; 0 mixes nothing."}
+        default=0.0, metadata={"help": "Alpha of mixup, such as 0.2; 0 disables it."}
     )
     cutmix: float = field(
         default=0.0,
-        metadata={"help": "Alpha of CutMix, such as 1; with mixup, each gets half of the images."},
+        metadata={
+            "help": "Alpha of CutMix, such as 1; with mixup, each is used for half of the images."
+        },
     )
     imbalance: Imbalance = field(
-        default="none", metadata={"help": "How rare classes are given weight."}
+        default="none", metadata={"help": "How class imbalance is corrected."}
     )
     sampling_power: float | None = field(
         default=None,
         metadata={
-            "help": "Draw classes as often as their size to the power of 1 - P: 0 as in the data, "
-            "0.5 for sqrt_sampler, 1 for oversample. Default: as --imbalance says."
+            "help": "Sample classes in proportion to their size to the power of 1 - P: 0 as in the "
+            "data, 0.5 for sqrt_sampler, 1 for oversample. Default: from --imbalance."
         },
     )
     label_smoothing: float = field(
-        default=0.0, metadata={"help": "Share of each label spread over the classes, in [0, 1)."}
+        default=0.0, metadata={"help": "Fraction of each label spread over the classes, in [0, 1)."}
     )
     teacher: list[str] | None = field(
         default=None,
         metadata={
-            "help": "Folders of trained classifiers, of any input size: the mean of their answers "
-            "to the student's own views is learned."
+            "help": "Folders of trained classifiers of any input size, whose mean probabilities on "
+            "the augmented images are learned (distillation)."
         },
     )
     teacher_temperature: float = field(
-        default=1.0, metadata={"help": "Divides the teachers' logits; above 1 softens them."}
+        default=1.0, metadata={"help": "Divides the logits of the teachers; above 1 softens them."}
     )
     teacher_weight: float = field(
-        default=0.7, metadata={"help": "Share of the teacher in the labels, in (0, 1]."}
+        default=0.7, metadata={"help": "Weight of the teachers in the labels, in (0, 1]."}
     )
     ema_decay: float = field(
         default=0.0,
-        metadata={"help": "Average the weights, keeping this much of the average; 0: do not."},
+        metadata={"help": "Decay of the exponential moving average of the weights; 0 disables it."},
     )
     early_stopping_patience: int = field(
-        default=0, metadata={"help": "Stop after so many evaluations without a better one; 0: no."}
+        default=0,
+        metadata={"help": "Stop after this many evaluations without improvement; 0: never."},
     )
     channels_last: bool = field(
-        default=True, metadata={"help": "Keep weights in the memory order that CPUs and GPUs like."}
+        default=True, metadata={"help": "Use the channels_last memory format, which is faster."}
     )
     checkpoint_minutes: float = field(
         default=CHECKPOINT_MINUTES,
-        metadata={"help": "Also save a checkpoint whenever this many minutes have passed."},
+        metadata={"help": "Also save a checkpoint every this many minutes."},
     )
 
     def __post_init__(self) -> None:
@@ -134,8 +138,8 @@ class RecipeArguments:
 class LesionTrainingArguments(TrainingArguments):
     """`transformers.TrainingArguments` with defaults for this project.
 
-    A checkpoint and an evaluation each epoch, the best by validation balanced accuracy kept.
-    `--save_steps N` alone switches both to every N steps.
+    Evaluates and saves a checkpoint every epoch, and keeps the best by validation balanced
+    accuracy. `--save_steps N` alone switches both to every N steps.
     """
 
     output_dir: str | None = field(
@@ -144,17 +148,20 @@ class LesionTrainingArguments(TrainingArguments):
     eval_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
     save_strategy: str = field(default="epoch", metadata={"help": "no, steps, epoch or best."})
     save_steps: float | None = field(
-        default=None, metadata={"help": "Save and evaluate every so many steps, not each epoch."}
+        default=None, metadata={"help": "Save and evaluate every N steps instead of every epoch."}
     )
     eval_steps: float | None = field(
-        default=None, metadata={"help": "Evaluate every so many steps; default: as often as saved."}
+        default=None, metadata={"help": "Evaluate every N steps; default: --save_steps."}
     )
     save_total_limit: int | None = field(
-        default=2, metadata={"help": "Checkpoints to keep; 0: all."}
+        default=2, metadata={"help": "Number of checkpoints to keep; 0: all."}
     )
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "Keep the best epoch."})
+    load_best_model_at_end: bool = field(
+        default=True, metadata={"help": "Keep the best checkpoint."}
+    )
     metric_for_best_model: str | None = field(
-        default="balanced_accuracy", metadata={"help": "Validation metric that decides."}
+        default="balanced_accuracy",
+        metadata={"help": "Validation metric that selects the best checkpoint."},
     )
     lr_scheduler_kwargs: dict[str, Any] | str | None = field(
         default=None,
@@ -162,12 +169,12 @@ class LesionTrainingArguments(TrainingArguments):
     )
     report_to: str | None = field(
         default="none",
-        metadata={"help": "Where losses and scores are logged, such as tensorboard,trackio."},
+        metadata={"help": "Integrations for logging, such as tensorboard,trackio."},
     )
     learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
     warmup_steps: float = field(
-        default=0.05, metadata={"help": "Steps of warm-up; below 1: share of all steps."}
+        default=0.05, metadata={"help": "Warm-up steps; below 1: fraction of all steps."}
     )
     weight_decay: float = field(default=0.05, metadata={"help": "Decoupled weight decay."})
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
@@ -182,54 +189,54 @@ class LesionTrainingArguments(TrainingArguments):
     )
     dataloader_drop_last: bool = field(
         default=False,
-        metadata={"help": "Leave out the last, smaller batch of a training epoch."},
+        metadata={"help": "Drop the incomplete last batch of a training epoch."},
     )
     logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
     project: str = field(default="hf_lesion", metadata={"help": "Name of the project in trackio."})
     push_to_hub: bool = field(
         default=False, metadata={"help": "Publish the finished model as --hub_model_id owner/name."}
     )
-    # Refused, with these values: see hf_lesion.training.flags.
+    # Unsupported, with these values; see hf_lesion.training.flags.
     logging_nan_inf_filter: bool = field(default=False)
     remove_unused_columns: bool = field(default=False)
     restore_callback_states_from_checkpoint: bool = field(default=True)
-    # Every weight has a part in every answer; looking for others costs time in each step.
+    # All weights are used in every step; searching for unused ones takes time.
     ddp_find_unused_parameters: bool | None = field(
-        default=False, metadata={"help": "Only for networks with branches that are not taken."}
+        default=False, metadata={"help": "Only for networks with unused branches."}
     )
 
     def __post_init__(self) -> None:
         if self.output_dir is None:
-            raise InputError("Pass --output_dir DIR: where the model and its record are written.")
+            raise InputError("Pass --output_dir DIR, the folder for the model and its record.")
         check_model_path(self.output_dir)
-        check_refused(self)
+        check_unsupported(self)
         check_ranges(self)
-        # The Trainer itself would upload logs and a pickled training_args.bin: scripts/train.py
-        # publishes at the end instead, from a clean folder.
+        # The Trainer would upload logs and a pickled training_args.bin. scripts/train.py publishes
+        # a clean folder at the end instead.
         self.publish, self.push_to_hub = self.push_to_hub, False
-        # The Trainer would drop validation images as well: LesionSamples drops those of training.
+        # The Trainer would also drop validation images. LesionSamples drops training images only.
         self.drop_last, self.dataloader_drop_last = self.dataloader_drop_last, False
         self._settle_save_steps()
         self._check_best()
-        self.lr_scheduler_kwargs = _read_object("lr_scheduler_kwargs", self.lr_scheduler_kwargs)
+        self.lr_scheduler_kwargs = _parse_object("lr_scheduler_kwargs", self.lr_scheduler_kwargs)
         if isinstance(self.report_to, str):
             names = self.report_to.replace(" ", "").split(",")
             self.report_to = names  # type: ignore[assignment]
         if self.metric_for_best_model is not None:
             self.metric_for_best_model = self.metric_for_best_model.removeprefix("eval_")
         if not torch.accelerator.is_available():
-            # Else processes that were launched together would each train alone, and say nothing.
+            # Otherwise processes that were launched together would train separately.
             self.use_cpu = True
         super().__post_init__()
-        # accelerate launch --mixed_precision says it too.
+        # Include accelerate launch --mixed_precision.
         self.bf16, self.fp16 = (self.mixed_precision == name for name in ("bf16", "fp16"))
         if self.lr_scheduler_type in METRIC_SCHEDULES:
             mode = "max" if self.greater_is_better else "min"
             self.lr_scheduler_kwargs = {"mode": mode, **(self.lr_scheduler_kwargs or {})}
-        # Pinned memory is for copies to a GPU; without one torch only warns about it.
+        # Pinned memory only helps copies to a GPU; without one torch warns.
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
-        check_together(self)
+        check_combinations(self)
 
     def _check_best(self) -> None:
         for name in ("eval_strategy", "save_strategy"):
@@ -254,8 +261,8 @@ def build_parser(description: str, *more: type) -> HfArgumentParser:
     """Return the parser of all training flags, with `--config FILE` for a recipe.
 
     Args:
-        description: What `--help` says first.
-        more: Dataclasses of flags beside those of training.
+        description: Description in `--help`.
+        more: Further dataclasses of flags.
     """
     parser = HfArgumentParser(
         (ModelArguments, RecipeArguments, LesionTrainingArguments, *more),
@@ -263,25 +270,26 @@ def build_parser(description: str, *more: type) -> HfArgumentParser:
         allow_abbrev=False,
         exit_on_error=False,
     )
-    hide_refused(parser)
-    parser.add_argument("--config", help="YAML recipe; flags on the command line win over it.")
-    parser.error = _refuse
+    hide_unsupported(parser)
+    parser.add_argument("--config", help="YAML recipe; command-line flags take precedence.")
+    parser.error = _raise_input_error
     return parser
 
 
 def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...]:
-    """Parse flags over a recipe over the defaults.
+    """Parse the command line; flags take precedence over the recipe, and the recipe over defaults.
 
     Returns:
-        The dataclasses of the parser, in its order: model, recipe, training and what was added.
+        The dataclasses of the parser, in its order: model, recipe, training and further ones.
 
     Raises:
-        InputError: If the recipe is missing, is no YAML mapping, or has unknown keys.
+        InputError: If a flag is invalid, or the recipe is missing, not a YAML mapping or has
+            unknown keys.
     """
-    config = _config_of(argv)
+    config = _find_config(argv)
     try:
         *parsed, _, unused = parser.parse_args_into_dataclasses(
-            [*_words_of(config, parser), *argv] if config else argv,
+            [*_recipe_flags(config, parser), *argv] if config else argv,
             look_for_args_file=False,
             return_remaining_strings=True,
         )
@@ -290,15 +298,15 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
     except (ValueError, OSError, argparse.ArgumentError) as error:
         raise InputError(str(error)) from error
     if unused:
-        raise InputError(f"Unknown arguments: {' '.join(unused)}. {_HELP} lists the known ones.")
+        raise InputError(f"Unknown arguments: {' '.join(unused)}. See {_HELP}.")
     return tuple(parsed)
 
 
 def parse_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Parse settings by the names of their flags, as `parse_arguments` does; None is left out.
+    """Parse settings by flag name, as `parse_arguments` does; None stands for the default.
 
     Raises:
-        InputError: If a setting is unknown, or its value is not allowed.
+        InputError: If a setting is unknown, or its value is invalid.
     """
     argv: list[str] = []
     for name, value in settings.items():
@@ -312,45 +320,43 @@ def read_recipe(file: Path) -> dict[str, Any]:
     """Return the keys and values of a YAML recipe.
 
     Raises:
-        InputError: If it is missing, no YAML, or no mapping.
+        InputError: If the file does not exist, is not YAML, or is not a mapping.
     """
     if not file.is_file():
-        raise InputError(f"No recipe at {file}. Recipes are in scripts/configs/.")
+        raise InputError(f"Recipe {file} not found. Recipes are in scripts/configs/.")
     try:
         recipe = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{file} is not YAML: {error}") from error
     if not isinstance(recipe, dict):
-        raise InputError(f"{file} must hold `key: value` lines, got a {type(recipe).__name__}.")
+        raise InputError(f"Expected `key: value` lines in {file}, got a {type(recipe).__name__}.")
     return recipe
 
 
-def _refuse(message: str) -> NoReturn:
-    raise InputError(f"{message}. {_HELP} lists what is allowed.")
+def _raise_input_error(message: str) -> NoReturn:
+    raise InputError(f"{message}. See {_HELP}.")
 
 
-def _read_object(name: str, value: dict[str, Any] | str | None) -> dict[str, Any] | None:
-    """Return a flag's JSON object as a dictionary."""
+def _parse_object(name: str, value: dict[str, Any] | str | None) -> dict[str, Any] | None:
+    """Return the JSON object of a flag as a dictionary."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except ValueError as error:
             raise InputError(
-                f'--{name} takes JSON such as {{"drop_rate": 0.2}}: {error}.'
+                f'Expected JSON such as {{"drop_rate": 0.2}} for --{name}: {error}.'
             ) from error
     if value is not None and not isinstance(value, dict):
-        raise InputError(f"--{name} takes a JSON object, got {value!r}.")
+        raise InputError(f"Expected a JSON object for --{name}, got {value!r}.")
     return value
 
 
-def _words_of(config: Path, parser: HfArgumentParser) -> list[str]:
-    """Return a recipe as flags, so that the parser checks what it says."""
+def _recipe_flags(config: Path, parser: HfArgumentParser) -> list[str]:
+    """Return a recipe as flags, so that the parser validates it."""
     recipe = read_recipe(config)
     known = {action.dest: action for action in parser._actions}
     if unknown := sorted(set(map(str, recipe)) - set(known)):
-        raise InputError(
-            f"{config} has unknown keys: {list_offenders(unknown)}. {_HELP} lists the known ones."
-        )
+        raise InputError(f"{config} has unknown keys: {list_offenders(unknown)}. See {_HELP}.")
     words: list[str] = []
     for key, value in recipe.items():
         if isinstance(value, list) and known[key].nargs == "+":
@@ -361,7 +367,7 @@ def _words_of(config: Path, parser: HfArgumentParser) -> list[str]:
     return words
 
 
-def _config_of(argv: list[str]) -> Path | None:
+def _find_config(argv: list[str]) -> Path | None:
     for position, word in enumerate(argv):
         if word == "--config" and position + 1 < len(argv):
             return Path(argv[position + 1])

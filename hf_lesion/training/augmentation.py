@@ -1,9 +1,9 @@
-"""Training augmentation: torchvision v2 transforms that draw from torch's generator alone.
+"""Augmentation of training images: torchvision v2 transforms that use torch's generator only.
 
-`student` is the augmentation of the student project (flips, rotation by 20°, colour jitter 0.1).
-`standard` crops, mirrors and turns by quarters; `strong` rotates by any angle and varies sharpness
-as well (rescaling, blur, JPEG), in which cameras differ. All draw from what the network sees of a
-frame at prediction: of a frame whose centre is cropped, nothing beyond.
+`student` is the augmentation of the student project that this package follows up (flips, rotation
+by 20°, colour jitter 0.1). `standard` uses random resized crops, flips and rotation by multiples
+of 90°; `strong` rotates by any angle and also varies sharpness (rescaling, blur, JPEG), in which
+cameras differ. All operate on the part of the frame that the network sees at prediction.
 """
 
 import math
@@ -23,38 +23,38 @@ from hf_lesion.models.preprocessing import Preprocessing
 
 Augmentation = Literal["none", "student", "standard", "strong"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
-CROPPING = ("standard", "strong")  # these cut parts out of the frame
+CROPPING = ("standard", "strong")  # augmentations with random crops
 
 Transform = Callable[[Image.Image], torch.Tensor]
 Step = Callable[[torch.Tensor], torch.Tensor]
 
-CROP_SCALE = (0.5, 1.0)  # of the frame's area
+CROP_SCALE = (0.5, 1.0)  # fraction of the area of the frame
 STRONG_CROP_SCALE = (0.45, 1.0)
 CROP_RATIO = (0.7, 1.4)  # width to height
-# The shortest side that a crop of a square can have, as a share of the square's side.
+# Shortest possible side of a crop, as a fraction of the side of a square frame.
 LEAST_CROP = math.sqrt(STRONG_CROP_SCALE[0] * min(CROP_RATIO[0], 1 / CROP_RATIO[1]))
 
-LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as torchvision has it
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601, as in torchvision
 
 
 class QuarterTurn(torch.nn.Module):
-    """Rotate by 0°, 90°, 180° or 270° with equal chance: a lesion has no upright."""
+    """Rotate by 0°, 90°, 180° or 270° with equal probability."""
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the (3, S, S) image turned."""
+        """Return the rotated (3, S, S) image."""
         return torch.rot90(image, int(torch.randint(4, ())), dims=(-2, -1))
 
 
 class RotatedCrop(torch.nn.Module):
-    """Cut out a rectangle at any angle, mirrored or not, and scale it to a square.
+    """Crop a rectangle at a random angle, randomly mirrored, and resize it to a square.
 
-    The rectangle is drawn as by torchvision's `RandomResizedCrop` and rotated about its centre;
-    what of it lies outside the frame is filled by reflection.
+    The rectangle is sampled as in torchvision's `RandomResizedCrop` and rotated about its centre;
+    parts outside the frame are filled by reflection.
 
     Args:
         side: Height and width of the result in pixels.
-        scale: The rectangle's share of the frame's area is drawn from this range.
-        ratio: Its width to its height, drawn evenly on a logarithmic scale.
+        scale: Range of the area of the rectangle as a fraction of the frame.
+        ratio: Range of its width to height, uniform on a logarithmic scale.
     """
 
     def __init__(self, side: int, scale: tuple[float, float], ratio: tuple[float, float]):
@@ -64,7 +64,7 @@ class RotatedCrop(torch.nn.Module):
         self.ratio = ratio
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return (3, side, side) bytes of a (3, H, W) image of bytes."""
+        """Return a (3, side, side) crop of a (3, H, W) image, both uint8."""
         height, width = image.shape[-2:]
         area, log_ratio, across, down, turn, mirror = torch.rand(6).tolist()
         area = height * width * (self.scale[0] + area * (self.scale[1] - self.scale[0]))
@@ -89,16 +89,16 @@ class RotatedCrop(torch.nn.Module):
         return cut[0].round_().clamp_(0, 255).to(torch.uint8)
 
 
-class ColourShift(torch.nn.Module):
-    """Change brightness, contrast, saturation and hue, all in one product with a 3x3 matrix.
+class ColourJitter(torch.nn.Module):
+    """Jitter brightness, contrast, saturation and hue with a single 3x3 matrix.
 
-    What torchvision's `ColorJitter` does in four passes over the image, in this order and without
-    cutting values off in between; hue as a rotation about the grey axis rather than in HSV.
+    Corresponds to torchvision's `ColorJitter`, which takes four passes over the image, in this
+    order and without intermediate clamping; hue is rotated about the grey axis instead of in HSV.
 
     Args:
-        spread: Factors of brightness, contrast and saturation are drawn from [1 - spread,
+        spread: Factors of brightness, contrast and saturation are sampled from [1 - spread,
             1 + spread].
-        turn: The hue's angle is drawn from [-turn, turn], in degrees.
+        turn: The hue angle is sampled from [-turn, turn], in degrees.
     """
 
     def __init__(self, spread: float, turn: float = 0.0):
@@ -107,14 +107,14 @@ class ColourShift(torch.nn.Module):
         self.turn = turn
         self.luma = torch.tensor(LUMA)
         self.same = torch.eye(3)
-        self.grey = torch.ones(3, 1) * self.luma  # every channel becomes the luma
+        self.grey = torch.ones(3, 1) * self.luma  # sets every channel to the luma
         part = 1 / math.sqrt(3)
-        # The product of a colour with the unit vector along the grey axis.
+        # Cross product with the unit vector along the grey axis.
         self.cross = torch.tensor([[0, -part, part], [part, 0, -part], [-part, part, 0]])
         self.cross_twice = self.cross @ self.cross
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return a (3, S, S) image of values in [0, 1] in other colours."""
+        """Return the jittered (3, S, S) image, values in [0, 1]."""
         brightness, contrast, saturation = (1 + self.spread * (2 * torch.rand(3) - 1)).tolist()
         matrix = saturation * self.same + (1 - saturation) * self.grey
         if self.turn:
@@ -131,10 +131,10 @@ class ColourShift(torch.nn.Module):
 
 
 class Rescale(torch.nn.Module):
-    """Shrink and enlarge again, as if the image had been taken at a lower resolution.
+    """Downscale and upscale again, to simulate a lower resolution.
 
     Args:
-        lowest: The smallest factor; factors are drawn evenly from [lowest, 1].
+        lowest: The smallest factor; factors are sampled uniformly from [lowest, 1].
     """
 
     def __init__(self, lowest: float):
@@ -142,7 +142,7 @@ class Rescale(torch.nn.Module):
         self.lowest = lowest
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """Return the (3, S, S) image with less fine structure."""
+        """Return the (3, S, S) image at a simulated lower resolution."""
         side = image.shape[-1]
         factor = self.lowest + (1 - self.lowest) * float(torch.rand(()))
         small = max(1, round(side * factor))
@@ -151,18 +151,18 @@ class Rescale(torch.nn.Module):
 
 
 def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Transform:
-    """Return a function from a PIL image to a (3, S, S) float tensor, augmented and normalised.
+    """Return a transform from a PIL image to an augmented, normalised (3, S, S) float tensor.
 
     Args:
         preprocessing: Geometry, mean and std, the same as at prediction.
         augmentation: One of `AUGMENTATIONS`.
 
     Raises:
-        InputError: If `augmentation` is none of these.
+        InputError: If `augmentation` is unknown.
     """
     if augmentation not in AUGMENTATIONS:
         raise InputError(
-            f"Unknown augmentation {augmentation!r}: expected one of {', '.join(AUGMENTATIONS)}."
+            f"Expected one of the augmentations {', '.join(AUGMENTATIONS)}; got {augmentation!r}."
         )
     side = preprocessing.image_size
     steps = _STEPS[augmentation](side)
@@ -174,27 +174,27 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
             v2.ToDtype(torch.float32, scale=True),
             *steps.on_floats,
             v2.Normalize(list(preprocessing.mean), list(preprocessing.std)),
-            *steps.at_the_end,
+            *steps.on_normalised,
         ]
     )
 
 
 def least_side(preprocessing: Preprocessing, augmentation: str) -> int:
-    """Return the shorter side in pixels that an image needs so that no crop has to be enlarged.
+    """Return the shorter side in pixels of an image for which no crop has to be enlarged.
 
-    A JPEG may be decoded at a half, a quarter or an eighth of its size, which takes less time, as
-    long as this much is left.
+    A JPEG may be decoded at a half, a quarter or an eighth of its size, which is faster, as long as
+    its shorter side is not below this.
     """
     return math.ceil(preprocessing.image_size / (LEAST_CROP if augmentation in CROPPING else 1))
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """What an augmentation does to 8-bit pixels, to values in [0, 1], and to normalised ones."""
+    """Transforms of uint8 pixels, of values in [0, 1], and of normalised values."""
 
     on_bytes: list[torch.nn.Module]
     on_floats: list[torch.nn.Module] = field(default_factory=list)
-    at_the_end: list[torch.nn.Module] = field(default_factory=list)
+    on_normalised: list[torch.nn.Module] = field(default_factory=list)
 
 
 def _as_tensor(image: Image.Image) -> torch.Tensor:
@@ -202,10 +202,10 @@ def _as_tensor(image: Image.Image) -> torch.Tensor:
 
 
 def _frame(preprocessing: Preprocessing, augmentation: str) -> list[Step]:
-    """Return what makes of a frame the part that the network sees at prediction."""
+    """Return the transforms of a frame to the part that the network sees at prediction."""
     if preprocessing.crop_mode == "centre":
         return [_centre_square]
-    # What is cut out of a padded frame would be cut out of its borders, too.
+    # Random crops of a padded frame would include its borders.
     if preprocessing.crop_mode == "pad" and augmentation not in CROPPING:
         return [partial(_pad, colour=[round(255 * value) for value in preprocessing.mean])]
     return []
@@ -219,7 +219,7 @@ def _centre_square(image: torch.Tensor) -> torch.Tensor:
 
 
 def _pad(image: torch.Tensor, colour: list[int]) -> torch.Tensor:
-    """Return the image in the middle of a square of one colour."""
+    """Pad the image to a square with one colour."""
     height, width = image.shape[-2:]
     side = max(height, width)
     left, top = (side - width) // 2, (side - height) // 2
@@ -231,8 +231,8 @@ def _squash(side: int) -> v2.Resize:
     return v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
 
 
-def _at_most(image: torch.Tensor, side: int) -> torch.Tensor:
-    """Return the image with a shorter side of at most `side` pixels."""
+def _reduce(image: torch.Tensor, side: int) -> torch.Tensor:
+    """Reduce the image to a shorter side of at most `side` pixels."""
     if min(image.shape[-2:]) <= side:
         return image
     return functional.resize(image, [side], antialias=True)
@@ -263,7 +263,7 @@ def _geometry(side: int) -> list[torch.nn.Module]:
 
 
 def _standard(side: int) -> _Steps:
-    return _Steps(_geometry(side), [ColourShift(0.2)])
+    return _Steps(_geometry(side), [ColourJitter(0.2)])
 
 
 def _strong(side: int) -> _Steps:
@@ -274,11 +274,11 @@ def _strong(side: int) -> _Steps:
     ]
     erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
     geometry = [
-        # The smallest crop keeps its pixels; a larger one is shrunk by less than two.
-        v2.Lambda(partial(_at_most, side=math.ceil(side / LEAST_CROP))),
+        # The smallest crop keeps its resolution; larger ones are reduced by less than two.
+        v2.Lambda(partial(_reduce, side=math.ceil(side / LEAST_CROP))),
         RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
     ]
-    return _Steps([*geometry, *camera], [ColourShift(0.2, turn=7)], [erasing])
+    return _Steps([*geometry, *camera], [ColourJitter(0.2, turn=7)], [erasing])
 
 
 _STEPS: dict[str, Callable[[int], _Steps]] = {

@@ -1,16 +1,23 @@
-"""Finding the newest checkpoint that is whole, past those that a kill left half written."""
+"""Checkpoints of a run: finding the newest complete one, and averaging the weights of several."""
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
-from hf_lesion.io.checksums import CONFIG, WEIGHTS
+from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS
+from hf_lesion.io.files import check_model_path, whole_folder, write_json
+from hf_lesion.training.record import AVERAGED, read_record
 
 PREFIX = "checkpoint-"
-# In the order in which the Trainer writes them: the last one stands for a finished checkpoint.
+PROCESSOR = "preprocessor_config.json"
+# In the order in which the Trainer writes them: a checkpoint with the last one is complete.
 STATE = "trainer_state.json"
 FILES = (CONFIG, WEIGHTS, "optimizer.pt", "scheduler.pt", STATE)
 
@@ -18,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def list_checkpoints(output_dir: Path) -> list[Path]:
-    """Return the checkpoint folders of a run, newest first, whole or not."""
+    """Return the checkpoint folders of a run, newest first, including incomplete ones."""
     numbered = [
         (int(folder.name.removeprefix(PREFIX)), folder)
         for folder in output_dir.glob(f"{PREFIX}*")
@@ -28,11 +35,11 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
 
 
 def find_checkpoint(output_dir: Path, *, also: Sequence[str] = ()) -> Path | None:
-    """Return the newest whole checkpoint, saying which newer ones are skipped and why.
+    """Return the newest complete checkpoint, or None; damaged ones are logged and skipped.
 
     Args:
-        output_dir: The run's folder.
-        also: Files that a checkpoint of this run has beside the Trainer's own.
+        output_dir: The folder of the run.
+        also: Files that a complete checkpoint of this run has in addition to the Trainer's.
     """
     for folder in list_checkpoints(output_dir):
         damage = describe_damage(folder, also=also)
@@ -43,10 +50,10 @@ def find_checkpoint(output_dir: Path, *, also: Sequence[str] = ()) -> Path | Non
 
 
 def describe_damage(folder: Path, *, also: Sequence[str] = ()) -> str | None:
-    """Return what is wrong with a checkpoint folder, or None if it is whole."""
+    """Return why a checkpoint folder cannot be used, or None if it is complete."""
     missing = [name for name in (*FILES, *also) if not (folder / name).is_file()]
     if missing:
-        return f"it has no {', '.join(missing)}"
+        return f"it lacks {', '.join(missing)}"
     try:
         json.loads((folder / STATE).read_text(encoding="utf-8"))
         with safe_open(folder / WEIGHTS, framework="pt") as weights:
@@ -54,3 +61,68 @@ def describe_damage(folder: Path, *, also: Sequence[str] = ()) -> str | None:
     except (ValueError, SafetensorError, OSError) as error:
         return f"it is damaged ({error})"
     return None
+
+
+def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: bool = False) -> None:
+    """Write a model whose weights are the mean of the weights of several checkpoints.
+
+    Batch norm statistics are averaged as well. The record is that of the run of the first folder,
+    with a list of the folders. Averaging helps with checkpoints of one run, or of runs that started
+    from the same weights.
+
+    Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization"
+    (UAI 2018); Wortsman et al., "Model soups" (ICML 2022).
+
+    Args:
+        folders: At least two finished runs, or checkpoint-* folders of finished runs.
+        output: The folder to create.
+        overwrite: Replace an existing folder.
+
+    Raises:
+        InputError: If a folder has no weights, does not belong to a finished run, or has another
+            architecture than the first.
+    """
+    if len(folders) < 2:
+        raise InputError(f"Expected at least two checkpoints to average, got {len(folders)}.")
+    for folder in (*folders, output):
+        check_model_path(folder)
+    runs = [_run_of(folder) for folder in folders]
+    record = read_record(runs[0])
+    weights = [load_file(folder / WEIGHTS) for folder in folders]
+    for folder, other in zip(folders[1:], weights[1:], strict=True):
+        _check_same_shapes(weights[0], other, folder)
+    mean = {
+        name: torch.stack([each[name].double() for each in weights]).mean(dim=0).to(tensor.dtype)
+        for name, tensor in weights[0].items()
+    }
+    with whole_folder(output, overwrite=overwrite) as partial:
+        save_file(mean, partial / WEIGHTS, metadata={"format": "pt"})
+        shutil.copyfile(folders[0] / CONFIG, partial / CONFIG)
+        for file in [*runs[0].glob(PROCESSOR), *runs[0].glob("*.py")]:
+            shutil.copyfile(file, partial / file.name)
+        names = [str(Path(folder.parent.name) / folder.name) for folder in folders]
+        write_json(partial / TRAINING, {**record, AVERAGED: names})
+
+
+def _run_of(folder: Path) -> Path:
+    if missing := [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]:
+        raise InputError(f"{folder} is not a model folder: it lacks {', '.join(missing)}.")
+    found = [run for run in (folder, folder.parent) if (run / TRAINING).is_file()]
+    if not found:
+        raise InputError(f"{folder} does not belong to a finished run: {TRAINING} not found.")
+    return found[0]
+
+
+def _check_same_shapes(
+    first: dict[str, torch.Tensor], other: dict[str, torch.Tensor], folder: Path
+) -> None:
+    differing = sorted(
+        name
+        for name in first.keys() | other.keys()
+        if name not in first or name not in other or first[name].shape != other[name].shape
+    )
+    if differing:
+        raise InputError(
+            f"{folder} has another architecture than the first folder; weights that differ: "
+            f"{list_offenders(differing, 3)}. Pass checkpoints of one architecture."
+        )

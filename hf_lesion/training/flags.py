@@ -1,11 +1,12 @@
-"""Checks of training flags before anything is trained: refused ones, ranges, packages, schedules.
+"""Validation of training flags before a run: unsupported flags, ranges, packages, schedules.
 
-The Trainer finds most mistakes when it comes to use a flag, some only after the first epoch.
+The Trainer reports most invalid flags only when it uses them, some after the first epoch.
 """
 
 import copy
 import dataclasses
 import math
+import os
 from argparse import SUPPRESS, ArgumentParser
 from typing import Any
 
@@ -20,12 +21,12 @@ from transformers.trainer_utils import IntervalStrategy, SaveStrategy, Scheduler
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES
 
-# Of all metrics, those that are worth a log line at each evaluation.
-WATCHED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
-METRICS = (*WATCHED, *(f"sensitivity_{code}" for code in CODES))
-# The packages behind `--report_to NAME`, where pip knows them by another name.
+# Metrics that are logged at each evaluation.
+LOGGED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+METRICS = (*LOGGED, *(f"sensitivity_{code}" for code in CODES))
+# PyPI packages of `--report_to NAME`, where their names differ.
 PACKAGES = {"azure_ml": "azureml-core", "dagshub": "dagshub mlflow", "flyte": "flytekit"}
-# Schedules that follow the validation metric, up or down.
+# Schedules that depend on the validation metric.
 METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 PROBE_STEPS = 3
 # Half precision → the instructions for it, of any CPU, as `torch.cpu.get_capabilities` names them.
@@ -34,48 +35,48 @@ INSTRUCTIONS = {
     "fp16": ("avx512_fp16", "amx_fp16", "fp16_arith"),
 }
 
-_LANGUAGE = "it is for language models"
-_ONE_DEVICE = "a network fits on one device; start several processes with accelerate launch"
-_EVALUATION = "validation is scored from all answers, in float32"
-_PUBLISHED = "the finished model alone is published, by --push_to_hub"
-_EXACT = "a resumed run would not end with the same weights"
-_TRACKIO = "trackio keeps a project on this machine; its own command `trackio sync` publishes it"
-_RUNS = "training and validation always run, and scripts/score.py scores any split"
+_LANGUAGE = "it applies to language models"
+_ONE_DEVICE = "the network fits on one device; use accelerate launch for several processes"
+_EVALUATION = "validation metrics need all predictions, in float32"
+_PUBLISHED = "only the finished model is published, with --push_to_hub"
+_EXACT = "a resumed run would end with other weights"
+_TRACKIO = "trackio stores projects locally; publish them with `trackio sync`"
+_RUNS = "training and validation always run; use scripts/score.py for other splits"
 
-# Flag of the Trainer → why it is refused. They do not appear in --help.
-REFUSED = {
+# Unsupported flags of the Trainer and the reason. They are hidden in --help.
+UNSUPPORTED = {
     "accelerator_config": _EXACT,
-    "activation_checkpointing_kwargs": "timm takes no options for it",
-    "auto_find_batch_size": "a run keeps its batch size: pass --per_device_train_batch_size",
+    "activation_checkpointing_kwargs": "timm has no options for it",
+    "auto_find_batch_size": "the batch size is fixed for a run; pass --per_device_train_batch_size",
     "average_tokens_across_devices": _LANGUAGE,
     "batch_eval_metrics": _EVALUATION,
     "bf16_full_eval": _EVALUATION,
     "dataloader_in_order": _EXACT,
-    "dataloader_persistent_workers": "persistent workers would repeat the first epoch's draws",
-    "ddp_backend": "it is chosen by the device: NCCL on GPUs, gloo on CPUs",
-    "debug": "a loss or weight that is not finite ends a run anyway",
+    "dataloader_persistent_workers": "persistent workers would repeat the first augmentation",
+    "ddp_backend": "it depends on the device: NCCL on GPUs, gloo on CPUs",
+    "debug": "a run always ends if the loss or a weight is not finite",
     "deepspeed": _ONE_DEVICE,
     "do_eval": _RUNS,
     "do_predict": _RUNS,
     "do_train": _RUNS,
-    "enable_jit_checkpoint": "SIGTERM and Ctrl-C save a checkpoint anyway",
+    "enable_jit_checkpoint": "SIGTERM and Ctrl-C always save a checkpoint",
     "eval_do_concat_batches": _EVALUATION,
     "eval_use_gather_object": _EVALUATION,
     "fp16_full_eval": _EVALUATION,
     "fsdp": _ONE_DEVICE,
     "fsdp_config": _ONE_DEVICE,
-    "gradient_checkpointing_kwargs": "timm takes no options for it",
+    "gradient_checkpointing_kwargs": "timm has no options for it",
     "hub_always_push": _PUBLISHED,
     "hub_strategy": _PUBLISHED,
-    "hub_token": "set HF_TOKEN or log in with `hf auth login`: flags are kept in the record",
+    "hub_token": "flags are stored in the record; set HF_TOKEN or use `hf auth login`",
     "ignore_data_skip": _EXACT,
     "include_for_metrics": _EVALUATION,
     "include_num_input_tokens_seen": _LANGUAGE,
     "label_names": _EVALUATION,
-    "label_smoothing_factor": "it has no effect on our loss: pass --label_smoothing",
+    "label_smoothing_factor": "it has no effect on a custom loss; pass --label_smoothing",
     "length_column_name": _LANGUAGE,
     "liger_kernel_config": _LANGUAGE,
-    "local_rank": "start several processes with accelerate launch or torchrun",
+    "local_rank": "use accelerate launch or torchrun for several processes",
     "logging_nan_inf_filter": "it would hide a loss that is not finite",
     "neftune_noise_alpha": _LANGUAGE,
     "optim_target_modules": _LANGUAGE,
@@ -83,7 +84,7 @@ REFUSED = {
     "prediction_loss_only": _EVALUATION,
     "remove_unused_columns": "the training set has no columns",
     "restore_callback_states_from_checkpoint": _EXACT,
-    "save_only_model": "a run that was stopped could not be resumed",
+    "save_only_model": "an interrupted run could not be resumed",
     "trackio_bucket_id": _TRACKIO,
     "trackio_space_id": _TRACKIO,
     "trackio_static_space_id": _TRACKIO,
@@ -95,16 +96,16 @@ REFUSED = {
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The values that a flag may have.
+    """The valid values of a flag.
 
     Attributes:
-        least: The smallest.
-        below: All are below this.
-        words: The same in words.
+        least: Inclusive lower bound.
+        below: Exclusive upper bound; None for no bound, infinity included.
+        words: Description of the range.
     """
 
     least: float
-    below: float | None  # None: without an end, infinity included
+    below: float | None
     words: str
 
 
@@ -117,6 +118,8 @@ _SHARE_OR_ALL = Range(0, math.nextafter(1, 2), "from 0 to 1")
 _SOME_SHARE = Range(_ABOVE_ZERO, math.nextafter(1, 2), "above 0 and at most 1")
 _SEED = Range(0, 2**32, f"from 0 to {2**32 - 1}")
 
+# Each is a process of half a gigabyte: a mistyped number must not take the machine down.
+MOST_WORKERS = max(16, 2 * (os.cpu_count() or 1))
 RANGES = {
     "adam_beta1": _SHARE,
     "adam_beta2": _SHARE,
@@ -124,7 +127,7 @@ RANGES = {
     "checkpoint_minutes": Range(0, None, "of 0 or above"),
     "cutmix": _FROM_ZERO,
     "data_seed": _SEED,
-    "dataloader_num_workers": _FROM_ZERO,
+    "dataloader_num_workers": Range(0, MOST_WORKERS + 1, f"from 0 to {MOST_WORKERS}"),
     "dataloader_prefetch_factor": _FROM_ONE,
     "ddp_bucket_cap_mb": _FROM_ONE,
     "ddp_timeout": _FROM_ONE,
@@ -154,29 +157,29 @@ RANGES = {
 }
 
 
-def hide_refused(parser: ArgumentParser) -> None:
-    """Leave the refused flags out of `--help`, and let any text through to the refusal."""
+def hide_unsupported(parser: ArgumentParser) -> None:
+    """Hide unsupported flags in `--help`, and let `check_unsupported` see any value of them."""
     for action in parser._actions:
-        if action.dest in REFUSED:
+        if action.dest in UNSUPPORTED:
             action.help = SUPPRESS
             is_plain = action.type in (int, float, string_to_bool)
             if not is_plain or isinstance(action.default, str):
                 action.type = str
 
 
-def check_refused(arguments: TrainingArguments) -> None:
-    """Raise InputError if a refused flag has another value than its default, or None."""
+def check_unsupported(arguments: TrainingArguments) -> None:
+    """Raise InputError if an unsupported flag is neither None nor its default."""
     for field in dataclasses.fields(arguments):
         value = getattr(arguments, field.name)
-        if field.name in REFUSED and value is not None and value != _default(field):
-            raise InputError(f"--{field.name} is not supported: {REFUSED[field.name]}.")
+        if field.name in UNSUPPORTED and value is not None and value != _default(field):
+            raise InputError(f"--{field.name} is not supported: {UNSUPPORTED[field.name]}.")
 
 
 def check_ranges(settings: Any) -> None:
-    """Raise InputError if a number is out of its range.
+    """Raise InputError if a number is out of range.
 
     Args:
-        settings: A dataclass of flags; None is in any range.
+        settings: A dataclass of flags; None is always valid.
     """
     for field in dataclasses.fields(settings):
         allowed, value = RANGES.get(field.name), getattr(settings, field.name)
@@ -187,12 +190,12 @@ def check_ranges(settings: Any) -> None:
             raise InputError(f"Expected --{field.name} {allowed.words}, got {value}.")
 
 
-def check_together(arguments: TrainingArguments) -> None:
-    """Check what only a settled set of arguments shows, by trying it where that takes no time.
+def check_combinations(arguments: TrainingArguments) -> None:
+    """Check combinations of flags; the optimiser, schedule and compiler by trying them.
 
     Raises:
-        InputError: If a metric, a package, an optimiser, a schedule or a compiler is not there, or
-            flags exclude each other.
+        InputError: If a metric, package, optimiser, schedule or compiler is not available, or flags
+            exclude each other.
     """
     steps = arguments.max_steps
     if steps != -1 and steps < 1:
@@ -205,9 +208,9 @@ def check_together(arguments: TrainingArguments) -> None:
     metric = arguments.metric_for_best_model
     if metric is not None and metric not in (known := ("loss", *METRICS)):
         raise InputError(
-            f"Unknown --metric_for_best_model {metric!r}: expected one of {', '.join(known)}."
+            f"Expected --metric_for_best_model to be one of {', '.join(known)}; got {metric!r}."
         )
-    _check_watchers(arguments.report_to)
+    _check_report_to(arguments.report_to)
     optimizer = _try_optimizer(arguments)
     _try_schedule(arguments, optimizer)
     if arguments.torch_compile:
@@ -233,11 +236,11 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
     return field.default if made is dataclasses.MISSING else made()
 
 
-def _check_watchers(names: list[str]) -> None:
+def _check_report_to(names: list[str]) -> None:
     if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
         raise InputError(
-            f"Unknown --report_to {list_offenders(unknown)}: expected none, all or one of "
-            f"{', '.join(INTEGRATION_TO_CALLBACK)}."
+            f"Expected --report_to to be none, all or among {', '.join(INTEGRATION_TO_CALLBACK)}; "
+            f"got {list_offenders(unknown)}."
         )
     here = get_available_reporting_integrations()
     if missing := [name for name in names if name not in here]:
@@ -249,7 +252,7 @@ def _check_watchers(names: list[str]) -> None:
 
 
 def _try_optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
-    """Return the optimiser of a tiny network, after a step."""
+    """Return the optimiser of a tiny network, after one step."""
     network = _probe()
     try:
         kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, network)
@@ -257,11 +260,13 @@ def _try_optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
         network(torch.ones(1, 1)).sum().backward()
         optimizer.step()
         unused = _unused_options(arguments, network, options)
-    except Exception as error:  # an absent package or a wrong option may raise anything
+    except Exception as error:  # a missing package or an invalid option may raise anything
         told = f" with --optim_args {arguments.optim_args}" if arguments.optim_args else ""
-        raise InputError(f"--optim {arguments.optim.value}{told} can't be used: {error}") from error
+        raise InputError(
+            f"--optim {arguments.optim.value}{told} cannot be used: {error}"
+        ) from error
     if unused:
-        raise InputError(f"--optim {arguments.optim.value} takes no option {', '.join(unused)}.")
+        raise InputError(f"--optim {arguments.optim.value} has no option {', '.join(unused)}.")
     return optimizer
 
 
@@ -273,7 +278,7 @@ def _probe() -> torch.nn.Linear:
 def _unused_options(
     arguments: TrainingArguments, network: torch.nn.Module, options: dict[str, Any]
 ) -> list[str]:
-    """Return the names in `--optim_args` that change nothing."""
+    """Return the names in `--optim_args` that have no effect."""
     unused = []
     pairs = (arguments.optim_args or "").replace(" ", "").split(",")
     for pair in filter(None, pairs):
@@ -289,7 +294,7 @@ def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer
     takes_none = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
     try:
         if options and kind in takes_none:
-            raise InputError("it takes no options")
+            raise InputError("it has no options")
         schedule = get_scheduler(
             kind, optimizer, PROBE_STEPS, 2 * PROBE_STEPS, scheduler_specific_kwargs=options
         )
@@ -298,8 +303,8 @@ def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer
             schedule.step(*([0.0] if kind in METRIC_SCHEDULES else []))
     except Exception as error:  # a missing or unknown option may raise anything
         raise InputError(
-            f"--lr_scheduler_type {kind.value} with --lr_scheduler_kwargs {options} can't be used: "
-            f"{error}"
+            f"--lr_scheduler_type {kind.value} with --lr_scheduler_kwargs {options} cannot be "
+            f"used: {error}"
         ) from error
 
 
@@ -308,8 +313,8 @@ def _try_compiler(arguments: TrainingArguments) -> None:
     try:
         DynamoBackend(str(backend).upper())
         torch.compile(_probe(), backend=str(backend), mode=mode)(torch.ones(1, 1))
-    except Exception as error:  # a backend of torch's may raise anything
+    except Exception as error:  # backends of torch may raise anything
         reason = str(error).strip().splitlines()[0]
         raise InputError(
-            f"--torch_compile with backend {backend} and mode {mode} can't be used: {reason}"
+            f"--torch_compile with backend {backend} and mode {mode} cannot be used: {reason}"
         ) from error

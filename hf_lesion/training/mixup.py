@@ -1,10 +1,10 @@
-"""Mixup and CutMix: images mixed with their neighbours in the batch, and their labels alike.
+"""Mixup and CutMix: each image and label mixed with the next one in the batch.
 
 Source: Zhang, Cissé, Dauphin, Lopez-Paz, "mixup: Beyond Empirical Risk Minimization" (ICLR 2018);
 Yun, Han, Oh, Chun, Choe, Yoo, "CutMix: Regularization Strategy to Train Strong Classifiers with
-Localizable Features" (ICCV 2019). torchvision's and timm's own draw once for a whole batch from the
-global generator; here each sample brings its own draw, from (seed, epoch, index), so that a resumed
-run repeats it.
+Localizable Features" (ICCV 2019). The implementations in torchvision and timm sample once per batch
+from the global generator. Here each sample has its own parameters, from (seed, epoch, index), so
+that a resumed run repeats them.
 """
 
 import math
@@ -18,33 +18,36 @@ from hf_lesion.labels import CODES
 
 
 class Mix(NamedTuple):
-    """How a sample is mixed with its neighbour.
+    """Mixing parameters of a sample.
 
     Attributes:
-        share: How much of its own label it keeps, in [0, 1].
-        box: Top, bottom, left and right of the neighbour's pixels that it takes; None blends all
-            pixels in these shares.
+        share: Weight of its own label, in [0, 1].
+        box: Top, bottom, left and right of the region taken from the next sample (CutMix); None
+            blends all pixels (mixup).
     """
 
     share: float
     box: tuple[int, int, int, int] | None = None
 
 
-def draw_mix(mixup: float, cutmix: float, side: int) -> Mix | None:
-    """Draw one of the two, each as often, by torch's global generator; None if both are off.
+def sample_mix(mixup: float, cutmix: float, side: int) -> Mix | None:
+    """Sample the parameters of mixup or CutMix with torch's global generator.
 
     Args:
-        mixup: Alpha of mixup; small values leave most images nearly unmixed. 0: off.
-        cutmix: The same of CutMix; 1 makes all sizes of the box as likely.
-        side: Of the square image in pixels.
+        mixup: Alpha of mixup; small values leave most images nearly unchanged. 0 disables it.
+        cutmix: Alpha of CutMix; with 1, areas of the box are uniformly distributed. 0 disables it.
+        side: Side of the square image in pixels.
+
+    Returns:
+        Parameters of either with equal probability; None if both are disabled.
     """
     if cutmix and (not mixup or float(torch.rand(())) < 0.5):
-        return _cut(draw_share(cutmix), side)
-    return Mix(draw_share(mixup)) if mixup else None
+        return _sample_box(sample_share(cutmix), side)
+    return Mix(sample_share(mixup)) if mixup else None
 
 
-def draw_share(alpha: float) -> float:
-    """Return a share in [0, 1] from Beta(alpha, alpha), by torch's global generator.
+def sample_share(alpha: float) -> float:
+    """Sample a weight in [0, 1] from Beta(alpha, alpha) with torch's global generator.
 
     Args:
         alpha: Above 0.
@@ -53,11 +56,11 @@ def draw_share(alpha: float) -> float:
 
 
 def mix(batch: dict[str, torch.Tensor], mixes: Sequence[Mix]) -> dict[str, torch.Tensor]:
-    """Return the batch with every sample mixed with the next one, the last with the first.
+    """Mix every sample of a batch with the next one, the last with the first.
 
     Args:
         batch: `{"pixel_values": (B, 3, S, S), "labels": (B,) class ids}`.
-        mixes: B of them.
+        mixes: Parameters of the B samples.
 
     Returns:
         `{"pixel_values": (B, 3, S, S), "labels": (B, C) soft labels}`.
@@ -75,8 +78,8 @@ def mix(batch: dict[str, torch.Tensor], mixes: Sequence[Mix]) -> dict[str, torch
     }
 
 
-def _cut(share: float, side: int) -> Mix:
-    """Draw where a square box lies that leaves this share; what is cut off at an edge is kept."""
+def _sample_box(share: float, side: int) -> Mix:
+    """Sample the position of a square box of area 1 - share, clipped to the image."""
     length = round(side * math.sqrt(1 - share))
     top, left = (torch.randint(side, (2,)) - length // 2).tolist()
     bottom, right = min(top + length, side), min(left + length, side)

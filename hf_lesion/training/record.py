@@ -1,4 +1,4 @@
-"""Records of a run: `run.json` when it starts, `training.json` when it is finished."""
+"""Records of a run: `run.json`, written at the start, and `training.json`, written at the end."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments
 
 RUN = "run.json"
 ALWAYS_SHOWN = ("learning_rate", "per_device_train_batch_size", "num_train_epochs")
-# Of which checkpoints the weights are the mean.
+# Entry that lists the averaged checkpoints.
 AVERAGED = "averaged"
-# What is repeated of the runs that a run builds on.
+# Entries that are copied from the records of initial models and teachers.
 LINEAGE = (
     "architecture",
     "model",
@@ -36,7 +36,7 @@ LINEAGE = (
     "taught_by",
     AVERAGED,
 )
-# What a run was that began before there was a choice.
+# Settings of runs of earlier versions, which lack some entries.
 EARLIER = {
     **{
         field.name: field.default
@@ -45,10 +45,10 @@ EARLIER = {
     },
     "crop_mode": "squash",
 }
-# Neither changes what is learned.
+# Settings that do not affect the result.
 FREE = ("checkpoint_minutes", "dataset")
-# Of the Trainer's settings, those under which a resumed run would be another one. The length of the
-# run is not among them: a run may be made longer.
+# Settings of the Trainer that must not change when a run is resumed. The length of the run may
+# change.
 BINDING = (
     "seed",
     "data_seed",
@@ -68,7 +68,7 @@ BINDING = (
 def describe_identity(
     model_arguments: ModelArguments, recipe: RecipeArguments, arguments: LesionTrainingArguments
 ) -> dict[str, Any]:
-    """Return what makes a run this run: data, model, recipe and the settings that bind."""
+    """Return the settings that must not change when a run is resumed."""
     return {
         "data": read_fingerprint(Path(recipe.dataset)),
         **vars(model_arguments),
@@ -81,16 +81,16 @@ def describe_identity(
 def check_identity(
     output_dir: Path, identity: dict[str, Any], checkpoint: Path | None
 ) -> list[dict[str, Any]]:
-    """Return the legs of the run, this one last; a leg is one start of the script.
+    """Return the legs of the run, including this one; a leg is one start of the script.
 
     Raises:
-        InputError: If a checkpoint is to be resumed under other settings than it was made with.
+        InputError: If the settings differ from those of the checkpoint.
     """
     leg = {"from": None if checkpoint is None else checkpoint.name, **provenance()}
     file = output_dir / RUN
     if checkpoint is None or not file.is_file():
         return [leg]
-    before = read_json(file, fix="Start afresh in another --output_dir.")
+    before = read_json(file, fix="Start a new run in another --output_dir.")
     now = without_nan(identity)
     then = {**EARLIER, **before["identity"]}
     differing = [
@@ -100,19 +100,19 @@ def check_identity(
     ]
     if differing:
         raise InputError(
-            f"{checkpoint} belongs to another run: {list_offenders(differing, 3)}. Resume with the "
-            "settings it was started with, or start afresh in another --output_dir."
+            f"{checkpoint} has other settings: {list_offenders(differing, 3)}. Resume with the "
+            "original settings, or start a new run in another --output_dir."
         )
     return [*before["legs"], leg]
 
 
 def write_identity(output_dir: Path, identity: dict[str, Any], legs: list[dict[str, Any]]) -> None:
-    """Write `run.json`, so that a resumed run can be checked against it."""
+    """Write `run.json`, with which a resumed run is compared."""
     write_json(output_dir / RUN, {"identity": identity, "legs": legs})
 
 
 def is_finished(output_dir: Path, steps: int) -> bool:
-    """Tell whether the record in this folder already covers these steps."""
+    """Return whether the record in this folder already covers these steps."""
     return (output_dir / TRAINING).is_file() and read_record(output_dir)["steps"] >= steps
 
 
@@ -124,7 +124,7 @@ def read_record(output_dir: Path) -> dict[str, Any]:
 def describe_run(
     trainer: Trainer, model_arguments: ModelArguments, recipe: RecipeArguments, splits: DatasetDict
 ) -> dict[str, Any]:
-    """Return the record of a run: what was done, on what, by which versions, how it went."""
+    """Return the record of a run: settings, data, versions and history."""
     state, config = trainer.state, trainer.model.config
     prepared = read_prepared(Path(recipe.dataset))
     return {
@@ -160,17 +160,19 @@ def describe_run(
 
 
 def read_teachers(folders: Sequence[str] | None) -> dict[str, Any] | list[Any] | None:
-    """Return what `read_lineage` says of one teacher, or a list of it for several."""
+    """Return the lineage of one teacher, or a list for several."""
     found = [read_lineage(folder) for folder in folders or ()]
     return found if len(found) > 1 else found[0] if found else None
 
 
 def read_lineage(source: str | None) -> dict[str, Any] | None:
-    """Return what the record of another run says of its origin.
+    """Return the main entries of the record of an initial model or a teacher.
 
     Args:
-        source: The folder whose weights were started from or whose answers were learned. None, an
-            architecture's name and a folder without a record give None.
+        source: A model folder, an architecture name or None.
+
+    Returns:
+        None if `source` is not a folder with a record.
     """
     if source is None or not (Path(source) / TRAINING).is_file():
         return None
@@ -179,9 +181,9 @@ def read_lineage(source: str | None) -> dict[str, Any] | None:
 
 
 def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:
-    """Return the settings that differ from their defaults, and those that everyone asks for.
+    """Return the settings that differ from their defaults, and the most important ones.
 
-    The defaults are read off the fields: another instance would reset accelerate's state.
+    Defaults are taken from the fields, since a second instance would reset the state of accelerate.
     """
     values = arguments.to_dict()
     return {
@@ -193,5 +195,5 @@ def _readable(arguments: LesionTrainingArguments) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return an enumeration's value, and anything else as it is."""
+    """Return the value of an enumeration member, and anything else unchanged."""
     return getattr(value, "value", value)

@@ -1,4 +1,4 @@
-"""One training run from its arguments to a saved model: started, resumed, stopped, recorded."""
+"""Training run: from arguments to a saved model, with resuming and a record."""
 
 import contextlib
 import logging
@@ -19,8 +19,15 @@ from hf_lesion.models.build import build_model
 from hf_lesion.training.arguments import LesionTrainingArguments, ModelArguments, RecipeArguments
 from hf_lesion.training.checkpoints import describe_damage, find_checkpoint, list_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
-from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.figures import plot_training_curves
 from hf_lesion.training.flags import describe_slow_precision
+from hf_lesion.training.interruption import (
+    StopCallback,
+    explain_full_disk,
+    explain_out_of_memory,
+    lock_folder,
+    stop_by_signal,
+)
 from hf_lesion.training.record import (
     check_identity,
     describe_identity,
@@ -29,25 +36,18 @@ from hf_lesion.training.record import (
     read_record,
     write_identity,
 )
-from hf_lesion.training.stopping import (
-    StopCallback,
-    full_disk_explained,
-    only_run,
-    out_of_memory_explained,
-    stop_by_signal,
-)
 from hf_lesion.training.trainer import build_trainer
 
 CURVES = "curves.png"
 REPORT = "report.json"
-SOURCE = "dataset"  # as the column of HAM10000's metadata is called
+SOURCE = "dataset"  # column of the metadata of HAM10000
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training run: where it lies and what its record says."""
+    """A finished training run: its folder and record."""
 
     output_dir: Path
     record: dict[str, Any]
@@ -64,43 +64,42 @@ def train(
     """Train a classifier and save it with its preprocessing, record and curves.
 
     Args:
-        model_arguments: Which network, from which weights.
-        recipe: What is learned from.
-        arguments: The Trainer's own settings.
-        splits: With train and validation; None reads those of the recipe's dataset.
-        callbacks: The Trainer calls them after ours.
+        model_arguments: Network and initial weights.
+        recipe: Dataset, augmentation and labels.
+        arguments: Settings of the Trainer.
+        splits: Train and validation; None opens the dataset of the recipe.
+        callbacks: Further callbacks.
 
     Raises:
-        InputError: If an argument does not fit the data, the weights or the output folder.
+        InputError: If an argument does not match the data, the weights or the output folder.
     """
-    # One process of several holds the folder for all.
+    # The first of several processes locks the folder for all.
     first = arguments.process_index == 0
-    with only_run(Path(str(arguments.output_dir))) if first else contextlib.nullcontext():
+    with lock_folder(Path(str(arguments.output_dir))) if first else contextlib.nullcontext():
         return _train(model_arguments, recipe, arguments, splits, callbacks)
 
 
 def choose_checkpoint(
     output_dir: Path, arguments: LesionTrainingArguments, *, also: Sequence[str] = ()
 ) -> Path | None:
-    """Return the checkpoint to resume from, or None for a fresh start.
+    """Return the checkpoint to resume from, or None to start a new run.
 
-    `--resume_from_checkpoint true` takes the newest whole one of the run, and starts afresh where
-    there is none.
+    `--resume_from_checkpoint true` selects the newest complete checkpoint of the run, if any.
 
     Args:
-        output_dir: The run's folder.
-        arguments: Say whether to resume.
-        also: Files that a whole checkpoint has beside the Trainer's own.
+        output_dir: The folder of the run.
+        arguments: Settings of the Trainer.
+        also: Files that a complete checkpoint has in addition to the Trainer's.
 
     Raises:
-        InputError: If the folder holds another run, or the named checkpoint is missing.
+        InputError: If the folder contains another run, or the given checkpoint is incomplete.
     """
     asked = str(arguments.resume_from_checkpoint or "false")
     if asked.lower() == "true":
         newest = find_checkpoint(output_dir, also=also)
         if newest is None and (output_dir / TRAINING).exists():
             raise InputError(
-                f"{output_dir} holds a finished run without a checkpoint to go on from. Pass "
+                f"{output_dir} contains a finished run without a checkpoint to resume from. Pass "
                 f"another --output_dir, and --model {output_dir} to start from its weights."
             )
         return newest
@@ -108,51 +107,36 @@ def choose_checkpoint(
         damage = describe_damage(Path(asked), also=also)
         if damage is not None:
             raise InputError(
-                f"{asked} is no whole checkpoint: {damage}. Pass true for the newest of the run."
+                f"{asked} is not a complete checkpoint: {damage}. Pass true for the newest one."
             )
         return Path(asked)
     if list_checkpoints(output_dir) or (output_dir / TRAINING).exists():
         raise InputError(
-            f"{output_dir} holds a training run. Pass --resume_from_checkpoint true to go on with "
-            "it, or another --output_dir."
+            f"{output_dir} already contains a training run. Pass --resume_from_checkpoint true to "
+            "resume it, or another --output_dir."
         )
     return None
 
 
-def read_splits(folder: str) -> DatasetDict:
-    """Open a prepared dataset's splits.
-
-    Raises:
-        InputError: As `open_splits`, or if there is nothing to train or to validate on.
-    """
-    splits = open_splits(Path(folder))
-    if missing := [split for split in ("train", "validation") if split not in splits]:
-        raise InputError(
-            f"{folder} has no split {list_offenders(missing)}. "
-            "Prepare it again with scripts/prepare_data.py."
-        )
-    return splits
-
-
 def leave_out(splits: DatasetDict, source: str) -> DatasetDict:
-    """Return the splits without a source in train and validation.
+    """Return the splits with a source excluded from train and validation.
 
-    Other sources' images of the same lesions, of which HAM10000 has a few, are left out too.
+    Images of the same lesions from other sources, of which HAM10000 has a few, are also excluded.
 
     Args:
-        splits: With train and validation, and the column `dataset` of HAM10000's metadata.
-        source: One of that column's values.
+        splits: Train and validation, with the column `dataset` of the metadata of HAM10000.
+        source: A value of that column.
 
     Raises:
-        InputError: If there is no such source.
+        InputError: If the source does not occur.
     """
     chosen = ("train", "validation")
     is_known = SOURCE in splits["train"].features
     known = {name for split in chosen if is_known for name in splits[split][SOURCE]}
     if source not in known:
         raise InputError(
-            f"Unknown --leave_out_source {source!r}: the images' sources are "
-            f"{list_offenders(sorted(filter(None, known))) or 'not known in this dataset'}."
+            f"Unknown --leave_out_source {source!r}. The sources of this dataset are "
+            f"{list_offenders(sorted(filter(None, known))) or 'unknown'}."
         )
     lesions = {
         lesion
@@ -168,11 +152,11 @@ def leave_out(splits: DatasetDict, source: str) -> DatasetDict:
 
 
 def describe_start(trainer: Trainer, name: str) -> str:
-    """Return in one line what is about to be trained, with the effective batch and its rate."""
+    """Return a log line with the model, images, effective batch size and learning rate."""
     arguments, samples = trainer.args, trainer.train_dataset
     images = f"{len(samples.rows):,} images"
     if len(samples) != len(samples.rows):
-        images += f" ({len(samples):,} samples an epoch)"
+        images += f" ({len(samples):,} samples per epoch)"
     parts = (
         arguments.train_batch_size,
         arguments.gradient_accumulation_steps,
@@ -180,7 +164,7 @@ def describe_start(trainer: Trainer, name: str) -> str:
     )
     effective = parts[0] * parts[1] * parts[2]
     return (
-        f"Training {name} on {images}. Effective batch {effective} "
+        f"Training {name} on {images}. Effective batch size {effective} "
         f"({parts[0]} images x {parts[1]} accumulated x {parts[2]} processes), learning rate "
         f"{arguments.learning_rate:g}, {arguments.lr_scheduler_type.value} schedule."
     )
@@ -189,13 +173,13 @@ def describe_start(trainer: Trainer, name: str) -> str:
 def save_run(
     output_dir: Path, trainer: Trainer, processor: BaseImageProcessor, record: dict[str, Any]
 ) -> None:
-    """Write weights, preprocessing, curves and, last, the record that says the run is finished."""
-    # A report of earlier weights would be taken for one of these.
+    """Write weights, preprocessing, curves and, last, the record of a finished run."""
+    # A report on earlier weights would not match.
     (output_dir / REPORT).unlink(missing_ok=True)
-    # Not trainer.save_model: it adds a pickled training_args.bin.
+    # trainer.save_model would add a pickled training_args.bin.
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(output_dir)
     processor.save_pretrained(output_dir)
-    draw_curves(record["history"], output_dir / CURVES)
+    plot_training_curves(record["history"], output_dir / CURVES)
     write_json(output_dir / TRAINING, record)
 
 
@@ -209,7 +193,7 @@ def _train(
     output_dir = Path(str(arguments.output_dir))
     also = (RAW_WEIGHTS,) if recipe.ema_decay else ()
     checkpoint = choose_checkpoint(output_dir, arguments, also=also)
-    splits = splits or read_splits(recipe.dataset)
+    splits = splits or open_splits(Path(recipe.dataset))
     if recipe.leave_out_source is not None:
         splits = leave_out(splits, recipe.leave_out_source)
     identity = describe_identity(model_arguments, recipe, arguments)
@@ -235,11 +219,11 @@ def _train(
         if slow := describe_slow_precision(arguments):
             logger.warning(slow)
     start = time.monotonic()
-    resume = "Go on with the same line and --resume_from_checkpoint true."
+    resume = "To resume, run the same command with --resume_from_checkpoint true."
     with (
         stop_by_signal(stopper, resume),
-        out_of_memory_explained(arguments.per_device_train_batch_size),
-        full_disk_explained(output_dir),
+        explain_out_of_memory(arguments.per_device_train_batch_size),
+        explain_full_disk(output_dir),
     ):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     hours = round((time.monotonic() - start) / 3600, 4)

@@ -1,7 +1,6 @@
-"""The training set as torch sees it: every sample a pure function of (seed, epoch, index).
+"""Training samples: a torch dataset whose samples depend only on (seed, epoch, index).
 
-Augmentation drawn from a global generator can't be replayed after a kill, nor be the same with
-other numbers of workers; drawn from (seed, epoch, index) it is.
+A resumed run therefore repeats the augmentation exactly, with any number of workers.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from transformers import BaseImageProcessor
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
 from hf_lesion.training.augmentation import Transform
-from hf_lesion.training.mixup import draw_mix, mix
+from hf_lesion.training.mixup import mix, sample_mix
 
 SEED_BYTES = 7  # torch.manual_seed takes 64 bits, signed
 
@@ -27,18 +26,17 @@ class LesionSamples(torch.utils.data.Dataset):
 
     Args:
         rows: A split with the columns `image` and `label`.
-        transform: From a PIL image to a tensor; may draw from torch's global generator.
-        seed: The run's seed.
-        weights: (N,) chance of each row to be drawn; None visits each row once an epoch. Drawn with
-            replacement, so a rare class is seen more often without a row ever being copied.
-        taught: Whether a `TeacherCollator` softens the labels: in training, not in evaluation.
-        mixup: Alpha of mixup; 0 for none.
-        cutmix: Alpha of CutMix; 0 for none. With both, each sample draws one of the two.
-        least_side: The shorter side in pixels down to which a large JPEG may be decoded smaller,
-            which is faster; None decodes all of it.
-        batch_size: Images that all processes take at once; None for an evaluation, which has each
-            image once.
-        drop_last: Leave out, in every epoch others, the images that do not fill a batch.
+        transform: Function from a PIL image to a tensor; may use torch's global generator.
+        seed: Seed of the run.
+        weights: (N,) sampling weights of the rows, sampled with replacement; None visits each row
+            once per epoch.
+        taught: Whether a `TeacherCollator` softens the labels (training, not evaluation).
+        mixup: Alpha of mixup; 0 disables it.
+        cutmix: Alpha of CutMix; 0 disables it. With both, each sample uses either at random.
+        least_side: Shorter side in pixels to which a JPEG may be decoded at reduced size, which is
+            faster; None decodes the full size.
+        batch_size: Images per step of all processes; None for evaluation, with each image once.
+        drop_last: Drop the incomplete last batch, whose images differ between epochs.
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class LesionSamples(torch.utils.data.Dataset):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose draws the next samples are."""
+        """Set the epoch of the next samples."""
         self.epoch = epoch
         self.drawn = None
         generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, -1))
@@ -89,7 +87,7 @@ class LesionSamples(torch.utils.data.Dataset):
         image = load_image(row["image"]["bytes"], draft=draft)
         with seeded(sample_seed(self.seed, self.epoch, index)):
             pixel_values = self.transform(image)
-            mixed = draw_mix(self.mixup, self.cutmix, pixel_values.shape[-1])
+            mixed = sample_mix(self.mixup, self.cutmix, pixel_values.shape[-1])
         return {
             "pixel_values": pixel_values,
             "labels": row["label"],
@@ -99,18 +97,18 @@ class LesionSamples(torch.utils.data.Dataset):
 
 
 def epoch_length(images: int, batch_size: int | None, *, drop_last: bool) -> int:
-    """Return how many samples an epoch has: usually one for each image.
+    """Return the number of samples of an epoch, usually one per image.
 
-    Where one image would be left over for the last batch, there is one sample more, a second view
-    of some image: batch norm has no statistics of a single image, and fails on a map of 1x1.
+    If the last batch would have a single image, one sample is added, a second view of some image:
+    batch norm fails on a single feature map of 1x1.
 
     Args:
-        images: N.
-        batch_size: Images that all processes take at once; None for N samples.
-        drop_last: Only as many samples as fill whole batches.
+        images: Number of images.
+        batch_size: Images per step of all processes; None for one sample per image.
+        drop_last: Drop the incomplete last batch.
 
     Raises:
-        InputError: If there is not one whole batch and others are to be dropped.
+        InputError: If no complete batch remains.
     """
     if batch_size is None:
         return images
@@ -118,8 +116,8 @@ def epoch_length(images: int, batch_size: int | None, *, drop_last: bool) -> int
     if drop_last:
         if images < batch_size:
             raise InputError(
-                f"--dataloader_drop_last leaves nothing to train on: {images} images are fewer "
-                f"than the {batch_size} of a batch. Pass a smaller --per_device_train_batch_size."
+                f"--dataloader_drop_last leaves no batch: expected at least {batch_size} images, "
+                f"got {images}. Pass a smaller --per_device_train_batch_size."
             )
         return images - left_over
     return images + (left_over == 1 < batch_size)
@@ -133,10 +131,10 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from torch's CPU generator as seeded here, and leave it as it was before.
+    """Seed torch's CPU generator inside the block, and restore its state afterwards.
 
-    `torch.random.fork_rng` with `torch.manual_seed` does the same and asks every kind of
-    accelerator too: 0.2 ms, for each sample.
+    `torch.random.fork_rng` with `torch.manual_seed` also queries accelerators, which takes 0.2 ms
+    per sample.
     """
     generator = torch.random.default_generator
     before = generator.get_state()
@@ -148,9 +146,9 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class EvalTransform:
-    """The very preprocessing that is saved with the weights, one image at a time.
+    """The preprocessing that is saved with the weights, for one image.
 
-    A class, since workers that are not forked get it pickled.
+    A class rather than a closure, so that spawned workers can unpickle it.
     """
 
     def __init__(self, processor: BaseImageProcessor):

@@ -25,21 +25,21 @@ from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.io.files import whole_file, without_nan, write_json, write_text
 from hf_lesion.io.provenance import provenance
 from hf_lesion.training.arguments import parse_settings, read_recipe
+from hf_lesion.training.interruption import DivergedError, lock_folder
 from hf_lesion.training.record import describe_identity
 from hf_lesion.training.run import train
-from hf_lesion.training.stopping import DivergedError, only_run
 
 Settings = Mapping[str, Any]
-Space = dict[str, Any]  # of Optuna's distributions, by setting
-# Trials leave no weights: scripts/train.py trains the best recipe again.
+Space = dict[str, Any]  # Optuna distributions by setting
+# Trials save no weights; the best recipe is trained again with scripts/train.py.
 UNSAVED = {"save_strategy": "no", "load_best_model_at_end": False, "checkpoint_minutes": math.inf}
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-UNPRUNED = 4  # trials that run to their end before the first may be pruned
+UNPRUNED = 4  # trials that run to the end before pruning starts
 logger = logging.getLogger(__name__)
 
 
 def read_space(file: Path) -> Space:
-    """Read what a search varies: for each setting a list of choices, or a range {low, high}.
+    """Read the search space: for each setting a list of choices or a range {low, high}.
 
     Raises:
         InputError: If the file is missing or empty, or an entry is neither a list nor a range.
@@ -50,7 +50,7 @@ def read_space(file: Path) -> Space:
             if isinstance(entry, list):
                 space[key] = CategoricalDistribution(entry)
                 continue
-            # YAML reads 1e-3, without a point, as text.
+            # YAML parses 1e-3, without a decimal point, as text.
             ends: dict[str, Any] = {
                 name: float(v) if isinstance(v, str) else v for name, v in entry.items()
             }
@@ -58,16 +58,17 @@ def read_space(file: Path) -> Space:
             space[key] = (IntDistribution if whole else FloatDistribution)(**ends)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{file}: {key} must be a list of choices, or {{low: 1e-4, high: 1e-2, log: true}} "
-                f"(or with a step), got {entry!r}."
+                f"{file}: expected {key} to be a list of choices or a range such as "
+                f"{{low: 1e-4, high: 1e-2, log: true}} or {{low: 0, high: 1, step: 0.1}}, got "
+                f"{entry!r}."
             ) from error
     if not space:
-        raise InputError(f"{file} names nothing to vary.")
+        raise InputError(f"{file} contains no settings to vary.")
     return space
 
 
-def merge(settings: Settings, chosen: Settings) -> dict[str, Any]:
-    """Return settings with a trial's choices; `model_args.NAME` goes into `model_args`."""
+def merge_settings(settings: Settings, chosen: Settings) -> dict[str, Any]:
+    """Return settings updated with those of a trial; `model_args.NAME` updates `model_args`."""
     merged = dict(settings)
     for key, value in chosen.items():
         group, _, name = key.partition(".")
@@ -76,39 +77,39 @@ def merge(settings: Settings, chosen: Settings) -> dict[str, Any]:
 
 
 def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
-    """Run the trials that are missing; write the study's plots, table, record and best recipe.
+    """Run the remaining trials of a study; write its plots, table, record and best recipe.
 
-    A trial that was killed or stopped is repeated with the same settings. Each is judged by its
-    best evaluation, since scripts/train.py keeps the best checkpoint; a weak one is pruned.
+    An interrupted trial is repeated with the same settings. The value of a trial is its best
+    evaluation, since scripts/train.py keeps the best checkpoint; unpromising trials are pruned.
 
     Args:
-        settings: What all trials share, by the names of scripts/train.py's flags; `output_dir` is
-            the study's folder.
-        space: From `read_space`.
-        trials: How many trials there are in the end.
+        settings: Settings of all trials, by flag of scripts/train.py; `output_dir` is the folder of
+            the study.
+        space: As from `read_space`.
+        trials: Total number of trials.
 
     Raises:
-        InputError: If the folder holds another search, or a setting cannot be searched.
+        InputError: If the folder contains another search, or a setting is invalid.
         StoppedError: After Ctrl-C or SIGTERM.
     """
     model, recipe, training = parse_settings(settings)
     if training.world_size > 1 or training.publish or training.eval_strategy == "no":
         raise InputError(
-            "A search runs in one process, evaluates, and publishes nothing: start it with "
-            "`python scripts/search.py`, without --eval_strategy and --push_to_hub."
+            "A search runs in a single process, needs evaluations and does not publish: start it "
+            "with `python scripts/search.py`, without --eval_strategy and --push_to_hub."
         )
     for key, entry in space.items():
         for value in getattr(entry, "choices", None) or (entry.low, entry.high):
-            parse_settings(merge(settings, {key: value}))
+            parse_settings(merge_settings(settings, {key: value}))
     folder, metric = Path(training.output_dir), training.metric_for_best_model
     identity = {
         **describe_identity(model, recipe, training),
         **{key: getattr(training, key) for key in ("num_train_epochs", "max_steps")},
         "space": {key: str(entry) for key, entry in space.items()},
     }
-    with only_run(folder):
+    with lock_folder(folder):
         study = _open_study(folder, without_nan(identity), training.greater_is_better)
-        # Another start continues the random draws instead of repeating them.
+        # A resumed search must not repeat the samples of the first trials.
         study.sampler = optuna.samplers.TPESampler(seed=training.seed + len(study.trials))
         while sum(trial.state in DONE for trial in study.trials) < trials:
             _run_trial(study, study.ask(space), settings, folder / "trial")
@@ -117,10 +118,10 @@ def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
 
 
 def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optuna.Study:
-    """Open the study, or begin one, and queue the trials that were interrupted."""
+    """Open or create the study, and enqueue interrupted trials."""
     study = optuna.create_study(
         study_name="search",
-        # Quoted, or "?" and "%41" in a folder's name would lead to another file.
+        # Quoted, since "?" and "%41" in a path have a meaning in a URL.
         storage=f"sqlite:///{quote(str((folder / 'study.sqlite3').resolve()))}",
         direction="maximize" if maximise else "minimize",
         pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
@@ -129,8 +130,8 @@ def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optun
     before = study.user_attrs.get("identity", identity)
     if changed := sorted(key for key in identity if before.get(key) != identity[key]):
         raise InputError(
-            f"{folder} holds a search with other settings ({', '.join(changed)}). Pass another "
-            "--output_dir, or the settings it was started with."
+            f"{folder} contains a search with other settings ({', '.join(changed)}). Pass another "
+            "--output_dir, or the original settings."
         )
     study.set_user_attr("identity", identity)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -140,7 +141,7 @@ def _open_study(folder: Path, identity: dict[str, Any], maximise: bool) -> optun
 
 
 def _run_trial(study: optuna.Study, trial: optuna.Trial, settings: Settings, scratch: Path) -> None:
-    """Train with a trial's settings; a trial that is interrupted stays marked as running."""
+    """Train with the settings of a trial; an interrupted trial remains marked as running."""
 
     class Pruning(TrainerCallback):
         def on_evaluate(self, args: Any, *_: Any, metrics: dict[str, float], **__: Any) -> None:
@@ -152,14 +153,16 @@ def _run_trial(study: optuna.Study, trial: optuna.Trial, settings: Settings, scr
     values: list[float] = []
     shutil.rmtree(scratch, ignore_errors=True)
     logger.info("Trial %d: %s", trial.number, trial.params)
-    own = {**merge(settings, trial.params), **UNSAVED, "output_dir": scratch}
+    own = {**merge_settings(settings, trial.params), **UNSAVED, "output_dir": scratch}
     try:
         run = train(*parse_settings(own), callbacks=[Pruning()])
         study.tell(trial, run.record["best_metric"]["value"])
     except (optuna.TrialPruned, DivergedError):
         study.tell(trial, state=TrialState.PRUNED)
     except StoppedError as stop:
-        raise StoppedError("Stopped. The same line goes on with the search.", stop.code) from stop
+        raise StoppedError(
+            "stopped. To resume the search, run the same command.", stop.code
+        ) from stop
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -167,29 +170,29 @@ def _run_trial(study: optuna.Study, trial: optuna.Trial, settings: Settings, scr
 def _write_results(study: optuna.Study, settings: Settings, folder: Path, metric: str) -> None:
     completed = study.get_trials(states=(TrialState.COMPLETE,))
     if not completed:
-        raise InputError("No trial was completed: pass more --trials, or lower learning rates.")
+        raise InputError("No trial was completed. Pass more --trials, or lower learning rates.")
     best = study.best_trial
     with whole_file(folder / "trials.csv") as partial:
         study.trials_dataframe().to_csv(partial, index=False)
-    recipe = merge(settings, best.params)
+    recipe = merge_settings(settings, best.params)
     del recipe["output_dir"]
     header = f"# Best of {len(study.trials)} trials: validation {metric} {best.value:.4f}\n"
     write_text(folder / "best.yaml", header + yaml.safe_dump(recipe, sort_keys=False))
     found = {"metric": metric, "value": best.value, "trial": best.number, "settings": best.params}
     record = {"best": found, **study.user_attrs, "provenance": provenance()}
     write_json(folder / "search.json", record)
-    draws: list[Any] = [
+    functions: list[Any] = [
         plots.plot_optimization_history,
         plots.plot_slice,
         plots.plot_intermediate_values,
     ]
     if len({trial.value for trial in completed}) > 1:  # these compare trials
-        draws += [plots.plot_parallel_coordinate, plots.plot_param_importances]
-    for draw in draws:
-        # Optuna warns that these are experimental, and sets a style for all later figures.
+        functions += [plots.plot_parallel_coordinate, plots.plot_param_importances]
+    for plot in functions:
+        # Optuna warns that these plots are experimental, and changes the global style.
         with warnings.catch_warnings(action="ignore"), pyplot.style.context("default"):
-            figure = np.ravel(draw(study))[0].figure
+            figure = np.ravel(plot(study))[0].figure
             figure.set_size_inches(14, 5)
-            with whole_file(folder / f"{draw.__name__.removeprefix('plot_')}.png") as partial:
+            with whole_file(folder / f"{plot.__name__.removeprefix('plot_')}.png") as partial:
                 figure.savefig(partial, dpi=100, bbox_inches="tight")
             pyplot.close(figure)

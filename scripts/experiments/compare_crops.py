@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from hf_lesion.evaluation.scoring import EvaluationSet
 
 SQUARES, BASE = "square images", "squash"
-HEADER = ("model", "what it sees", "balanced accuracy", "minus squash", "same answer as to square")
+HEADER = (
+    "model",
+    "input",
+    "balanced accuracy",
+    "difference to squash",
+    "same prediction as for the square image",
+)
 
 
 def parse_arguments() -> argparse.Namespace:

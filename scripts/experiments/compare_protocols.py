@@ -11,7 +11,8 @@ Small networks from random weights; `--network efficientnet --init_weights FILE`
 two from timm's ImageNet weights (safetensors). Each finished training is kept in --output, so the
 same line goes on after a stop. Without --dataset only the record is rendered, as in
 
-    python scripts/experiments/compare_protocols.py --json reports/recipes.json --readme README.md
+    python scripts/experiments/compare_protocols.py --json reports/recipes.json \
+        --markdown docs/evaluation.md
 """
 
 import argparse
@@ -32,15 +33,16 @@ from tqdm import tqdm
 from hf_lesion import cli
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data import leakage, record
+from hf_lesion.data.reader import open_splits
 from hf_lesion.data.splits import SPLITS, choose_subset
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
 from hf_lesion.evaluation import bootstrap, metrics
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
-from hf_lesion.io import markdown
 from hf_lesion.io.files import read_json, write_json, write_text
+from hf_lesion.io.markdown import fill_blocks
 from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import parse_settings
-from hf_lesion.training.run import read_splits, train
+from hf_lesion.training.run import train
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {"cnn": "sample_cnn", "resnet": "sample_resnet", "densenet": "sample_densenet"}
@@ -52,7 +54,7 @@ ARMS = {
 }
 MEASURES = ("accuracy", "balanced_accuracy")
 COLUMNS = ["image_id", "lesion_id", "label"]
-START, END = "<!-- recipes: rendered by compare_protocols.py -->", "<!-- /recipes -->"
+BLOCK = "protocols"
 read_record = partial(read_json, fix="Remove it and run the same line again.")
 # The tested images are not evaluated before the end, and nothing is saved on the way.
 UNSAVED = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
@@ -73,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--image_size", type=count, default=64, help="in pixels (default: %(default)s)")
     add("--max_steps", type=int, default=-1, help="end each training early: for a quick check")
     add("--json", type=Path, metavar="FILE", help="record (default: recipes.json in --output)")
-    add("--readme", type=Path, metavar="FILE", help="Markdown with markers, to render into")
+    add("--markdown", type=Path, metavar="FILE", help="file whose block `protocols` is rendered")
     return parser.parse_args()
 
 
@@ -115,7 +117,7 @@ def build_protocols(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[An
 
 def train_missing(arguments: argparse.Namespace) -> None:
     """Train every cell that is not finished, seed after seed."""
-    splits = read_splits(str(arguments.dataset))
+    splits = open_splits(arguments.dataset)
     images = concatenate_datasets([splits[n].select_columns(["image", *COLUMNS]) for n in SPLITS])
     frame = images.select_columns(COLUMNS).to_pandas()
     frame["split"] = [name for name in SPLITS for _ in range(len(splits[name]))]
@@ -237,16 +239,17 @@ def render(results: dict[str, Any]) -> str:
 def main() -> None:
     """Train what is missing, write the record, render it."""
     arguments = parse_arguments()
-    text = arguments.readme.read_text(encoding="utf-8") if arguments.readme else f"{START}\n{END}"
-    put = partial(markdown.put_between, text, start=START, end=END, source=str(arguments.readme))
-    put("")  # before hours of training, not after
+    text = arguments.markdown.read_text(encoding="utf-8") if arguments.markdown else ""
+    if arguments.markdown:  # before hours of training, not after
+        fill_blocks(text, {BLOCK: ""}, source=str(arguments.markdown))
     record = arguments.json or arguments.output / "recipes.json"
     if arguments.dataset is not None:
         train_missing(arguments)
         write_json(record, build_results(arguments.output))
     block = render(read_record(record))
-    if arguments.readme:
-        write_text(arguments.readme, put(block))
+    if arguments.markdown:
+        filled = fill_blocks(text, {BLOCK: block}, source=str(arguments.markdown))
+        write_text(arguments.markdown, filled)
     print(f"{block}\n\nRecord: {record}")
 
 

@@ -15,11 +15,10 @@ from datasets import load_dataset
 from PIL import Image
 
 from hf_lesion.data import checksums
-from hf_lesion.data.build import check_output, prepare
-from hf_lesion.data.framing import Framing
+from hf_lesion.data.build import Selection, check_output, prepare
 from hf_lesion.data.reader import open_splits
 from hf_lesion.data.record import fingerprint, read_fingerprint
-from hf_lesion.data.selection import Selection
+from hf_lesion.data.resizing import Resize
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
@@ -188,7 +187,7 @@ def test_folder_that_is_no_prepared_dataset(tmp_path):
             read_fingerprint(tmp_path)
         assert str(caught.value).startswith(f"{tmp_path / 'prepared.json'} ")
         assert str(caught.value).endswith(hint)
-    message = f"{tmp_path / 'prepared.json'} has no fingerprint, images, counts. {hint}"
+    message = f"{tmp_path / 'prepared.json'} lacks fingerprint, images, counts. {hint}"
     assert str(caught.value) == message
 
 
@@ -226,8 +225,8 @@ def test_absent_images_are_counted_and_named(own_raw, tmp_path):
     shutil.rmtree(own_raw / "HAM10000_images_part_2")
     ids = sorted(read_metadata_of(own_raw)["image_id"])[1::2]
     assert error_of(own_raw, tmp_path / "out") == (
-        f"{len(ids)} image_ids have no file under {own_raw}: {', '.join(ids[:5])}, … "
-        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+        f"{len(ids)} image_ids have no file under {own_raw}: {', '.join(ids[:5])}, …. Pass the "
+        "folder that contains both image parts, or --allow_missing to leave them out."
     )
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path) == []
@@ -251,10 +250,10 @@ def test_unreadable_files_are_counted_and_named(spoiled, raw, tmp_path):
     for part in (
         "4 files cannot be read: ",
         "ISIC_0001 (ISIC_0001.jpg: empty file), ",
-        "ISIC_0002 (ISIC_0002.jpg: not a picture), ",
-        "ISIC_0003 (ISIC_0003.jpg: broken picture: image file is truncated",
+        "ISIC_0002 (ISIC_0002.jpg: not an image), ",
+        "ISIC_0003 (ISIC_0003.jpg: damaged image: image file is truncated",
         "ISIC_0005 (ISIC_0005_segmentation.png: empty file)",
-        ". Fetch them again, or pass --allow_missing to leave them out.",
+        ". Download them again, or pass --allow_missing to leave them out.",
     ):
         assert part in message
     assert not (tmp_path / "out").exists()
@@ -315,8 +314,8 @@ def test_images_without_a_row_are_counted_named_and_left_out(own_raw, prepared, 
     for number in (7777, 7778):
         shutil.copy(file_of(own_raw, "ISIC_0001"), own_raw / f"ISIC_{number}.jpg")
     assert error_of(own_raw, tmp_path / "out") == (
-        f"2 images under {own_raw} have no row in the metadata: ISIC_7777, ISIC_7778. "
-        "Add their rows, or pass --allow_missing to leave them out."
+        f"2 images under {own_raw} are not in the metadata: ISIC_7777, ISIC_7778. Add their rows, "
+        "or pass --allow_missing to leave them out."
     )
     record = prepare(own_raw, tmp_path / "out", seed=5, allow_missing=True)
     assert record["left_out"]["no_row"] == ["ISIC_7777", "ISIC_7778"]
@@ -329,8 +328,8 @@ def test_a_diagnosis_that_a_split_lacks_is_an_error(own_raw, prepared, tmp_path)
         if row["split"] == "test" and CODES[row["label"]] == "df":
             file_of(own_raw, image_id).write_bytes(b"")
     assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
-        "1 diagnoses have no image in a split: df in test. "
-        "Pass a source with more of the images, another --seed or other --fractions."
+        "1 diagnoses have no image in a split: df in test. Pass a source with more images, another "
+        "--seed or other --fractions."
     )
 
 
@@ -339,7 +338,7 @@ def test_a_split_without_images_is_an_error(own_raw, prepared, tmp_path):
         if row["split"] == "test":
             file_of(own_raw, image_id).write_bytes(b"")
     assert error_of(own_raw, tmp_path / "out", seed=5, allow_missing=True) == (
-        "No image is left for test. Pass a source with more of the images."
+        "No images remain for test. Pass a source with more images."
     )
     assert not (tmp_path / "out").exists()
 
@@ -399,19 +398,19 @@ def test_overwrite_spares_what_was_not_prepared(raw, own_raw, tmp_path):
     precious.mkdir()
     (precious / "only_copy.txt").write_text("x")
     assert error_of(raw, precious, overwrite=True) == (
-        f"{precious} is there and was not written by prepare_data.py, so --overwrite does not "
-        "replace it. Remove it yourself, or pass another --output."
+        f"{precious} already exists and was not written by prepare_data.py, so --overwrite does "
+        "not replace it. Remove it, or pass another --output."
     )
     for output in (own_raw, own_raw.parent):
         assert error_of(own_raw, output, overwrite=True) == (
-            f"{output} holds the source {own_raw}. Pass another --output."
+            f"{output} contains the source {own_raw}. Pass another --output."
         )
     assert (precious / "only_copy.txt").exists()
 
 
 def test_originals_are_cut_to_the_centre_square_with_their_masks(raw, prepared, tmp_path):
-    framing = Framing(16, centre_crop=True)
-    record = prepare(raw, tmp_path / "out", seed=5, framing=framing)
+    resize = Resize(16, centre_crop=True)
+    record = prepare(raw, tmp_path / "out", seed=5, resize=resize)
     rows = read_rows(tmp_path / "out", decode=True)
     assert len(rows) == sum(record["images"].values())
     for image_id, row in rows.items():
@@ -425,7 +424,7 @@ def test_originals_are_cut_to_the_centre_square_with_their_masks(raw, prepared, 
     stored = read_rows(tmp_path / "out")["ISIC_0003"]
     assert stored["image"]["path"] == "ISIC_0003.jpg"
     assert Image.open(io.BytesIO(stored["mask"]["bytes"])).mode == "1"
-    assert record["framing"] == framing.describe()
+    assert record["framing"] == resize.describe()
     assert record["sizes"] == [[16, 16, len(rows)]]
     assert record["description"] == (
         f"{len(rows)} images in the layout of HAM10000, 16×16 px, centre square of the frame"
@@ -433,7 +432,7 @@ def test_originals_are_cut_to_the_centre_square_with_their_masks(raw, prepared, 
     assert record["enlarged"] == 0
     listed = [(folder / "splits.csv").read_text() for folder in (tmp_path / "out", prepared[0])]
     assert listed[0] == listed[1]
-    large = prepare(raw, tmp_path / "large", framing=Framing(50))
+    large = prepare(raw, tmp_path / "large", resize=Resize(50))
     assert large["enlarged"] == len(rows)
     assert large["description"].endswith(", 67×50 px, whole frame (4:3)")
 
@@ -448,7 +447,7 @@ def test_images_are_turned_as_their_exif_data_says_before_they_are_cut(own_raw, 
     record = prepare(own_raw, tmp_path / "whole")
     assert record["sizes"] == [[*SIZE, sum(record["images"].values())]]
     assert read_rows(tmp_path / "whole")["ISIC_0002"]["image"]["bytes"] == path.read_bytes()
-    prepare(own_raw, tmp_path / "cut", framing=Framing(30, centre_crop=True))
+    prepare(own_raw, tmp_path / "cut", resize=Resize(30, centre_crop=True))
     found = read_rows(tmp_path / "cut", decode=True)["ISIC_0002"]["image"]
     expected = upright.crop((5, 0, 35, 30))
     assert np.abs(np.asarray(found, float) - np.asarray(expected)).mean() < 12
@@ -458,10 +457,10 @@ def test_images_are_turned_as_their_exif_data_says_before_they_are_cut(own_raw, 
 def test_a_mask_of_another_frame_than_its_image_is_named(own_raw, tmp_path):
     path = next(own_raw.rglob("ISIC_0003_segmentation.png"))
     Image.new("1", (30, 30), 1).save(path)
-    assert error_of(own_raw, tmp_path / "out", framing=Framing(16, centre_crop=True)) == (
-        "1 files cannot be read: ISIC_0003 (ISIC_0003_segmentation.png: expected the proportions "
-        "of its image (40×30 pixels), got 30×30 pixels). Fetch them again, or pass --allow_missing "
-        "to leave them out."
+    assert error_of(own_raw, tmp_path / "out", resize=Resize(16, centre_crop=True)) == (
+        "1 files cannot be read: ISIC_0003 (ISIC_0003_segmentation.png: expected the aspect ratio "
+        "of its image (40×30 pixels), got 30×30 pixels). Download them again, or pass "
+        "--allow_missing to leave them out."
     )
 
 
@@ -556,13 +555,13 @@ def test_official_test_images_that_are_absent_or_training_images(raw_with_test, 
     truth = raw_with_test / "ISIC2018_Task3_Test_GroundTruth.csv"
     next(raw_with_test.rglob("ISIC_902.jpg")).unlink()
     assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
-        f"1 image_ids have no file under {raw_with_test}: ISIC_902. "
-        "Pass the folder that holds both image parts, or --allow_missing to leave them out."
+        f"1 image_ids have no file under {raw_with_test}: ISIC_902. Pass the folder that contains "
+        "both image parts, or --allow_missing to leave them out."
     )
     truth.write_text(truth.read_text().replace("ISIC_902", "ISIC_0001"))
     assert error_of(raw_with_test, tmp_path / "out", selection=official) == (
-        "1 images of the official test set are training images as well: ISIC_0001. "
-        "Fetch its ground truth again."
+        "1 images of the official test set are also training images: ISIC_0001. Download its "
+        "ground truth again."
     )
 
 
@@ -580,7 +579,7 @@ def test_published_images_are_counted_and_others_refused_on_request(
     assert record["published"] == sum(record["images"].values()) - 3
     draw_noise(np.random.default_rng(7), SIZE).save(file_of(raw_with_test, "ISIC_0003"))
     assert error_of(raw_with_test, tmp_path / "other", selection=strict).startswith(
-        f"1 of {len(sums)} files are not the published ones by their SHA-256: ISIC_0003. "
+        f"1 of {len(sums)} files differ from the published ones (SHA-256): ISIC_0003. "
     )
     loose = Selection(official_test=True)
     changed = prepare(raw_with_test, tmp_path / "other", selection=loose)

@@ -72,9 +72,9 @@ def test_what_was_done_to_the_images_is_told():
     text = build_card({**RECORD, "framing": framing, "enlarged": 3, "description": described})
     assert f"of hf_lesion: {described}.\n" in text
     assert (
-        "- `image`: cut to the centre square and resized to 256 pixels on the shorter side (JPEG, "
-        "quality 75, lanczos resampling; masks alike: PNG of 1 bit, nearest pixel); 3 of them were "
-        "smaller and had to be enlarged. `mask`"
+        "- `image`: cropped to the centre square and resized to 256 pixels on the shorter side "
+        "(JPEG, quality 75, lanczos resampling; masks likewise: PNG of 1 bit, nearest pixel); 3 of "
+        "them were enlarged. `mask`"
     ) in text
     whole = build_card({**RECORD, "framing": {**framing, "centre_crop": False}, "enlarged": 0})
     assert "- `image`: resized to 256 pixels on the shorter side (JPEG" in whole

@@ -62,6 +62,7 @@ def test_files_that_differ_or_were_never_published_are_named(files, tmp_path):
     with pytest.raises(InputError) as caught:
         check_originals({**files, "ISIC_4": tmp_path / "new.jpg"})
     assert str(caught.value) == (
-        "2 of 4 files are not the published ones by their SHA-256: ISIC_2, ISIC_4. Remove the "
-        "archives that hold them and fetch them again from https://doi.org/10.7910/DVN/DBW86T."
+        "2 of 4 files differ from the published ones (SHA-256): ISIC_2, ISIC_4. Remove the "
+        "archives that contain them and download them again from "
+        "https://doi.org/10.7910/DVN/DBW86T."
     )

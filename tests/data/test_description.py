@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from hf_lesion.data.checksums import read_checksums
-from hf_lesion.data.description import describe_dataset, measure_spread, name_images, say_sizes
+from hf_lesion.data.description import describe_dataset, describe_sizes, measure_spread, name_images
 
 PUBLISHED = [stem for stem in read_checksums() if "_seg" not in stem]
 
@@ -47,14 +47,14 @@ def test_squares_of_a_source_are_told_apart_by_the_lesions_masks(spread, geometr
 
 def test_several_sizes_are_summed_up():
     sizes = [(600, 450)] * 5 + [(256, 256)] * 2 + [(1024, 768)]
-    assert say_sizes(sizes) == (
+    assert describe_sizes(sizes) == (
         "3 sizes from 256×256 to 1024×768 px, mostly 600×450 px, 2 of them square (square images), "
         "the others whole frame (4:3)"
     )
-    assert say_sizes([(600, 400), (300, 200)]) == (
+    assert describe_sizes([(600, 400), (300, 200)]) == (
         "2 sizes from 300×200 to 600×400 px, mostly 600×400 px, frames of 1.50:1"
     )
-    assert say_sizes([(600, 400), (400, 300)]).endswith(", frames of several proportions")
+    assert describe_sizes([(600, 400), (400, 300)]).endswith(", frames of several proportions")
 
 
 def test_images_of_no_known_dataset_are_named_as_the_caller_says():

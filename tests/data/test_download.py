@@ -27,9 +27,9 @@ TABLE, PART_1, PART_2 = IMAGES
 PATHS = {name: f"/api/access/datafile/{number}" for name, number in EVERY.items()}
 RESUMED = f"bytes={5 * CHUNK_BYTES}-"
 BY_HAND = (
-    "Run the same command again to continue with what is in {folder}. Where the network is closed, "
+    "Run the same command again to resume the download in {folder}. Without network access, "
     "download HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip from "
-    "https://doi.org/10.7910/DVN/DBW86T by hand and pass their folder as --source."
+    "https://doi.org/10.7910/DVN/DBW86T manually and pass their folder as --source."
 )
 
 
@@ -165,7 +165,7 @@ def test_a_server_that_ignores_ranges_is_read_from_the_start(dataverse, offered,
 
 def test_a_server_that_always_starts_again_is_given_up(dataverse, offered, faults, tmp_path):
     dataverse.spoil(PATHS[PART_1], *[faults.send_whole(5 * CHUNK_BYTES)] * 20)
-    assert "the connection was cut, 3 times in a row. " in error_of(dataverse, tmp_path)
+    assert "the connection was interrupted, 3 times in a row. " in error_of(dataverse, tmp_path)
     assert len(dataverse.ranges(PATHS[PART_1])) == 3
 
 
@@ -184,7 +184,7 @@ def test_a_busy_server_is_given_the_time_it_asks_for(
 
 def test_a_server_that_asks_for_too_much_patience_is_reported(dataverse, offered, faults, tmp_path):
     dataverse.spoil(PATHS[PART_1], faults.busy(429, Retry_After="3600"))
-    said = "the server answers 429 Too Many Requests, and asks to wait 3600 seconds. "
+    said = "the server returned 429 Too Many Requests; retry after 3600 seconds. "
     assert said in error_of(dataverse, tmp_path)
 
 
@@ -199,8 +199,8 @@ def test_bytes_that_stay_wrong_are_never_kept(dataverse, offered, faults, tmp_pa
     dataverse.spoil(PATHS[PART_1], *[faults.send(wrong)] * 2)
     md5 = hashlib.md5(offered[PART_1]).hexdigest()
     assert error_of(dataverse, tmp_path) == (
-        f"Cannot fetch {PART_1} from {dataverse.url}{PATHS[PART_1]}: its MD5 is not {md5}. "
-        + BY_HAND.format(folder=tmp_path)
+        f"Cannot download {PART_1} from {dataverse.url}{PATHS[PART_1]}: its MD5 differs from "
+        f"{md5}. " + BY_HAND.format(folder=tmp_path)
     )
     assert [path.name for path in tmp_path.iterdir()] == [TABLE]
 
@@ -211,8 +211,8 @@ def test_a_closed_network_is_one_line_with_page_files_and_option(tmp_path):
     with pytest.raises(InputError) as caught:
         download(tmp_path, base_url=url)
     assert str(caught.value) == (
-        f"Cannot fetch the checksum of {TABLE} from {url}/api/files/4338392: "
-        f"no connection, 3 times in a row. {BY_HAND.format(folder=tmp_path)}"
+        f"Cannot download the checksum of {TABLE} from {url}/api/files/4338392: connection failed, "
+        f"3 times in a row. {BY_HAND.format(folder=tmp_path)}"
     )
 
 
@@ -224,15 +224,15 @@ def test_a_wrong_address_is_refused_at_once(tmp_path):
 def test_a_login_page_instead_of_a_description(dataverse, offered, tmp_path):
     dataverse.files["/api/files/4338392"] = b"<html>Welcome to the hotel</html>"
     assert error_of(dataverse, tmp_path).startswith(
-        f"Cannot fetch the checksum of {TABLE} from {dataverse.url}/api/files/4338392: "
-        "the server sends an answer that does not describe a file. Run the same command again"
+        f"Cannot download the checksum of {TABLE} from {dataverse.url}/api/files/4338392: the "
+        "server returned a response that does not describe a file. Run the same command again"
     )
 
 
 def test_a_file_that_the_server_does_not_have(dataverse, offered, tmp_path):
     del dataverse.files[PATHS[PART_2]]
-    said = f"{dataverse.url}{PATHS[PART_2]}: the server answers 404 Not Found. "
-    assert error_of(dataverse, tmp_path).startswith(f"Cannot fetch {PART_2} from {said}")
+    said = f"{dataverse.url}{PATHS[PART_2]}: the server returned 404 Not Found. "
+    assert error_of(dataverse, tmp_path).startswith(f"Cannot download {PART_2} from {said}")
     assert len(dataverse.ranges(PATHS[PART_2])) == 1
     assert (tmp_path / PART_1).exists()
 
@@ -241,7 +241,9 @@ def test_a_disk_without_room_is_reported_before_the_first_byte(
     dataverse, offered, faults, tmp_path
 ):
     dataverse.spoil(PATHS[PART_1], faults.tell(10**15))
-    assert f"{PATHS[PART_1]}: 1000000.0 GB do not fit, " in error_of(dataverse, tmp_path)
+    assert f"{PATHS[PART_1]}: not enough disk space: 1000000.0 GB needed, " in error_of(
+        dataverse, tmp_path
+    )
     assert not (tmp_path / f"{PART_1}.part").exists()
 
 
@@ -259,9 +261,9 @@ def test_descriptions_in_both_forms():
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "an answer that does not describe a file"),
-        (b"[]", "an answer that does not describe a file"),
-        (b'{"data": {"dataFile": 3}}', "an answer that does not describe a file"),
+        (b"", "a response that does not describe a file"),
+        (b"[]", "a response that does not describe a file"),
+        (b'{"data": {"dataFile": 3}}', "a response that does not describe a file"),
         (b'{"data": {"dataFile": {"md5": "ab"}}}', "a description without MD5"),
         (
             b'{"data": {"dataFile": {"checksum": {"type": "SHA-1", "value": "ab"}}}}',

@@ -212,7 +212,7 @@ def test_the_official_test_set_is_no_part_of_a_scheme(many):
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
 def test_wrong_test_fraction(many, fraction):
-    text = f"Expected a test fraction between 0 and 1; came {fraction:g}."
+    text = f"Expected a test fraction between 0 and 1; got {fraction:g}."
     with pytest.raises(InputError, match=re.escape(text)):
         split_by_image(many, test_fraction=fraction)
 

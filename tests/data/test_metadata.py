@@ -87,18 +87,18 @@ def test_words_for_no_age():
         ),
         (
             GOOD + "HAM_2,ISIC_3,mel,histo,0,female,back,x\nHAM_1,ISIC_1,nv,histo,,,,x\n",
-            "HAM10000_metadata.csv names 2 image_ids more than once: ISIC_1, ISIC_3. "
-            "Keep one row per image.",
+            "HAM10000_metadata.csv has 2 duplicate image_ids: ISIC_1, ISIC_3. Keep one row per "
+            "image.",
         ),
         (
             GOOD + "HAM_4,ISIC_4,Nevus,histo,0,female,back,x\nHAM_5,ISIC_5,scc,histo,1,,,x\n",
-            "HAM10000_metadata.csv has 2 unknown dx: 'nevus', 'scc'. "
+            "HAM10000_metadata.csv has 2 unknown values of dx: 'nevus', 'scc'. "
             "Expected one of akiec, bcc, bkl, df, mel, nv, vasc.",
         ),
         (
             GOOD + "HAM_2,ISIC_4,bcc,histo,0,female,back,x\n",
-            "HAM10000_metadata.csv gives 1 lesions more than one dx: HAM_2 (bcc, mel). "
-            "One lesion has one diagnosis: correct dx or lesion_id.",
+            "HAM10000_metadata.csv has 1 lesions with more than one dx: HAM_2 (bcc, mel). Correct "
+            "dx or lesion_id: a lesion has one diagnosis.",
         ),
         (
             GOOD + "HAM_4,,nv,histo,0,female,back,x\nHAM_5\n",
@@ -110,8 +110,8 @@ def test_words_for_no_age():
         ),
         (
             GOOD + "HAM_4,ISIC_4,nv,histo,old,,,x\nHAM_5,ISIC_5,nv,histo,-3,female,back,x\n",
-            "HAM10000_metadata.csv has 2 values of age that are not numbers of years: '-3', 'old'. "
-            "Leave the field empty where the age is unknown.",
+            "HAM10000_metadata.csv has 2 invalid values of age (years): '-3', 'old'. Leave the "
+            "field empty where the age is unknown.",
         ),
     ],
 )
@@ -132,8 +132,8 @@ def test_a_file_that_does_not_exist(tmp_path):
     with pytest.raises(InputError) as caught:
         read_metadata(path)
     assert str(caught.value) == (
-        f"There is no file {path}. "
-        "Pass the folder that holds HAM10000_metadata.csv and the image folders."
+        f"{path} not found. Pass the folder that contains HAM10000_metadata.csv and the image "
+        "folders."
     )
 
 
@@ -142,7 +142,7 @@ def test_error_names_the_file(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(InputError) as caught:
         read_metadata(path)
-    assert str(caught.value) == f"{path} is empty. Fetch it again."
+    assert str(caught.value) == f"{path} is empty. Download it again."
 
 
 @pytest.mark.real_data
@@ -242,29 +242,28 @@ def test_what_the_challenge_does_not_score_is_left_out_and_named():
         ),
         (
             f"{ONE_HOT},UNK\na,1,0,0,0,0,0,0,0\n",
-            "truth.csv has 1 columns beside the seven diagnoses: unk. Another diagnosis cannot be "
-            "scored. Pass image_id and dx, or image and one column each for MEL, NV, BCC, AKIEC, "
-            "BKL, DF, VASC.",
+            "truth.csv has 1 columns other than the seven diagnoses: unk. Pass image_id and dx, or "
+            "image and one column each for MEL, NV, BCC, AKIEC, BKL, DF, VASC.",
         ),
         (
             f"{ONE_HOT},score_weight\na,1,0,0,0,0,0,0,0.5\n",
-            "truth.csv weighs images (score_weight), and scores here do not. Remove the column to "
-            "count every image alike.",
+            "truth.csv has image weights (score_weight), which are not supported. Remove the "
+            "column to weight all images equally.",
         ),
         (
             f"{ONE_HOT}\na,1,1,0,0,0,0,0\nb,0,0,0,0,0,0,0\nc,0,1,0,0,0,0,0\nd,,1,0,0,0,0,0\n"
             "e,0.5,0.5,0,0,0,0,0\n",
-            "truth.csv gives 4 images other than one diagnosis: a, b, d, e. Expected 1 in one "
+            "truth.csv has 4 images without exactly one diagnosis: a, b, d, e. Expected 1 in one "
             "column and 0 in the others.",
         ),
         (
             "image_id,dx\na,nv\nb,scc\nc,nevus\n",
-            "truth.csv has 2 unknown dx: 'nevus', 'scc'. Expected one of akiec, bcc, bkl, df, mel, "
-            "nv, vasc.",
+            "truth.csv has 2 unknown values of dx: 'nevus', 'scc'. Expected one of akiec, bcc, "
+            "bkl, df, mel, nv, vasc.",
         ),
         (
             "image_id,dx\na,nv\nb,mel\na,mel\n",
-            "truth.csv names 1 image_ids more than once: a. Keep one row per image.",
+            "truth.csv has 1 duplicate image_ids: a. Keep one row per image.",
         ),
     ],
 )
@@ -273,7 +272,7 @@ def test_ground_truth_that_is_wrong(text, message):
 
 
 def test_a_missing_ground_truth(tmp_path):
-    message = f"There is no file {tmp_path / 'a.csv'}. Pass the table of the images' diagnoses."
+    message = f"{tmp_path / 'a.csv'} not found. Pass a CSV table of the diagnoses of the images."
     assert refusal(read_ground_truth, tmp_path / "a.csv") == message
 
 
@@ -310,8 +309,8 @@ def test_training_tables_of_the_challenge_become_metadata():
         (
             TRUTH,
             GROUPINGS.replace("HAM_2", "HAM_1"),
-            "truth.csv with groups.csv gives 1 lesions more than one dx: HAM_1 (mel, nv). "
-            "One lesion has one diagnosis: correct dx or lesion_id.",
+            "truth.csv with groups.csv has 1 lesions with more than one dx: HAM_1 (mel, nv). "
+            "Correct dx or lesion_id: a lesion has one diagnosis.",
         ),
     ],
 )

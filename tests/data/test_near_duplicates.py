@@ -7,9 +7,9 @@ from PIL import Image, ImageEnhance, ImageOps
 from hf_lesion.data import near_duplicates
 from hf_lesion.data.near_duplicates import (
     HASH_DISTANCE,
-    TURNS,
+    ORIENTATIONS,
     Candidate,
-    confirm,
+    confirm_candidates,
     correlate,
     extract_detail,
     find_candidates,
@@ -60,10 +60,10 @@ def test_changed_copy_is_found_among_others(images, change, turn):
     crowd = [*images, change(images[4])]
     candidates = search(crowd)
     first = candidates.pairs[0]
-    assert (first.first, first.second, first.turn) == (4, 12, turn)
+    assert (first.first, first.second, first.orientation) == (4, 12, turn)
     details = [extract_detail(image) for image in crowd]
-    (found,) = confirm(candidates.pairs, details.__getitem__)
-    assert (found.first, found.second, found.turn) == (4, 12, turn)
+    (found,) = confirm_candidates(candidates.pairs, details.__getitem__)
+    assert (found.first, found.second, found.orientation) == (4, 12, turn)
     assert found.correlation > 0.8
 
 
@@ -118,4 +118,4 @@ def test_blank_image_has_no_detail():
 
 def test_turns_undo_themselves():
     pixels = np.random.default_rng(0).random((3, 4)).astype(np.float32)
-    assert all(np.array_equal(turn(turn(pixels)), pixels) for turn in TURNS)
+    assert all(np.array_equal(turn(turn(pixels)), pixels) for turn in ORIENTATIONS)

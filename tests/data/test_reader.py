@@ -17,10 +17,10 @@ from hf_lesion.data.build import prepare
 from hf_lesion.data.reader import (
     check_rows,
     list_shards,
+    map_images,
     open_image,
     open_split,
     open_splits,
-    read_each,
     read_rows,
     read_thumbnails,
 )
@@ -29,9 +29,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 HINT = "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
-AGAIN = (
-    "Prepare it again with scripts/prepare_data.py, or copy all of its files from one preparation."
-)
+AGAIN = "Prepare it again with scripts/prepare_data.py, or copy all files of one preparation."
 TEST = "data/test-00000-of-00001.parquet"
 
 
@@ -121,8 +119,8 @@ def test_a_folder_that_is_replaced_is_never_served_from_the_cache(sample_folder,
 
 def test_an_unknown_split_names_those_there(sample_dataset):
     assert refusal(open_split, sample_dataset, "tets") == (
-        f"{sample_dataset} has no split 'tets'. It has: train, validation, test. Pass one of them "
-        "as --split."
+        f"{sample_dataset} has no split 'tets'. Pass one of its splits as --split: train, "
+        "validation, test."
     )
 
 
@@ -132,12 +130,12 @@ def test_files_of_another_preparation_are_found_out(copy, other):
     count = pq.read_metadata(copy / TEST).num_rows
     found = f"it has {count} rows of test instead of {record['images']['test']}"
     assert refusal(open_splits, copy) == (
-        f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+        f"{copy} does not match its prepared.json: {found}. {AGAIN}"
     )
     record["images"]["test"] = count
     (copy / "prepared.json").write_text(json.dumps(record))
     assert refusal(open_splits, copy) == (
-        f"{copy} is not what its prepared.json says: its images have another fingerprint. {AGAIN}"
+        f"{copy} does not match its prepared.json: the fingerprint of its images differs. {AGAIN}"
     )
 
 
@@ -146,14 +144,14 @@ def test_a_split_without_file_and_a_file_without_split(copy):
     count = pq.read_metadata(copy / TEST).num_rows
     found = f"it has {count} rows of official_test instead of 0"
     assert refusal(check_rows, copy) == (
-        f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+        f"{copy} does not match its prepared.json: {found}. {AGAIN}"
     )
     (copy / TEST.replace("test", "official_test")).unlink()
     (copy / TEST).unlink()
     found = f"it has 0 rows of test instead of {count}"
     for function in (check_rows, open_splits, read_frame):
         assert refusal(function, copy) == (
-            f"{copy} is not what its prepared.json says: {found}. {AGAIN}"
+            f"{copy} does not match its prepared.json: {found}. {AGAIN}"
         )
 
 
@@ -182,7 +180,7 @@ def test_a_damaged_cache_and_a_full_disk_are_said(tmp_path, monkeypatch):
     (file,) = (tmp_path / "cache").rglob("test.arrow")
     file.write_bytes(file.read_bytes()[:100])
     assert re.fullmatch(
-        f"{re.escape(str(file.parent))}, the unpacked dataset, is damaged: .*Delete it.",
+        f"The cached dataset {re.escape(str(file.parent))} is damaged: .*Delete it.",
         refusal(open_splits, tmp_path / "new"),
     )
     shutil.rmtree(file.parent)
@@ -190,7 +188,7 @@ def test_a_damaged_cache_and_a_full_disk_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "_copy_rows", lambda *_: (_ for _ in ()).throw(full))
     assert refusal(open_splits, tmp_path / "new") == (
         f"{tmp_path / 'new'} could not be unpacked into {tmp_path}/cache/hf_lesion: No space left "
-        "on device. Is the disk full? HF_HOME can name another one."
+        "on device. If the disk is full, set HF_HOME to a folder on another disk."
     )
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
@@ -200,7 +198,7 @@ def test_columns_that_are_absent_and_labels_that_differ_are_said(tmp_path):
     assert refusal(open_splits, folder) == f"{folder / TEST} lacks the columns image_id. {HINT}"
     folder = write_dataset(tmp_path / "swapped", names=("bcc", "akiec", *CODES[2:]))
     assert refusal(open_splits, folder) == (
-        f"{folder} has the labels bcc, akiec, bkl, df, mel, nv, vasc; expected akiec, bcc, bkl, "
+        f"Expected the labels akiec, bcc, bkl, df, mel, nv, vasc; {folder} has bcc, akiec, bkl, "
         f"df, mel, nv, vasc. {HINT}"
     )
 
@@ -219,9 +217,9 @@ def test_rows_are_those_of_load_dataset_in_its_order(sample_dataset):
 
 def test_wanted_images_are_read_in_one_pass(sample_dataset):
     rows = list(read_rows(sample_dataset, ["image", "image_id"]))
-    sizes = read_each(sample_dataset, {2, 70}, lambda image: image.tobytes(), "Reading")
+    sizes = map_images(sample_dataset, {2, 70}, lambda image: image.tobytes(), "Reading")
     assert sizes == {number: open_image(rows[number][1]).tobytes() for number in (2, 70)}
-    assert read_each(sample_dataset, set(), lambda image: image, "Reading") == {}
+    assert map_images(sample_dataset, set(), lambda image: image, "Reading") == {}
     (small,) = read_thumbnails(sample_dataset, [5], size=(40, 30)).values()
     assert (small.size, small.mode) == ((40, 30), "RGB")
 
@@ -255,4 +253,4 @@ def test_image_that_does_not_decode_is_named():
     assert str(caught.value) == (
         "The image of ISIC_1 cannot be read: empty file. Prepare the dataset again."
     )
-    assert Image.MAX_IMAGE_PIXELS  # the bomb guard that decode_picture relies on is on
+    assert Image.MAX_IMAGE_PIXELS  # the bomb guard that decode_image relies on is on

@@ -51,13 +51,13 @@ def test_what_was_left_out_is_told_with_the_reason():
     outcomes = [
         Outcome("a", sha256="1"),
         Outcome("b", image_problem="b.jpg: empty file"),
-        Outcome("c", sha256="3", mask_problem="c.png: not a picture"),
+        Outcome("c", sha256="3", mask_problem="c.png: not an image"),
     ]
     assert list_left_out(["d", "e"], ["f"], iter(outcomes), unscored=["g"]) == {
         "count": 3,
         "no_file": ["d", "e"],
         "unreadable": {"b": "b.jpg: empty file"},
-        "unreadable_masks": {"c": "c.png: not a picture"},
+        "unreadable_masks": {"c": "c.png: not an image"},
         "no_row": ["f"],
         "unscored": ["g"],
     }

@@ -7,7 +7,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from hf_lesion.data import shards
-from hf_lesion.data.framing import Framing
+from hf_lesion.data.resizing import Resize
 from hf_lesion.data.shards import Item, build_features, read_item, write_split
 from hf_lesion.io.decoding import load_image
 
@@ -29,7 +29,7 @@ def test_shards_and_row_groups_are_bounded_and_keep_the_order(tmp_path, items, m
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 10)
     monkeypatch.setattr(shards, "ROWS_PER_GROUP", 4)
     done = []
-    outcomes = list(write_split(tmp_path, "train", items, framing=Framing(), advance=done.append))
+    outcomes = list(write_split(tmp_path, "train", items, resize=Resize(), advance=done.append))
     assert [outcome.image_id for outcome in outcomes] == [f"ISIC_{n:02d}" for n in range(25)]
     assert sum(done) == 25
     names = [f"train-{shard:05d}-of-00003.parquet" for shard in range(3)]
@@ -56,7 +56,7 @@ def test_any_mode_is_stored_as_the_projects_decoder_shows_it(mode, items):
     else:
         source.convert(mode, dither=Image.Dither.NONE).save(path)
     item = Item(items[0].metadata, path, None)
-    outcome = read_item(item, framing=Framing(20, centre_crop=True))
+    outcome = read_item(item, resize=Resize(20, centre_crop=True))
     stored = Image.open(io.BytesIO(outcome.row["image"]["bytes"]))
     assert (stored.mode, stored.size, stored.format) == ("RGB", (20, 20), "JPEG")
     assert outcome.row["image"]["path"] == f"{items[0].metadata['image_id']}.jpg"
@@ -66,10 +66,10 @@ def test_any_mode_is_stored_as_the_projects_decoder_shows_it(mode, items):
 
 def test_broken_files_become_problems(items):
     good = items[0]
-    good.image_file.with_name("mask.png").write_bytes(b"no picture")
+    good.image_file.with_name("mask.png").write_bytes(b"no image")
     masked = Item(good.metadata, good.image_file, good.image_file.with_name("mask.png"))
-    outcome = read_item(masked, framing=Framing())
+    outcome = read_item(masked, resize=Resize())
     assert outcome.row["mask"] is None
-    assert (outcome.mask_problem, outcome.has_mask) == ("mask.png: not a picture", False)
+    assert (outcome.mask_problem, outcome.has_mask) == ("mask.png: not an image", False)
     good.image_file.write_bytes(b"")
-    assert read_item(good, framing=Framing()).image_problem == "ISIC_00.jpg: empty file"
+    assert read_item(good, resize=Resize()).image_problem == "ISIC_00.jpg: empty file"

@@ -1,14 +1,17 @@
 import io
 import shutil
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from damaged import spoil
 from PIL import Image
 
 from hf_lesion.data.metadata import parse_metadata
-from hf_lesion.data.sources import open_source
+from hf_lesion.data.sources import list_files, open_source
 from hf_lesion.errors import InputError
 
 HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
@@ -101,7 +104,7 @@ LAYOUTS = (unzipped, zipped, converted_by_dataverse, one_archive)
 def test_layouts_of_dataverse_hold_the_same(layout, tmp_path):
     with open_source(layout(tmp_path / "raw")) as source:
         assert source.frame.equals(parse_metadata(io.BytesIO(METADATA.encode())))
-        pictures = source.choose_pictures([*IDS, "ISIC_11", "ISIC_99"])
+        pictures = source.choose_files([*IDS, "ISIC_11", "ISIC_99"])
         masks = {"ISIC_01_segmentation": b"mask", "ISIC_11": b"test"}
         assert {stem: file.read_bytes() for stem, file in pictures.items()} == {**PICTURES, **masks}
         assert list(source.read_official_test()["image_id"]) == ["ISIC_11"]
@@ -118,7 +121,7 @@ def test_the_copy_on_kaggle(tmp_path):
     files = {"HAM10000_metadata.csv": short, "hmnist_28_28_L.csv": "1,2\n", **doubles}
     with open_source(put(tmp_path, files)) as source:
         assert source.frame["dataset"].isna().all()
-        pictures = source.choose_pictures(IDS)
+        pictures = source.choose_files(IDS)
         assert [pictures[stem].read_bytes() for stem in IDS] == list(PICTURES.values())
         assert pictures["ISIC_01"].parent.name == "HAM10000_images_part_1"
 
@@ -142,7 +145,7 @@ def test_the_layout_of_the_challenge(packed, tmp_path):
     with open_source(tmp_path) as source:
         same = ["lesion_id", "image_id", "dx", "dx_type"]
         assert source.frame[same].equals(pd.read_csv(io.StringIO(METADATA))[same].astype(object))
-        assert len(source.choose_pictures(IDS)) == 3
+        assert len(source.choose_files(IDS)) == 3
         assert source.find_images_without_row(IDS) == []
 
 
@@ -154,15 +157,15 @@ def error_of(folder, use=lambda source: None):
 
 def test_a_source_without_metadata(tmp_path):
     assert error_of(tmp_path) == (
-        f"{tmp_path} has no HAM10000_metadata.csv, and no ISIC2018_Task3_Training_GroundTruth.csv "
-        "either. Pass the folder that holds the metadata and the images, or fetch them with "
-        "--download."
+        f"{tmp_path} has neither HAM10000_metadata.csv nor "
+        "ISIC2018_Task3_Training_GroundTruth.csv. Pass the folder that contains the metadata and "
+        "the images, or fetch them with --download."
     )
     put(tmp_path, {"ISIC2018_Task3_Training_GroundTruth.csv": TRAINING_TRUTH})
     assert error_of(tmp_path) == (
         f"{tmp_path} has ISIC2018_Task3_Training_GroundTruth.csv but no "
-        "ISIC2018_Task3_Training_LesionGroupings.csv, without which images of one lesion cannot be "
-        "kept together. Fetch it from https://challenge.isic-archive.com/data/#2018."
+        "ISIC2018_Task3_Training_LesionGroupings.csv, which is needed to split by lesion. Download "
+        "it from https://challenge.isic-archive.com/data/#2018."
     )
 
 
@@ -170,8 +173,8 @@ def test_a_table_that_is_wrong_is_named_with_its_archive(tmp_path):
     put(tmp_path, {"raw/HAM10000_metadata.csv": METADATA.replace(",mel,", ",scc,")})
     pack(tmp_path, "raw")
     assert error_of(tmp_path) == (
-        f"{tmp_path}/raw.zip/HAM10000_metadata.csv has 1 unknown dx: 'scc'. "
-        "Expected one of akiec, bcc, bkl, df, mel, nv, vasc."
+        f"{tmp_path}/raw.zip/HAM10000_metadata.csv has 1 unknown values of dx: 'scc'. Expected one "
+        "of akiec, bcc, bkl, df, mel, nv, vasc."
     )
 
 
@@ -186,7 +189,7 @@ def test_no_official_test_set(tmp_path):
     put(tmp_path, {"HAM10000_metadata.csv": METADATA})
     assert error_of(tmp_path, lambda source: source.read_official_test()) == (
         f"{tmp_path} has no ISIC2018_Task3_Test_GroundTruth.csv: the official test set cannot be "
-        "prepared. Fetch it with --download --with_official_test, or leave the option out."
+        "prepared. Download it with --download --with_official_test, or omit the option."
     )
 
 
@@ -194,8 +197,8 @@ def test_doubles_that_differ_between_folder_and_archive(tmp_path):
     folder = zipped(tmp_path)
     put(folder, {"more/ISIC_01.jpg": b"other"})
     packed = Path(folder, "HAM10000_images_part_1.zip", "ISIC_01.jpg")
-    assert error_of(folder, lambda source: source.choose_pictures(IDS)) == (
-        f"1 names below {folder} stand for two different files: {packed} and "
+    assert error_of(folder, lambda source: source.choose_files(IDS)) == (
+        f"1 names below {folder} have two different files: {packed} and "
         f"{folder / 'more' / 'ISIC_01.jpg'}. Remove one of the two."
     )
 
@@ -206,3 +209,88 @@ def test_images_without_a_row_are_found_and_other_pictures_are_not(tmp_path):
     put(folder, {f"more/{name}": b"x" for name in others})
     with open_source(folder) as source:
         assert source.find_images_without_row(IDS) == ["ISIC_04", "ISIC_05"]
+
+
+def put_zip(path, members, **options):
+    with zipfile.ZipFile(path, "w", **options) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def read_all(source):
+    with ExitStack() as stack:
+        return {str(file): file.read_bytes() for file in list_files(source, stack)}
+
+
+def archive_error_of(source):
+    with pytest.raises(InputError) as caught:
+        read_all(source)
+    return str(caught.value)
+
+
+def test_folders_and_their_archives_are_one_list(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.jpg").write_bytes(b"a")
+    packed = put_zip(
+        tmp_path / "part_1.ZIP",
+        {
+            "part_1/b.jpg": b"b" * 99,
+            "part_1/": b"",
+            "part_1/.DS_Store": b"x",
+            "__MACOSX/part_1/._b.jpg": b"x",
+        },
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    expected = {str(tmp_path / "deep" / "a.jpg"): b"a", f"{packed}/part_1/b.jpg": b"b" * 99}
+    assert read_all(tmp_path) == expected
+
+
+def test_an_archive_is_a_source_itself(tmp_path):
+    packed = put_zip(tmp_path / "archive.zip", {"b/c.jpg": b"c", "a.csv": b"a"})
+    with ExitStack() as stack:
+        files = list_files(packed, stack)
+        assert [file.name for file in files] == ["a.csv", "c.jpg"]
+        archive = files[0].archive
+    assert archive.fp is None  # closed with the stack
+
+
+def test_a_member_with_flipped_bytes_is_noticed(tmp_path):
+    packed = put_zip(tmp_path / "a.zip", {"b.jpg": b"good bytes"})
+    packed.write_bytes(packed.read_bytes().replace(b"good", b"evil"))
+    assert archive_error_of(packed) == f"damaged in {packed}: Bad CRC-32 for file 'b.jpg'"
+
+
+def test_whatever_is_wrong_with_an_archive_it_is_named(tmp_path):
+    members = {f"{kind}.jpg": b"content" * 20 for kind in "abc"}
+    whole = put_zip(tmp_path / "a.zip", members, compression=zipfile.ZIP_DEFLATED).read_bytes()
+    named = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        (tmp_path / "a.zip").write_bytes(spoil(whole, rng))
+        try:
+            read_all(tmp_path)
+        except InputError as error:
+            named += str(tmp_path / "a.zip") in str(error)
+    assert named > 200
+
+
+def test_what_is_no_source(tmp_path):
+    half = put_zip(tmp_path / "a.zip", {"b.jpg": b"b" * 999})
+    half.write_bytes(half.read_bytes()[:500])
+    assert archive_error_of(half) == (
+        f"{half} is not a valid zip archive (File is not a zip file). Download it again."
+    )
+    (tmp_path / "a.csv").write_bytes(b"x")
+    for other in (tmp_path / "none", tmp_path / "a.csv"):
+        assert archive_error_of(other) == (
+            f"{other} is neither a folder nor a zip archive. Pass the folder that contains the "
+            "metadata and the images, or fetch them with --download."
+        )
+
+
+def test_archives_within_an_archive_are_named(tmp_path):
+    bundle = put_zip(tmp_path / "dataverse_files.zip", {"part_1.zip": b"x", "part_2.zip": b"x"})
+    assert archive_error_of(tmp_path) == (
+        f"{bundle} contains 2 archives: part_1.zip, part_2.zip. Unzip it and pass the folder."
+    )

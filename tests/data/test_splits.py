@@ -74,8 +74,9 @@ def test_other_fractions(frame):
 @pytest.mark.parametrize("few", [1, 2, 3])
 def test_too_few_lesions(few):
     assert error_of(draw_frame({"nv": 100, "mel": 50, "df": few})) == (
-        "Too few lesions to put each diagnosis into train, validation and test by 0.7 0.15 0.15: "
-        f"df {few}. Give about 8 lesions of each diagnosis, or pass other --fractions."
+        "Too few lesions to split each diagnosis into train, validation and test by 0.7 0.15 0.15: "
+        f"df {few}. Expected about 8 lesions of each diagnosis: add images or pass other "
+        "--fractions."
     )
 
 
@@ -98,14 +99,13 @@ def test_the_number_of_lesions_that_the_error_asks_for_suffices(seed):
 )
 def test_fractions_out_of_range(frame, fractions, shown):
     assert error_of(frame, fractions=fractions) == (
-        "Expected fractions of train, validation and test between 0 and 1 with sum 1; "
-        f"came {shown}."
+        f"Expected fractions of train, validation and test between 0 and 1 with sum 1; got {shown}."
     )
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seed_out_of_range(frame, seed):
-    assert error_of(frame, seed=seed) == f"Expected a seed from 0 to 4294967295; came {seed}."
+    assert error_of(frame, seed=seed) == f"Expected a seed from 0 to 4294967295; got {seed}."
 
 
 def test_one_image_of_each_lesion_is_that_with_the_first_id(frame):
@@ -127,7 +127,7 @@ def test_all_is_all_and_other_subsets_are_unknown(frame):
     with pytest.raises(InputError) as caught:
         choose_subset(frame, "some")
     assert str(caught.value) == (
-        "Expected a subset out of all, one-per-lesion, single-image; came some."
+        "Expected one of the subsets all, one-per-lesion, single-image; got some."
     )
 
 
@@ -162,8 +162,8 @@ def test_a_published_split_of_other_images_or_torn_lesions_is_refused():
         f"1 images of s.csv are not in the source: c. {hint}"
     )
     assert published_error(PUBLISHED, lesions="122") == (
-        "s.csv puts 1 lesions into more than one split: 2. "
-        "Give all images of a lesion the same split."
+        "s.csv has 1 lesions in more than one split: 2. Assign all images of a lesion to the same "
+        "split."
     )
 
 
@@ -172,7 +172,7 @@ def test_a_published_split_that_is_no_split_is_refused():
         "s.csv has 1 unknown splits: 'holdout'. Expected one of train, validation, test."
     )
     assert published_error(PUBLISHED + "a,test\n") == (
-        "s.csv names 1 image_ids more than once: a. Keep one row per image."
+        "s.csv has 1 duplicate image_ids: a. Keep one row per image."
     )
     assert published_error("name,split\na,train\n") == (
         "s.csv lacks 1 columns: image_id. Expected image_id, split; got name, split."
@@ -183,7 +183,7 @@ def test_a_split_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError) as caught:
         read_splits(tmp_path / "s.csv")
     assert str(caught.value) == (
-        f"{tmp_path / 's.csv'} is not there. Pass a CSV with the columns image_id and split."
+        f"{tmp_path / 's.csv'} not found. Pass a CSV with the columns image_id and split."
     )
 
 
@@ -193,15 +193,13 @@ def test_every_diagnosis_is_in_every_split_but_the_official_one():
     with pytest.raises(InputError) as caught:
         check_splits(table, ["train", "test", "official_test"])
     assert str(caught.value) == (
-        "1 diagnoses have no image in a split: df in test. "
-        "Pass a source with more of the images, another --seed or other --fractions."
+        "1 diagnoses have no image in a split: df in test. Pass a source with more images, another "
+        "--seed or other --fractions."
     )
     check_splits(table.drop(index=1), ["train", "test", "official_test"])
     with pytest.raises(InputError) as caught:
         check_splits(table, ["train", "validation", "test"])
-    assert str(caught.value) == (
-        "No image is left for validation. Pass a source with more of the images."
-    )
+    assert str(caught.value) == ("No images remain for validation. Pass a source with more images.")
 
 
 @pytest.mark.real_data

@@ -57,18 +57,18 @@ def test_fields_keep_quotes_commas_and_zeros_and_short_rows_are_filled():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("", "t.csv is empty. Fetch it again."),
-        ("\n \n", "t.csv is empty. Fetch it again."),
-        ("image_id,dx\n", "t.csv has a header but no rows. Fetch it again."),
+        ("", "t.csv is empty. Download it again."),
+        ("\n \n", "t.csv is empty. Download it again."),
+        ("image_id,dx\n", "t.csv has a header but no rows. Download it again."),
         (
             "image_id,dx\na,nv\nb,mel,histo\nc,mel,,x\n",
-            "t.csv is not a table: 2 rows have more than the 2 fields of the header: line 3, "
-            "line 4. Fetch it again.",
+            "t.csv is not a table: 2 rows have more fields than the header, which has 2: line 3, "
+            "line 4. Download it again.",
         ),
         (
             "image,image_id,dx\na,a,nv\n",
-            "t.csv has 1 columns more than once: image_id (image and image_id are the same). Keep "
-            "one of each.",
+            "t.csv has 1 duplicate columns: image_id (image is read as image_id). Keep one of "
+            "each.",
         ),
         (
             'image_id,dx\na,"nv\nb,mel\n',

@@ -124,8 +124,8 @@ def test_near_duplicates_are_next_to_each_other_with_their_names(count):
     figure = figures.plot_near_duplicates(rows, pairs, pictures, total=9)
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == count
-    assert shown[0].get_title(loc="left") == "A nv train | B mel test\ndetail 0.88, mirrored"
+    assert shown[0].get_title(loc="left") == "A nv train | B mel test\ncorrelation 0.88, mirrored"
     pixels = np.asarray(shown[0].images[0].get_array())
     assert pixels[0, 0].tolist() == [255, 0, 0]
     assert pixels[0, -1].tolist() == [0, 0, 255]
-    assert figure.get_suptitle().startswith("9 near-duplicates under two lesion_ids, the")
+    assert figure.get_suptitle().startswith("9 near-duplicates under two lesion_ids; the")

@@ -101,7 +101,7 @@ def test_page_says_what_it_is_of(written, frame):
 def test_the_strength_of_an_association_is_a_number(frame):
     by_chart = {chart.name: chart.caption for chart in build_charts(frame.assign(sex="male"))}
     told = frame.assign(dataset=frame["dx"].astype(str))
-    assert by_chart["sex"] == "Only one value."
+    assert by_chart["sex"] == "A single value."
     assert "Cramér's V 1.00" in {c.name: c.caption for c in build_charts(told)}["source"]
 
 

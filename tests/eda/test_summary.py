@@ -58,7 +58,7 @@ def test_a_random_split_counts_by_the_mean_of_its_draws(frame):
     "audit", [{}, {**OWN, "test_rows_seen": None}, {**OWN, "scheme": "x"}, {**OWN, "leaks": "so"}]
 )
 def test_another_record_is_refused(frame, audit):
-    with pytest.raises(InputError, match=r"Expected a record that scripts.audit_splits.py wrote"):
+    with pytest.raises(InputError, match=r"Expected a record written by scripts.audit_splits.py"):
         summarise(frame, fingerprint="f", audits=[audit])
 
 

@@ -5,10 +5,7 @@ from runs_on_disk import write_run
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.run_comparison import (
-    END,
-    START,
     compare_runs,
-    put_between_markers,
     render_comparisons,
 )
 
@@ -45,11 +42,3 @@ def test_a_run_that_was_not_scored_says_how_to(tmp_path):
     (folder / "predictions_validation.csv").unlink()
     with pytest.raises(InputError, match=r"then run scripts/score\.py --model .* --split validat"):
         compare_runs(folder, [])
-
-
-def test_only_what_stands_between_the_markers_is_replaced():
-    text = f"before\n{START}\nold\n{END}\nafter\n"
-    new = put_between_markers(text, "new", source="x.md")
-    assert new == f"before\n{START}\nnew\n{END}\nafter\n"
-    with pytest.raises(InputError, match=r"^x\.md needs one line "):
-        put_between_markers("nothing", "new", source="x.md")

@@ -163,7 +163,7 @@ def test_two_files_of_one_image_are_refused_unless_they_are_the_same(folder):
     assert read(folder).image_ids == ("d", "b", "a")
     draw_image(0).save(images / "part_1" / "d.jpg")
     assert refusal(read, folder) == (
-        f"1 names below {images} stand for two different files: {images}/d.jpg and "
+        f"1 names below {images} have two different files: {images}/d.jpg and "
         f"{images}/part_1/d.jpg. Remove one of the two."
     )
 

@@ -12,15 +12,10 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.explain.gradcam import (
-    draw_map,
-    explain,
-    explain_classes,
-    explain_methods,
-    overlay,
-)
+from hf_lesion.explain.gradcam import explain, explain_classes, explain_methods
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.overlay import draw_map, overlay
 from hf_lesion.explain.placement import stretch, to_grid
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.models.build import build_model

@@ -15,7 +15,7 @@ from hf_lesion.hub.checks import (
 )
 from hf_lesion.io.checksums import file_sha256
 from hf_lesion.ood.gate import Gate, write_gate
-from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.figures import plot_training_curves
 
 CARD = "---\nlicense: cc-by-nc-4.0\n---\n# A model\n"
 
@@ -25,7 +25,7 @@ def folder(tmp_path):
     (tmp_path / "README.md").write_text(CARD)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    draw_curves([{"epoch": 1, "loss": 0.5}], tmp_path / "curves.png")
+    plot_training_curves([{"epoch": 1, "loss": 0.5}], tmp_path / "curves.png")
     return tmp_path
 
 

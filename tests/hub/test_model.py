@@ -14,7 +14,7 @@ from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE, check_model_card, re
 from hf_lesion.hub.model import build_model_folder, write_card
 from hf_lesion.hub.quantisation import write_record as write_quantisation
 from hf_lesion.io.checksums import check_manifest, file_sha256, read_manifest
-from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.figures import plot_training_curves
 
 GATE = {
     "model": {"name": "run"},
@@ -49,7 +49,7 @@ def finished(tiny_cnn_model, tmp_path):
     sha256 = file_sha256(folder / "model.safetensors")
     (folder / "onnx" / "model.onnx").write_bytes(sha256.encode())
     (folder / "gate.json").write_text(json.dumps(GATE))
-    draw_curves([{"epoch": 1, "loss": 0.5}], folder / "curves.png")
+    plot_training_curves([{"epoch": 1, "loss": 0.5}], folder / "curves.png")
     for name in ("figures/roc_test", "figures/ISIC_0024306", "most_confused"):
         Image.new("RGB", (20, 20)).save(folder / f"{name}.png")
     return folder

@@ -8,13 +8,13 @@ from hf_lesion.errors import InputError
 from hf_lesion.hub import checks
 from hf_lesion.hub.checks import check_files
 from hf_lesion.io.checksums import file_sha256
-from hf_lesion.training.figures import draw_curves
+from hf_lesion.training.figures import plot_training_curves
 
 
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "config.json").write_text("{}")
-    draw_curves([{"epoch": 1, "loss": 0.5}], tmp_path / "curves.png")
+    plot_training_curves([{"epoch": 1, "loss": 0.5}], tmp_path / "curves.png")
     return tmp_path
 
 

@@ -5,8 +5,7 @@ import pytest
 from shipped import SHA256, write_model
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.ensemble import write_ensemble
-from hf_lesion.evaluation.report.record import format_metric
+from hf_lesion.evaluation.model_comparison import write_comparison
 from hf_lesion.hub import results
 
 
@@ -60,45 +59,25 @@ def test_a_report_of_other_weights_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_the_mean_of_the_models_has_a_row_if_it_is_of_these_weights(same, tmp_path):
-    write_model(tmp_path, "a", right=0.5)
-    write_model(tmp_path, "b", right=0.9)
-    shipped = results.read_shipped(tmp_path)
-    before = results.render_table(shipped)
-    assert "`ensemble`" not in before
-    test = shipped[0].report["test"]
-    found = {key: test[key] for key in ("metrics", "intervals")}
-    found["members"] = {"a": SHA256, "b": SHA256 if same else "b" * 64}
-    write_ensemble(tmp_path, "test", found)
-    table = results.render_table(shipped)
-    assert (table != before) is same
-    row = "| `ensemble` | the mean of these 2 | computed, not stored |"
-    assert (f"{row} {format_metric(found, 'balanced_accuracy')} |" in table) is same
-
-
-@pytest.mark.parametrize("same", [True, False])
 def test_pairs_have_a_table_if_they_are_of_these_weights(same, tmp_path):
     write_model(tmp_path, "a", right=0.5)
     write_model(tmp_path, "b", right=0.9)
     shipped = results.read_shipped(tmp_path)
     assert results.render_pairs(shipped) == ""
-    test = shipped[0].report["test"]
     names = ("balanced_accuracy", "accuracy", "macro_auroc")
     pair = {"first": "b", "second": "a", "differences": dict.fromkeys(names, (0.41, -0.02, 0.5))}
-    found = {key: test[key] for key in ("metrics", "intervals")} | {"pairs": [pair]}
-    found["members"] = {"a": SHA256, "b": SHA256 if same else "b" * 64}
-    write_ensemble(tmp_path, "test", found)
+    models = {"a": SHA256, "b": SHA256 if same else "b" * 64}
+    found = {"models": models, "pairs": [pair]}
+    write_comparison(tmp_path, "test", found)
     row = "| `b` minus `a` | +0.410 [-0.020, +0.500] | +0.410"
     assert (row in results.render_pairs(shipped)) is same
-    assert (row in results.render_block(shipped)) is same
 
 
-def test_the_block_is_the_tables_of_what_was_measured(tmp_path):
+def test_what_was_not_measured_leaves_its_block_empty(tmp_path):
     write_model(tmp_path, "a", right=0.5)
     shipped = results.read_shipped(tmp_path)
-    assert results.render_block(shipped) == "\n\n".join(
-        [results.render_table(shipped), results.render_fits(shipped)]
-    )
+    table, fits = results.render_table(shipped), results.render_fits(shipped)
+    assert results.render_blocks(shipped) == {"results": table, "pairs": "", "calibration": fits}
 
 
 def test_calibration_and_thresholds_are_the_reports(tmp_path):
@@ -147,18 +126,3 @@ def test_a_model_that_was_not_scored_is_named(tmp_path):
 def test_an_empty_folder_is_explained(tmp_path):
     with pytest.raises(InputError, match=r"^There is no model in .* scripts/pack_model\.py\.$"):
         results.read_shipped(tmp_path)
-
-
-def test_only_what_stands_between_the_markers_changes():
-    text = f"above\n{results.START}\nold\n{results.END}\nbelow\n"
-    new = results.put_between_markers(text, "| new \\1 |", source="README.md")
-    assert new == f"above\n{results.START}\n| new \\1 |\n{results.END}\nbelow\n"
-    assert results.put_between_markers(new, "| new \\1 |", source="README.md") == new
-
-
-@pytest.mark.parametrize(
-    "text", ["none", f"{results.START}\n", f"{results.END}\n{results.START}\n"]
-)
-def test_missing_markers_are_refused(text):
-    with pytest.raises(InputError, match=r"^README\.md needs one line <!-- results"):
-        results.put_between_markers(text, "", source="README.md")

@@ -92,15 +92,6 @@ def test_models_on_the_hub_are_pinned_and_fetched_while_building(near, run_folde
     assert front["preload_from_hub"] == [f"me/a config.json,model.safetensors {commit}"]
 
 
-def test_what_was_measured_of_the_ensemble_comes_along(run_folder, tmp_path):
-    models, built = tmp_path / "models", tmp_path / "space"
-    shutil.copytree(run_folder, models / "tiny_cnn")
-    (models / "ensemble.json").write_text("{}")
-    built.mkdir()
-    build_space_folder(SPACE, built, models=[str(models)])
-    assert (built / "models" / "ensemble.json").read_text() == "{}"
-
-
 def test_two_models_of_one_name_are_refused(run_folder, tmp_path):
     shutil.copytree(run_folder, tmp_path / "other" / "tiny_cnn")
     (tmp_path / "space").mkdir()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.gradcam import overlay
+from hf_lesion.explain.overlay import overlay
 from hf_lesion.explain.shortcuts import change
 from hf_lesion.io.decoding import (
     IMAGE_SUFFIXES,

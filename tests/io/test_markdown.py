@@ -1,7 +1,7 @@
 import pytest
 
 from hf_lesion.errors import InputError
-from hf_lesion.io.markdown import put_between, table_lines
+from hf_lesion.io.markdown import fill_blocks, table_lines
 
 
 def test_a_table_has_a_header_a_rule_and_its_rows():
@@ -9,13 +9,26 @@ def test_a_table_has_a_header_a_rule_and_its_rows():
     assert lines == ["| a | b |", "| --- | --- |", "| 1 | 2 |", "| 3 | 4 |"]
 
 
-def test_what_stands_between_the_markers_is_replaced_to_the_letter():
-    text = "before\n<a>\nold\nlines\n<b>\nafter\n"
-    new = put_between(text, r"new \1", start="<a>", end="<b>", source="x.md")
-    assert new == "before\n<a>\nnew \\1\n<b>\nafter\n"
+def test_only_the_named_blocks_change():
+    text = "above\n<!-- a: by x -->\nold\nlines\n<!-- /a -->\n<!-- c: y -->\nc\n<!-- /c -->\n"
+    new = fill_blocks(text, {"a": r"new \1", "b": "absent"}, source="x.md")
+    assert new == text.replace("old\nlines", r"new \1")
+    assert fill_blocks(new, {"a": r"new \1"}, source="x.md") == new
 
 
-@pytest.mark.parametrize("text", ["none", "<a>\n", "<b>\n<a>\n", "<a>\n<b>\n<a>\n<b>\n"])
-def test_markers_stand_there_once_and_in_order(text):
-    with pytest.raises(InputError, match=r"^x\.md needs one line <a> and below it one <b>\.$"):
-        put_between(text, "", start="<a>", end="<b>", source="x.md")
+def test_a_text_without_blocks_is_rejected():
+    with pytest.raises(InputError, match=r"^x\.md has no block to fill: .* NAME is a or b\.$"):
+        fill_blocks("nothing", {"a": "", "b": ""}, source="x.md")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!-- a: x -->\n",
+        "<!-- /a -->\n<!-- a: x -->\n",
+        "<!-- a: x -->\n<!-- /a -->\n<!-- a: x -->\n<!-- /a -->\n",
+    ],
+)
+def test_markers_come_in_pairs_and_once(text):
+    with pytest.raises(InputError, match=r"^x\.md needs one line <!-- a: … --> and below it one"):
+        fill_blocks(text, {"a": ""}, source="x.md")

@@ -95,13 +95,13 @@ def test_other_ways_to_split_fail_with_their_share(call, sample_dataset, scheme,
 def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
     code, out, err = call("--dataset", tmp_path / "none")
     assert (code, out) == (2, "")
-    assert err.startswith(f"error: There is no dataset folder {tmp_path / 'none'}. ")
+    assert err.startswith(f"error: Dataset folder {tmp_path / 'none'} not found. ")
     assert err.count("\n") == 1
     code, out, err = call("--dataset", sample_dataset, "--as", "image-level", "--test_fraction", 2)
     assert (code, out, err) == (
         2,
         "",
-        "error: Expected a test fraction between 0 and 1; came 2.\n",
+        "error: Expected a test fraction between 0 and 1; got 2.\n",
     )
 
 

@@ -66,12 +66,12 @@ def test_explain_measures_the_shipped_models_by_default(monkeypatch):
     [
         (
             ("data", "--rounds", 0),
-            "argument --rounds: expected a whole number of at least 1, got 0. "
-            "See benchmark.py data --help.",
+            "argument --rounds: expected an integer of at least 1, got 0. See benchmark.py data "
+            "--help.",
         ),
         (
             ("serve", "--url", "http://127.0.0.1:9"),
-            "No page answers at http://127.0.0.1:9. `make demo` starts one; or pass --url.",
+            "No page found at http://127.0.0.1:9. Start one with `make demo`, or pass --url.",
         ),
     ],
 )
@@ -105,6 +105,6 @@ def test_candidates_take_turns_and_the_first_round_is_not_counted():
         ({"heatmap": b"other"}, False),
     ],
 )
-def test_replies_differ_in_numbers_or_pixels_and_not_in_time(change, same):
-    reply = benchmark.Reply((0.4, 0.6), b"pixels", 1.0)
-    assert reply.equals(reply._replace(**change)) is same
+def test_responses_differ_in_numbers_or_pixels_and_not_in_time(change, same):
+    response = benchmark.Response((0.4, 0.6), b"pixels", 1.0)
+    assert response.equals(response._replace(**change)) is same

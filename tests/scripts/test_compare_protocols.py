@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.io import markdown
+from hf_lesion.io.markdown import fill_blocks
 from hf_lesion.labels import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,21 +169,20 @@ def test_intervals_that_overlap_show_no_effect(script, interval, said):
     assert "95% of the test rows have a copy in train" in text
 
 
-def test_the_readme_shows_the_record_and_nothing_else(script):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_shows_the_record_and_nothing_else(script):
+    text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     record = json.loads((ROOT / "reports" / "recipes.json").read_text(encoding="utf-8"))
-    markers = {"start": script.START, "end": script.END}
-    block = script.render(record)
-    assert markdown.put_between(readme, block, **markers, source="README.md") == readme
+    blocks = {script.BLOCK: script.render(record)}
+    assert fill_blocks(text, blocks, source="evaluation.md") == text
 
 
 @pytest.fixture
 def run(call, script, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n{script.START}\n{script.END}\n")
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n<!-- protocols: by a test -->\n<!-- /protocols -->\n")
 
     def run(*arguments):
-        return call("--output", tmp_path / "cells", "--readme", readme, "--seeds", 1, *arguments)
+        return call("--output", tmp_path / "cells", "--markdown", page, "--seeds", 1, *arguments)
 
     return run
 
@@ -203,7 +202,7 @@ def test_cells_are_trained_once_and_rendered(run, sample_dataset, tmp_path):
     assert results["cells"]["leak-resnet-with"]["difference"]["accuracy"]["seeds"]
     assert (
         "| other images of the tested lesions in train | `resnet` | 0."
-        in (tmp_path / "README.md").read_text()
+        in (tmp_path / "page.md").read_text()
     )
     assert not list(tmp_path.rglob("*.safetensors"))
     times = [(cells / name).stat().st_mtime_ns for name in names]
@@ -224,14 +223,14 @@ def test_weights_to_start_from_are_used_and_named(run, sample_dataset, tmp_path)
     record = json.loads((tmp_path / "cells" / "leak-efficientnet-with-0.json").read_text())
     assert record["options"]["init_weights"] == "lite0.safetensors"
     said = "in the first two tables from `lite0.safetensors`"
-    assert said in (tmp_path / "README.md").read_text()
+    assert said in (tmp_path / "page.md").read_text()
 
 
-def test_a_readme_without_markers_is_refused_before_anything_is_trained(run, tmp_path):
-    (tmp_path / "README.md").write_text("# Title")
+def test_a_page_without_a_block_is_rejected_before_anything_is_trained(run, tmp_path):
+    (tmp_path / "page.md").write_text("# Title")
     code, _, err = run("--dataset", tmp_path / "nowhere")
     assert code == 2
-    assert "needs one line <!-- recipes" in err
+    assert "has no block to fill" in err
 
 
 def test_nothing_to_render_is_one_line(run, tmp_path):

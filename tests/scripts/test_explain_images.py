@@ -191,8 +191,8 @@ def test_senseless_counts_are_refused(call, model, sample_dataset):
     code, _, err = call("sheet", "--model", model, "--dataset", sample_dataset, "--each", 0)
     assert code == 2
     assert err == (
-        "error: argument --each: expected a whole number of at least 1, got 0. "
-        "See explain_images.py sheet --help.\n"
+        "error: argument --each: expected an integer of at least 1, got 0. See explain_images.py "
+        "sheet --help.\n"
     )
 
 

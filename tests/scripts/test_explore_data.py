@@ -25,7 +25,9 @@ def test_charts_page_and_samples_are_written_apart(call, sample_dataset, tmp_pat
     assert "image/png" not in public
     assert 'id="samples"' in (private / "data.html").read_text(encoding="utf-8")
     assert out.startswith("split  test  train  validation\n")
-    assert "Page: reports/data/index.html; next to it each chart as PNG and SVG" in out
+    assert (
+        "Page: reports/data/index.html; charts as PNG and SVG, and summary.json, next to it" in out
+    )
 
 
 def test_dataset_without_masks_and_with_nulls(call, sample_dataset, tmp_path):
@@ -53,7 +55,7 @@ def test_audits_add_a_chart_and_the_counts_go_where_they_are_wanted(call, sample
     (tmp_path / "leakage.json").write_text("{}")
     code, out, err = call("--dataset", sample_dataset, *options)
     assert (code, out) == (2, "")
-    assert err == "error: Expected a record that scripts/audit_splits.py wrote (leakage.json).\n"
+    assert err == "error: Expected a record written by scripts/audit_splits.py (leakage.json).\n"
 
 
 def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):

@@ -21,7 +21,7 @@ def test_an_existing_file_is_not_replaced_unasked(call, tmp_path):
 def test_eight_bits_need_a_dataset_to_measure_their_loss_on(call, tmp_path, more):
     code, out, err = call("--model", tmp_path, "--int8", *more)
     assert (code, out) == (2, "")
-    assert err.startswith("error: --int8 writes beside the model and measures what it costs: pass")
+    assert err.startswith("error: --int8 writes to the model folder and measures the loss: pass")
 
 
 def test_a_dataset_that_is_not_there_is_said_before_anything_is_exported(call, tmp_path):
@@ -35,4 +35,4 @@ def test_a_dataset_that_is_not_there_is_said_before_anything_is_exported(call, t
 def test_a_model_on_the_hub_needs_a_place_for_the_file(call):
     code, out, err = call("--model", "me/model", "--format", "onnx")
     assert (code, out) == (2, "")
-    assert err == "error: me/model is no folder here: pass --output FILE.\n"
+    assert err == "error: me/model is not a local folder. Pass --output FILE.\n"

@@ -109,8 +109,8 @@ def test_left_out_images_and_absent_masks_are_said(sample_folder, tmp_path):
     done = run(*options)
     assert (done.returncode, done.stderr) == (
         2,
-        f"error: 1 image_ids have no file under {raw}: {images[5].stem}. "
-        "Pass the folder that holds both image parts, or --allow_missing to leave them out.\n",
+        f"error: 1 image_ids have no file under {raw}: {images[5].stem}. Pass the folder that "
+        "contains both image parts, or --allow_missing to leave them out.\n",
     )
     done = run(*options, "--allow_missing")
     assert done.returncode == 0
@@ -124,9 +124,9 @@ def test_wrong_source_is_one_line(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (
         2,
         "",
-        f"error: {tmp_path} has no HAM10000_metadata.csv, and no "
-        "ISIC2018_Task3_Training_GroundTruth.csv either. Pass the folder that holds the metadata "
-        "and the images, or fetch them with --download.\n",
+        f"error: {tmp_path} has neither HAM10000_metadata.csv nor "
+        "ISIC2018_Task3_Training_GroundTruth.csv. Pass the folder that contains the metadata and "
+        "the images, or fetch them with --download.\n",
     )
 
 
@@ -151,7 +151,7 @@ def test_help_loads_no_heavy_library_and_its_default_is_the_true_one(monkeypatch
         ),
         (
             ("--source", "a", "--with_masks"),
-            "--with_masks goes with --download: a --source is taken as it is",
+            "--with_masks needs --download",
         ),
         (
             ("--source", "a", "--subset", "some"),
@@ -228,7 +228,7 @@ def test_downloaded_images_that_were_never_published_are_refused(
     options = ("--download", "--base_url", dataverse.url, "--download_dir", tmp_path / "cache")
     done = run(*options, "--output", tmp_path / "out")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: 84 of 84 files are not the published ones by their SHA-")
+    assert done.stderr.startswith("error: 84 of 84 files differ from the published ones (SHA-256)")
     assert not (tmp_path / "out").exists()
 
 
@@ -243,7 +243,7 @@ def test_a_closed_network_is_one_line(tmp_path):
     assert done.stderr.count("\n") == 1
     assert done.stderr.endswith(
         "download HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip "
-        "from https://doi.org/10.7910/DVN/DBW86T by hand and pass their folder as --source.\n"
+        "from https://doi.org/10.7910/DVN/DBW86T manually and pass their folder as --source.\n"
     )
 
 

@@ -25,7 +25,7 @@ def test_the_folder_alone_is_built_and_kept(call, finished, tmp_path):
     code, out, err = call("model", "--model", finished, "--output", output)
     assert code == 0, err
     assert out.startswith("Built and checked: 7 files, 0.")
-    assert out.endswith(f"The folder: {output}\n")
+    assert out.endswith(f"Written: {output}\n")
     check_manifest(output)
     assert not (output / "training_args.bin").exists()
     code, _, err = call("model", "--model", finished, "--output", output)
@@ -36,7 +36,7 @@ def test_the_folder_alone_is_built_and_kept(call, finished, tmp_path):
 def test_a_dry_run_needs_no_hub(call, finished):
     code, out, err = call("model", "--model", finished, "--repo_id", "me/cnn", "--dry_run")
     assert code == 0, err
-    assert out.startswith("The Hub was not asked: ")
+    assert out.startswith("The account was not checked: ")
     assert "  model.safetensors\n" in out
     assert out.endswith("Nothing was sent: this is a dry run.\n")
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from shipped import write_model
 
-from hf_lesion.evaluation.explanations.readme import END as LOOKS_END
 from hf_lesion.evaluation.explanations.readme import MISSING
-from hf_lesion.evaluation.explanations.readme import START as LOOKS_START
-from hf_lesion.hub.results import END, START, read_shipped, render_block
+from hf_lesion.hub.results import read_shipped, render_blocks
 
+START, END = "<!-- results: by a test -->", "<!-- /results -->"
+LOOKS_START, LOOKS_END = "<!-- explanations: by a test -->", "<!-- /explanations -->"
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "render_results.py"
 
 
@@ -27,9 +27,9 @@ def test_everything_is_written_and_then_up_to_date(call, models, tmp_path):
     assert file.read_text() == f"# Title\n{START}\n{END}\n"
     code, out, err = call(*arguments)
     assert code == 0, err
-    block = render_block(read_shipped(models))
-    assert out == f"{block}\n"
-    assert file.read_text() == f"# Title\n{START}\n{block}\n{END}\n"
+    blocks = render_blocks(read_shipped(models))
+    assert out == f"{blocks['results']}\n\n{blocks['calibration']}\n"
+    assert file.read_text() == f"# Title\n{START}\n{blocks['results']}\n{END}\n"
     assert card.read_text() == (models / "a" / "README.md").read_text()
     assert call(*arguments, "--check")[0] == 0
     card.write_text(card.read_text().replace("0.", "1.", 1))
@@ -44,12 +44,12 @@ def test_the_tables_on_explanations_come_where_their_markers_are(call, models, t
     assert file.read_text().endswith(f"{LOOKS_START}\n{MISSING}\n{LOOKS_END}\n")
 
 
-def test_a_file_without_markers_is_refused(call, models, tmp_path):
+def test_a_file_without_blocks_is_rejected(call, models, tmp_path):
     file = tmp_path / "README.md"
     file.write_text("# Title\n")
     code, _, err = call("--models", models, "--files", file, "--card", tmp_path / "card.md")
     assert code == 2
-    assert err.startswith(f"error: {file} needs one line <!-- results")
+    assert err.startswith(f"error: {file} has no block to fill: expected a line <!-- NAME")
     assert file.read_text() == "# Title\n"
 
 
@@ -58,6 +58,6 @@ def test_other_models_get_their_cards_and_our_files_stay(call, models):
     before = [file.read_bytes() for file in ours]
     code, out, err = call("--models", models)
     assert code == 0, err
-    assert out == f"{render_block(read_shipped(models))}\n"
+    assert out.startswith(f"{render_blocks(read_shipped(models))['results']}\n")
     assert (models / "a" / "README.md").is_file()
     assert [file.read_bytes() for file in ours] == before

@@ -15,9 +15,8 @@ import transformers
 from points import melanoma_points
 
 from hf_lesion.calibration.thresholds import write_operating_points
-from hf_lesion.data.build import prepare
+from hf_lesion.data.build import Selection, prepare
 from hf_lesion.data.record import read_fingerprint, read_split_sum
-from hf_lesion.data.selection import Selection
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.predictions import parse_predictions
 from hf_lesion.evaluation.report.build import weights_sha256

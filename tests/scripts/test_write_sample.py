@@ -38,8 +38,8 @@ def test_another_process_draws_the_same_bytes_and_says_where(tmp_path, sample_fo
     done = launch("--output", tmp_path / "raw", "--images", 84)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
-        f"84 drawn images with masks and metadata in {tmp_path / 'raw'}. "
-        "They are synthetic: good for trying the programs, worthless for medicine.\n"
+        f"Written: 84 synthetic images with masks and metadata in {tmp_path / 'raw'}, for testing "
+        "the software only.\n"
     )
     first, again = read_tree(sample_folder), read_tree(tmp_path / "raw")
     assert len(first) == 2 * 84 + 1

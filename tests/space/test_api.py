@@ -10,7 +10,7 @@ from PIL import Image
 from space.http_calls import call, upload
 
 from hf_lesion.explain.agreement import compare_maps
-from hf_lesion.explain.gradcam import overlay
+from hf_lesion.explain.overlay import overlay
 from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
 

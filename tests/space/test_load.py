@@ -10,7 +10,7 @@ from space.running import SPACE, free_port, start_app
 
 sys.path.insert(0, str(SPACE.parent / "scripts"))
 
-from benchmark import ask, ask_all, build_questions, connect, main
+from benchmark import build_requests, connect, main, send, send_all
 
 MODELS = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
 MOST_GROWTH = 50  # MiB
@@ -18,12 +18,12 @@ MOST_GROWTH = 50  # MiB
 
 @pytest.fixture
 def questions(classifiers, tmp_path):
-    return build_questions(list(classifiers), tmp_path, images=2)
+    return build_requests(list(classifiers), tmp_path, images=2)
 
 
 def ask_each(url, questions):
     client = connect(url)
-    return [ask(client, question) for question in questions]
+    return [send(client, question) for question in questions]
 
 
 def resident_megabytes(process):
@@ -34,15 +34,15 @@ def resident_megabytes(process):
 
 def test_clients_at_once_get_what_each_would_get_alone(page_url, questions, classifiers):
     expected = ask_each(page_url, questions)
-    assert len({reply.probabilities for reply in expected}) == 2 * len(classifiers)
-    assert sum(reply.heatmap != b"" for reply in expected) == 2 * len(classifiers)
-    load = ask_all(page_url, questions, expected, clients=8, count=24)
+    assert len({response.probabilities for response in expected}) == 2 * len(classifiers)
+    assert sum(response.heatmap != b"" for response in expected) == 2 * len(classifiers)
+    load = send_all(page_url, questions, expected, clients=8, count=24)
     assert (len(load.seconds), load.refused, load.wrong) == (24, [], 0)
 
 
 def test_an_answer_that_differs_is_noticed(page_url, questions):
     expected = ask_each(page_url, questions[:2])
-    load = ask_all(page_url, questions[:2], expected[::-1], clients=2, count=2)
+    load = send_all(page_url, questions[:2], expected[::-1], clients=2, count=2)
     assert load.wrong == 2
 
 
@@ -64,7 +64,7 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions):
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         expected = ask_each(url, questions[:1])
-        load = ask_all(url, questions[:1], expected, clients=16, count=16)
+        load = send_all(url, questions[:1], expected, clients=16, count=16)
         assert set(load.refused) == {"Queue is full! Please try again."}
         assert len(load.refused) < 16
         assert ask_each(url, questions[:1])[0].equals(expected[0])
@@ -75,14 +75,14 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions):
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_fifty_clients_and_two_thousand_requests(tmp_path):
-    questions = build_questions([folder.name for folder in MODELS], tmp_path)
+    questions = build_requests([folder.name for folder in MODELS], tmp_path)
     app = start_app(tmp_path, free_port(), "--models", *MODELS)
     try:
         expected = ask_each(app.url, questions)
-        load = ask_all(app.url, questions, expected, clients=50, count=500)
+        load = send_all(app.url, questions, expected, clients=50, count=500)
         assert (len(load.seconds), load.refused, load.wrong) == (500, [], 0)
         before = resident_megabytes(app.process.pid)
-        load = ask_all(app.url, questions, expected, clients=50, count=2000)
+        load = send_all(app.url, questions, expected, clients=50, count=2000)
         assert (len(load.seconds), load.refused, load.wrong) == (2000, [], 0)
         assert resident_megabytes(app.process.pid) - before < MOST_GROWTH
     finally:

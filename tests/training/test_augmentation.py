@@ -13,7 +13,7 @@ from hf_lesion.training.augmentation import (
     AUGMENTATIONS,
     CROP_RATIO,
     STRONG_CROP_SCALE,
-    ColourShift,
+    ColourJitter,
     QuarterTurn,
     Rescale,
     RotatedCrop,
@@ -107,7 +107,7 @@ def test_grey_and_transparent_images_become_rgb():
 
 
 def test_an_unknown_augmentation_is_refused():
-    message = "^Unknown augmentation 'wild': expected one of none, student, standard, strong\\.$"
+    message = "^Expected one of the augmentations none, student, standard, strong; got 'wild'\\.$"
     with pytest.raises(InputError, match=message):
         build_train_transform(PREPROCESSING, "wild")
 
@@ -123,7 +123,7 @@ def test_quarter_turns_reach_all_four_sides():
 def test_colours_shift_as_torchvision_shifts_them_one_after_the_other():
     image = 0.4 + 0.2 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(3)
-    shifted = ColourShift(0.2)(image)
+    shifted = ColourJitter(0.2)(image)
     torch.manual_seed(3)
     brightness, contrast, saturation = (0.8 + 0.4 * torch.rand(3)).tolist()
     expected = functional.adjust_brightness(image, brightness)
@@ -134,7 +134,7 @@ def test_colours_shift_as_torchvision_shifts_them_one_after_the_other():
 
 
 def test_turning_the_hue_spares_greys_and_moves_red_towards_yellow():
-    shift = ColourShift(0.0, turn=90)
+    shift = ColourJitter(0.0, turn=90)
     turned = shift.turned(math.radians(30))
     assert torch.allclose(turned @ torch.ones(3), torch.ones(3), atol=1e-6)
     assert torch.allclose(turned @ turned.T, torch.eye(3), atol=1e-6)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hf_lesion.training.mixup import Mix, draw_mix, draw_share, mix
+from hf_lesion.training.mixup import Mix, mix, sample_mix, sample_share
 from hf_lesion.training.samples import collate
 
 
@@ -25,7 +25,7 @@ def test_pixels_and_labels_are_blended_alike():
 
 def test_shares_follow_the_beta_distribution():
     torch.manual_seed(0)
-    shares = torch.tensor([draw_share(0.2) for _ in range(4000)])
+    shares = torch.tensor([sample_share(0.2) for _ in range(4000)])
     assert 0 <= shares.min() <= shares.max() <= 1
     assert shares.mean() == pytest.approx(0.5, abs=0.03)
     # Of Beta(a, a): 1 / (4 (2 a + 1)).
@@ -49,7 +49,7 @@ def test_cutmix_takes_a_box_and_as_much_of_the_label():
 
 def test_a_box_has_the_share_that_it_says_and_lies_anywhere():
     torch.manual_seed(0)
-    drawn = [draw_mix(0.0, 1.0, 50) for _ in range(2000)]
+    drawn = [sample_mix(0.0, 1.0, 50) for _ in range(2000)]
     for share, (top, bottom, left, right) in drawn:
         assert 0 <= top <= bottom <= 50
         assert 0 <= left <= right <= 50
@@ -65,10 +65,10 @@ def test_a_box_has_the_share_that_it_says_and_lies_anywhere():
 
 def test_with_both_each_is_drawn_for_half_of_the_samples():
     torch.manual_seed(0)
-    drawn = [draw_mix(0.2, 1.0, 50) for _ in range(1000)]
+    drawn = [sample_mix(0.2, 1.0, 50) for _ in range(1000)]
     assert sum(mixed.box is None for mixed in drawn) == pytest.approx(500, abs=50)
-    assert draw_mix(0.0, 0.0, 50) is None
-    assert draw_mix(0.2, 0.0, 50).box is None
+    assert sample_mix(0.0, 0.0, 50) is None
+    assert sample_mix(0.2, 0.0, 50).box is None
 
 
 def test_samples_without_shares_keep_their_class_ids():

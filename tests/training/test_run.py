@@ -14,19 +14,19 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import pipeline
 
+from hf_lesion.data.reader import open_splits
 from hf_lesion.errors import InputError, StoppedError
 from hf_lesion.hub.packing import pack_model
 from hf_lesion.io.files import without_nan
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_classifier
 from hf_lesion.training.arguments import build_parser, parse_arguments
-from hf_lesion.training.averaging import average_checkpoints
+from hf_lesion.training.checkpoints import average_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
+from hf_lesion.training.interruption import lock_folder
 from hf_lesion.training.record import check_identity, write_identity
-from hf_lesion.training.run import leave_out, read_splits, train
-from hf_lesion.training.samples import collate
-from hf_lesion.training.stopping import only_run
-from hf_lesion.training.trainer import build_eval_samples
+from hf_lesion.training.run import leave_out, train
+from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "scripts" / "configs"
@@ -161,8 +161,8 @@ def test_a_checkpoint_is_not_resumed_as_another_run(finished, sample_dataset):
     options = ["--resume_from_checkpoint", "true", "--seed", "7", "--augmentation", "strong"]
     with pytest.raises(
         InputError,
-        match=r"checkpoint-\d+ belongs to another run: augmentation was 'standard' and is "
-        r"'strong', seed was 42 and is 7\. Resume with the settings",
+        match=r"checkpoint-\d+ has other settings: augmentation was 'standard' and is "
+        r"'strong', seed was 42 and is 7\. Resume with the original settings",
     ):
         run(finished.output_dir, sample_dataset, *options)
 
@@ -181,13 +181,13 @@ def test_a_run_from_before_a_choice_is_resumed_with_what_was_done_then(tmp_path,
     write_identity(tmp_path, earlier, [])
     checkpoint = tmp_path / "checkpoint-1"
     assert len(check_identity(tmp_path, identity, checkpoint)) == 1
-    with pytest.raises(InputError, match=r"another run: cutmix was 0\.0 and is 1\.0\. Resume"):
+    with pytest.raises(InputError, match=r"other settings: cutmix was 0\.0 and is 1\.0\. Resume"):
         check_identity(tmp_path, {**identity, "cutmix": 1.0}, checkpoint)
 
 
 def test_a_named_checkpoint_must_be_whole(sample_dataset, tmp_path):
     with pytest.raises(
-        InputError, match=r"nothing is no whole checkpoint: it has no config\.json, "
+        InputError, match=r"nothing is not a complete checkpoint: it lacks config\.json, "
     ):
         run(tmp_path / "out", sample_dataset, "--resume_from_checkpoint", str(tmp_path / "nothing"))
 
@@ -208,8 +208,8 @@ def test_workers_change_nothing(finished, sample_dataset, tmp_path):
 
 def test_a_finished_folder_is_not_trained_over(finished, sample_dataset):
     message = (
-        f"{finished.output_dir} holds a training run. Pass --resume_from_checkpoint true to go on "
-        "with it, or another --output_dir."
+        f"{finished.output_dir} already contains a training run. Pass --resume_from_checkpoint "
+        "true to resume it, or another --output_dir."
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         run(finished.output_dir, sample_dataset)
@@ -247,7 +247,8 @@ def test_a_signal_saves_first_and_the_run_goes_on_to_the_same_weights(
     monkeypatch.undo()
     assert stop.value.code == code
     assert str(stop.value) == (
-        f"stopped by {number.name}. Go on with the same line and --resume_from_checkpoint true."
+        f"stopped by {number.name}. To resume, run the same command with --resume_from_checkpoint "
+        "true."
     )
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
     assert [folder.name for folder in (tmp_path / "out").glob("checkpoint-*")] == ["checkpoint-3"]
@@ -266,13 +267,13 @@ def test_a_signal_saves_first_and_the_run_goes_on_to_the_same_weights(
 
 def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(sample_dataset, tmp_path):
     options = ["--learning_rate", "1e30", "--warmup_steps", "0", "--max_grad_norm", "0"]
-    with pytest.raises(InputError, match=r" at step \d+, so the run was stopped; .* lower --learn"):
+    with pytest.raises(InputError, match=r" at step \d+: the run was stopped; .* lower --learn"):
         run(tmp_path / "out", sample_dataset, *options)
     assert not list((tmp_path / "out").glob("checkpoint-*"))
 
 
 def test_two_runs_do_not_share_a_folder(sample_dataset, tmp_path):
-    with only_run(tmp_path / "out"), pytest.raises(InputError) as refusal:
+    with lock_folder(tmp_path / "out"), pytest.raises(InputError) as refusal:
         run(tmp_path / "out", sample_dataset)
     assert str(refusal.value) == (
         f"Another run is training in {tmp_path / 'out'}. Wait for it, or pass another --output_dir."
@@ -283,12 +284,14 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(sample_d
     words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
     words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--disable_tqdm", "true"]
     script = [sys.executable, str(ROOT / "scripts" / "train.py"), *words]
-    read_splits(str(sample_dataset))  # unpacked into the cache while there is room
+    open_splits(sample_dataset)  # unpacked into the cache while there is room
     # Files of at most 300 blocks of 1024 bytes, fewer than the weights have.
     limited = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", *script]
     done = subprocess.run(limited, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert re.search(r"^error: A checkpoint could not be written to .*disk full", done.stderr, re.M)
+    assert re.search(
+        r"^error: A checkpoint could not be written to .*disk may be full", done.stderr, re.M
+    )
     again = [*script, "--resume_from_checkpoint", "true"]
     subprocess.run(again, capture_output=True, text=True, check=True)
     assert (tmp_path / "out" / "training.json").is_file()
@@ -368,7 +371,7 @@ def test_bfloat16_changes_the_training_and_not_the_evaluation(model, sample_data
     record = runs["bf16"].record
     assert record["trainer"]["bf16"] is True
     classifier, processor = load_classifier(str(runs["bf16"].output_dir))
-    samples = build_eval_samples(processor, read_splits(str(sample_dataset)))
+    samples = LesionSamples(open_splits(sample_dataset)["validation"], EvalTransform(processor))
     batch = collate([samples[row] for row in range(len(samples))])
     with torch.inference_mode():
         logits = classifier(pixel_values=batch["pixel_values"]).logits
@@ -405,13 +408,15 @@ def test_an_image_that_is_left_over_does_not_end_the_run(accumulated, sample_dat
 
 def test_single_images_are_refused_where_batch_norm_has_one_value(sample_dataset, tmp_path):
     options = ["--per_device_train_batch_size", "1", "--max_steps", "1"]
-    with pytest.raises(InputError, match=r"^Batch norm can't be trained on one image at a time: "):
+    with pytest.raises(
+        InputError, match=r"^Batch norm cannot be trained with one image per step\. "
+    ):
         run(tmp_path / "out", sample_dataset, *options, model="test_resnet")
     assert run(tmp_path / "cnn", sample_dataset, *options).record["steps"] == 1
 
 
 def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_path):
-    splits = read_splits(str(sample_dataset))
+    splits = open_splits(sample_dataset)
     kept = leave_out(splits, "rosendahl")
     for name in ("train", "validation"):
         before = [
@@ -441,10 +446,10 @@ def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_pat
     with pytest.raises(InputError) as refusal:
         leave_out(splits, "Rosendahl")
     assert str(refusal.value) == (
-        "Unknown --leave_out_source 'Rosendahl': the images' sources are rosendahl, vidir_modern, "
-        "vidir_molemax, vienna_dias."
+        "Unknown --leave_out_source 'Rosendahl'. The sources of this dataset are rosendahl, "
+        "vidir_modern, vidir_molemax, vienna_dias."
     )
-    with pytest.raises(InputError, match=r"the images' sources are not known in this dataset\.$"):
+    with pytest.raises(InputError, match=r"The sources of this dataset are unknown\.$"):
         leave_out(splits.remove_columns("dataset"), "rosendahl")
 
 
@@ -471,7 +476,7 @@ def test_plain_recipes_run_offline_as_they_are(name, sample_dataset, tmp_path):
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"prepare_data\.py"):
-        read_splits(str(tmp_path))
+        open_splits(tmp_path)
 
 
 def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path):

@@ -145,7 +145,10 @@ def test_dropped_images_are_others_in_each_epoch(sample_dataset):
         assert len(set(drawn)) == len(drawn) == len(samples)
         left_out |= set(range(rows)) - set(drawn)
     assert left_out == set(range(rows))
-    with pytest.raises(InputError, match=r"^--dataloader_drop_last leaves nothing to train on: "):
+    with pytest.raises(
+        InputError,
+        match=r"^--dataloader_drop_last leaves no batch: expected at least 61 images, got 60",
+    ):
         build_samples(sample_dataset, batch_size=rows + 1, drop_last=True)
 
 

@@ -1,6 +1,5 @@
-"""Tables of the README on heatmaps and shortcuts."""
+"""Tables of the documentation on heatmaps and shortcuts."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,7 @@ from hf_lesion.evaluation.explanations.comparison import compare_localisation, c
 from hf_lesion.evaluation.explanations.record import EXPLANATIONS, read_explanations
 from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import say_images
-from hf_lesion.io import markdown
 
-START = "<!-- explanations: rendered by scripts/render_results.py from explanations.json -->"
-END = "<!-- /explanations -->"
-put_between_markers = functools.partial(markdown.put_between, start=START, end=END)
 MISSING = "Not measured yet: `scripts/explain_images.py score`."
 TEST = "test"
 
@@ -36,7 +31,7 @@ def read_current(folder: Path) -> dict[str, Any] | None:
 
 
 def render_block(folders: Sequence[Path]) -> str:
-    """Return the tables between the markers.
+    """Return the tables on heatmaps and shortcuts, as Markdown.
 
     Args:
         folders: Of models, in the order of the tables.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.data.images import choose_pictures, decode_picture, group_pictures
+from hf_lesion.data.image_files import choose_files, decode_image, group_by_stem
 from hf_lesion.errors import InputError
 from hf_lesion.io.files import walk
 
@@ -24,12 +24,12 @@ def noise():
 
 def reason(data):
     with pytest.raises(InputError) as caught:
-        decode_picture(data)
+        decode_image(data)
     return str(caught.value)
 
 
-def find_pictures(folder, stems):
-    return choose_pictures(group_pictures(walk(folder)), stems, where=folder)
+def find_image_files(folder, stems):
+    return choose_files(group_by_stem(walk(folder)), stems, where=folder)
 
 
 def put(path, data=b"x"):
@@ -47,7 +47,7 @@ def test_files_are_found_at_any_depth_by_stem(tmp_path):
     put(tmp_path / ".hidden" / "ISIC_5.jpg")
     put(tmp_path / "ISIC_6.jpg")
     stems = ["ISIC_1", "ISIC_2", "ISIC_3", "ISIC_4", "ISIC_5", "ISIC_1_segmentation"]
-    assert find_pictures(tmp_path, stems) == {
+    assert find_image_files(tmp_path, stems) == {
         "ISIC_1": first,
         "ISIC_2": second,
         "ISIC_3": direct,
@@ -58,48 +58,48 @@ def test_files_are_found_at_any_depth_by_stem(tmp_path):
 def test_upper_and_lower_case_are_told_apart_only_where_they_must_be(tmp_path):
     upper = put(tmp_path / "ISIC_1.JPG")
     both = [put(tmp_path / "b.jpg", b"1"), put(tmp_path / "B.jpg", b"2")]
-    assert find_pictures(tmp_path, ["isic_1", "b", "B"]) == {
+    assert find_image_files(tmp_path, ["isic_1", "b", "B"]) == {
         "isic_1": upper,
         "b": both[0],
         "B": both[1],
     }
     others = [put(tmp_path / f"{name}.jpg", name.encode()) for name in ("cD", "Cd")]
     assert all(other.exists() for other in others)
-    assert find_pictures(tmp_path, ["CD", "cd"]) == {}
+    assert find_image_files(tmp_path, ["CD", "cd"]) == {}
 
 
 def test_linked_folder_is_followed(tmp_path):
     put(tmp_path / "elsewhere" / "ISIC_1.jpg")
     (tmp_path / "source").mkdir()
     os.symlink(tmp_path / "elsewhere", tmp_path / "source" / "part")
-    assert list(find_pictures(tmp_path / "source", ["ISIC_1"])) == ["ISIC_1"]
+    assert list(find_image_files(tmp_path / "source", ["ISIC_1"])) == ["ISIC_1"]
 
 
 def test_equal_files_count_once_and_different_ones_are_an_error(tmp_path):
     first = put(tmp_path / "HAM10000_images_part_1" / "ISIC_1.jpg", b"same")
     second = put(tmp_path / "ham10000_images_part_1" / "ISIC_1.jpg", b"same")
-    assert find_pictures(tmp_path, ["ISIC_1"]) == {"ISIC_1": first}
+    assert find_image_files(tmp_path, ["ISIC_1"]) == {"ISIC_1": first}
     put(second, b"other")
     with pytest.raises(InputError) as caught:
-        find_pictures(tmp_path, ["ISIC_1"])
+        find_image_files(tmp_path, ["ISIC_1"])
     assert str(caught.value) == (
-        f"1 names below {tmp_path} stand for two different files: {first} and {second}. "
-        "Remove one of the two."
+        f"1 names below {tmp_path} have two different files: {first} and {second}. Remove one of "
+        "the two."
     )
 
 
 def test_whole_pictures_decode_in_their_own_mode(noise):
-    assert decode_picture(encode(noise)).size == (40, 30)
-    assert decode_picture(encode(noise.convert("1"), "PNG")).mode == "1"
-    assert decode_picture(encode(noise.convert("P"), "PNG")).mode == "P"
+    assert decode_image(encode(noise)).size == (40, 30)
+    assert decode_image(encode(noise.convert("1"), "PNG")).mode == "1"
+    assert decode_image(encode(noise.convert("P"), "PNG")).mode == "P"
 
 
 def test_broken_pictures(noise):
     jpeg, png = encode(noise), encode(noise, "PNG")
     assert reason(b"") == "empty file"
-    assert reason(b"<html>not found</html>") == "not a picture"
-    assert reason(jpeg[: len(jpeg) // 2]).startswith("broken picture: image file is truncated")
-    assert reason(png[: len(png) // 2]).startswith("broken picture: ")
+    assert reason(b"<html>not found</html>") == "not an image"
+    assert reason(jpeg[: len(jpeg) // 2]).startswith("damaged image: image file is truncated")
+    assert reason(png[: len(png) // 2]).startswith("damaged image: ")
     assert reason(jpeg[:20])
 
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from hf_lesion.synthetic.lesions import draw_lesion
 from hf_lesion.training.augmentation import AUGMENTATIONS
-from hf_lesion.training.augmentation_figures import VIEWS, draw_augmentations
+from hf_lesion.training.figures import VIEWS, plot_augmentations
 
 
 def shown(figure):
@@ -16,12 +16,12 @@ def shown(figure):
 
 def test_every_augmentation_has_a_row_and_all_but_none_vary():
     lesions = [draw_lesion(dx, seed=1)[0] for dx in ("mel", "vasc")]
-    rows = shown(draw_augmentations(lesions))
+    rows = shown(plot_augmentations(lesions))
     assert list(rows) == [*AUGMENTATIONS, "mixup", "cutmix"]
     assert all(len(views) == VIEWS for views in rows.values())
     for name, views in rows.items():
         differs = [not np.array_equal(views[0], view) for view in views[1:]]
         assert all(differs) == (name != "none"), name
         assert any(differs) == (name != "none"), name
-    again = shown(draw_augmentations(lesions))
+    again = shown(plot_augmentations(lesions))
     assert all(np.array_equal(a, b) for a, b in zip(rows["strong"], again["strong"], strict=True))

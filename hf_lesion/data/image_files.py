@@ -1,4 +1,4 @@
-"""Finding the image and mask files below a folder, and proving that each one decodes."""
+"""Image files of a source: finding images and masks by name, and checking that they decode."""
 
 import filecmp
 import os
@@ -11,21 +11,21 @@ from PIL import Image
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.decoding import IMAGE_SUFFIXES, Named, decode
 
-MASK_ENDING = "_segmentation"  # ISIC_0024306_segmentation.png, as the Dataverse archive names them
+MASK_ENDING = "_segmentation"  # as in ISIC_0024306_segmentation.png
 
 
-class PictureFile(Named, Protocol):
-    """A file that can be read: a path, or a member of an archive."""
+class ImageFile(Named, Protocol):
+    """A readable file: a path or a member of a zip archive."""
 
     def read_bytes(self) -> bytes:
-        """Return its content."""
+        """Return the content."""
 
 
-File = TypeVar("File", bound=PictureFile)
+File = TypeVar("File", bound=ImageFile)
 
 
-def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
-    """Return the picture files among `paths` by their stem."""
+def group_by_stem(paths: Iterable[File]) -> dict[str, list[File]]:
+    """Return the image files among `paths` by their stem."""
     groups: dict[str, list[File]] = {}
     for path in paths:
         stem, suffix = os.path.splitext(path.name)
@@ -34,15 +34,15 @@ def group_pictures(paths: Iterable[File]) -> dict[str, list[File]]:
     return groups
 
 
-def choose_pictures(
+def choose_files(
     groups: Mapping[str, list[File]], stems: Collection[str], *, where: Path
 ) -> dict[str, File]:
-    """Choose the file of each stem, the first where several have the same content.
+    """Choose the file of each stem, the first of several with the same content.
 
     Args:
         groups: Files by stem.
-        stems: The stems that are wanted.
-        where: What to call the place in errors.
+        stems: The stems to look up.
+        where: Name of the source in error messages.
 
     Returns:
         File by stem, for the stems that have one; in other upper and lower case where there is
@@ -64,24 +64,24 @@ def choose_pictures(
         ]
     if differing:
         raise InputError(
-            f"{len(differing)} names below {where} stand for two different files: "
+            f"{len(differing)} names below {where} have two different files: "
             f"{list_offenders(sorted(differing))}. Remove one of the two."
         )
     return found
 
 
-def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Decode every pixel of a picture file, and so prove that `load_image` shows it.
+def decode_image(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
+    """Decode every pixel of an image file, which also checks that `load_image` accepts it.
 
     Args:
         data: Content of a file of one of the `IMAGE_SUFFIXES`.
         draft: As for `load_image`.
 
     Returns:
-        The picture in its own mode, as it is stored.
+        The image in its stored mode.
 
     Raises:
-        InputError: If `data` is empty, is not a picture, or is damaged; the text is a short reason.
+        InputError: If `data` is empty, not an image, or damaged; the message is a short reason.
     """
     if not data:
         raise InputError("empty file")
@@ -90,9 +90,9 @@ def decode_picture(data: bytes, *, draft: tuple[int, int] | None = None) -> Imag
     except InputError:
         raise
     except Image.UnidentifiedImageError as error:
-        raise InputError("not a picture") from error
+        raise InputError("not an image") from error
     except Exception as error:
-        raise InputError(f"broken picture: {error or type(error).__name__}") from error
+        raise InputError(f"damaged image: {error or type(error).__name__}") from error
 
 
 def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
     return {folded: same[0] for folded, same in spelt.items() if len(same) == 1}
 
 
-def _is_same(first: PictureFile, second: PictureFile) -> bool:
+def _is_same(first: ImageFile, second: ImageFile) -> bool:
     if isinstance(first, Path) and isinstance(second, Path):
         return filecmp.cmp(first, second, shallow=False)
     return first.read_bytes() == second.read_bytes()

@@ -1,7 +1,7 @@
-"""Soft labels from trained classifiers, on the very pixels that the student sees.
+"""Knowledge distillation: soft labels from trained classifiers on the images of the student.
 
-Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015); the same view
-for teacher and student after Beyer et al., "Knowledge distillation: A good teacher is patient and
+Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015); the same views
+for teacher and student as in Beyer et al., "Knowledge distillation: A good teacher is patient and
 consistent" (CVPR 2022).
 """
 
@@ -17,14 +17,14 @@ from hf_lesion.training.samples import collate
 
 
 class Teacher:
-    """A trained classifier that answers to a student's pixels.
+    """A trained classifier that predicts on the pixel values of a student.
 
     Args:
-        model: Of the same classes.
-        own: The preprocessing that its weights expect.
-        student: How the pixels were normalised.
-        temperature: What its logits are divided by, above 0; above 1 softens its answers.
-        bf16: Compute in bfloat16 where autocast does.
+        model: A classifier of the same classes.
+        own: Preprocessing of the teacher.
+        student: Preprocessing of the student.
+        temperature: Divides the logits, above 0; values above 1 soften the probabilities.
+        bf16: Use bfloat16 autocast.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Teacher:
 
     @torch.inference_mode()
     def probabilities(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return (B, C) probabilities of the student's (B, 3, S, S) pixels, in float32."""
+        """Return float32 probabilities (B, C) for pixel values of the student (B, 3, S, S)."""
         views = pixel_values * self.scale + self.shift
         if views.shape[-1] != self.side:
             views = interpolate(views, size=(self.side, self.side), mode="bilinear", antialias=True)
@@ -56,11 +56,11 @@ class Teacher:
 
 
 class TeacherCollator:
-    """Collates samples and mixes the mean of the teachers' probabilities into their labels.
+    """Collate samples, and blend the mean probabilities of the teachers into their labels.
 
     Args:
-        teachers: At least one.
-        weight: Share of the teachers in the label, in (0, 1].
+        teachers: At least one teacher.
+        weight: Weight of the teachers in the labels, in (0, 1].
     """
 
     def __init__(self, teachers: Sequence[Teacher], *, weight: float):
@@ -70,20 +70,20 @@ class TeacherCollator:
     def __call__(self, samples: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Return `{"pixel_values": (B, 3, S, S), "labels": (B, C) soft labels}`.
 
-        Samples that are not to be taught, those of an evaluation, keep their (B,) class ids.
+        Samples of an evaluation, which are not `taught`, keep their (B,) class ids.
         """
         batch = collate(samples)
         if not samples[0]["taught"]:
             return batch
         soft = self.probabilities(batch["pixel_values"])
         labels = batch["labels"]
-        # With mixup they are soft already, and the pixels are the mixed ones.
+        # With mixup the labels are soft already, and the pixels are mixed.
         hard = labels if labels.ndim == 2 else one_hot(labels, soft.shape[1]).to(soft.dtype)
         batch["labels"] = self.weight * soft + (1 - self.weight) * hard
         return batch
 
     def probabilities(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return the teachers' mean (B, C) probabilities for the student's pixels."""
+        """Return the mean probabilities of the teachers (B, C)."""
         answers = [teacher.probabilities(pixel_values) for teacher in self.teachers]
         return torch.stack(answers).mean(dim=0)
 

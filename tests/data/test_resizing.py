@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from hf_lesion.data.framing import Framing, encode_image, encode_mask
+from hf_lesion.data.resizing import Resize, encode_image, encode_mask
 from hf_lesion.errors import InputError
 
 FRAME = (600, 450)  # of every published image of HAM10000
@@ -35,9 +35,9 @@ def difference(first, second):
 
 @pytest.mark.parametrize("size", [256, 128, 300])
 def test_the_centre_square_of_an_original_is_that_region_and_size(size):
-    framing = Framing(size, centre_crop=True)
-    assert framing.place(*FRAME) == (SQUARE, (size, size))
-    found = decode(encode_image(draw_frame(), framing))
+    resize = Resize(size, centre_crop=True)
+    assert resize.compute_box(*FRAME) == (SQUARE, (size, size))
+    found = decode(encode_image(draw_frame(), resize))
     expected = draw_frame().crop(SQUARE).resize((size, size), Image.Resampling.LANCZOS)
     assert (found.size, found.mode, found.format) == ((size, size), "RGB", "JPEG")
     assert difference(found, expected) < 2
@@ -48,14 +48,14 @@ def test_the_centre_square_of_an_original_is_that_region_and_size(size):
 def test_one_jpeg_quality_and_no_metadata():
     source = io.BytesIO()
     draw_frame().save(source, "JPEG", quality=98, comment=b"a name", exif=b"Exif\x00\x00")
-    framing = Framing(256, centre_crop=True)
-    found = decode(encode_image(decode(source.getvalue()), framing))
+    resize = Resize(256, centre_crop=True)
+    found = decode(encode_image(decode(source.getvalue()), resize))
     reference = io.BytesIO()
     Image.new("RGB", (8, 8)).save(reference, "JPEG", quality=75)
     assert found.quantization == decode(reference.getvalue()).quantization
     assert JpegImagePlugin.get_sampling(found) == 2  # 4:2:0
     assert not {"comment", "exif", "icc_profile"} & set(found.info)
-    assert framing.describe() == {
+    assert resize.describe() == {
         "image_size": 256,
         "centre_crop": True,
         "images": "JPEG, quality 75, lanczos resampling",
@@ -66,26 +66,26 @@ def test_one_jpeg_quality_and_no_metadata():
 @pytest.mark.parametrize("factor", [1, 2])
 def test_masks_are_cut_to_the_same_region(factor):
     """A mask may have another resolution than its image, but shows the same frame."""
-    framing = Framing(256, centre_crop=True)
+    resize = Resize(256, centre_crop=True)
     mask = draw_mask((FRAME[0] // factor, FRAME[1] // factor))
-    found = decode(encode_mask(mask, framing, FRAME))
+    found = decode(encode_mask(mask, resize, FRAME))
     assert (found.size, found.mode, found.format) == ((256, 256), "1", "PNG")
     expected = np.asarray(draw_mask().crop(SQUARE).resize((256, 256), Image.Resampling.BOX)) > 127
     assert (np.asarray(found) != expected).mean() < 0.01
     shown = draw_frame()
     shown.paste((255, 255, 255), mask=draw_mask())
-    white = np.asarray(decode(encode_image(shown, framing))).min(axis=2) > 200
+    white = np.asarray(decode(encode_image(shown, resize))).min(axis=2) > 200
     assert (np.asarray(found) != white).mean() < 0.01
 
 
 def test_without_the_crop_the_whole_frame_stays():
-    framing = Framing(256)
-    assert framing.place(*FRAME) == ((0, 0, *FRAME), (341, 256))
-    found = decode(encode_image(draw_frame(), framing))
+    resize = Resize(256)
+    assert resize.compute_box(*FRAME) == ((0, 0, *FRAME), (341, 256))
+    found = decode(encode_image(draw_frame(), resize))
     expected = draw_frame().resize((341, 256), Image.Resampling.LANCZOS)
     assert found.size == (341, 256)
     assert difference(found, expected) < 2
-    assert decode(encode_mask(draw_mask(), framing, FRAME)).size == (341, 256)
+    assert decode(encode_mask(draw_mask(), resize, FRAME)).size == (341, 256)
 
 
 @pytest.mark.parametrize(
@@ -98,22 +98,22 @@ def test_without_the_crop_the_whole_frame_stays():
     ],
 )
 def test_any_proportions_are_cut_in_the_middle(size, box, stored):
-    assert Framing(64, centre_crop=True).place(*size) == (box, stored)
+    assert Resize(64, centre_crop=True).compute_box(*size) == (box, stored)
     side = min(size)
-    assert Framing(centre_crop=True).place(*size) == (box, (side, side))
-    assert Framing().place(*size) == ((0, 0, *size), size)
+    assert Resize(centre_crop=True).compute_box(*size) == (box, (side, side))
+    assert Resize().compute_box(*size) == ((0, 0, *size), size)
 
 
 def test_a_mask_of_other_proportions_is_refused():
     with pytest.raises(InputError) as caught:
-        encode_mask(draw_mask((450, 450)), Framing(256, centre_crop=True), FRAME)
+        encode_mask(draw_mask((450, 450)), Resize(256, centre_crop=True), FRAME)
     assert str(caught.value) == (
-        "expected the proportions of its image (600×450 pixels), got 450×450 pixels"
+        "expected the aspect ratio of its image (600×450 pixels), got 450×450 pixels"
     )
 
 
 def test_a_size_of_nothing_is_refused():
     with pytest.raises(InputError, match=r"^Expected an image size of at least 1 pixel, got 0\.$"):
-        Framing(0)
-    assert Framing().keeps_files
-    assert Framing().describe() is None
+        Resize(0)
+    assert Resize().keeps_files
+    assert Resize().describe() is None

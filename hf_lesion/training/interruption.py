@@ -1,4 +1,4 @@
-"""How a run ends before its time: a signal, weights that are no numbers, too little memory."""
+"""Interruption of a run: signals, divergence, lack of memory or disk space, and the folder lock."""
 
 import contextlib
 import math
@@ -12,116 +12,86 @@ from typing import Any
 import filelock
 import torch
 from safetensors import SafetensorError
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState
 
 from hf_lesion.errors import InputError, StoppedError
-from hf_lesion.training.callbacks import ask_first_process
+from hf_lesion.training.callbacks import broadcast_first
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-EXIT_SIGNAL = 128  # plus the signal's number, as shells have it
+EXIT_SIGNAL = 128  # added to the signal number, as in shells
 LOCK = ".lock"
-# What safetensors and torch.save say of an error of the file system.
+# Parts of the messages of safetensors and torch.save on file system errors.
 CANNOT_WRITE = ("I/O error", "PytorchStreamWriter", "inline_container")
 
 
 class DivergedError(InputError):
-    """The loss or the weights are no numbers any more."""
+    """The loss, the weights or the logits contain NaN or infinity."""
 
 
 class StopCallback(TrainerCallback):
-    """After a signal, saves a checkpoint at the end of the step and stops the run.
+    """After a signal, save a checkpoint at the end of the step and stop the run.
 
     Attributes:
-        received: The signal's number, or None.
+        received: The signal number, or None.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
         self.is_stopping = False
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Ask for a checkpoint and the end, in all processes at the same step."""
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Request a checkpoint and the end of training, in all processes at the same step."""
         self.is_stopping = self.received is not None
         if args.world_size > 1:
-            self.is_stopping = ask_first_process(self.is_stopping, args.device)
+            self.is_stopping = broadcast_first(self.is_stopping, args.device)
         if self.is_stopping:
             control.should_save = control.should_training_stop = True
 
-    def on_epoch_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
-        """Leave out what belongs to the end of an epoch: the run has not come to it."""
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Cancel the evaluation and checkpoint of the epoch, which is incomplete."""
         if self.is_stopping:
             control.should_save = control.should_evaluate = False
 
 
 class FiniteCallback(TrainerCallback):
-    """Ends the run when the loss is no number, before such weights reach a checkpoint."""
+    """End the run if the loss or a weight is not finite, before a checkpoint is saved."""
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check the loss of the last steps."""
         loss = (kwargs.get("logs") or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            _refuse(f"The loss is {loss}", state)
+            raise _diverged(f"The loss is {loss}", state)
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check the weights before they are saved."""
         if control.should_save or control.should_evaluate:
             self.check(kwargs["model"], state)
 
-    def on_epoch_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **kwargs: Any,
-    ) -> None:
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Check the weights before they are evaluated and saved."""
         self.check(kwargs["model"], state)
 
     def check(self, model: torch.nn.Module, state: TrainerState) -> None:
-        """Raise InputError if a weight is no number."""
+        """Raise DivergedError if a weight is not finite."""
         if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
-            _refuse("Weights are no numbers any more", state)
+            raise _diverged("Weights contain NaN or infinity", state)
 
 
 @contextlib.contextmanager
 def stop_by_signal(callback: StopCallback, resume: str) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM, once, into a checkpoint and an end, while the block runs.
+    """Save a checkpoint and stop the run on Ctrl-C or SIGTERM, as a context manager.
 
-    A second signal ends the process at once.
+    A second signal ends the process immediately.
 
     Args:
-        callback: One of the Trainer's.
-        resume: How to go on, for the message.
+        callback: A callback of the Trainer.
+        resume: How to resume the run, for the message.
 
     Raises:
-        StoppedError: When the block ends after a signal.
+        StoppedError: At the end of the block, if a signal was received.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # signal handlers can only be set in the main thread
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
 
@@ -145,11 +115,11 @@ def stop_by_signal(callback: StopCallback, resume: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def only_run(output_dir: Path) -> Iterator[None]:
-    """Keep a second run out of a folder while the block runs.
+def lock_folder(output_dir: Path) -> Iterator[None]:
+    """Lock the folder of a run against other runs, as a context manager.
 
     Raises:
-        InputError: If there is a run in it already.
+        InputError: If another run holds the lock.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(output_dir / LOCK, timeout=0)
@@ -163,14 +133,14 @@ def only_run(output_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def out_of_memory_explained(batch_size: int) -> Iterator[None]:
-    """Turn a lack of memory into one line with the way out.
+def explain_out_of_memory(batch_size: int) -> Iterator[None]:
+    """Convert an out-of-memory error of torch to an InputError, as a context manager.
 
     Args:
         batch_size: Images per step and device.
 
     Raises:
-        InputError: In place of torch's error.
+        InputError: If memory is exhausted.
     """
     try:
         yield
@@ -179,21 +149,21 @@ def out_of_memory_explained(batch_size: int) -> Iterator[None]:
             raise
         half = max(1, batch_size // 2)
         raise InputError(
-            f"There is not enough memory for {batch_size} images at once. Pass "
+            f"Out of memory with {batch_size} images per step. Pass "
             f"--per_device_train_batch_size {half} --gradient_accumulation_steps 2 for the same "
             "effective batch, or a smaller --image_size."
         ) from error
 
 
 @contextlib.contextmanager
-def full_disk_explained(output_dir: Path) -> Iterator[None]:
-    """Turn what torch and safetensors say when they can't write into one line with the way out.
+def explain_full_disk(output_dir: Path) -> Iterator[None]:
+    """Convert write errors of torch and safetensors to an InputError, as a context manager.
 
     Args:
-        output_dir: Where the run writes.
+        output_dir: The folder of the run.
 
     Raises:
-        InputError: In place of their errors; a plain OSError is left as it is.
+        InputError: If a file cannot be written; an OSError is not converted.
     """
     try:
         yield
@@ -201,14 +171,14 @@ def full_disk_explained(output_dir: Path) -> Iterator[None]:
         if not any(word in str(error) for word in CANNOT_WRITE):
             raise
         raise InputError(
-            f"A checkpoint could not be written to {output_dir}: is the disk full? Make room, then "
-            "go on with the same line and --resume_from_checkpoint true: the half-written "
+            f"A checkpoint could not be written to {output_dir}; the disk may be full. Free disk "
+            "space and run the same command with --resume_from_checkpoint true. The incomplete "
             "checkpoint is skipped."
         ) from error
 
 
-def _refuse(what: str, state: TrainerState) -> None:
-    raise DivergedError(
-        f"{what} at step {state.global_step}, so the run was stopped; checkpoints before it are "
-        "whole. Pass a lower --learning_rate, in another --output_dir."
+def _diverged(what: str, state: TrainerState) -> DivergedError:
+    return DivergedError(
+        f"{what} at step {state.global_step}: the run was stopped; earlier checkpoints are intact. "
+        "Pass a lower --learning_rate and another --output_dir."
     )

@@ -3,8 +3,8 @@ import torch
 
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.preprocessing import Preprocessing, preprocessing_of
+from hf_lesion.training.distillation import Teacher, TeacherCollator
 from hf_lesion.training.mixup import Mix
-from hf_lesion.training.teacher import Teacher, TeacherCollator
 
 STUDENT = Preprocessing(64, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.ensemble import RECORD
+from hf_lesion.evaluation.model_comparison import RECORD
 from hf_lesion.evaluation.predictions import write_predictions
 from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import write_record
 from hf_lesion.evaluation.scoring import predict, read_split
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "score_ensemble.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare_models.py"
 
 
 @pytest.fixture
@@ -30,16 +30,15 @@ def models(tiny_timm_model, tiny_cnn_model, sample_dataset, tmp_path):
     return tmp_path / "models"
 
 
-def test_the_mean_is_measured_and_kept_beside_the_models(call, models, sample_dataset):
+def test_pairs_are_compared_and_kept_next_to_the_models(call, models, sample_dataset):
     code, out, err = call("--models", models, "--dataset", sample_dataset)
     assert code == 0, err
     found = json.loads((models / RECORD).read_text())["test"]
-    assert found["members"] == {name: weights_sha256(models / name) for name in ("cnn", "resnet")}
-    assert out.startswith(f"balanced_accuracy: {found['metrics']['balanced_accuracy']:.3f} [")
-    best, worst = (found["pairs"][index]["second"] for index in (0, 1))
-    value, low, high = found["pairs"][1]["differences"]["balanced_accuracy"]
-    assert f"{best} minus {worst}: {value:+.3f} [{low:+.3f}, {high:+.3f}]\n" in out
-    assert f"The mean of cnn, resnet on {found['images']} images." in out
+    assert found["models"] == {name: weights_sha256(models / name) for name in ("cnn", "resnet")}
+    (pair,) = found["pairs"]
+    value, low, high = pair["differences"]["balanced_accuracy"]
+    said = f"balanced accuracy {value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    assert out.startswith(f"{pair['first']} minus {pair['second']}: {said}\n")
     (models / "cnn" / "predictions_test.csv").unlink()
     code, _, err = call("--models", models, "--dataset", sample_dataset)
     assert code == 2
