@@ -30,8 +30,9 @@ def build(page: Page, blocks: gr.Blocks) -> None:
 
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     files.change(page.list_batch, files, [start, result], queue=False, **quiet)
-    # What one model said must not stand under the name of another.
-    model.input(page.list_batch, files, [start, result], queue=False, **quiet)
+    # One model's results must not stand under another's name. Not on input, which is also fired
+    # when a dropdown loses the focus.
+    model.change(page.list_batch, files, [start, result], queue=False, **quiet)
     start.click(
         run,
         [files, model],

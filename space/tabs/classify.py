@@ -241,13 +241,13 @@ def _connect(page: Page, parts: Parts, blocks: gr.Blocks) -> None:
     }
     for arrival in arrivals:
         arrival.then(page.show, choices, outputs, **busy)
-    parts.model.input(page.show, choices, outputs, **busy)
+    parts.model.change(page.show, choices, outputs, **busy)
     parts.anyway.click(page.show_anyway, choices, outputs, **busy)
     busy["show_progress_on"] = [parts.figure]
     again = [parts.figure, parts.checked]
     parts.bars.click(page.explain_class, choices, [parts.target, *again], **busy)
     whole = [parts.image, parts.model, parts.target, parts.method, parts.colours]
-    gr.on([parts.method.input, parts.colours.input], page.explain_again, whole, again, **busy)
+    gr.on([parts.method.change, parts.colours.change], page.explain_again, whole, again, **busy)
     parts.check.click(page.check, whole[:-1], parts.checked, api_visibility="private")
     parts.save_heatmap.click(page.save_heatmap, whole, parts.saved, **quiet)
     parts.save_report.click(page.save_report, whole, parts.saved, **quiet)

@@ -21,7 +21,7 @@ def build(page: Page, image: gr.Image, tab: gr.Tab) -> gr.Dropdown:
         target = build_target(elem_id="compare-target")
     result = gr.HTML(text.empty(EMPTY), html_template=LIVE_REGION, elem_id="comparison")
     gr.on(
-        [tab.select, target.input],
+        [tab.select, target.change],
         page.compare_models,
         [image, target],
         result,

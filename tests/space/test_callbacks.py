@@ -267,7 +267,7 @@ def test_a_link_to_the_page_is_previewed_with_its_own_words(page_url):
     heads = re.findall(r'<meta (?:property|name)="(?:og|twitter):title" content="([^"]*)"', page)
     assert heads == ["Skin lesion classifier"] * 2
     assert "Click to try out the app" not in page
-    assert "raw.githubusercontent.com/gradio-app" not in page
+    assert "header-image.jpg" not in page
 
 
 def test_the_api_pages_snippet_names_a_local_file(page_url):

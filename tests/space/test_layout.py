@@ -42,7 +42,7 @@ CUT_OFF = """(scrolls) => {
 SMALL = """() => [...document.querySelectorAll('main :is(button, a, summary, label:has(input))')]
   .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('p, li > a, .prose p'))
   .map((e) => [e.textContent.trim().slice(0, 40), e.getBoundingClientRect()])
-  .filter(([, box]) => box.width > 1 && box.height < 43.5)
+  .filter(([, box]) => box.width > 2 && box.height > 2 && box.height < 43.5)
   .map(([text, box]) => `${text}: ${Math.round(box.width)}x${Math.round(box.height)}`)"""
 LEAST_TILE = (88, 66)
 
