@@ -165,7 +165,7 @@ def test_a_network_that_can_not_be_explained_still_answers(images):
     assert np.allclose(found.probabilities, classifier.predict(images), atol=1e-6)
     assert found.verdicts[0].kind == "unjudged"
     assert found.reliability is None
-    with pytest.raises(InputError, match="which is no feature map"):
+    with pytest.raises(InputError, match="which is not a feature map"):
         found.explain("mel")
 
 
