@@ -33,8 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--input", type=Path, required=True, metavar="DIR", help=input_help)
     cli.add_shared(parser, "output", required=True, metavar="FILE", help="Parquet file to write")
     add("--submission", type=Path, metavar="FILE", help="also write an ISIC 2018 Task 3 CSV")
-    add("--batch_size", type=int, default=32, metavar="N", help="images at once (default: 32)")
-    add("--overwrite", action="store_true", help="replace --output if it already exists")
+    cli.add_shared(parser, "split", "batch_size", "overwrite")
     arguments = parser.parse_args()
     if not arguments.input.is_dir():
         raise InputError(f"Folder {arguments.input} not found. Pass images or a dataset.")

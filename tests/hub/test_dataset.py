@@ -58,7 +58,7 @@ def test_a_shard_that_is_missing_is_found_out(sample_dataset, built, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(sample_dataset, source)
     next((source / "data").glob("test-*")).unlink()
-    with pytest.raises(InputError, match=r"its prepared\.json says: it has 0 rows of test ins"):
+    with pytest.raises(InputError, match=r"its prepared\.json: it has 0 rows of test ins"):
         build_dataset_folder(source, built, name="me/ham10000")
 
 

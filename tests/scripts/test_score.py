@@ -345,8 +345,8 @@ def test_an_unknown_split_and_dataset_are_refused(
 ):
     arguments = ["--model", tiny_timm_model, "--output", tmp_path]
     assert refusal(*arguments, "--dataset", sample_dataset, "--split", "exam") == (
-        f"error: {sample_dataset} has no split 'exam'. It has: train, validation, test. "
-        "Pass one of them as --split."
+        f"error: {sample_dataset} has no split 'exam'. Pass one of its splits as --split: "
+        "train, validation, test."
     )
     assert "is not a prepared dataset" in refusal(*arguments, "--dataset", tmp_path)
 
