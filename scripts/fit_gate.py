@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FIGURE = "gate.png"
 OF_A_CLASS, PICTURES = 100, 30  # images of the train split for each class; pictures of each kind
-EVERY = 3  # one in so many test images is measured retaken, too: an answer within minutes
+EVERY = 3  # one in three test images is also measured retaken: an answer within minutes
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FRAMES = "other framing"
 
@@ -185,7 +185,7 @@ def fit_and_measure(arguments: argparse.Namespace) -> "tuple[Gate, GateRecord]":
     layers = (COLOURS, *feature_layers(classifier.network))
     observer = Observer(classifier, layers, arguments.batch_size, arguments.limit)
 
-    chosen = fit.sample_by_class(train.references, OF_A_CLASS).tolist()
+    chosen = scoring.choose_rows(train.references, OF_A_CLASS)
     accepted = observer.observe_twice(of_split(train, chosen))
     dermoscopic = fit.join(accepted)
     others = {

@@ -12,7 +12,7 @@ a score are right, checked on --check_split.
 
     python scripts/pack_model.py --model models/resnet --dataset data/ham10000
 
-calibrates a folder that is packed already anew, without its run. Its weights change: score them
+calibrates an already packed folder again, without its run. Its weights change: score them
 again, and fit the gate again.
 
 --image_size N shows the packed model N pixels, often best above the size of training crops; choose
@@ -42,7 +42,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, metavar="DIR", help="--output_dir of scripts/train.py")
-    cli.add_shared(parser, "model", help="instead of --run: a packed folder to calibrate anew")
+    cli.add_shared(parser, "model", help="instead of --run: a packed folder to calibrate again")
     cli.add_shared(parser, "output", help="the folder to make (default: --model itself)")
     cli.add_shared(parser, "overwrite")
     add(

@@ -73,7 +73,7 @@ class Entry:
         gate: What `gate.json` says of the weights' gate; empty if there is none.
         robustness: What `robustness.json` says; empty if there is none.
         points: The thresholds of `operating_points.json` by name; empty if there are none.
-        weights_sha256: Of the weights beside them; None if they can't be read.
+        weights_sha256: Of the weights next to them; None if they can't be read.
         stale: The records that are left out, because they are not of these weights.
     """
 
@@ -174,7 +174,7 @@ def read_entries(
 
 
 def read_entry(name: str, source: Path) -> Entry:
-    """Read the records beside a model's weights.
+    """Read the records next to a model's weights.
 
     A damaged one counts as none, and so does one of other weights, or what it says of a split.
     """
@@ -350,7 +350,7 @@ SHORT = 7  # characters of a commit that people read
 
 
 def default_sources() -> list[str]:
-    """Return what is served unless something else is asked for: what lies beside the app."""
+    """Return the default sources: the models next to the app."""
     lines = HUB_MODELS.read_text(encoding="utf-8").split() if HUB_MODELS.is_file() else []
     return [*([str(MODELS)] if MODELS.is_dir() else []), *lines]
 

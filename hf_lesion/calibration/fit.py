@@ -246,7 +246,7 @@ def calibrate_folder(
 ) -> Fits:
     """Fit a model's corrections, fold them into its weights, and write the records next to them.
 
-    A model that is calibrated already is calibrated anew, from its logits as trained. The last
+    An already calibrated model is calibrated again, from its logits as trained. The last
     linear layer is kept in full precision. `calibration.json`, `operating_points.json` and
     `reliability.json` are written.
 

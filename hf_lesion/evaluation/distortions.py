@@ -24,8 +24,6 @@ COOL = (0.88, 1.0, 1.12)
 PALER = 0.6  # of the saturation
 ANGLE = 30.0  # degrees
 HAIRS = 20
-RATIOS = (1.0, 4 / 3)  # width to height
-SIDES = (96, 241)  # pixels, of the shorter side
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -69,25 +67,6 @@ def crop_to(image: Image.Image, ratio: float) -> Image.Image:
     height = min(image.height, round(image.width / ratio))
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
-
-
-def retake(image: Image.Image, *, seed: int) -> Image.Image:
-    """Return an RGB image with the colour, size and compression of another camera.
-
-    Another framing, size, sharpness and compression and slightly other light, all drawn: whatever
-    two collections of images differ in by the way they were stored is gone after it.
-    """
-    rng = np.random.default_rng(seed)
-    image = crop_to(image, float(rng.choice(RATIOS)))
-    side = int(rng.integers(*SIDES))
-    factor = side / min(image.size)
-    size = (round(image.width * factor), round(image.height * factor))
-    image = image.resize(size, Image.Resampling.BICUBIC)
-    if rng.random() < 0.3:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.2)))
-    light = rng.uniform(0.9, 1.1) * rng.uniform(0.97, 1.03, 3)
-    values = np.clip(np.round(np.asarray(image, np.float32) * light), 0, 255)
-    return recompress(Image.fromarray(values.astype(np.uint8)), int(rng.integers(50, 96)))
 
 
 def _blur(image: Image.Image, _: np.random.Generator) -> Image.Image:

@@ -22,7 +22,7 @@ def measure_point(
 
     Args:
         point: The threshold, fixed elsewhere.
-        predictions: N answers beside the truth.
+        predictions: N predictions with their references.
         prevalence: Share of positives among the people that the reader has in mind.
         seed: Draws the same resamples as the other intervals of this seed.
 

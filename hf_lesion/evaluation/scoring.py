@@ -29,7 +29,7 @@ from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
 from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image, read_size
-from hf_lesion.labels import LABEL2ID
+from hf_lesion.labels import CODES, LABEL2ID
 
 Read = TypeVar("Read")
 
@@ -186,6 +186,16 @@ def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
 def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
     """Return `count` random row numbers in order; all if there are not more."""
     return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+
+
+def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:
+    """Return the rows of up to `each` random images of every class, in order."""
+    generator = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for label in range(len(CODES)):
+        rows = np.flatnonzero(references == label)
+        chosen += generator.permutation(rows)[:each].tolist()
+    return sorted(chosen)
 
 
 def load_batches(evaluation_set: EvaluationSet, batch_size: int) -> Iterator[list[Image.Image]]:

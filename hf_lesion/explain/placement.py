@@ -16,6 +16,9 @@ from hf_lesion.models.preprocessing import Box
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 NOTABLE = 0.1  # a lesion of which more than this share lies outside of the box is counted
 EXACT = 9  # decimals of a pixel: shares such as 75/600 are not exact
+# A map whose range is below this share of what its sums are made of is rounding error: sums of
+# float32 products that cancel are off by about 1e-6 of their terms.
+FLAT = 1e-5
 
 
 def place(heatmap: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -104,11 +107,6 @@ def _cut(
         corners.append(min(max(place_in_map, 0.0), float(pixels)))
     values = Image.fromarray(np.asarray(heatmap, dtype=np.float32))
     return np.asarray(values.resize(size, resample, box=tuple(corners)))
-
-
-# A map whose range is below this share of what its sums are made of is rounding error: sums of
-# float32 products that cancel are off by about 1e-6 of their terms.
-FLAT = 1e-5
 
 
 def stretch(

@@ -38,6 +38,12 @@ LARGEST_TEXT = 5_000_000
 SHOWN = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 TOLERANCE = 1e-3  # a card shows three or four digits
 
+DATASET_NAME = re.compile(r"ISIC_\d{7}")
+EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
+TEXTS = (".css", ".csv", ".html", ".json", ".md", ".py", ".txt")
+
+ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
+
 
 def check_files(folder: Path, kind: Kind) -> None:
     """Check the files of a folder before it is published, whatever its kind.
@@ -195,11 +201,6 @@ def _check_tokens(folder: Path, names: list[str]) -> None:
                 raise InputError(f"{name} holds an access token of the Hub. Take it out.")
 
 
-DATASET_NAME = re.compile(r"ISIC_\d{7}")
-EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
-TEXTS = (".css", ".csv", ".html", ".json", ".md", ".py", ".txt")
-
-
 def check_pictures(folder: Path, names: Sequence[str]) -> None:
     """Check that a folder shows charts, drawn examples and nothing else.
 
@@ -265,9 +266,6 @@ def _is_picture(file: Path) -> bool:
         start = stream.read(12)
     kinds = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
     return start.startswith(kinds) or start[8:12] == b"WEBP"
-
-
-ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
 
 
 def check_measured_weights(folder: Path) -> None:

@@ -31,6 +31,25 @@ GITATTRIBUTES = ".gitattributes"
 # A repository with no more than what the Hub's own pages put into a new one.
 FRESH = {GITATTRIBUTES, CARD}
 
+LOGIN = "Run `hf auth login`, or set HF_TOKEN."
+WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
+AGAIN = "Run the same line again: what was sent is not sent twice."
+QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
+PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
+CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
+# Of the libraries: raised by the client itself, by its transport, and around a failed upload.
+RAISED = (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    httpx.HTTPError,
+    ConnectionError,
+    TimeoutError,
+    RuntimeError,
+    ValueError,
+)
+
 
 @dataclass(frozen=True)
 class Target:
@@ -160,26 +179,6 @@ def _read_files(repo_id: str, kind: Kind, info: Any) -> dict[str, str]:
         sums |= {k: v for k, v in parse_manifest(text).items() if k in sums}
         sums |= {name: file_sha256(fetch(name)) for name in UNLISTED if name in sums}
     return sums
-
-
-LOGIN = "Run `hf auth login`, or set HF_TOKEN."
-WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
-AGAIN = "Run the same line again: what was sent is not sent twice."
-QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
-PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
-CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
-# Of the libraries: raised by the client itself, by its transport, and around a failed upload.
-RAISED = (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-    httpx.HTTPError,
-    ConnectionError,
-    TimeoutError,
-    RuntimeError,
-    ValueError,
-)
 
 
 @contextlib.contextmanager

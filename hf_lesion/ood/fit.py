@@ -122,15 +122,6 @@ def group_of(name: str) -> str:
     return found[0] if found else name
 
 
-def sample_by_class(references: NDArray[np.int64], most: int) -> NDArray[np.intp]:
-    """Return the indices of at most `most` images of each class, drawn at random, ascending."""
-    rng = np.random.default_rng(SEED)
-    rows = [
-        rng.permutation(np.flatnonzero(references == each))[:most] for each in np.unique(references)
-    ]
-    return np.sort(np.concatenate(rows))
-
-
 def fit_gate(
     layers: Sequence[str],
     dermoscopic: Observed,

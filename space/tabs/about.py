@@ -10,6 +10,7 @@ import gradio as gr
 from registry import Entry, Registry, dig
 from uploads import LARGEST
 
+from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, DIAGNOSES, NAMES
 
 SUMMARY = Path(__file__).parents[1] / "dataset.json"
@@ -160,11 +161,12 @@ def read_card(source: Path) -> str:
 
 def _value(entry: Entry, key: str) -> str:
     value = dig(entry.report, "test", "metrics", key)
-    if not isinstance(value, float):
-        return "–"
     bounds = dig(entry.report, "test", "intervals", "bounds", key)
-    interval = f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if isinstance(bounds, list) else ""
-    return f"{value:.2f}{interval}"
+    return format_interval(
+        value if isinstance(value, float) else None,
+        bounds if isinstance(bounds, list) else None,
+        digits=2,
+    )
 
 
 def _rejected(entry: Entry) -> str:

@@ -15,7 +15,7 @@ from prepared import write_dataset
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.scoring import predict, read_images, read_split
+from hf_lesion.evaluation.scoring import choose_rows, predict, read_images, read_split
 from hf_lesion.labels import CODES
 
 
@@ -126,7 +126,7 @@ def test_what_is_wrong_in_a_zip_archive_is_named(folder):
     file = folder / "images.zip"
     shutil.rmtree(folder / "images")
     file.write_bytes(b"PK")
-    assert f"{file} is no whole zip archive" in refusal(
+    assert f"{file} is not a valid zip archive" in refusal(
         read_images, file, folder / "truth.csv", name="x"
     )
     with zipfile.ZipFile(file, "w") as archive:
@@ -297,3 +297,17 @@ def test_the_answers_to_several_views_are_averaged(folder, tiny_timm_model):
     found = predict(classifier, read(folder), batch_size=2, views=3)
     assert np.allclose(found.probabilities, expected, atol=1e-6)
     assert not np.allclose(found.probabilities, classifier.predict(images), atol=1e-3)
+
+
+def test_rows_are_chosen_from_every_class():
+    references = np.repeat(np.arange(7), [2, 30, 30, 1, 30, 30, 30])
+    rows = choose_rows(references, 5)
+    assert np.bincount(references[rows]).tolist() == [2, 5, 5, 1, 5, 5, 5]
+    assert rows == sorted(set(rows)) == choose_rows(references, 5)
+
+
+def test_a_sample_has_at_most_so_many_of_each_class():
+    references = np.repeat([0, 1, 2], [50, 3, 10])
+    rows = choose_rows(references, 10)
+    assert np.bincount(references[rows]).tolist() == [10, 3, 10]
+    assert sorted(set(rows)) == rows

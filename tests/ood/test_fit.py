@@ -169,13 +169,6 @@ def test_photos_of_one_patient_are_one_group():
     assert fit.group_of("dress_000") == "dress_000"
 
 
-def test_a_sample_has_at_most_so_many_of_each_class():
-    references = np.repeat([0, 1, 2], [50, 3, 10])
-    rows = fit.sample_by_class(references, 10)
-    assert np.bincount(references[rows]).tolist() == [10, 3, 10]
-    assert sorted(set(rows)) == rows.tolist()
-
-
 def test_retaken_images_keep_nothing_of_how_they_were_stored():
     image = Image.effect_noise((300, 200), 60).convert("RGB")
     sizes = set()

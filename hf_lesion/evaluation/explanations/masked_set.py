@@ -14,6 +14,7 @@ from hf_lesion.data.reader import open_split
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import (
     EvaluationSet,
+    choose_rows,
     draw_rows,
     read_split,
     take_images,
@@ -77,16 +78,6 @@ def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedS
     rows = draw_rows(total, count, seed=seed)
     images = take_images(masked.images, rows)
     return MaskedSet(images, lambda index: masked.load_mask(rows[index]))
-
-
-def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:
-    """Return the rows of up to `each` random images of every class, in order."""
-    generator = np.random.default_rng(seed)
-    chosen: list[int] = []
-    for label in range(len(CODES)):
-        rows = np.flatnonzero(references == label)
-        chosen += generator.permutation(rows)[:each].tolist()
-    return sorted(chosen)
 
 
 def build_mappers(

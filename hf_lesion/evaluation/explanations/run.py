@@ -14,13 +14,13 @@ from hf_lesion.evaluation.explanations.masked_set import (
     Mapper,
     MaskedSet,
     build_mappers,
-    choose_rows,
     measure_outside,
     score_faithfulness,
     score_localisation,
 )
 from hf_lesion.evaluation.explanations.shortcuts import answer_changed, describe_shortcuts
 from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.scoring import choose_rows
 from hf_lesion.explain.names import CONTROL_NAMES, FINE
 from hf_lesion.io.provenance import provenance
 

@@ -16,10 +16,19 @@ from hf_lesion.labels import CODES, NAMES
 
 # One hue from light to dark: told apart by lightness, so safe for colour-blind readers.
 COLOURS = "Blues"
-LIGHT, DARK, FAINT = "white", "black", "0.4"
+LIGHT, DARK, EMPTY = "white", "black", "0.4"
 INK_SWITCH = 0.72  # where white and black ink have the same contrast, about 4.5 to 1
 SIZE = (9.6, 6.6)  # inches
-TITLE_WIDTH = 85  # characters that fit in one line
+# Blue and vermilion of Okabe and Ito, "Color Universal Design" (2008).
+INK, SECOND, PALE, FAINT, GRID = "#0072B2", "#D55E00", "#CFE3F1", "0.45", "0.9"
+PANELS = (2, 4)
+GROUP_ROW, GROUP_FRAME = 0.27, 1.9  # inches
+SHOWN_GROUPS = ("malignant_auroc", "malignant_sensitivity", "balanced_accuracy")
+MOST_PANELS = 2
+WIDTH, ROW, FRAME = 8.6, 0.34, 1.9  # inches
+DOT, WORST, UNCHANGED = "#1f6f8b", "#b3402a", "0.35"
+# Characters that fit in one line of a title.
+CONFUSION_TITLE, CURVES_TITLE, ROBUSTNESS_TITLE = 85, 100, 80
 
 
 def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
@@ -37,7 +46,7 @@ def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
     picture = axes.imshow(shares, cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
     _write_cells(axes, counts, shares)
     _name_axes(axes, counts)
-    title_figure(figure, title, characters=TITLE_WIDTH)
+    title_figure(figure, title, characters=CONFUSION_TITLE)
     bar = figure.colorbar(picture, ax=axes, aspect=30, pad=0.02)
     bar.set_label("Share of the images with this diagnosis")
     bar.ax.yaxis.set_major_formatter("{x:.0%}")
@@ -58,7 +67,7 @@ def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float
             va="center",
             fontsize=9,
             fontweight="bold" if row == column else "normal",
-            color=LIGHT if share > INK_SWITCH else (DARK if count else FAINT),
+            color=LIGHT if share > INK_SWITCH else (DARK if count else EMPTY),
         )
 
 
@@ -80,15 +89,6 @@ def _name_axes(axes: Axes, counts: NDArray[np.int64]) -> None:
     axes.set_yticks(edges, minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="minor", length=0)
-
-
-# Blue and vermilion of Okabe and Ito, "Color Universal Design" (2008).
-INK, SECOND, PALE, FAINT, GRID = "#0072B2", "#D55E00", "#CFE3F1", "0.45", "0.9"
-PANELS = (2, 4)
-TITLE_WIDTH = 100  # characters that fit in one line
-GROUP_ROW, GROUP_FRAME = 0.27, 1.9  # inches
-SHOWN_GROUPS = ("malignant_auroc", "malignant_sensitivity", "balanced_accuracy")
-MOST_PANELS = 2
 
 
 def draw_roc(record: dict[str, Any], *, title: str) -> Figure:
@@ -148,7 +148,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
     figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
     rows[0][0].set_ylabel("share that is right")
     rows[1][0].set_ylabel("images")
-    title_figure(figure, title, characters=TITLE_WIDTH)
+    title_figure(figure, title, characters=CURVES_TITLE)
     return figure
 
 
@@ -206,14 +206,14 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
         "images",
         fontsize=9,
     )
-    title_figure(figure, title, characters=TITLE_WIDTH)
+    title_figure(figure, title, characters=CURVES_TITLE)
     return figure
 
 
 def _panels(title: str) -> tuple[Figure, list[Axes]]:
     figure = new_figure((11, 6.2))
     panels = figure.subplots(*PANELS, sharex=True, sharey=True)
-    title_figure(figure, title, characters=TITLE_WIDTH)
+    title_figure(figure, title, characters=CURVES_TITLE)
     return figure, list(panels.flat)
 
 
@@ -306,11 +306,6 @@ def _plain(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8.5)
 
 
-WIDTH, ROW, FRAME = 8.6, 0.34, 1.9  # inches
-DOT, WORST, UNCHANGED = "#1f6f8b", "#b3402a", "0.35"
-TITLE_WIDTH = 80  # characters that fit in one line
-
-
 def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     """Draw balanced accuracy under each distortion, with its interval.
 
@@ -335,7 +330,7 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     axes.axvline(before, color=UNCHANGED, linestyle=":", linewidth=1)
     name_rows(axes, [label for label, _ in rows])
     axes.set_xlabel("balanced accuracy, with 95 % interval over lesions")
-    title_figure(figure, title, characters=TITLE_WIDTH)
+    title_figure(figure, title, characters=ROBUSTNESS_TITLE)
     return figure
 
 

@@ -11,7 +11,6 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.explanations.cases import choose_cases
 from hf_lesion.evaluation.explanations.masked_set import (
     MaskedSet,
-    choose_rows,
     measure_outside,
     read_masked_split,
 )
@@ -42,13 +41,6 @@ def test_a_dataset_without_masks_is_refused(tmp_path):
     folder = write_dataset(tmp_path / "bare")
     with pytest.raises(InputError, match=r"lacks the column mask, and heatmaps are scored"):
         read_masked_split(folder, "test")
-
-
-def test_rows_are_chosen_from_every_class():
-    references = np.repeat(np.arange(7), [2, 30, 30, 1, 30, 30, 30])
-    rows = choose_rows(references, 5)
-    assert np.bincount(references[rows]).tolist() == [2, 5, 5, 1, 5, 5, 5]
-    assert rows == sorted(set(rows)) == choose_rows(references, 5)
 
 
 def test_right_and_wrong_are_apart_and_flat_maps_are_counted():
