@@ -20,7 +20,7 @@ help:
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hf_lesion needs Python 3.11 or newer: make PYTHON=python3.11 …")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --upgrade-strategy only-if-needed -e .
+	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[train,space]"
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -93,7 +93,7 @@ def import_page() -> None:
     except ImportError as error:
         raise InputError(
             f"The page can't be imported ({error}). Install what it was written for, as in "
-            "pyproject.toml: pip install -e ."
+            "pyproject.toml: pip install -e '.[space]'."
         ) from error
 
 

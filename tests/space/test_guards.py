@@ -76,4 +76,4 @@ def test_the_version_is_the_one_that_is_installed_with_the_project():
     from guards import WRITTEN_FOR
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert WRITTEN_FOR in project["dependencies"]
+    assert WRITTEN_FOR in project["optional-dependencies"]["space"]

@@ -16,7 +16,8 @@ NAMED = rf"({'|'.join(OURS)}) ([\d.]+\d)"
 
 def floors():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needs = [Requirement(text) for text in project["dependencies"]]
+    lines = project["dependencies"] + project["optional-dependencies"]["space"]
+    needs = [Requirement(text) for text in lines]
     return {
         need.name: Version(next(one.version for one in need.specifier if one.operator == ">="))
         for need in needs

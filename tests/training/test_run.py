@@ -1,3 +1,4 @@
+import ctypes
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ from hf_lesion.training.checkpoints import average_checkpoints
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.interruption import lock_folder
 from hf_lesion.training.record import check_identity, write_identity
-from hf_lesion.training.run import leave_out, train
+from hf_lesion.training.run import KEEP_MEMORY, keep_freed_memory, leave_out, train
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -518,3 +520,13 @@ def test_two_processes_train_save_by_the_clock_and_evaluate_together(sample_data
         "rng_state_0.pth",
         "rng_state_1.pth",
     }
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *call: calls.append(call) or 1)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    assert keep_freed_memory()
+    assert tuple(calls) == KEEP_MEMORY
+    del library.mallopt
+    assert not keep_freed_memory()
