@@ -106,7 +106,13 @@ class StopError(RuntimeError):
 
 @pytest.mark.parametrize(
     ("model", "precision"),
-    [("cnn", "fp32"), ("cnn", "bf16"), ("test_resnet", "bf16"), ("test_efficientnet", "fp16")],
+    [
+        ("cnn", "fp32"),
+        ("test_efficientnet", "fp16"),
+        # Many CPUs imitate bfloat16, slowly.
+        pytest.param("cnn", "bf16", marks=pytest.mark.slow),
+        pytest.param("test_resnet", "bf16", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     sample_dataset, tmp_path, monkeypatch, model, precision
@@ -201,6 +207,7 @@ def test_a_lower_loss_is_the_better_one(sample_dataset, tmp_path):
     assert record["best_metric"] == {"name": "loss", "value": min(losses)}
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(finished, sample_dataset, tmp_path):
     options = ["--num_train_epochs", "2", "--dataloader_num_workers", "2"]
     options += ["--dataloader_multiprocessing_context", "spawn"]
@@ -282,6 +289,7 @@ def test_two_runs_do_not_share_a_folder(sample_dataset, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(sample_dataset, tmp_path):
     words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
     words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--disable_tqdm", "true"]
@@ -339,22 +347,8 @@ def test_the_record_tells_what_a_run_started_from(finished, sample_dataset, tmp_
     assert "history" not in before
 
 
-def test_the_bar_counts_images_and_tensorboard_gets_the_scores(sample_dataset, tmp_path):
-    script = [sys.executable, str(ROOT / "scripts" / "train.py")]
-    words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
-    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "3"]
-    words += ["--per_device_train_batch_size", "8", "--report_to", "tensorboard"]
-    logs = os.environ | {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "logs")}
-    done = subprocess.run([*script, *words], capture_output=True, text=True, check=True, env=logs)
-    assert re.search(r"24/24 \[.* images/s\]", done.stderr), done.stderr[-2000:]
-    events = EventAccumulator(str(tmp_path / "logs"))
-    events.Reload()
-    assert "eval/balanced_accuracy" in events.Tags()["scalars"]
-
-
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_and_accumulation_work_on_a_cpu_too(precision, sample_dataset, tmp_path):
-    options = [f"--{precision}", "true", "--gradient_accumulation_steps", "2", "--max_steps", "2"]
+def test_half_precision_and_accumulation_work_on_a_cpu_too(sample_dataset, tmp_path):
+    options = ["--fp16", "true", "--gradient_accumulation_steps", "2", "--max_steps", "2"]
     finished = run(tmp_path / "out", sample_dataset, *options)
     assert finished.record["effective_batch_size"] == 16
     weights = weights_of(finished.output_dir)
@@ -362,7 +356,7 @@ def test_half_precision_and_accumulation_work_on_a_cpu_too(precision, sample_dat
     assert {weight.dtype for weight in weights.values()} == {torch.float32, torch.int64}
 
 
-@pytest.mark.parametrize("model", ["cnn", "test_resnet"])
+@pytest.mark.parametrize("model", ["cnn", pytest.param("test_resnet", marks=pytest.mark.slow)])
 def test_bfloat16_changes_the_training_and_not_the_evaluation(model, sample_dataset, tmp_path):
     """What the Trainer evaluated, `evaluate` in float32 gives again from the saved weights."""
     runs = {
@@ -455,6 +449,7 @@ def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_pat
         leave_out(splits.remove_columns("dataset"), "rosendahl")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50_gpu", "densenet121_gpu"])
 def test_recipes_for_a_gpu_take_two_steps_here(name, sample_dataset, tmp_path):
     """On random weights, in float32 and small, since there is neither a GPU nor a network."""
@@ -468,11 +463,11 @@ def test_recipes_for_a_gpu_take_two_steps_here(name, sample_dataset, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(PLAIN))
-def test_plain_recipes_run_offline_as_they_are(name, sample_dataset, tmp_path):
+def test_plain_recipes_run_offline(name, sample_dataset, tmp_path):
     argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
     argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "1", "--disable_tqdm", "true"]
     argv += ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false"]
-    argv += ["--per_device_train_batch_size", "2"]
+    argv += ["--per_device_train_batch_size", "2", "--image_size", "64"]
     assert train(*parse_arguments(build_parser("test"), argv)).record["steps"] == 1
 
 
@@ -481,24 +476,22 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
         open_splits(tmp_path)
 
 
-def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path):
+def test_the_script_is_launched_shows_images_per_second_and_logs_scores(sample_dataset, tmp_path):
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
     launch += ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no"]
     launch += ["--dynamo_backend", "no", str(ROOT / "scripts" / "train.py")]
     words = ["--config", str(CONFIGS / "sample_cnn.yaml"), "--dataset", str(sample_dataset)]
-    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2"]
-    done = subprocess.run([*launch, *words], capture_output=True, text=True, check=False)
+    words += ["--output_dir", str(tmp_path / "out"), "--max_steps", "3"]
+    words += ["--per_device_train_batch_size", "8", "--report_to", "tensorboard"]
+    logs = os.environ | {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "logs")}
+    done = subprocess.run([*launch, *words], capture_output=True, text=True, check=False, env=logs)
     assert done.returncode == 0, done.stderr
     assert f"Model, training.json and curves.png: {tmp_path / 'out'}" in done.stdout
     assert (tmp_path / "out" / "training.json").is_file()
-
-
-def test_a_mistake_is_one_line(tmp_path):
-    script = [sys.executable, str(ROOT / "scripts" / "train.py")]
-    words = ["--dataset", str(tmp_path), "--output_dir", str(tmp_path / "out")]
-    done = subprocess.run([*script, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert re.fullmatch(r"error: .*prepare_data\.py.*\n", done.stderr), done.stderr
+    assert re.search(r"24/24 \[.* images/s\]", done.stderr), done.stderr[-2000:]
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    assert "eval/balanced_accuracy" in events.Tags()["scalars"]
 
 
 def test_two_processes_train_save_by_the_clock_and_evaluate_together(sample_dataset, tmp_path):
