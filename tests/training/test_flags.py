@@ -281,14 +281,15 @@ def test_a_compiled_network_trains(run):
 )
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU computes in half precision itself")
 def test_half_precision_that_this_cpu_imitates_is_warned_of(
-    words, able, warned, run, monkeypatch, caplog
+    words, able, warned, tmp_path, monkeypatch
 ):
+    *_, training = parse_arguments(
+        build_parser("test"), ["--output_dir", str(tmp_path), *words.split()]
+    )
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    run(*words.split(), "--max_steps", "1", "--eval_strategy", "no", "--save_strategy", "no",
-        "--load_best_model_at_end", "false")  # fmt: skip
-    said = [record.message for record in caplog.records if "slower here" in record.message]
-    assert [line.split()[0] for line in said] == warned
-    assert all("\n" not in line for line in said)
+    said = flags.describe_slow_precision(training)
+    assert said.split()[:1] == warned
+    assert "\n" not in said
 
 
 def test_a_schedule_by_the_metric_knows_which_way_is_better(tmp_path):
