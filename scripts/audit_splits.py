@@ -35,7 +35,6 @@ SCHEMES = ("image-level", "copied-rows")
 EXIT_LEAK = 1
 SHEET_FILE = "near_duplicates.png"
 SHOWN_PAIRS = 12
-WIDTHS = (26, 16, 18, 17)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -66,14 +65,24 @@ def parse_arguments() -> argparse.Namespace:
 
 def format_record(record: dict[str, Any]) -> str:
     """Return the record as a table with a conclusion."""
+    import pandas as pd
+
     splits = ", ".join(
         f"{name} {split['rows']:,} rows of {split['lesions']:,} lesions"
         for name, split in record["splits"].items()
     )
     name = record["scheme"]["name"] if record["scheme"] else "as prepared"
     lines = [f"Splits {name}: {splits}", ""]
-    lines.append(_row(["splits", "shared lesions", "identical images", "near-duplicates"]))
-    lines += [_row(_cells(pair)) for pair in record["pairs"]]
+    pairs = [
+        {
+            "splits": " / ".join(pair["splits"]),
+            "shared lesions": len(pair["lesions"]),
+            "identical images": len(pair["identical"]),
+            "near-duplicates": "–" if pair["near_duplicates"] is None else pair["near_duplicates"],
+        }
+        for pair in record["pairs"]
+    ]
+    lines.append(pd.DataFrame(pairs).set_index("splits").rename_axis(None).to_string())
     lines += [
         "",
         *_format_near_duplicates(record),
@@ -87,20 +96,6 @@ def format_record(record: dict[str, Any]) -> str:
         else "No lesion and no identical image is in two splits."
     )
     return "\n".join(lines)
-
-
-def _cells(pair: dict[str, Any]) -> list[str]:
-    near = pair["near_duplicates"]
-    counts = [f"{len(pair['lesions']):,}", f"{len(pair['identical']):,}"]
-    return [" / ".join(pair["splits"]), *counts, "–" if near is None else f"{near:,}"]
-
-
-def _row(cells: list[str]) -> str:
-    first, *others = (
-        f"{cell:<{width}}" if place == 0 else f"{cell:>{width}}"
-        for place, (cell, width) in enumerate(zip(cells, WIDTHS, strict=True))
-    )
-    return first + "".join(others)
 
 
 def _format_near_duplicates(record: dict[str, Any]) -> list[str]:

@@ -258,10 +258,12 @@ def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
 
     from hf_lesion.classifier import LesionClassifier
 
-    def repeat(*calls: Callable[..., Any]) -> None:
+    def repeat(call: Callable[..., Any]) -> None:
         for _ in range(arguments.images):
-            for call in calls:
-                call([image])
+            call([image])
+
+    def explain(classifier: LesionClassifier, images: list[Image.Image]) -> Any:
+        return classifier(images).heatmaps
 
     found: dict[str, Any] = {}
     image = Image.open(io.BytesIO(encode_lesions(1)[0])).convert("RGB")
@@ -269,7 +271,7 @@ def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
         classifier = LesionClassifier.from_pretrained(name, device="cpu")
         candidates = {
             "forward pass": partial(repeat, classifier.predict),
-            "with gate and Grad-CAM": partial(repeat, classifier.judge, classifier.explain),
+            "with gate and Grad-CAM": partial(repeat, partial(explain, classifier)),
         }
         title = f"{name}, {classifier.image_size[1]} px"
         found |= compare(title, candidates, rounds=arguments.rounds, images=arguments.images)
@@ -325,7 +327,7 @@ def connect(url: str) -> "Client":
     except (httpx.HTTPError, ValueError) as error:
         raise InputError(
             f"No page found at {url}. Start one with `make demo`, or pass --url."
-        ) from (error)
+        ) from error
 
 
 def send(client: "Client", request: Request) -> Response:

@@ -16,7 +16,7 @@ from hf_lesion.errors import one_line_errors
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "models", "dataset", required=True)
     cli.add_shared(parser, "split")
@@ -25,27 +25,27 @@ def parse_arguments() -> argparse.Namespace:
 
 @one_line_errors
 def main() -> None:
-    """Read, compare, write, print."""
+    """Compare the models, write the record and print the differences."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation import model_comparison, scoring
+    from hf_lesion.evaluation import comparison, scoring
     from hf_lesion.evaluation.report.build import weights_sha256
     from hf_lesion.io.numbers import format_difference
     from hf_lesion.io.provenance import provenance
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    folders = model_comparison.find_models(arguments.models)
+    folders = comparison.find_models(arguments.models)
     images = scoring.read_split(arguments.dataset, arguments.split)
-    answers = model_comparison.read_answers(folders, images, arguments.split)
+    answers = comparison.read_answers(folders, images, arguments.split)
     weights = {folder.name: weights_sha256(folder) for folder in folders}
-    pairs = model_comparison.compare_pairs(answers)
+    pairs = comparison.compare_pairs(answers)
     found = {
         "models": weights,
         "data": images.origin,
         "provenance": provenance(),
         "pairs": pairs,
     }
-    file = model_comparison.write_comparison(arguments.models, arguments.split, found)
+    file = comparison.write_comparison(arguments.models, arguments.split, found)
     for pair in pairs:
         change = format_difference(pair["differences"]["balanced_accuracy"])
         print(f"{pair['first']} minus {pair['second']}: balanced accuracy {change}")

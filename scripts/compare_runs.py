@@ -40,7 +40,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Compare runs, print the table, and update the files."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation import run_comparison
+    from hf_lesion.evaluation import comparison
     from hf_lesion.io.files import write_json, write_text
     from hf_lesion.io.markdown import fill_blocks
 
@@ -48,14 +48,14 @@ def main() -> None:
     if arguments.json is not None and arguments.json.is_file():
         kept = json.loads(arguments.json.read_text(encoding="utf-8"))
     if arguments.reference is not None:
-        found = run_comparison.compare_runs(arguments.reference, arguments.runs)
-        print(run_comparison.render_comparisons([found]))
+        found = comparison.compare_runs(arguments.reference, arguments.runs)
+        print(comparison.render_comparisons([found]))
         kept = [old for old in kept if old["reference"] != found["reference"]] + [found]
         if arguments.json is not None:
             write_json(arguments.json, kept)
     if arguments.markdown is not None:
         text = arguments.markdown.read_text(encoding="utf-8")
-        blocks = {run_comparison.BLOCK: run_comparison.render_comparisons(kept)}
+        blocks = {comparison.BLOCK: comparison.render_comparisons(kept)}
         new = fill_blocks(text, blocks, source=str(arguments.markdown))
         write_text(arguments.markdown, new)
         print(f"Written: {arguments.markdown}")

@@ -19,17 +19,25 @@ shortcuts: three synthetic lesions with each change of `score`, and the predicti
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
-if TYPE_CHECKING:
-    from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanations.masked_set import MaskedSet
-
 SHEETS = Path("reports/private/cases")
 PARTS = ("localisation", "shortcuts", "faithfulness")  # copied, since hf_lesion imports slowly
+METHODS = ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"]
+# Counts of `score`: default, least, and what is counted.
+COUNTS = {
+    "images": (None, 1, "evaluate N images, sampled at random (default: all)"),
+    "subset": (400, 1, "images, sampled at random, for the finer map and shortcuts (default: 400)"),
+    "faithful": (10, 1, "images of each diagnosis for deletion and insertion (default: 10)"),
+    "road": (
+        6,
+        0,
+        "of these, images of each diagnosis for ROAD, which is slow; 0: none (default: 6)",
+    ),
+}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -50,14 +58,8 @@ def parse_arguments() -> argparse.Namespace:
         cli.add_shared(command, "models", required=True, **models)
         cli.add_shared(command, "output", required=True, metavar="FILE", help="PNG or WebP file")
     _add_score(score)
-    add = sheet.add_argument
-    add(
-        "--each",
-        type=cli.at_least(1),
-        default=4,
-        metavar="N",
-        help="cases of each kind (default: 4)",
-    )
+    each: dict[str, Any] = {"type": cli.at_least(1), "default": 4, "metavar": "N"}
+    sheet.add_argument("--each", **each, help="cases of each kind (default: 4)")
     cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
     _add_compare(compare)
     return parser.parse_args()
@@ -65,26 +67,15 @@ def parse_arguments() -> argparse.Namespace:
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    count: dict[str, Any] = {"type": cli.at_least(1), "metavar": "N"}
     add(
         "--methods",
         nargs="+",
-        default=["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"],
+        default=METHODS,
         metavar="NAME",
         help="heatmap methods; the first is evaluated in detail (default: all five)",
     )
-    add("--images", **count, help="evaluate N images, sampled at random (default: all)")
-    subset_help = "images, sampled at random, for the finer map and shortcuts (default: 400)"
-    add("--subset", **count, default=400, help=subset_help)
-    faithful_help = "images of each diagnosis for deletion and insertion (default: 10)"
-    add("--faithful", **count, default=10, help=faithful_help)
-    add(
-        "--road",
-        type=cli.at_least(0),
-        default=6,
-        metavar="N",
-        help="of these, images of each diagnosis for ROAD, which is slow; 0: none (default: 6)",
-    )
+    for name, (default, least, counted) in COUNTS.items():
+        add(f"--{name}", type=cli.at_least(least), default=default, metavar="N", help=counted)
     add(
         "--parts",
         nargs="+",
@@ -100,88 +91,56 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--images",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="image files or folders",
-    )
+    paths: dict[str, Any] = {"nargs": "+", "type": Path, "metavar": "PATH"}
+    add("--images", **paths, required=True, help="image files or folders")
     add("--masks", type=Path, metavar="DIR", help="folder with <name>_segmentation.png")
-    add(
-        "--target",
-        metavar="CODE",
-        help="class to explain, or runner-up (default: the predicted class)",
-    )
+    target_help = "class to explain, or runner-up (default: the predicted class)"
+    add("--target", metavar="CODE", help=target_help)
     add("--method", default="gradcam", metavar="NAME", help="heatmap method (default: gradcam)")
 
 
-def read_masked(arguments: argparse.Namespace) -> "MaskedSet":
-    """Return the split with its masks."""
-    from hf_lesion.evaluation.explanations.masked_set import read_masked_split
-
-    return read_masked_split(arguments.dataset, arguments.split)
-
-
 def score(arguments: argparse.Namespace) -> None:
-    """Evaluate the heatmaps of each model."""
-    from hf_lesion.evaluation.explanations import record as explanation_record
-    from hf_lesion.evaluation.explanations.masked_set import take_some
-    from hf_lesion.verbosity import quiet_libraries
-
-    quiet_libraries()
-    folders = {model: output_of(arguments, model) for model in arguments.model}
-    for folder in folders.values():
-        if (folder / explanation_record.EXPLANATIONS).exists():
-            explanation_record.read_explanations(folder)
-    masked = take_some(read_masked(arguments), arguments.images)
-    for model, folder in folders.items():
-        score_model(arguments, masked, model, folder)
-
-
-def score_model(
-    arguments: argparse.Namespace, masked: "MaskedSet", model: Path, output: Path
-) -> None:
-    """Evaluate the heatmaps of a model, writing each part when it is done; print and plot."""
+    """Evaluate the heatmaps of each model, writing each part when it is done; print and plot."""
     from hf_lesion.classifier import LesionClassifier
+    from hf_lesion.evaluation.explanations import masked_set, record, run
     from hf_lesion.evaluation.explanations.figures import draw_scores
-    from hf_lesion.evaluation.explanations.record import read_explanations, write_explanations
-    from hf_lesion.evaluation.explanations.run import Effort, describe_run, measure_model
-    from hf_lesion.evaluation.explanations.section import render_section
+    from hf_lesion.evaluation.explanations.tables import render_section
     from hf_lesion.io.figures import write_figure
 
-    classifier = LesionClassifier.from_pretrained(model)
-    split = arguments.split
-    path = write_explanations(output, split, describe_run(classifier, masked, model))
-    for part, found in measure_model(
-        classifier,
-        masked,
-        methods=arguments.methods,
-        effort=Effort(arguments.subset, arguments.faithful, arguments.road, arguments.batch_size),
-        parts=arguments.parts,
-    ):
-        write_explanations(output, split, {part: found})
-    record = read_explanations(path)[split]
-    print(render_section(record))
-    written = str(path)
-    if "localisation" in record:
-        title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
-        write_figure(draw_scores(record, title=title), output / f"explanations_{split}.png")
-        written = f"{path} and explanations_{split}.png"
-    print(f"\nWritten: {written}")
-
-
-def output_of(arguments: argparse.Namespace, model: Path) -> Path:
-    """Return the output folder of a model."""
-    if arguments.output is None:
-        return model
-    several = len(arguments.model) > 1
-    return arguments.output / model.resolve().name if several else arguments.output
+    split, outputs = arguments.split, {model: model for model in arguments.model}
+    if arguments.output is not None:
+        several = len(outputs) > 1
+        outputs = {
+            model: arguments.output / model.resolve().name if several else arguments.output
+            for model in outputs
+        }
+    for output in outputs.values():  # before the long work
+        if (output / record.EXPLANATIONS).exists():
+            record.read_explanations(output)
+    masked = masked_set.read_masked_split(arguments.dataset, split)
+    masked = masked_set.take_some(masked, arguments.images)
+    effort = run.Effort(arguments.subset, arguments.faithful, arguments.road, arguments.batch_size)
+    for model, output in outputs.items():
+        classifier = LesionClassifier.from_pretrained(model)
+        path = record.write_explanations(output, split, run.describe_run(classifier, masked, model))
+        for part, found in run.measure_model(
+            classifier, masked, methods=arguments.methods, effort=effort, parts=arguments.parts
+        ):
+            record.write_explanations(output, split, {part: found})
+        written = record.read_explanations(path)[split]
+        print(render_section(written))
+        print(f"\nWritten: {path}", end="")
+        if "localisation" in written:
+            title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
+            figure = draw_scores(written, title=title)
+            write_figure(figure, output / f"explanations_{split}.png")
+            print(f" and explanations_{split}.png", end="")
+        print()
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Plot the heatmaps of several models side by side."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanations.cases import compare_models, find_cases, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.decoding import describe_left_out
@@ -192,7 +151,7 @@ def compare(arguments: argparse.Namespace) -> None:
     if left_out:
         print(describe_left_out(left_out), flush=True)
     cases = read_cases(files, arguments.masks)
-    models = load_models(arguments.models)
+    models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
     rows, agreements = compare_models(
         models, cases, target=arguments.target, method=arguments.method
     )
@@ -215,30 +174,28 @@ def sheet(arguments: argparse.Namespace) -> None:
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
+    from hf_lesion.evaluation.explanations.masked_set import read_masked_split
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.figures import write_figure
-    from hf_lesion.labels import CODES, NAMES
-    from hf_lesion.verbosity import quiet_libraries
+    from hf_lesion.labels import NAMES
 
-    quiet_libraries()
-    masked = read_masked(arguments)
+    masked = read_masked_split(arguments.dataset, arguments.split)
     classifier = LesionClassifier.from_pretrained(arguments.model)
-    answers = scoring.predict(classifier, masked.images, batch_size=32)
-    for label, code in enumerate(CODES):
-        chosen = choose_cases(
-            answers.probabilities, masked.images.references, label, each=arguments.each
-        )
-        if not any(chosen.values()):
-            continue
-        rows = draw_class(classifier, masked, chosen)
-        path = arguments.output / f"{classifier.name}_{code}.png"
-        figure = draw_rows(rows, title=f"{NAMES[code]}: {classifier.name}")
-        write_figure(figure, path, resolution=RESOLUTION)
-        print(f"Written: {path}")
+    probabilities = scoring.predict(classifier, masked.images, batch_size=32).probabilities
+    for label, (code, name) in enumerate(NAMES.items()):
+        references = masked.images.references
+        chosen = choose_cases(probabilities, references, label, each=arguments.each)
+        if any(chosen.values()):
+            rows = draw_class(classifier, masked, chosen)
+            path = arguments.output / f"{classifier.name}_{code}.png"
+            figure = draw_rows(rows, title=f"{name}: {classifier.name}")
+            write_figure(figure, path, resolution=RESOLUTION)
+            print(f"Written: {path}")
 
 
 def shortcuts(arguments: argparse.Namespace) -> None:
     """Plot three synthetic lesions with artefacts, and the predictions of the models."""
+    from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanations.cases import Case, draw_changes
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.explain.shortcuts import CHANGES
@@ -246,25 +203,14 @@ def shortcuts(arguments: argparse.Namespace) -> None:
     from hf_lesion.synthetic.lesions import draw_lesion
 
     check_format(arguments.output)
-    cases = []
-    for code, seed in (("mel", 5), ("nv", 8), ("bcc", 3)):
-        image, mask = draw_lesion(code, seed=seed, size=(240, 180))
-        cases.append(Case(f"drawn {code}", image, mask, code))
-    rows = draw_changes(load_models(arguments.models), cases)
+    drawn = {code: draw_lesion(code, seed=seed, size=(240, 180))
+             for code, seed in (("mel", 5), ("nv", 8), ("bcc", 3))}  # fmt: skip
+    cases = [Case(f"drawn {code}", *parts, code) for code, parts in drawn.items()]
+    models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
     title = f"Synthetic lesions with {len(CHANGES)} changes; arrows mark changed predictions"
-    names = ["as drawn", *CHANGES]
-    figure = draw_rows(rows, title=title, names=names)
+    figure = draw_rows(draw_changes(models, cases), title=title, names=["as drawn", *CHANGES])
     write_figure(figure, arguments.output, resolution=RESOLUTION)
     print(f"Written: {arguments.output}")
-
-
-def load_models(names: list[str]) -> list["LesionClassifier"]:
-    """Load the models."""
-    from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.verbosity import quiet_libraries
-
-    quiet_libraries()
-    return [LesionClassifier.from_pretrained(name) for name in names]
 
 
 COMMANDS: dict[str, Any] = {
@@ -279,6 +225,9 @@ COMMANDS: dict[str, Any] = {
 def main() -> None:
     """Run the subcommand."""
     arguments = parse_arguments()
+    from hf_lesion.verbosity import quiet_libraries
+
+    quiet_libraries()
     COMMANDS[arguments.command](arguments)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, metavar="DIR", help="--output_dir of scripts/train.py")

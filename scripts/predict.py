@@ -8,7 +8,7 @@ Writes one row for each image: image_id, the predicted diagnosis, seven probabil
 diagnoses were equally common), reliability (how often results with such a top score were right in
 the test; empty where that was not measured), and an error in place of them where a file can't be
 read. Images are JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF
-files; other files are left out, and counted. A job that was stopped goes on with the same line.
+files; other files are left out, and counted. The same command resumes a stopped job.
 """
 
 import argparse

@@ -34,7 +34,6 @@ examples:
   python scripts/prepare_data.py --source HAM10000 --output data/ham10000_256 \\
       --image_size 256 --centre_crop
 """
-COLUMN_WIDTH = 12
 SUBSETS = ("all", "one-per-lesion", "single-image")
 DATAVERSE = "https://dataverse.harvard.edu"
 DOWNLOAD_FOLDER = "HAM10000_download"
@@ -155,11 +154,13 @@ def build_selection(arguments: argparse.Namespace) -> "Selection":
 
 def format_summary(record: dict[str, Any], output: Path) -> str:
     """Return counts by split and diagnosis, missing images, and the line that loads the dataset."""
-    splits = list(record["images"])
-    codes = list(record["counts"][splits[0]])
-    lines = [_row("", [*splits, "all"])]
-    lines += [_numbers(code, [record["counts"][split][code] for split in splits]) for code in codes]
-    lines += [_numbers(key, list(record[key].values())) for key in ("images", "lesions")]
+    import pandas as pd
+
+    table = pd.DataFrame(record["counts"])
+    table = pd.concat([table, pd.DataFrame([record["images"], record["lesions"]])])
+    table.index = pd.Index([*record["counts"]["train"], "images", "lesions"])
+    table["all"] = table.sum(axis=1)
+    lines = [table.map("{:,}".format).to_string()]
     described = [record, record["official_test"]] if "official_test" in record else [record]
     lines += ["", *(part["description"] for part in described), *_missing(record)]
     function = "datasets.load_dataset"
@@ -186,14 +187,6 @@ def _missing(record: dict[str, Any]) -> list[str]:
     if record["enlarged"]:
         lines.append(f"Enlarged: {record['enlarged']} images")
     return lines
-
-
-def _numbers(title: str, numbers: list[int]) -> str:
-    return _row(title, [f"{number:,}" for number in [*numbers, sum(numbers)]])
-
-
-def _row(title: str, cells: list[str]) -> str:
-    return f"{title:<{COLUMN_WIDTH}}" + "".join(f"{cell:>{COLUMN_WIDTH + 2}}" for cell in cells)
 
 
 @one_line_errors

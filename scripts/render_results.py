@@ -54,14 +54,14 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Render the tables and write files that are out of date."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation.explanations import readme
+    from hf_lesion.evaluation.explanations import tables
     from hf_lesion.hub import card, results
     from hf_lesion.io.files import write_text
     from hf_lesion.io.markdown import fill_blocks
 
     shipped = results.read_shipped(arguments.models)
     blocks = results.render_blocks(shipped)
-    blocks["explanations"] = readme.render_block([model.folder for model in shipped])
+    blocks["explanations"] = tables.render_block([model.folder for model in shipped])
     wanted = {model.folder / card.CARD: card.render_card(model) for model in shipped}
     if arguments.card is not None:
         wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]

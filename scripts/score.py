@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.io.checksums import CONFIG, WEIGHTS
 from hf_lesion.labels import PREVALENCES
@@ -26,36 +27,30 @@ DEFAULT_SPLIT = "test"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line, checked as far as that needs no heavy import."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Parse the command line, and check it as far as that needs no heavy import."""
+    parser = cli.build_parser(__doc__)
+    cli.add_shared(parser, "model", required=True)
+    cli.add_shared(parser, "dataset")
+    split_help = (
+        f"split of the dataset (default: {DEFAULT_SPLIT}); with --images: name of the set "
+        "(default: that of the ground truth's file)"
     )
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="DIR", help="folder of a trained model"
-    )
-    parser.add_argument(
-        "--dataset", type=Path, metavar="DIR", help="dataset from scripts/prepare_data.py"
-    )
-    parser.add_argument(
-        "--split",
-        metavar="NAME",
-        help=f"split of the dataset (default: {DEFAULT_SPLIT}); with --images: what to call the "
-        "set (default: the name of the ground truth's file)",
-    )
-    parser.add_argument(
+    cli.add_shared(parser, "split", default=None, help=split_help)
+    add = parser.add_argument
+    add(
         "--only_source",
         metavar="NAME",
         help="only the images of one source (column dataset), such as rosendahl; with --split "
         "train, one that scripts/train.py was told to --leave_out_source",
     )
-    parser.add_argument(
+    add(
         "--images",
         type=Path,
         metavar="DIR|ZIP",
         help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on), or "
         "a zip archive of them, as the ISIC's are downloaded",
     )
-    parser.add_argument(
+    add(
         "--ground_truth",
         type=Path,
         metavar="FILE",
@@ -63,24 +58,18 @@ def parse_arguments() -> argparse.Namespace:
         "DF, VASC (the ISIC's form), or image_id and dx; the other columns of HAM10000's metadata "
         "are optional",
     )
-    parser.add_argument(
-        "--batch_size",
-        type=int,
-        default=32,
-        metavar="N",
-        help="images in memory at once (default: 32)",
-    )
-    parser.add_argument(
+    cli.add_shared(parser, "batch_size")
+    add(
         "--views",
         type=int,
         default=1,
         choices=range(1, 9),
         metavar="N",
-        help="average the answers to N of the 8 ways to lay an image down (default: 1; takes N "
+        help="average the answers to N of the 8 orientations of an image (default: 1; takes N "
         "times as long)",
     )
     for name, share in PREVALENCES.items():
-        parser.add_argument(
+        add(
             f"--{name}_prevalence",
             type=float,
             default=share,
@@ -88,16 +77,14 @@ def parse_arguments() -> argparse.Namespace:
             help=f"share of the people you have in mind who have it ({name}), for PPV and misses "
             f"per 1,000 (default: {share}, of no clinic in particular)",
         )
-    parser.add_argument(
+    add(
         "--predictions",
         type=Path,
         metavar="CSV",
-        help="instead of running the model: what an earlier run wrote as predictions_<split>.csv, "
-        "for the same images; to see another prevalence in seconds",
+        help="instead of running the model: predictions_<split>.csv of an earlier run on the same "
+        "images, to see another prevalence in seconds",
     )
-    parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write (default: the model's folder)"
-    )
+    cli.add_shared(parser, "output")
     arguments = parser.parse_args()
     check_arguments(arguments)
     return arguments
@@ -105,20 +92,18 @@ def parse_arguments() -> argparse.Namespace:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
-    folder_given = (arguments.images is not None, arguments.ground_truth is not None)
-    if (arguments.dataset is not None) == any(folder_given) or any(folder_given) != all(
-        folder_given
-    ):
+    given = tuple(
+        getattr(arguments, name) is not None for name in ("dataset", "images", "ground_truth")
+    )
+    if given not in ((True, False, False), (False, True, True)):
         raise InputError("Pass either --dataset, or both --images and --ground_truth.")
-    if arguments.batch_size < 1:
-        raise InputError(f"--batch_size is {arguments.batch_size}; pass at least 1.")
     for name in PREVALENCES:
         value = getattr(arguments, f"{name}_prevalence")
         if not 0 < value < 1:
             raise InputError(f"--{name}_prevalence is {value}; pass a share, such as 0.02.")
     if arguments.split is None:
-        is_folder = arguments.ground_truth is not None
-        arguments.split = arguments.ground_truth.stem if is_folder else DEFAULT_SPLIT
+        truth = arguments.ground_truth
+        arguments.split = DEFAULT_SPLIT if truth is None else truth.stem
     if re.search(r"[/\\\0]", arguments.split) or not arguments.split.strip(". "):
         raise InputError(
             f"--split {arguments.split!r} can't be part of a file's name. Pass a plain name."
@@ -126,7 +111,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     missing = [name for name in MODEL_FILES if not (arguments.model / name).is_file()]
     if missing:
         raise InputError(
-            f"{arguments.model} is no model folder: it has no {' and no '.join(missing)}. "
+            f"{arguments.model} is not a model folder: it lacks {' and '.join(missing)}. "
             "Pass the folder that scripts/train.py wrote."
         )
     arguments.output = arguments.output or arguments.model
@@ -171,7 +156,7 @@ def compare_data(
         return True
     print(
         f"warning: {arguments.model} was trained on another preparation of the data than "
-        f"{arguments.dataset}. Unless both have the same split, this score is no honest one.",
+        f"{arguments.dataset}. Images of this split may have been trained on.",
         file=sys.stderr,
     )
     return False
@@ -179,7 +164,7 @@ def compare_data(
 
 @one_line_errors
 def main() -> None:
-    """Read, predict, record, print."""
+    """Predict, score, write the report and print it."""
     arguments = parse_arguments()
     check_output(arguments.output)
     from hf_lesion.calibration.fit import read_fits
@@ -219,7 +204,7 @@ def main() -> None:
     pages.write_pages(output, record.read_report(path), fresh={split})
     print(record.format_table(found))
     print(
-        f"\nWritten: {path}; beside it {pages.MARKDOWN}, {pages.PAGE}, {pages.FIGURES}/ and "
+        f"\nWritten: {path}; next to it {pages.MARKDOWN}, {pages.PAGE}, {pages.FIGURES}/ and "
         f"predictions_{split}.csv"
     )
 

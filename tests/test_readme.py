@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from hf_lesion.evaluation.explanations import readme
+from hf_lesion.evaluation.explanations import tables
 from hf_lesion.hub.card import render_card
 from hf_lesion.hub.results import read_shipped, render_blocks
 from hf_lesion.io.markdown import fill_blocks
@@ -33,7 +33,7 @@ def test_the_two_commands_and_the_notice_are_in_the_first_screen():
 def test_the_tables_are_those_of_the_records():
     shipped = read_shipped(ROOT / "space" / "models")
     blocks = render_blocks(shipped)
-    blocks["explanations"] = readme.render_block([model.folder for model in shipped])
+    blocks["explanations"] = tables.render_block([model.folder for model in shipped])
     found = "".join(DOCUMENTS.values())
     assert [name for name in blocks if f"<!-- {name}: " not in found] == []
     for name, text in DOCUMENTS.items():

@@ -45,8 +45,8 @@ def choose_files(
         where: Name of the source in error messages.
 
     Returns:
-        File by stem, for the stems that have one; in other upper and lower case where there is
-        none in its own, and one only in another.
+        File by stem, for the stems that have one; in other letter case if there is no exact match
+        and exactly one match ignoring case.
 
     Raises:
         InputError: If two files of one stem differ.
@@ -96,7 +96,7 @@ def decode_image(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.
 
 
 def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
-    """Return each stem by what it is in lower case, but for those that differ in case only."""
+    """Return stems by their case-folded form, without those that differ in case only."""
     spelt: dict[str, list[str]] = {}
     for stem in stems:
         spelt.setdefault(stem.casefold(), []).append(stem)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -20,6 +21,9 @@ from hf_lesion.labels import NOTICE
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 BOXES = "Box: quartiles; line: median; whiskers: 5th to 95th percentile; numbers: known values."
+LESIONS = "All images of a lesion must be in one split."
+LEAKAGE = "Leakage of splitting schemes. Random splits: mean of several draws."
+MISSING = "Missing values are empty in some columns and “unknown” in others."
 SCHEMES = {
     None: "as prepared: by lesion",
     "image-level": "by image",
@@ -45,31 +49,39 @@ def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> l
         leakage: As in `DatasetSummary`. The chart of leakage is omitted if empty.
     """
     share = "Colour: fraction within the diagnosis."
-    patients = [
+    said = {
+        name: _association(frame, name) for name in ("sex", "localization", "dx_type", "dataset")
+    }
+    charts = [
+        Chart("classes", "Images by diagnosis", "", figures.plot_classes(frame)),
+        Chart(
+            "images_per_lesion", "Images per lesion", LESIONS, figures.plot_images_per_lesion(frame)
+        ),
+    ]
+    if leakage:
+        shares = {SCHEMES.get(one.scheme, str(one.scheme)): one.share for one in leakage}
+        charts.append(Chart("leakage", "Leakage", LEAKAGE, figures.plot_leakage(shares)))
+    table, bars = partial(figures.plot_table, frame), partial(figures.plot_shares, frame)
+    charts += [
         Chart("age", "Age", BOXES, figures.plot_age(frame)),
-        Chart("sex", "Sex", _association(frame, "sex"), figures.plot_shares(frame, "sex")),
+        Chart("sex", "Sex", said["sex"], bars("sex")),
         Chart(
-            "localization",
-            "Localisation",
-            f"{share} {_association(frame, 'localization')}",
-            figures.plot_table(frame, "localization"),
+            "localization", "Localisation", f"{share} {said['localization']}", table("localization")
         ),
+        Chart(
+            "dx_type", "Confirmation of the diagnosis (dx_type)", said["dx_type"], bars("dx_type")
+        ),
+        Chart("source", "Source of the images", f"{share} {said['dataset']}", table("dataset")),
     ]
-    origin = [
-        Chart(
-            "dx_type",
-            "Confirmation of the diagnosis (dx_type)",
-            _association(frame, "dx_type"),
-            figures.plot_shares(frame, "dx_type"),
-        ),
-        Chart(
-            "source",
-            "Source of the images",
-            f"{share} {_association(frame, 'dataset')}",
-            figures.plot_table(frame, "dataset"),
-        ),
+    if has_masks(frame):
+        charts.append(Chart("masks", "Lesion masks", BOXES, figures.plot_masks(frame)))
+    luminance = figures.plot_source_luminance(frame)
+    return [
+        *charts,
+        Chart("colours", "Colours", BOXES, figures.plot_colours(frame)),
+        Chart("source_luminance", "Luminance by source", BOXES, luminance),
+        Chart("missing", "Missing values", MISSING, figures.plot_missing(frame)),
     ]
-    return [*_chart_counts(frame, leakage), *patients, *origin, *_chart_images(frame)]
 
 
 def write_charts(charts: Sequence[Chart], folder: Path) -> dict[str, Path]:
@@ -123,44 +135,6 @@ def write_page(
         fingerprint=fingerprint,
     )
     write_text(target, text)
-
-
-def _chart_counts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage]) -> list[Chart]:
-    charts = [
-        Chart("classes", "Images by diagnosis", "", figures.plot_classes(frame)),
-        Chart(
-            "images_per_lesion",
-            "Images per lesion",
-            "All images of a lesion must be in one split.",
-            figures.plot_images_per_lesion(frame),
-        ),
-    ]
-    if leakage:
-        shares = {SCHEMES.get(one.scheme, str(one.scheme)): one.share for one in leakage}
-        caption = "Leakage of splitting schemes. Random splits: mean of several draws."
-        charts.append(Chart("leakage", "Leakage", caption, figures.plot_leakage(shares)))
-    return charts
-
-
-def _chart_images(frame: pd.DataFrame) -> list[Chart]:
-    charts = [
-        Chart("colours", "Colours", BOXES, figures.plot_colours(frame)),
-        Chart(
-            "source_luminance",
-            "Luminance by source",
-            BOXES,
-            figures.plot_source_luminance(frame),
-        ),
-        Chart(
-            "missing",
-            "Missing values",
-            "Missing values are empty in some columns and “unknown” in others.",
-            figures.plot_missing(frame),
-        ),
-    ]
-    if has_masks(frame):
-        charts.insert(0, Chart("masks", "Lesion masks", BOXES, figures.plot_masks(frame)))
-    return charts
 
 
 def _association(frame: pd.DataFrame, column: str) -> str:

@@ -1,7 +1,7 @@
-"""Predictions for any number of images: in parts, over several processes, resumed where they ended.
+"""Bulk prediction: in parts, by several processes, resumable.
 
-Each part is a Parquet file of its own until all are there; so memory holds one batch of images and
-one part of answers, a kill costs one part, and processes need to agree on nothing.
+Each part is a Parquet file until all are complete. Memory therefore holds one batch of images and
+one part of the results, a killed job loses one part, and processes need no communication.
 """
 
 import contextlib
@@ -102,11 +102,11 @@ def fingerprint_weights(classifier: LesionClassifier) -> str:
 
 
 def open_job(parts: Path, images: Images, *, weights: str) -> None:
-    """Make the folder of a job's parts, or check that the parts in it belong to this job.
+    """Create the folder of a job's parts, or check that the parts in it belong to this job.
 
     Args:
         parts: The folder.
-        images: What is predicted.
+        images: The images to predict.
         weights: As from `fingerprint_weights`.
 
     Raises:
@@ -138,15 +138,15 @@ def predict_parts(
     process: int = 0,
     processes: int = 1,
 ) -> None:
-    """Write every part of this process that is not there yet, with a progress bar.
+    """Write the missing parts of this process, with a progress bar.
 
     Args:
         classifier: Gives (B, 7) probabilities of B images.
-        images: All N of them.
+        images: All N images.
         parts: The folder of the job's parts.
         batch_size: B.
-        process: Which of the processes this one is; it takes every part whose number is its own.
-        processes: How many there are.
+        process: Number of this process, which takes every `processes`-th part.
+        processes: Number of processes.
     """
     numbers = range(process, count_parts(images), processes)
     todo = [number for number in numbers if not part_file(parts, number).is_file()]
@@ -174,7 +174,7 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
     Args:
         parts: The folder of the job's parts.
         output: The file to write.
-        count: How many parts there must be.
+        count: Number of parts.
 
     Returns:
         How many `images` there are, and how many of them could not be read (`unreadable`).
@@ -218,7 +218,7 @@ def write_submission(predictions: Path, target: Path) -> None:
 
     Args:
         predictions: As `merge_parts` writes them.
-        target: The CSV to write: image, MEL, NV and so on, in the ISIC's order.
+        target: The CSV to write: image, MEL, NV, …, in the order of the ISIC.
 
     Raises:
         InputError: As `check_submission`.
@@ -248,8 +248,8 @@ def _open_table(file: Path) -> pq.ParquetFile:
 def _format_row(values: Sequence[object]) -> str:
     """Return one line of CSV.
 
-    Its writer quotes a carriage return only where it ends lines with one itself, and readers take a
-    bare one for the end of a line.
+    The csv module quotes a carriage return only if its lines end with one, and readers interpret a
+    bare one as the end of a line.
     """
     stream = io.StringIO()
     csv.writer(stream).writerow(values)

@@ -3,7 +3,6 @@
 All functions take weights for whole batches of bootstrap resamples at once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +30,17 @@ class Curve:
     @property
     def sensitivity(self) -> Floats:
         """(..., G) share of the positives at or above each threshold; NaN without positives."""
-        return _share(self.hits, self.hits[..., -1:])
+        return ratio(self.hits, self.hits[..., -1:])
 
     @property
     def specificity(self) -> Floats:
         """(..., G) share of the negatives below each threshold; NaN without negatives."""
-        return 1 - _share(self.alarms, self.alarms[..., -1:])
+        return 1 - ratio(self.alarms, self.alarms[..., -1:])
 
     @property
     def precision(self) -> Floats:
         """(..., G) share of positives among what scores at least the threshold."""
-        return _share(self.hits, self.hits + self.alarms)
+        return ratio(self.hits, self.hits + self.alarms)
 
 
 def build_curve(
@@ -87,12 +86,12 @@ def sensitivity_at(curve: Curve, specificity: float) -> Floats:
 
     0 where even the highest score flags too many of the negatives; NaN without both kinds.
     """
-    return _best(curve.sensitivity, curve.specificity, specificity, start=0.0)
+    return _best(curve.sensitivity, curve.specificity, specificity)
 
 
 def specificity_at(curve: Curve, sensitivity: float) -> Floats:
     """Return (...) the highest specificity of a threshold with at least this sensitivity."""
-    return _best(curve.specificity, curve.sensitivity, sensitivity, start=0.0)
+    return _best(curve.specificity, curve.sensitivity, sensitivity)
 
 
 def thin_curve(x: Floats, y: Floats, points: int) -> dict[str, list[float]]:
@@ -125,21 +124,21 @@ def _steps(values: Floats) -> Floats:
     return np.diff(values, axis=-1, prepend=0.0)
 
 
-def _best(wanted: Floats, given: Floats, least: float, *, start: float) -> Floats:
-    # Rates are ratios of counts: a hair of tolerance keeps 9 of 10 at "at least 0.9".
-    allowed = np.where(given >= least - 1e-12, wanted, start)
-    best = allowed.max(axis=-1)
+def _best(wanted: Floats, given: Floats, least: float) -> Floats:
+    # The tolerance counts 9 of 10 as "at least 0.9" despite rounding.
+    best = np.where(given >= least - 1e-12, wanted, 0.0).max(axis=-1)
     undefined = np.isnan(wanted).any(axis=-1) | np.isnan(given).any(axis=-1)
     return np.where(undefined, np.nan, best)
 
 
-def _share(part: Floats, whole: Floats) -> Floats:
-    whole = np.broadcast_to(whole, part.shape)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """Return part / whole, NaN where the whole is 0."""
+    parts = np.asarray(part, dtype=np.float64)
+    wholes = np.broadcast_to(np.asarray(whole), parts.shape)
+    return np.divide(parts, wholes, out=np.full(parts.shape, np.nan), where=wholes > 0)
 
 
-def mean_of_defined(values: Sequence[Floats]) -> Floats:
-    """Return the mean over classes of (...) values, leaving out those that are NaN."""
-    stacked = np.stack(values)
-    defined = ~np.isnan(stacked)
-    return _share(np.where(defined, stacked, 0).sum(axis=0), defined.sum(axis=0).astype(float))
+def mean_of_defined(values: Floats) -> Floats:
+    """Return the mean over the last axis, leaving out NaN; NaN if all are."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))

@@ -1,19 +1,43 @@
-"""Calibration of a model folder on a prepared dataset: run the model, fit, check."""
+"""Fits on a prepared dataset: calibration and out-of-distribution gate of a model folder."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
+from tqdm import trange
 
 from hf_lesion.calibration import metrics
 from hf_lesion.calibration.fit import Fits, Sample, calibrate_folder, write_fits
 from hf_lesion.calibration.reliability import Check, Reliability
-from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.bootstrap import number_lesions
+from hf_lesion.classifier import LesionClassifier, softmax
+from hf_lesion.data.splits import SPLITS
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation import bulk
+from hf_lesion.evaluation.bootstrap import estimate, number_lesions
 from hf_lesion.evaluation.predictions import Predictions
-from hf_lesion.evaluation.scoring import EvaluationSet, over_batches, predict
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.risk_coverage import measure_risk
+from hf_lesion.evaluation.scoring import (
+    EvaluationSet,
+    choose_rows,
+    over_batches,
+    predict,
+    read_split,
+)
+from hf_lesion.io.provenance import provenance
+from hf_lesion.ood import fit as gates
+from hf_lesion.ood.features import COLOURS, feature_layers
+from hf_lesion.ood.fit import Observed
+from hf_lesion.ood.gate import Gate, GateRecord, MeasuredModel, RiskCoverage
+from hf_lesion.synthetic.ood_images import KINDS, draw_ood_image
+
+# Fits of a gate: images of each class of the train split, and drawn images of each kind.
+OF_A_CLASS, DRAWN_IMAGES = 100, 30
+EVERY = 3  # one in three test images is also measured retaken: an answer within minutes
 
 
 def fit_folder(
@@ -81,3 +105,186 @@ def check_reliability(
         chance_ece=found["chance"]["ece"]["mean"],
         chance_ece_upper=found["chance"]["ece"]["upper"],
     )
+
+
+@dataclass(frozen=True)
+class ObservedImages:
+    """N images to show to a model: name, groups that stay together, class ids if known."""
+
+    name: str
+    groups: Sequence[str]
+    load: Callable[[int], Image.Image]
+    references: NDArray[np.int64] | None = None
+
+    def retaken(self) -> "ObservedImages":
+        """Return the same images, changed at random; see `ood.fit.retake`."""
+
+        def load(index: int) -> Image.Image:
+            return gates.retake(self.load(index), seed=index)
+
+        return replace(self, name=f"{self.name}, retaken", load=load)
+
+
+def read_photos(folder: Path) -> bulk.Images:
+    """Return the photos of a folder and its subfolders, to be rejected.
+
+    Raises:
+        InputError: If it is not a folder, or has no images.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Pass one with photos to be rejected.")
+    return bulk.list_folder(folder)
+
+
+def fit_gate(
+    model: Path,
+    dataset: Path,
+    photos: Mapping[str, bulk.Images],
+    *,
+    frames: Path | None = None,
+    batch_size: int = 8,
+    limit: int | None = None,
+) -> tuple[Gate, GateRecord]:
+    """Fit the OOD gate of a model folder, and measure it.
+
+    It is fitted on train, drawn images and photos; its thresholds are chosen on validation. It is
+    measured on test, and on drawn images and photos by cross-fitting.
+
+    Args:
+        model: Folder of the model.
+        dataset: A prepared dataset.
+        photos: Photos to be rejected by source; those of one patient, by their names, stay
+            together.
+        frames: Folder with images of the dataset in another framing, <image_id>.jpg: those of
+            validation help to choose thresholds, those of test are measured.
+        batch_size: Images in memory at once.
+        limit: Use only so many images of each set.
+
+    Raises:
+        InputError: If an image cannot be read, or `frames` has none of a split.
+    """
+    train, validation, test = (read_split(dataset, split) for split in SPLITS)
+    classifier = LesionClassifier.from_pretrained(model)
+    classifier.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+    layers = (COLOURS, *feature_layers(classifier.network))
+
+    def observe(images: ObservedImages) -> Observed:
+        return _observe(classifier, layers, images, batch_size=batch_size, limit=limit)
+
+    def observe_twice(images: ObservedImages) -> list[Observed]:
+        return [observe(images), observe(images.retaken())]
+
+    accepted = observe_twice(
+        replace(_of_split(train, choose_rows(train.references, OF_A_CLASS)), references=None)
+    )
+    dermoscopic = gates.join(accepted)
+    unknown = [
+        ObservedImages(name, list(map(gates.group_of, found.names)), found.load)
+        for name, found in photos.items()
+    ]
+    others = {one.name: observe_twice(one) for one in (*unknown, *map(_draw, KINDS))}
+    held_out = {validation.name: observe(_of_split(validation))}
+    tested = {
+        test.name: observe(_of_split(test)),
+        f"{test.name}, retaken": observe(
+            _of_split(test, range(0, len(test.image_ids), EVERY)).retaken()
+        ),
+    }
+    if frames is not None:
+        for split, found in ((validation, held_out), (test, tested)):
+            images = _in_frames(split, frames)
+            found[images.name] = observe(images)
+    known = gates.join(list(held_out.values()))
+    joined = {name: gates.join(versions) for name, versions in others.items()}
+    weights = weights_sha256(model)
+    gate = replace(gates.fit_gate(layers, dermoscopic, joined, known), weights_sha256=weights)
+    measured = {
+        name: gates.measure_dermoscopic(gate, one, _share_interval) for name, one in tested.items()
+    }
+    answers, sources = tested[test.name], gates.list_sources(accepted, others, held_out)
+    count = len(answers)
+    predictions = Predictions(
+        test.image_ids[:count],
+        test.references[:count],
+        answers.probabilities.astype(np.float64),
+        tuple(answers.groups),
+    )
+    record = GateRecord(
+        schema_version=2,
+        summary=gates.summarise(sources),
+        fitted_on=sources,
+        inputs=list(gate.inputs),
+        refused_below=gate.refused_below,
+        unsure_below=gate.unsure_below,
+        dermoscopic=measured,
+        other=gates.measure_others(layers, dermoscopic, others, known, _share_interval),
+        risk_coverage=RiskCoverage(**measure_risk(predictions)),
+        data=test.origin,
+        model=MeasuredModel(name=classifier.name, weights_sha256=weights),
+        provenance=provenance(),
+    )
+    return gates.with_rates(gate, measured[test.name]), record
+
+
+def _observe(
+    classifier: LesionClassifier,
+    layers: tuple[str, ...],
+    images: ObservedImages,
+    *,
+    batch_size: int,
+    limit: int | None,
+) -> Observed:
+    """Return probabilities and features of images, with a progress bar."""
+    count = min(len(images.groups), limit or len(images.groups))
+    logits, features = [], []
+    for start in trange(0, count, batch_size, desc=images.name, disable=None):
+        some = [images.load(row) for row in range(start, min(start + batch_size, count))]
+        found = classifier.look(some, layers, batch_size=batch_size)
+        logits.append(found[0])
+        features.append(found[1])
+    return Observed(
+        softmax(np.concatenate(logits)),
+        {name: np.concatenate([one[name] for one in features]) for name in layers},
+        images.groups[:count],
+        None if images.references is None else images.references[:count],
+    )
+
+
+def _of_split(split: EvaluationSet, rows: Sequence[int] | None = None) -> ObservedImages:
+    """Return images of a split, in the order of `rows`."""
+    chosen = list(range(len(split.image_ids)) if rows is None else rows)
+    lesions = split.lesion_ids or split.image_ids
+    return ObservedImages(
+        split.name,
+        [lesions[row] for row in chosen],
+        lambda index: split.load(chosen[index]),
+        split.references[chosen],
+    )
+
+
+def _in_frames(split: EvaluationSet, folder: Path) -> ObservedImages:
+    """Return the images of a split that a folder has in another framing."""
+    found = bulk.list_folder(folder)
+    place = {name.rsplit("/", 1)[-1]: index for index, name in enumerate(found.names)}
+    rows = [row for row, name in enumerate(split.image_ids) if name in place]
+    if not rows:
+        raise InputError(f"{folder} has no image of the {split.name} split, by image_id.")
+    return replace(
+        _of_split(split, rows),
+        name=f"{split.name}, other framing",
+        load=lambda index: found.load(place[split.image_ids[rows[index]]]),
+    )
+
+
+def _draw(kind: str) -> ObservedImages:
+    """Return drawn images of one kind."""
+    groups = [f"{kind} {seed}" for seed in range(DRAWN_IMAGES)]
+    return ObservedImages(
+        f"{gates.DRAWN}{kind}", groups, lambda index: draw_ood_image(kind, seed=index)
+    )
+
+
+def _share_interval(flags: NDArray[np.bool_], groups: Sequence[str]) -> tuple[float, float]:
+    """Return the bootstrap interval of the share of true flags."""
+    (share,) = estimate(flags[:, None], groups)
+    return share.low, share.high

@@ -1,10 +1,10 @@
 """Metrics of a seven-class lesion classifier: arrays in, floats out, undefined is NaN.
 
 Balanced accuracy and the rule for ties follow the ISIC's own scorer, `isic-challenge-scoring`
-(github.com/ImageMarkup/isic-challenge-scoring); areas under curves come from scikit-learn.
+(github.com/ImageMarkup/isic-challenge-scoring); areas under curves are those of `curves`.
 """
 
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import Any
 
 import evaluate
@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation import curves
+from hf_lesion.evaluation.curves import mean_of_defined, ratio
 from hf_lesion.labels import CODES
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc", "macro_average_precision")
 PER_CLASS = ("sensitivity", "specificity", "auroc", "average_precision")
+AREAS = {"auroc": curves.auroc, "average_precision": curves.average_precision}
 # Rows of probabilities need not sum to exactly 1: a softmax in bfloat16 (8 bits of mantissa) is
 # off by up to about 0.5 %. Logits that were passed by mistake are off by far more.
 SUM_TOLERANCE = 0.01
@@ -50,7 +52,7 @@ class LesionMetrics(evaluate.Metric):
     def add_batch(self, *, predictions: Any = None, references: Any = None, **options: Any) -> None:
         """Check the batch, then store it: (B, 7) probabilities and (B,) class ids.
 
-        Checked here since a refusal inside of Arrow would name neither the row nor the fix.
+        Checked here since an error of Arrow would name neither the row nor the fix.
         """
         probabilities, ids = check_scores(predictions, references)
         super().add_batch(predictions=probabilities, references=ids, **options)
@@ -75,21 +77,49 @@ def compute_metrics(probabilities: ArrayLike, references: ArrayLike) -> dict[str
         InputError: As `check_scores`.
     """
     scores, ids = check_scores(probabilities, references)
-    confusion = confusion_matrix(ids, predicted_classes(scores, ids))
-    per_class = {
-        "sensitivity": sensitivity(confusion),
-        "specificity": specificity(confusion),
-        "auroc": auroc(scores, ids),
-        "average_precision": average_precision(scores, ids),
+    found = weighted_metrics(scores, ids, np.ones((1, len(ids))))
+    return {name: float(value[0]) for name, value in found.items()}
+
+
+def weighted_metrics(
+    scores: NDArray[np.float64],
+    ids: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    *,
+    names: Collection[str] | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics of images that count more or less than once, as in resamples.
+
+    Args:
+        scores: (N, 7) probabilities as from `check_scores`.
+        ids: (N,) class ids.
+        weights: (R, N) how often each image counts.
+        names: Names of `compute_metrics`; None for all.
+
+    Returns:
+        (R,) values by name, in the order of `compute_metrics`; NaN where undefined.
+    """
+    cells = np.zeros((len(ids), len(CODES) ** 2))
+    cells[np.arange(len(ids)), ids * len(CODES) + predicted_classes(scores, ids)] = 1
+    confusion = (weights @ cells).astype(np.int64).reshape(-1, len(CODES), len(CODES))
+    found = {
+        "accuracy": accuracy(confusion),
+        "balanced_accuracy": balanced_accuracy(confusion),
+        "macro_f1": macro_f1(confusion),
     }
-    metrics = {
-        "accuracy": float(accuracy(confusion)),
-        "balanced_accuracy": float(balanced_accuracy(confusion)),
-        "macro_f1": float(macro_f1(confusion)),
-        "macro_auroc": float(_mean_of_defined(per_class["auroc"])),
-        "macro_average_precision": float(_mean_of_defined(per_class["average_precision"])),
-    }
-    return metrics | _name_classes(per_class)
+    per_class = {"sensitivity": sensitivity(confusion), "specificity": specificity(confusion)}
+    # Areas take long: only if one is wanted.
+    if names is None or any(area in name for name in names for area in AREAS):
+        built = [
+            curves.build_curve(column, ids == index, weights)
+            for index, column in enumerate(scores.T)
+        ]
+        for name, area in AREAS.items():
+            per_class[name] = np.stack([area(curve) for curve in built], axis=-1)
+            found[f"macro_{name}"] = mean_of_defined(per_class[name])
+    for name, values in per_class.items():
+        found |= {f"{name}_{code}": values[:, index] for index, code in enumerate(CODES)}
+    return found if names is None else {name: found[name] for name in names}
 
 
 def check_scores(
@@ -169,7 +199,7 @@ def accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     Returns:
         (...) values in [0, 1]; NaN for no image.
     """
-    return _ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
+    return ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
 def sensitivity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -181,7 +211,7 @@ def sensitivity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     Returns:
         (..., C) values in [0, 1]; NaN for a class with no reference.
     """
-    return _ratio(_hits(confusion), confusion.sum(axis=-1))
+    return ratio(_hits(confusion), confusion.sum(axis=-1))
 
 
 def specificity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -195,7 +225,7 @@ def specificity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """
     others = confusion.sum(axis=(-2, -1))[..., None] - confusion.sum(axis=-1)
     false_alarms = confusion.sum(axis=-2) - _hits(confusion)
-    return _ratio(others - false_alarms, others)
+    return ratio(others - false_alarms, others)
 
 
 def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -207,7 +237,7 @@ def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     Returns:
         (...) values in [0, 1]; NaN for no image.
     """
-    return _mean_of_defined(sensitivity(confusion))
+    return mean_of_defined(sensitivity(confusion))
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -220,65 +250,11 @@ def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
         (...) values in [0, 1]; NaN for no image.
     """
     named = confusion.sum(axis=-1) + confusion.sum(axis=-2)
-    return _mean_of_defined(_ratio(2 * _hits(confusion), named))
-
-
-def auroc(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
-    """Return the area under each class's ROC curve against all others; ties count half.
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-
-    Returns:
-        (C,) values in [0, 1]; NaN for a class with no reference or with every reference.
-    """
-    return _of_curves(curves.auroc, probabilities, references)
-
-
-def average_precision(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.float64]:
-    """Return the area under each class's precision-recall curve, as a step function.
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-
-    Returns:
-        (C,) values in [0, 1]; NaN for a class with no reference.
-    """
-    return _of_curves(curves.average_precision, probabilities, references)
-
-
-def _of_curves(
-    area: Callable[[curves.Curve], NDArray[np.float64]],
-    probabilities: ArrayLike,
-    references: ArrayLike,
-) -> NDArray[np.float64]:
-    """Return (C,) the area under a curve of each class against all others."""
-    scores, ids = np.asarray(probabilities), np.asarray(references)
-    built = [curves.build_curve(column, ids == index) for index, column in enumerate(scores.T)]
-    return np.asarray([area(curve) for curve in built])
-
-
-def _name_classes(per_class: dict[str, NDArray[np.float64]]) -> dict[str, float]:
-    return {
-        f"{name}_{code}": float(value)
-        for name, values in per_class.items()
-        for code, value in zip(CODES, values, strict=True)
-    }
+    return mean_of_defined(ratio(2 * _hits(confusion), named))
 
 
 def _hits(confusion: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
-
-
-def _mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def _check_shapes(scores: NDArray[np.float64], ids: NDArray[Any]) -> None:

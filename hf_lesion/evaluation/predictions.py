@@ -72,7 +72,7 @@ def read_predictions(path: Path, images: Labelled) -> Predictions:
     """Read what `write_predictions` wrote for these images.
 
     Raises:
-        InputError: If there is no such file, it can't be read, or it is of other images.
+        InputError: If the file does not exist, cannot be read, or is of other images.
     """
     if not path.is_file():
         raise InputError(f"There is no {path}. scripts/score.py writes predictions_<split>.csv.")

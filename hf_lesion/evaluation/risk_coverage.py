@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import draw_weights, number_lesions, percentile_interval
+from hf_lesion.evaluation.bootstrap import bootstrap
 from hf_lesion.evaluation.predictions import Predictions
 
 GRID = np.linspace(0.05, 1, 20)
@@ -22,32 +22,34 @@ Floats = NDArray[np.float64]
 def measure_risk(predictions: Predictions, *, seed: int = 0) -> dict[str, Any]:
     """Return the error rate among the most confident images at each coverage.
 
-    Sure is who gives a high top probability. Images that are equally sure are in no order: each of
-    them stands for their mean.
+    Confidence is the top probability. Images of equal confidence each count with their mean error.
 
     Args:
-        predictions: N answers next to the truth.
-        seed: Draws the same resamples as the other intervals of this seed.
+        predictions: N predictions with their references.
+        seed: Seed of the resamples.
 
     Returns:
         `coverage`, `risk`, `low` and `high` (interval by bootstrap over lesions) at each of `GRID`,
         and `aurc`, the mean risk over every number of images.
     """
     references = predictions.references
-    sureness = predictions.probabilities.max(axis=1)
-    order = np.argsort(-sureness, kind="stable")
+    confidence = predictions.probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
     is_wrong = metrics.predicted_classes(predictions.probabilities, references) != references
-    _, group = np.unique(-sureness[order], return_inverse=True)
+    _, group = np.unique(-confidence[order], return_inverse=True)
     errors = (np.bincount(group, is_wrong[order]) / np.bincount(group))[group]
-    lesions = number_lesions(predictions.lesion_ids, len(references))
-    parts = [_risk(weights[:, order], errors) for weights in draw_weights(lesions, seed=seed)]
-    drawn = np.concatenate(parts) if parts else np.full((0, len(GRID)), np.nan)
-    bounds = np.asarray([percentile_interval(column) for column in drawn.T])
+    estimates = bootstrap(
+        lambda weights: dict(enumerate(_risk(weights[:, order], errors).T)),
+        len(references),
+        predictions.lesion_ids,
+        seed=seed,
+    )
+    risk, low, high = np.asarray(list(estimates.values())).round(DIGITS).T.tolist()
     return {
         "coverage": GRID.round(2).tolist(),
-        "risk": _risk(np.ones((1, len(order))), errors)[0].round(DIGITS).tolist(),
-        "low": bounds[:, 0].round(DIGITS).tolist(),
-        "high": bounds[:, 1].round(DIGITS).tolist(),
+        "risk": risk,
+        "low": low,
+        "high": high,
         "aurc": float((errors.cumsum() / np.arange(1, len(errors) + 1)).mean()),
     }
 

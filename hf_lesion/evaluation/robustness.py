@@ -61,16 +61,16 @@ def measure(
     """Return a model's scores on the original images and under each distortion.
 
     Args:
-        predict: Gives a model's answers to an evaluation set.
+        predict: Returns a model's predictions for an evaluation set.
         images: N images.
-        names: Of `DISTORTIONS`.
-        resamples: How often the bootstrap draws.
+        names: Names in `DISTORTIONS`.
+        resamples: Number of bootstrap resamples.
 
     Returns:
         `images`, `unchanged` (scores), `distortions` (name → scores, `label`, `images`, and against
         the same images unchanged `difference` in balanced accuracy and `agreement`), `worst` (the
         name with the lowest balanced accuracy on all images) and `always_right`: an image counts as
-        right only if it is answered rightly unchanged and under every distortion.
+        right only if it is predicted correctly unchanged and under every distortion.
 
     Raises:
         InputError: If a name is unknown or an image can't be read.
@@ -80,7 +80,8 @@ def measure(
     before = predict(images)
     right = _right(before)
     found: dict[str, Any] = {}
-    whole = np.asarray([_is_whole(images.load(row)) for row in range(len(images.image_ids))])
+    shown = map(images.load, range(len(images.image_ids)))
+    whole = np.asarray([image.width != image.height for image in shown])
     for name in names:
         rows = np.flatnonzero(whole | (not DISTORTIONS[name].whole_frames_only))
         if not len(rows):
@@ -145,47 +146,35 @@ def _compare(
     name: str, before: Predictions, after: Predictions, *, resamples: int
 ) -> dict[str, Any]:
     answers = [each.probabilities.argmax(axis=1) for each in (before, after)]
-    return {
-        "label": DISTORTIONS[name].label,
-        "images": len(before.image_ids),
-        **_score(after, resamples),
-        "difference": list(_difference(before, after, resamples)),
-        "agreement": float((answers[0] == answers[1]).mean()),
-    }
-
-
-def _difference(
-    before: Predictions, after: Predictions, resamples: int
-) -> tuple[float, float, float]:
-    """Return the change of balanced accuracy from `before` to `after`, with its interval."""
-    ids = before.references
-    cells = [_cells(each) for each in (before, after)]
-
-    def rise(rows: NDArray[np.int64]) -> float:
-        first, second = (
-            metrics.balanced_accuracy(metrics.confusion_matrix(ids[rows], answers[rows]))
-            for answers in cells
-        )
-        return float(second - first)
-
-    bounds = bootstrap.bootstrap_statistic(
-        rise, len(ids), before.lesion_ids, resamples=resamples, seed=SEED
-    )
-    return rise(np.arange(len(ids))), *bounds
-
-
-def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
-    found = metrics.compute_metrics(predictions.probabilities, predictions.references)
-    bounds = bootstrap.bootstrap_intervals(
-        predictions.probabilities,
-        predictions.references,
-        predictions.lesion_ids,
+    differences = bootstrap.paired_differences(
+        before.probabilities,
+        after.probabilities,
+        before.references,
+        before.lesion_ids,
         resamples=resamples,
         seed=SEED,
     )
     return {
-        "metrics": {name: found[name] for name in SHOWN},
-        "intervals": {name: list(bounds[name]) for name in SHOWN},
+        "label": DISTORTIONS[name].label,
+        "images": len(before.image_ids),
+        **_score(after, resamples),
+        "difference": list(differences["balanced_accuracy"]),
+        "agreement": float((answers[0] == answers[1]).mean()),
+    }
+
+
+def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
+    found = bootstrap.estimate_metrics(
+        predictions.probabilities,
+        predictions.references,
+        predictions.lesion_ids,
+        names=SHOWN,
+        resamples=resamples,
+        seed=SEED,
+    )
+    return {
+        "metrics": {name: one.value for name, one in found.items()},
+        "intervals": {name: [one.low, one.high] for name, one in found.items()},
     }
 
 
@@ -197,15 +186,8 @@ def _score_always(right: NDArray[np.bool_], before: Predictions, resamples: int)
 
 
 def _right(predictions: Predictions) -> NDArray[np.bool_]:
-    return _cells(predictions) == predictions.references
-
-
-def _cells(predictions: Predictions) -> NDArray[np.int64]:
-    return metrics.predicted_classes(predictions.probabilities, predictions.references)
-
-
-def _is_whole(image: Image.Image) -> bool:
-    return image.width != image.height
+    references = predictions.references
+    return metrics.predicted_classes(predictions.probabilities, references) == references
 
 
 def _balanced(scores: dict[str, Any]) -> float:

@@ -49,7 +49,7 @@ class EvaluationSet:
             dataset of an earlier version does not tell.
         load: From an index below N to the image in RGB.
         unscored: Images of the ground truth that its challenge does not score.
-        groups: Columns of N values each whose values are to be measured apart.
+        groups: Columns of N values each; every value is a subgroup.
         left_out: Files of a folder that are not among the images.
     """
 
@@ -170,7 +170,7 @@ def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
         source: One of its values.
 
     Raises:
-        InputError: If there is no such source.
+        InputError: If the source does not occur.
     """
     values = evaluation_set.groups.get("dataset", ())
     if source not in values:
@@ -214,8 +214,7 @@ def predict(
         classifier: Gives (B, 7) probabilities of B images.
         evaluation_set: N images.
         batch_size: B.
-        views: In how many of the eight ways to lay it down each image is shown; the answers are
-            averaged.
+        views: Number of orientations of each image, of eight, whose predictions are averaged.
 
     Raises:
         InputError: If an image can't be read.
@@ -223,7 +222,7 @@ def predict(
 
     def answer(images: list[Image.Image], *, batch_size: int) -> NDArray[np.float64]:
         shown = [[lay_down(image, view) for image in images] for view in range(views)]
-        parts = [classifier.predict(laid, batch_size=batch_size) for laid in shown]
+        parts = [classifier.predict(turned, batch_size=batch_size) for turned in shown]
         return np.mean(parts, axis=0, dtype=np.float64)
 
     answers = over_batches(answer, evaluation_set, batch_size=batch_size)
@@ -251,7 +250,7 @@ def over_batches(
     count = len(evaluation_set.image_ids)
     parts = []
     bar_name = f"Scoring {evaluation_set.name}"
-    # No bar where nobody watches: a log keeps only the error line.
+    # No bar unless on a terminal.
     with tqdm(total=count, desc=bar_name, unit="image", disable=None) as bar:
         for images in load_batches(evaluation_set, batch_size):
             parts.append(function(images, batch_size=batch_size))
@@ -262,7 +261,7 @@ def over_batches(
 def _name_lesions(
     lesion_ids: Sequence[str | None], image_ids: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return each image's lesion, its own where that is unknown; None where none is known."""
+    """Return the lesion of each image, unknown ones as single-image lesions; None if all are."""
     if not any(lesion_ids):
         return None
     pairs = zip(lesion_ids, image_ids, strict=True)

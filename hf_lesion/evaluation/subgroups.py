@@ -1,6 +1,6 @@
 """Subgroups: scores by age, sex, site, source and other metadata.
 
-Columns are those of HAM10000's metadata. Nothing in it says what colour the skin is.
+Columns are those of HAM10000's metadata, which do not include the skin tone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hf_lesion.calibration.thresholds import OperatingPoint
-from hf_lesion.evaluation import bootstrap, metrics, ranking
+from hf_lesion.evaluation.bootstrap import Estimate, as_entries, estimate_metrics
 from hf_lesion.evaluation.curves import auroc
-from hf_lesion.evaluation.operating_point import measure_point
+from hf_lesion.evaluation.discrimination import measure_point, measure_question
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.labels import CODES
 
@@ -56,17 +56,17 @@ def measure_groups(
 ) -> dict[str, dict[str, Any]]:
     """Return the scores of every value of every column, with intervals.
 
-    Balanced accuracy is over the diagnoses that a group has: groups with other diagnoses are not to
-    be compared by it.
+    Balanced accuracy is over the diagnoses of a group: it does not compare groups with different
+    diagnoses.
 
     Args:
-        predictions: N answers next to the truth.
+        predictions: N predictions with their references.
         groups: Columns of N values; None belongs to no group.
         point: The malignancy threshold, if the model has one.
-        seed: Of the bootstrap.
+        seed: Seed of the resamples.
 
     Returns:
-        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `bootstrap.bounds` and
+        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
         `warning` (text where there are fewer than `FEWEST` images, else None).
     """
     found: dict[str, dict[str, Any]] = {}
@@ -80,36 +80,21 @@ def measure_groups(
 
 
 def _measure(predictions: Predictions, point: OperatingPoint | None, seed: int) -> dict[str, Any]:
-    probabilities, references = predictions.probabilities, predictions.references
-    confusion = metrics.confusion_matrix(
-        references, metrics.predicted_classes(probabilities, references)
-    )
-    every = metrics.compute_metrics(probabilities, references)
-    bounds = bootstrap.bootstrap_intervals(
-        probabilities, references, predictions.lesion_ids, seed=seed
-    )
-    shown = {name: every[name] for name in SHOWN}
-    shown_bounds = {name: list(bounds[name]) for name in SHOWN}
-    question = ranking.measure_question(predictions, "malignant", {"auroc": auroc}, seed=seed)
-    shown["malignant_auroc"] = question["metrics"]["auroc"]
-    shown_bounds["malignant_auroc"] = question["intervals"]["bounds"]["auroc"]
+    references, lesions = predictions.references, predictions.lesion_ids
+    found = estimate_metrics(predictions.probabilities, references, lesions, names=SHOWN, seed=seed)
+    area = measure_question(predictions, "malignant", {"auroc": auroc}, seed=seed)
+    found["malignant_auroc"] = area["auroc"]
     if point is not None:
         measured = measure_point(point, predictions, prevalence=0.5, seed=seed)
         for name in ("sensitivity", "specificity"):
-            shown[f"malignant_{name}"] = measured["metrics"][name]
-            shown_bounds[f"malignant_{name}"] = measured["intervals"]["bounds"][name]
-    images, lesions = len(references), predictions.lesion_ids
+            found[f"malignant_{name}"] = measured[name]
+    images = len(references)
+    counts = np.bincount(references, minlength=len(CODES)).tolist()
     return {
         "images": images,
         "lesions": None if lesions is None else len(set(lesions)),
-        "class_counts": dict(zip(CODES, confusion.sum(axis=1).tolist(), strict=True)),
-        "metrics": {name: round(value, DIGITS) for name, value in shown.items()},
-        "intervals": {
-            "bounds": {
-                name: [round(value, DIGITS) for value in pair]
-                for name, pair in shown_bounds.items()
-            }
-        },
+        "class_counts": dict(zip(CODES, counts, strict=True)),
+        **as_entries({name: Estimate(*one.rounded(DIGITS)) for name, one in found.items()}),
         "warning": f"fewer than {FEWEST} images" if images < FEWEST else None,
     }
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 from transformers import AutoImageProcessor
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.explanations.section import render_section
+from hf_lesion.evaluation.explanations.tables import render_section
 from hf_lesion.evaluation.report import tables
 from hf_lesion.evaluation.report.pages import MARKDOWN, PAGE, build_sections
 from hf_lesion.evaluation.report.record import LATER_ENTRIES, format_metric, say_images

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.model_comparison import read_comparison
+from hf_lesion.evaluation.comparison import read_comparison
 from hf_lesion.evaluation.report.record import format_metric, read_report, say_images
 from hf_lesion.hub.checks import check_measured_weights
 from hf_lesion.io import markdown

@@ -29,32 +29,30 @@ CHECKPOINT_MINUTES = 10.0
 TRAINER_SAVE_STEPS = 500  # default of TrainingArguments; unused with a save strategy of epoch
 
 
+def _flag(default: Any, text: str) -> Any:
+    """Return a field of a dataclass with its text in `--help`."""
+    return field(default=default, metadata={"help": text})
+
+
 @dataclass
 class ModelArguments:
     """Network, input size and initial weights."""
 
-    model: str = field(
-        default="cnn",
-        metadata={"help": "cnn, a timm architecture, a Hub id or the folder of a saved model."},
+    model: str = _flag("cnn", "cnn, a timm architecture, a Hub id or the folder of a saved model.")
+    image_size: int | None = _flag(
+        None, "Side of the square input in pixels; default: the model's."
     )
-    image_size: int | None = field(
-        default=None, metadata={"help": "Side of the square input in pixels; default: the model's."}
+    crop_mode: CropMode = _flag(
+        CROP_MODE, "How a frame is made square: centre (crop), squash or pad."
     )
-    crop_mode: CropMode = field(
-        default=CROP_MODE,
-        metadata={"help": "How a frame is made square: centre (crop), squash or pad."},
+    pretrained: bool = _flag(
+        False, "Download ImageNet weights of a timm architecture from the Hub."
     )
-    pretrained: bool = field(
-        default=False,
-        metadata={"help": "Download ImageNet weights of a timm architecture from the Hub."},
+    init_weights: str | None = _flag(
+        None, "Safetensors file with initial weights of the timm architecture."
     )
-    init_weights: str | None = field(
-        default=None,
-        metadata={"help": "Safetensors file with initial weights of the timm architecture."},
-    )
-    model_args: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={"help": 'JSON: fields of the CNN or timm keywords, such as {"drop_rate": 0.2}.'},
+    model_args: dict[str, Any] | str | None = _flag(
+        None, 'JSON: fields of the CNN or timm keywords, such as {"drop_rate": 0.2}.'
     )
 
     def __post_init__(self) -> None:
@@ -65,69 +63,45 @@ class ModelArguments:
 class RecipeArguments:
     """Dataset, augmentation, labels and regularisation."""
 
-    dataset: str = field(
-        default="data/ham10000", metadata={"help": "Folder written by scripts/prepare_data.py."}
+    dataset: str = _flag("data/ham10000", "Folder written by scripts/prepare_data.py.")
+    leave_out_source: str | None = _flag(
+        None,
+        "Exclude this source of HAM10000 (rosendahl, vidir_molemax, vidir_modern, "
+        "vienna_dias) from train and validation; evaluate on it with "
+        "scripts/score.py --only_source.",
     )
-    leave_out_source: str | None = field(
-        default=None,
-        metadata={
-            "help": "Exclude this source of HAM10000 (rosendahl, vidir_molemax, vidir_modern, "
-            "vienna_dias) from train and validation; evaluate on it with "
-            "scripts/score.py --only_source."
-        },
+    augmentation: Augmentation = _flag("standard", "Augmentation of training images.")
+    mixup: float = _flag(0.0, "Alpha of mixup, such as 0.2; 0 disables it.")
+    cutmix: float = _flag(
+        0.0, "Alpha of CutMix, such as 1; with mixup, each is used for half of the images."
     )
-    augmentation: Augmentation = field(
-        default="standard", metadata={"help": "Augmentation of training images."}
+    imbalance: Imbalance = _flag("none", "How class imbalance is corrected.")
+    sampling_power: float | None = _flag(
+        None,
+        "Sample classes in proportion to their size to the power of 1 - P: 0 as in the "
+        "data, 0.5 for sqrt_sampler, 1 for oversample. Default: from --imbalance.",
     )
-    mixup: float = field(
-        default=0.0, metadata={"help": "Alpha of mixup, such as 0.2; 0 disables it."}
+    label_smoothing: float = _flag(
+        0.0, "Fraction of each label spread over the classes, in [0, 1)."
     )
-    cutmix: float = field(
-        default=0.0,
-        metadata={
-            "help": "Alpha of CutMix, such as 1; with mixup, each is used for half of the images."
-        },
+    teacher: list[str] | None = _flag(
+        None,
+        "Folders of trained classifiers of any input size, whose mean probabilities on "
+        "the augmented images are learned (distillation).",
     )
-    imbalance: Imbalance = field(
-        default="none", metadata={"help": "How class imbalance is corrected."}
+    teacher_temperature: float = _flag(
+        1.0, "Divides the logits of the teachers; above 1 softens them."
     )
-    sampling_power: float | None = field(
-        default=None,
-        metadata={
-            "help": "Sample classes in proportion to their size to the power of 1 - P: 0 as in the "
-            "data, 0.5 for sqrt_sampler, 1 for oversample. Default: from --imbalance."
-        },
+    teacher_weight: float = _flag(0.7, "Weight of the teachers in the labels, in (0, 1].")
+    ema_decay: float = _flag(
+        0.0, "Decay of the exponential moving average of the weights; 0 disables it."
     )
-    label_smoothing: float = field(
-        default=0.0, metadata={"help": "Fraction of each label spread over the classes, in [0, 1)."}
+    early_stopping_patience: int = _flag(
+        0, "Stop after this many evaluations without improvement; 0: never."
     )
-    teacher: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Folders of trained classifiers of any input size, whose mean probabilities on "
-            "the augmented images are learned (distillation)."
-        },
-    )
-    teacher_temperature: float = field(
-        default=1.0, metadata={"help": "Divides the logits of the teachers; above 1 softens them."}
-    )
-    teacher_weight: float = field(
-        default=0.7, metadata={"help": "Weight of the teachers in the labels, in (0, 1]."}
-    )
-    ema_decay: float = field(
-        default=0.0,
-        metadata={"help": "Decay of the exponential moving average of the weights; 0 disables it."},
-    )
-    early_stopping_patience: int = field(
-        default=0,
-        metadata={"help": "Stop after this many evaluations without improvement; 0: never."},
-    )
-    channels_last: bool = field(
-        default=True, metadata={"help": "Use the channels_last memory format, which is faster."}
-    )
-    checkpoint_minutes: float = field(
-        default=CHECKPOINT_MINUTES,
-        metadata={"help": "Also save a checkpoint every this many minutes."},
+    channels_last: bool = _flag(True, "Use the channels_last memory format, which is faster.")
+    checkpoint_minutes: float = _flag(
+        CHECKPOINT_MINUTES, "Also save a checkpoint every this many minutes."
     )
 
     def __post_init__(self) -> None:
@@ -142,67 +116,45 @@ class LesionTrainingArguments(TrainingArguments):
     accuracy. `--save_steps N` alone switches both to every N steps.
     """
 
-    output_dir: str | None = field(
-        default=None, metadata={"help": "Folder for the model, its record and its checkpoints."}
+    output_dir: str | None = _flag(None, "Folder for the model, its record and its checkpoints.")
+    eval_strategy: str = _flag("epoch", "no, steps or epoch.")
+    save_strategy: str = _flag("epoch", "no, steps, epoch or best.")
+    save_steps: float | None = _flag(
+        None, "Save and evaluate every N steps instead of every epoch."
     )
-    eval_strategy: str = field(default="epoch", metadata={"help": "no, steps or epoch."})
-    save_strategy: str = field(default="epoch", metadata={"help": "no, steps, epoch or best."})
-    save_steps: float | None = field(
-        default=None, metadata={"help": "Save and evaluate every N steps instead of every epoch."}
+    eval_steps: float | None = _flag(None, "Evaluate every N steps; default: --save_steps.")
+    save_total_limit: int | None = _flag(2, "Number of checkpoints to keep; 0: all.")
+    load_best_model_at_end: bool = _flag(True, "Keep the best checkpoint.")
+    metric_for_best_model: str | None = _flag(
+        "balanced_accuracy", "Validation metric that selects the best checkpoint."
     )
-    eval_steps: float | None = field(
-        default=None, metadata={"help": "Evaluate every N steps; default: --save_steps."}
+    lr_scheduler_kwargs: dict[str, Any] | str | None = _flag(
+        None, 'JSON: options of the schedule, such as {"num_cycles": 0.4}.'
     )
-    save_total_limit: int | None = field(
-        default=2, metadata={"help": "Number of checkpoints to keep; 0: all."}
+    report_to: str | None = _flag("none", "Integrations for logging, such as tensorboard,trackio.")
+    learning_rate: float = _flag(1e-3, "Peak learning rate of AdamW.")
+    lr_scheduler_type: str = _flag("cosine", "Learning rate schedule.")
+    warmup_steps: float = _flag(0.05, "Warm-up steps; below 1: fraction of all steps.")
+    weight_decay: float = _flag(0.05, "Decoupled weight decay.")
+    per_device_train_batch_size: int = _flag(32, "Images per step.")
+    per_device_eval_batch_size: int = _flag(64, "Images per step.")
+    bf16: bool = _flag(
+        False,
+        "Compute training steps and teachers in bfloat16 where autocast does: faster "
+        "on GPUs and CPUs that have it (AVX-512 BF16, AMX), much slower on others. Weights, "
+        "optimiser and evaluation stay in float32, and a resumed run is exact.",
     )
-    load_best_model_at_end: bool = field(
-        default=True, metadata={"help": "Keep the best checkpoint."}
-    )
-    metric_for_best_model: str | None = field(
-        default="balanced_accuracy",
-        metadata={"help": "Validation metric that selects the best checkpoint."},
-    )
-    lr_scheduler_kwargs: dict[str, Any] | str | None = field(
-        default=None,
-        metadata={"help": 'JSON: options of the schedule, such as {"num_cycles": 0.4}.'},
-    )
-    report_to: str | None = field(
-        default="none",
-        metadata={"help": "Integrations for logging, such as tensorboard,trackio."},
-    )
-    learning_rate: float = field(default=1e-3, metadata={"help": "Peak learning rate of AdamW."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning rate schedule."})
-    warmup_steps: float = field(
-        default=0.05, metadata={"help": "Warm-up steps; below 1: fraction of all steps."}
-    )
-    weight_decay: float = field(default=0.05, metadata={"help": "Decoupled weight decay."})
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Images per step."})
-    per_device_eval_batch_size: int = field(default=64, metadata={"help": "Images per step."})
-    bf16: bool = field(
-        default=False,
-        metadata={
-            "help": "Compute training steps and teachers in bfloat16 where autocast does: faster "
-            "on GPUs and CPUs that have it (AVX-512 BF16, AMX), much slower on others. Weights, "
-            "optimiser and evaluation stay in float32, and a resumed run is exact."
-        },
-    )
-    dataloader_drop_last: bool = field(
-        default=False,
-        metadata={"help": "Drop the incomplete last batch of a training epoch."},
-    )
-    logging_steps: float = field(default=10, metadata={"help": "Steps between two log lines."})
-    project: str = field(default="hf_lesion", metadata={"help": "Name of the project in trackio."})
-    push_to_hub: bool = field(
-        default=False, metadata={"help": "Publish the finished model as --hub_model_id owner/name."}
-    )
+    dataloader_drop_last: bool = _flag(False, "Drop the incomplete last batch of a training epoch.")
+    logging_steps: float = _flag(10, "Steps between two log lines.")
+    project: str = _flag("hf_lesion", "Name of the project in trackio.")
+    push_to_hub: bool = _flag(False, "Publish the finished model as --hub_model_id owner/name.")
     # Unsupported, with these values; see hf_lesion.training.flags.
-    logging_nan_inf_filter: bool = field(default=False)
-    remove_unused_columns: bool = field(default=False)
-    restore_callback_states_from_checkpoint: bool = field(default=True)
+    logging_nan_inf_filter: bool = False
+    remove_unused_columns: bool = False
+    restore_callback_states_from_checkpoint: bool = True
     # All weights are used in every step; searching for unused ones takes time.
-    ddp_find_unused_parameters: bool | None = field(
-        default=False, metadata={"help": "Only for networks with unused branches."}
+    ddp_find_unused_parameters: bool | None = _flag(
+        False, "Only for networks with unused branches."
     )
 
     def __post_init__(self) -> None:

@@ -35,63 +35,46 @@ INSTRUCTIONS = {
     "fp16": ("avx512_fp16", "amx_fp16", "fp16_arith"),
 }
 
-_LANGUAGE = "it applies to language models"
-_ONE_DEVICE = "the network fits on one device; use accelerate launch for several processes"
-_EVALUATION = "validation metrics need all predictions, in float32"
-_PUBLISHED = "only the finished model is published, with --push_to_hub"
-_EXACT = "a resumed run would end with other weights"
-_TRACKIO = "trackio stores projects locally; publish them with `trackio sync`"
-_RUNS = "training and validation always run; use scripts/score.py for other splits"
-
-# Unsupported flags of the Trainer and the reason. They are hidden in --help.
-UNSUPPORTED = {
-    "accelerator_config": _EXACT,
-    "activation_checkpointing_kwargs": "timm has no options for it",
-    "auto_find_batch_size": "the batch size is fixed for a run; pass --per_device_train_batch_size",
-    "average_tokens_across_devices": _LANGUAGE,
-    "batch_eval_metrics": _EVALUATION,
-    "bf16_full_eval": _EVALUATION,
-    "dataloader_in_order": _EXACT,
-    "dataloader_persistent_workers": "persistent workers would repeat the first augmentation",
-    "ddp_backend": "it depends on the device: NCCL on GPUs, gloo on CPUs",
-    "debug": "a run always ends if the loss or a weight is not finite",
-    "deepspeed": _ONE_DEVICE,
-    "do_eval": _RUNS,
-    "do_predict": _RUNS,
-    "do_train": _RUNS,
-    "enable_jit_checkpoint": "SIGTERM and Ctrl-C always save a checkpoint",
-    "eval_do_concat_batches": _EVALUATION,
-    "eval_use_gather_object": _EVALUATION,
-    "fp16_full_eval": _EVALUATION,
-    "fsdp": _ONE_DEVICE,
-    "fsdp_config": _ONE_DEVICE,
-    "gradient_checkpointing_kwargs": "timm has no options for it",
-    "hub_always_push": _PUBLISHED,
-    "hub_strategy": _PUBLISHED,
-    "hub_token": "flags are stored in the record; set HF_TOKEN or use `hf auth login`",
-    "ignore_data_skip": _EXACT,
-    "include_for_metrics": _EVALUATION,
-    "include_num_input_tokens_seen": _LANGUAGE,
-    "label_names": _EVALUATION,
-    "label_smoothing_factor": "it has no effect on a custom loss; pass --label_smoothing",
-    "length_column_name": _LANGUAGE,
-    "liger_kernel_config": _LANGUAGE,
-    "local_rank": "use accelerate launch or torchrun for several processes",
-    "logging_nan_inf_filter": "it would hide a loss that is not finite",
-    "neftune_noise_alpha": _LANGUAGE,
-    "optim_target_modules": _LANGUAGE,
-    "parallelism_config": _ONE_DEVICE,
-    "prediction_loss_only": _EVALUATION,
-    "remove_unused_columns": "the training set has no columns",
-    "restore_callback_states_from_checkpoint": _EXACT,
-    "save_only_model": "an interrupted run could not be resumed",
-    "trackio_bucket_id": _TRACKIO,
-    "trackio_space_id": _TRACKIO,
-    "trackio_static_space_id": _TRACKIO,
-    "train_sampling_strategy": "pass --imbalance or --sampling_power",
-    "use_cache": _LANGUAGE,
-    "use_liger_kernel": _LANGUAGE,
+# Flags of the Trainer that are not supported, by the reason. They are hidden in --help.
+_REASONS = {
+    "a resumed run would end with other weights": (
+        "accelerator_config dataloader_in_order ignore_data_skip "
+        "restore_callback_states_from_checkpoint"
+    ),
+    "timm has no options for it": "activation_checkpointing_kwargs gradient_checkpointing_kwargs",
+    "the batch size is fixed for a run; pass --per_device_train_batch_size": "auto_find_batch_size",
+    "it applies to language models": (
+        "average_tokens_across_devices include_num_input_tokens_seen length_column_name "
+        "liger_kernel_config neftune_noise_alpha optim_target_modules use_cache "
+        "use_liger_kernel"
+    ),
+    "validation metrics need all predictions, in float32": (
+        "batch_eval_metrics bf16_full_eval eval_do_concat_batches eval_use_gather_object "
+        "fp16_full_eval include_for_metrics label_names prediction_loss_only"
+    ),
+    "persistent workers would repeat the first augmentation": "dataloader_persistent_workers",
+    "it depends on the device: NCCL on GPUs, gloo on CPUs": "ddp_backend",
+    "a run always ends if the loss or a weight is not finite": "debug",
+    "the network fits on one device; use accelerate launch for several processes": (
+        "deepspeed fsdp fsdp_config parallelism_config"
+    ),
+    "training and validation always run; use scripts/score.py for other splits": (
+        "do_eval do_predict do_train"
+    ),
+    "SIGTERM and Ctrl-C always save a checkpoint": "enable_jit_checkpoint",
+    "only the finished model is published, with --push_to_hub": "hub_always_push hub_strategy",
+    "flags are stored in the record; set HF_TOKEN or use `hf auth login`": "hub_token",
+    "it has no effect on a custom loss; pass --label_smoothing": "label_smoothing_factor",
+    "use accelerate launch or torchrun for several processes": "local_rank",
+    "it would hide a loss that is not finite": "logging_nan_inf_filter",
+    "the training set has no columns": "remove_unused_columns",
+    "an interrupted run could not be resumed": "save_only_model",
+    "trackio stores projects locally; publish them with `trackio sync`": (
+        "trackio_bucket_id trackio_space_id trackio_static_space_id"
+    ),
+    "pass --imbalance or --sampling_power": "train_sampling_strategy",
 }
+UNSUPPORTED = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,41 +103,27 @@ _SEED = Range(0, 2**32, f"from 0 to {2**32 - 1}")
 
 # Each is a process of half a gigabyte: a mistyped number must not take the machine down.
 MOST_WORKERS = max(16, 2 * (os.cpu_count() or 1))
-RANGES = {
-    "adam_beta1": _SHARE,
-    "adam_beta2": _SHARE,
-    "adam_epsilon": _FROM_ZERO,
-    "checkpoint_minutes": Range(0, None, "of 0 or above"),
-    "cutmix": _FROM_ZERO,
-    "data_seed": _SEED,
-    "dataloader_num_workers": Range(0, MOST_WORKERS + 1, f"from 0 to {MOST_WORKERS}"),
-    "dataloader_prefetch_factor": _FROM_ONE,
-    "ddp_bucket_cap_mb": _FROM_ONE,
-    "ddp_timeout": _FROM_ONE,
-    "early_stopping_patience": _FROM_ZERO,
-    "ema_decay": _SHARE,
-    "eval_accumulation_steps": _FROM_ONE,
-    "eval_delay": _FROM_ZERO,
-    "eval_steps": _POSITIVE,
-    "gradient_accumulation_steps": _FROM_ONE,
-    "label_smoothing": _SHARE,
-    "learning_rate": _POSITIVE,
-    "logging_steps": _POSITIVE,
-    "max_grad_norm": _FROM_ZERO,
-    "mixup": _FROM_ZERO,
-    "num_train_epochs": _POSITIVE,
-    "per_device_eval_batch_size": _FROM_ONE,
-    "per_device_train_batch_size": _FROM_ONE,
-    "sampling_power": _SHARE_OR_ALL,
-    "save_steps": _POSITIVE,
-    "save_total_limit": _FROM_ZERO,
-    "seed": _SEED,
-    "teacher_temperature": _POSITIVE,
-    "teacher_weight": _SOME_SHARE,
-    "torch_empty_cache_steps": _FROM_ONE,
-    "warmup_steps": _FROM_ZERO,
-    "weight_decay": _FROM_ZERO,
+_RANGES = {
+    _SHARE: "adam_beta1 adam_beta2 ema_decay label_smoothing",
+    _FROM_ZERO: (
+        "adam_epsilon cutmix early_stopping_patience eval_delay max_grad_norm mixup "
+        "save_total_limit warmup_steps weight_decay"
+    ),
+    Range(0, None, "of 0 or above"): "checkpoint_minutes",
+    _SEED: "data_seed seed",
+    Range(0, MOST_WORKERS + 1, f"from 0 to {MOST_WORKERS}"): "dataloader_num_workers",
+    _FROM_ONE: (
+        "dataloader_prefetch_factor ddp_bucket_cap_mb ddp_timeout eval_accumulation_steps "
+        "gradient_accumulation_steps per_device_eval_batch_size per_device_train_batch_size "
+        "torch_empty_cache_steps"
+    ),
+    _POSITIVE: (
+        "eval_steps learning_rate logging_steps num_train_epochs save_steps teacher_temperature"
+    ),
+    _SHARE_OR_ALL: "sampling_power",
+    _SOME_SHARE: "teacher_weight",
 }
+RANGES = {flag: allowed for allowed, flags in _RANGES.items() for flag in flags.split()}
 
 
 def hide_unsupported(parser: ArgumentParser) -> None:

@@ -9,7 +9,7 @@ balance    the student project's experiment: original or balanced data for three
 
 Small networks from random weights; `--network efficientnet --init_weights FILE` starts the first
 two from timm's ImageNet weights (safetensors). Each finished training is kept in --output, so the
-same line goes on after a stop. Without --dataset only the record is rendered, as in
+same command resumes after a stop. Without --dataset only the record is rendered, as in
 
     python scripts/experiments/compare_protocols.py --json reports/recipes.json \
         --markdown docs/evaluation.md
@@ -40,7 +40,6 @@ from hf_lesion.evaluation import bootstrap, metrics
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions, write_predictions
 from hf_lesion.io.files import read_json, write_json, write_text
 from hf_lesion.io.markdown import fill_blocks
-from hf_lesion.labels import CODES
 from hf_lesion.training.arguments import parse_settings
 from hf_lesion.training.run import train
 
@@ -62,7 +61,7 @@ SETTINGS = {"augmentation": "student", "label_smoothing": 0.0, "ema_decay": 0.0,
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
+    """Parse the command line."""
     count, parser = cli.at_least(1), cli.build_parser(__doc__)
     cli.add_shared(parser, "dataset")
     cli.add_shared(parser, "output", default=Path("runs/protocols"), help="of finished trainings")
@@ -164,7 +163,7 @@ def train_cell(
         try:
             run = train(*settings, splits=DatasetDict(train=rows, validation=test)).record
         except StoppedError as stop:
-            raise StoppedError("Stopped. The same line goes on.", stop.code) from stop
+            raise StoppedError("Stopped. To resume, run the same command.", stop.code) from stop
         classifier = LesionClassifier.from_pretrained(scratch)
         answers = [classifier.predict(batch["image"]) for batch in test.iter(64)]
     names, lesions, labels = (test[column] for column in COLUMNS)
@@ -184,20 +183,30 @@ def score(runs: Sequence[Predictions], minus: Sequence[Predictions] = ()) -> dic
     every = (*runs, *minus)
     if any(run.image_ids != runs[0].image_ids for run in every):
         raise InputError("Runs of one protocol have other test images: pass another --output.")
-    references, size = runs[0].references, len(CODES)
-    lesions = bootstrap.number_lesions(runs[0].lesion_ids, len(references))
-    weights = np.concatenate([np.ones((1, len(lesions))), *bootstrap.draw_weights(lesions)])
-    answers = [metrics.predicted_classes(run.probabilities, run.references) for run in every]
-    cells = np.stack([np.eye(size**2)[references * size + answer] for answer in answers])
-    confusions = (weights @ cells).reshape(len(every), -1, size, size)
-    found = {}
-    for name in MEASURES:
-        values = getattr(metrics, name)(confusions)
-        values = values[: len(runs)] - (values[len(runs) :] if minus else 0.0)
-        means = values.mean(axis=0)
-        bounds = bootstrap.percentile_interval(means[1:])
-        found[name] = {"mean": means[0], "seeds": [*values[:, 0]], "interval": [*bounds]}
-    return found
+    scores = [metrics.check_scores(run.probabilities, run.references) for run in every]
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mean of each measure over the seeds, and the value of each seed."""
+        found = [metrics.weighted_metrics(*one, weights, names=MEASURES) for one in scores]
+        values = {
+            name: np.stack([one[name] for one in found[: len(runs)]])
+            - (np.stack([one[name] for one in found[len(runs) :]]) if minus else 0.0)
+            for name in MEASURES
+        }
+        of_seeds = {
+            f"{name} {seed}": own for name in MEASURES for seed, own in enumerate(values[name])
+        }
+        return {**{name: values[name].mean(axis=0) for name in MEASURES}, **of_seeds}
+
+    found = bootstrap.bootstrap(measure, len(runs[0].references), runs[0].lesion_ids)
+    return {
+        name: {
+            "mean": found[name].value,
+            "seeds": [found[f"{name} {seed}"].value for seed in range(len(runs))],
+            "interval": [found[name].low, found[name].high],
+        }
+        for name in MEASURES
+    }
 
 
 def read_answers(file: Path) -> Predictions:

@@ -11,6 +11,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 from prepared import draw_png, write_dataset
+from refusals import refusal
 
 from hf_lesion.data import reader
 from hf_lesion.data.build import prepare
@@ -38,17 +39,17 @@ def copy(sample_dataset, tmp_path):
     return shutil.copytree(sample_dataset, tmp_path / "copy")
 
 
+@pytest.fixture(scope="module")
+def split_otherwise(sample_folder, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reader") / "other"
+    prepare(sample_folder, folder, seed=1)
+    return folder
+
+
 @pytest.fixture
-def other(sample_folder, tmp_path):
+def other(split_otherwise, tmp_path):
     """The same images, split otherwise."""
-    prepare(sample_folder, tmp_path / "other", seed=1)
-    return tmp_path / "other"
-
-
-def refusal(function, *arguments):
-    with pytest.raises(InputError) as caught:
-        function(*arguments)
-    return str(caught.value)
+    return shutil.copytree(split_otherwise, tmp_path / "other")
 
 
 def ids_of(splits):

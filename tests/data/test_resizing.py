@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
+from refusals import refusal
 
 from hf_lesion.data.resizing import Resize, encode_image, encode_mask
 from hf_lesion.errors import InputError
@@ -105,9 +106,8 @@ def test_any_proportions_are_cut_in_the_middle(size, box, stored):
 
 
 def test_a_mask_of_other_proportions_is_refused():
-    with pytest.raises(InputError) as caught:
-        encode_mask(draw_mask((450, 450)), Resize(256, centre_crop=True), FRAME)
-    assert str(caught.value) == (
+    resize = Resize(256, centre_crop=True)
+    assert refusal(encode_mask, draw_mask((450, 450)), resize, FRAME) == (
         "expected the aspect ratio of its image (600×450 pixels), got 450×450 pixels"
     )
 

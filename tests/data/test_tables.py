@@ -1,9 +1,9 @@
 import io
 
 import pytest
+from refusals import refusal
 
 from hf_lesion.data.tables import parse_table
-from hf_lesion.errors import InputError
 
 ROWS = [["lesion_id", "image_id", "dx"], ["HAM_1", "ISIC_1", "nv"], ["", "ISIC_2", "mel"]]
 EXPECTED = {"lesion_id": ["HAM_1", ""], "image_id": ["ISIC_1", "ISIC_2"], "dx": ["nv", "mel"]}
@@ -81,6 +81,4 @@ def test_fields_keep_quotes_commas_and_zeros_and_short_rows_are_filled():
     ],
 )
 def test_what_is_not_a_table_is_refused(data, message):
-    with pytest.raises(InputError) as caught:
-        parse(data)
-    assert str(caught.value) == message
+    assert refusal(parse, data) == message

@@ -5,10 +5,9 @@ import pytest
 
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.bootstrap import (
-    bootstrap_intervals,
-    bootstrap_statistic,
+    bootstrap,
     estimate,
-    estimate_differences,
+    estimate_metrics,
     paired_differences,
 )
 from hf_lesion.labels import CODES
@@ -22,15 +21,34 @@ def answers(is_right, references):
     return np.eye(len(CODES))[np.where(is_right, references, (references + 1) % len(CODES))]
 
 
+def interval(probabilities, references, lesion_ids=None, name="accuracy", **options):
+    found = estimate_metrics(probabilities, references, lesion_ids, names=[name], **options)
+    return found[name][1:]
+
+
 def width(interval):
     return interval[1] - interval[0]
+
+
+def resample_rows(statistic, lesion_ids, *, resamples=1000, seed=0):
+    """The plain bootstrap, an oracle: the statistic of the rows of each resample, one by one."""
+    lesions = np.unique(lesion_ids, return_inverse=True)[1]
+    count, generator = lesions.max() + 1, np.random.default_rng(seed)
+    values = []
+    for _ in range(resamples):
+        drawn = np.bincount(generator.integers(count, size=count), minlength=count)
+        values.append(statistic(np.repeat(np.arange(len(lesions)), drawn[lesions])))
+    return np.quantile(values, (0.025, 0.975))
 
 
 def test_independent_images_give_the_binomial_interval():
     images, share = 2000, 0.8
     is_right = np.arange(images) % 10 < 10 * share
     references = np.arange(images) // 10 % len(CODES)
-    intervals = bootstrap_intervals(answers(is_right, references), references)
+    intervals = {
+        name: interval(answers(is_right, references), references, name=name)
+        for name in ("accuracy", "balanced_accuracy")
+    }
     expected = 2 * NORMAL_95 * math.sqrt(share * (1 - share) / images)
     assert width(intervals["accuracy"]) == pytest.approx(expected, rel=0.1)
     assert sum(intervals["accuracy"]) / 2 == pytest.approx(share, abs=0.005)
@@ -45,9 +63,8 @@ def test_four_images_of_each_lesion_that_agree_double_the_width():
     references = np.repeat(np.arange(lesions) % len(CODES), copies)
     lesion_ids = np.repeat([f"HAM_{index}" for index in range(lesions)], copies).tolist()
     probabilities = answers(is_right, references)
-    by_lesion = bootstrap_intervals(probabilities, references, lesion_ids)
-    by_image = bootstrap_intervals(probabilities, references)
-    ratio = width(by_lesion["accuracy"]) / width(by_image["accuracy"])
+    by_lesion = interval(probabilities, references, lesion_ids)
+    ratio = width(by_lesion) / width(interval(probabilities, references))
     assert ratio == pytest.approx(2, rel=0.12)
 
 
@@ -58,7 +75,7 @@ def test_the_interval_holds_the_estimate_and_covers_the_truth_about_as_often_as_
         references = generator.integers(len(CODES), size=images)
         is_right = generator.random(images) < share
         probabilities = answers(is_right, references)
-        lower, upper = bootstrap_intervals(probabilities, references, resamples=200)["accuracy"]
+        lower, upper = interval(probabilities, references, resamples=200)
         assert lower <= is_right.mean() <= upper
         covered += lower <= share <= upper
     assert 0.88 <= covered / trials <= 0.99
@@ -68,50 +85,65 @@ def test_the_seed_and_not_the_order_of_lesions_decides():
     references = np.arange(60) % len(CODES)
     probabilities = answers(np.arange(60) % 3 > 0, references)
     lesion_ids = [f"L{index // 2:03}" for index in range(60)]
-    first = bootstrap_intervals(probabilities, references, lesion_ids, seed=1)
-    assert first == bootstrap_intervals(probabilities, references, lesion_ids, seed=1)
-    assert first != bootstrap_intervals(probabilities, references, lesion_ids, seed=2)
+    first = interval(probabilities, references, lesion_ids, "macro_f1", seed=1)
+    assert first == interval(probabilities, references, lesion_ids, "macro_f1", seed=1)
+    assert first != interval(probabilities, references, lesion_ids, "macro_f1", seed=2)
     order = np.random.default_rng(0).permutation(60)
     shuffled = [lesion_ids[index] for index in order]
-    assert first == bootstrap_intervals(probabilities[order], references[order], shuffled, seed=1)
+    assert first == interval(probabilities[order], references[order], shuffled, "macro_f1", seed=1)
 
 
 def test_absent_classes_and_single_lesions_have_no_interval():
     references = np.array([5, 5, 4, 4])
     probabilities = answers([True, False, True, True], references)
-    intervals = bootstrap_intervals(probabilities, references)
-    assert all(map(math.isnan, intervals["sensitivity_bcc"]))
-    assert not any(map(math.isnan, intervals["sensitivity_nv"]))
-    of_one = bootstrap_intervals(probabilities, references, ["a"] * 4)
-    assert np.isnan(list(of_one.values())).all()
+    found = estimate_metrics(probabilities, references, resamples=100)
+    assert np.isnan(found["sensitivity_bcc"]).all()
+    assert not np.isnan(found["sensitivity_nv"]).any()
+    assert not np.isnan(found["macro_auroc"]).any()
+    of_one = estimate_metrics(probabilities, references, ["a"] * 4)
+    assert np.isnan([one[1:] for one in of_one.values()]).all()
 
 
-def test_the_names_are_metrics_of_the_project():
+def test_values_are_those_of_the_metrics():
     references = np.arange(14) % len(CODES)
-    probabilities = answers(np.ones(14, dtype=bool), references)
-    names = bootstrap_intervals(probabilities, references).keys()
-    assert names < metrics.compute_metrics(probabilities, references).keys()
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 14)
+    found = estimate_metrics(probabilities, references, resamples=1)
+    expected = metrics.compute_metrics(probabilities, references)
+    assert {name: one.value for name, one in found.items()} == expected
+    some = estimate_metrics(probabilities, references, names=["macro_auroc"], resamples=1)
+    assert {name: one.value for name, one in some.items()} == {
+        "macro_auroc": expected["macro_auroc"]
+    }
 
 
 def test_lesion_ids_of_another_length_are_refused():
     with pytest.raises(
         ValueError, match=r"^2 lesion ids were expected, one for each image, got 1.$"
     ):
-        bootstrap_intervals(answers([True, True], [0, 1]), [0, 1], ["a"])
+        estimate_metrics(answers([True, True], [0, 1]), [0, 1], ["a"])
 
 
-def test_any_statistic_gets_the_interval_that_the_confusion_matrix_gives():
-    generator = np.random.default_rng(3)
-    right = generator.random(300) < 0.8
-    lesions = [str(index // 2) for index in range(300)]
-    references = np.arange(300) % 7
-    expected = bootstrap_intervals(answers(right, references), references, lesions, seed=5)
-    found = bootstrap_statistic(lambda rows: float(right[rows].mean()), 300, lesions, seed=5)
-    assert np.allclose(found, expected["accuracy"])
+@pytest.mark.parametrize(
+    "name", ["accuracy", "macro_f1", "auroc_mel", "average_precision_df", "macro_auroc"]
+)
+def test_intervals_are_those_of_the_metric_on_repeated_rows(name):
+    generator = np.random.default_rng(0)
+    references = np.arange(210) % 7
+    probabilities = generator.dirichlet(np.ones(7), 210) / 2 + np.eye(7)[references] / 2
+    lesions = [f"L{index // 2}" for index in range(210)]
+
+    def statistic(rows):
+        return metrics.compute_metrics(probabilities[rows], references[rows])[name]
+
+    found = interval(probabilities, references, lesions, name, resamples=12, seed=3)
+    expected = resample_rows(statistic, lesions, resamples=12, seed=3)
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_statistic_of_one_lesion_has_no_interval():
-    assert np.isnan(bootstrap_statistic(lambda rows: 1.0, 3, ["a", "a", "a"])).all()
+    (found,) = bootstrap(lambda weights: {"one": np.ones(len(weights))}, 3, ["a"] * 3).values()
+    assert found.value == 1
+    assert np.isnan(found[1:]).all()
 
 
 def test_a_model_does_not_differ_from_itself():
@@ -139,7 +171,7 @@ def test_pairing_cancels_what_both_models_share():
     changed = (second & ~first).mean()
     expected = 2 * NORMAL_95 * math.sqrt(changed * (1 - changed) / images)
     assert high - low == pytest.approx(expected, rel=0.15)
-    alone = bootstrap_intervals(answers(first, references), references)["accuracy"]
+    alone = interval(answers(first, references), references)
     assert high - low < 0.7 * width(alone)
 
 
@@ -162,17 +194,14 @@ def measured():
 
 
 def test_intervals_are_those_of_the_plain_bootstrap(measured):
-    """The same resamples as `intervals.bootstrap_statistic`, one at a time."""
     values, lesions = measured
     mean, median = estimate(values, lesions, medians=[1])
-    plain = bootstrap_statistic(lambda rows: values[rows, 0].mean(), 60, lesions)
+    plain = resample_rows(lambda rows: values[rows, 0].mean(), lesions)
     assert mean.value == pytest.approx(values[:, 0].mean())
-    assert (mean.low, mean.high) == pytest.approx(plain, abs=2e-3)
+    assert (mean.low, mean.high) == pytest.approx(plain, abs=1e-12)
     assert median.value == np.sort(values[:, 1])[29]
-    plain = bootstrap_statistic(
-        lambda rows: np.sort(values[rows, 1])[(len(rows) - 1) // 2], 60, lesions
-    )
-    assert (median.low, median.high) == pytest.approx(plain, abs=0.03)
+    plain = resample_rows(lambda rows: np.sort(values[rows, 1])[(len(rows) - 1) // 2], lesions)
+    assert (median.low, median.high) == pytest.approx(plain, abs=1e-12)
 
 
 def test_lesions_are_drawn_whole(measured):
@@ -208,6 +237,6 @@ def test_paired_differences_are_narrower_than_unpaired(measured):
     values, lesions = measured
     better = values + 0.05
     better[0, 0] = np.nan
-    found = estimate_differences(better, values, lesions)
+    found = estimate(better, lesions, minus=values)
     assert [one.value for one in found] == pytest.approx([0.05, 0.05])
     assert [one.high - one.low for one in found] == pytest.approx([0, 0], abs=1e-9)

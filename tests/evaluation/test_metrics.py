@@ -115,21 +115,6 @@ def test_scikit_learn_agrees_where_classes_are_absent():
         assert 0 <= found[f"specificity_{code}"] <= 1
 
 
-def test_an_example_worked_by_hand():
-    # 3 nv (2 found, 1 called mel), 1 mel (found), 1 bcc (called nv).
-    references = [5, 5, 5, 4, 1]
-    found = metrics.compute_metrics(one_hot([5, 5, 4, 4, 5]), references)
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    assert found["balanced_accuracy"] == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert found["sensitivity_nv"] == pytest.approx(2 / 3)
-    assert found["specificity_nv"] == pytest.approx(1 / 2)
-    assert found["sensitivity_mel"] == 1
-    assert found["specificity_mel"] == pytest.approx(3 / 4)
-    assert found["specificity_vasc"] == 1
-    # nv: 2·2 / (2·2 + 1 false alarm + 1 missed); mel: 2·1 / (2·1 + 1); bcc: 0; the others: none.
-    assert found["macro_f1"] == pytest.approx((4 / 6 + 2 / 3 + 0) / 3)
-
-
 def test_one_image():
     found = metrics.compute_metrics(one_hot([5]), [5])
     defined = {name: value for name, value in found.items() if not math.isnan(value)}
@@ -160,22 +145,6 @@ def test_the_matrix_has_references_as_rows():
     expected = np.zeros((7, 7), dtype=int)
     expected[0, 0] = expected[0, 2] = expected[6, 6] = 1
     assert confusion.tolist() == expected.tolist()
-
-
-def test_reducers_of_many_matrices_equal_those_of_each():
-    generator = np.random.default_rng(0)
-    many = generator.integers(0, 4, size=(5, 7, 7))
-    many[0, 2] = 0
-    many[1] = 0
-    for reducer in (
-        metrics.accuracy,
-        metrics.sensitivity,
-        metrics.specificity,
-        metrics.balanced_accuracy,
-        metrics.macro_f1,
-    ):
-        each = np.stack([reducer(matrix) for matrix in many])
-        assert np.array_equal(reducer(many), each, equal_nan=True), reducer.__name__
 
 
 def test_no_image_leaves_every_reducer_undefined_without_a_warning():
@@ -229,7 +198,7 @@ def test_the_names_are_fixed():
     assert all(type(value) is float for value in found.values())
 
 
-@pytest.mark.parametrize("images", [1, 2, 999, 1001, 12_000])
+@pytest.mark.parametrize("images", [1, 1001])
 def test_the_metric_computes_the_same_as_the_function(images):
     probabilities, references = draw_scores(images)
     single = probabilities.astype(np.float32)

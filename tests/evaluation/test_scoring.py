@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 from prepared import write_dataset
+from refusals import refusal
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.errors import InputError
 from hf_lesion.evaluation.scoring import choose_rows, predict, read_images, read_split
 from hf_lesion.labels import CODES
 
@@ -53,12 +53,6 @@ def folder(tmp_path):
 
 def read(folder, name="outside"):
     return read_images(folder / "images", folder / "truth.csv", name=name)
-
-
-def refusal(function, *arguments, **options):
-    with pytest.raises(InputError) as caught:
-        function(*arguments, **options)
-    return str(caught.value)
 
 
 def test_a_folder_is_read_in_the_order_of_its_ground_truth(folder):
@@ -304,10 +298,3 @@ def test_rows_are_chosen_from_every_class():
     rows = choose_rows(references, 5)
     assert np.bincount(references[rows]).tolist() == [2, 5, 5, 1, 5, 5, 5]
     assert rows == sorted(set(rows)) == choose_rows(references, 5)
-
-
-def test_a_sample_has_at_most_so_many_of_each_class():
-    references = np.repeat([0, 1, 2], [50, 3, 10])
-    rows = choose_rows(references, 10)
-    assert np.bincount(references[rows]).tolist() == [10, 3, 10]
-    assert sorted(set(rows)) == rows

@@ -5,7 +5,7 @@ import pytest
 from shipped import SHA256, write_model
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.model_comparison import write_comparison
+from hf_lesion.evaluation.comparison import write_comparison
 from hf_lesion.hub import results
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.model_comparison import RECORD
+from hf_lesion.evaluation.comparison import RECORD
 from hf_lesion.evaluation.predictions import write_predictions
 from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import write_record

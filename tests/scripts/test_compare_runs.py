@@ -3,7 +3,7 @@ from pathlib import Path
 
 from runs_on_disk import write_run
 
-from hf_lesion.evaluation.run_comparison import render_comparisons
+from hf_lesion.evaluation.comparison import render_comparisons
 from hf_lesion.io.markdown import fill_blocks
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "compare_runs.py"

@@ -8,7 +8,6 @@ import re
 import resource
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,17 +18,13 @@ import pandas as pd
 import pytest
 from datasets import load_dataset
 
+from hf_lesion.data import checksums
 from hf_lesion.data.download import BASE_URL, CHUNK_BYTES
 from hf_lesion.data.splits import FRACTIONS, SUBSETS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "prepare_data.py"
 START_SECONDS = 60.0
-
-
-def run(*arguments, cwd=None):
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def load_script():
@@ -51,15 +46,14 @@ def wait_until(condition, process):
         time.sleep(0.02)
 
 
-def test_run_prints_the_counts_and_how_to_load(sample_folder, sample_dataset, tmp_path):
-    """The whole way as a user goes it, with relative paths."""
+def test_run_prints_the_counts_and_how_to_load(call, sample_folder, sample_dataset, tmp_path):
     os.symlink(sample_folder, tmp_path / "raw")
-    done = run("--source", "raw", "--output", "data/ham", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    code, out, err = call("--source", "raw", "--output", "data/ham")
+    assert (code, err) == (0, "")
     record = json.loads((tmp_path / "data/ham/prepared.json").read_text())
     before = json.loads((sample_dataset / "prepared.json").read_text())
     assert record["fingerprint"] == before["fingerprint"]
-    lines = done.stdout.splitlines()
+    lines = out.splitlines()
     assert lines[0].split() == ["train", "validation", "test", "all"]
     melanomas = [part["mel"] for part in record["counts"].values()]
     assert [*map(str, [*melanomas, sum(melanomas)])] == next(
@@ -69,8 +63,7 @@ def test_run_prints_the_counts_and_how_to_load(sample_folder, sample_dataset, tm
         sum(record["lesions"].values())
     )
     assert lines[-2:] == ["Dataset: data/ham", 'Load it:  datasets.load_dataset("data/ham")']
-    again = run("--source", "raw", "--output", "data/ham", cwd=tmp_path)
-    assert (again.returncode, again.stdout, again.stderr) == (
+    assert call("--source", "raw", "--output", "data/ham") == (
         2,
         "",
         "error: data/ham already exists. Pass --overwrite to replace it, or another --output.\n",
@@ -85,19 +78,19 @@ def test_a_path_that_is_a_pattern_to_load_dataset_is_not_given_to_it(sample_data
     assert "drawn sample set, 84 images, 200×150 px, whole frame (4:3)" in said
 
 
-def test_originals_are_cut_as_asked(sample_folder, tmp_path):
+def test_originals_are_cut_as_asked(call, sample_folder, tmp_path):
     options = ("--source", sample_folder, "--output", tmp_path / "out")
-    done = run(*options, "--image_size", 64, "--centre_crop")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "drawn sample set, 84 images, 64×64 px, centre square of the frame" in done.stdout
-    refused = run(*options, "--overwrite", "--image_size", 0)
-    assert (refused.returncode, refused.stderr) == (
+    code, out, err = call(*options, "--image_size", 64, "--centre_crop")
+    assert (code, err) == (0, "")
+    assert "drawn sample set, 84 images, 64×64 px, centre square of the frame" in out
+    assert call(*options, "--overwrite", "--image_size", 0) == (
         2,
+        "",
         "error: Expected an image size of at least 1 pixel, got 0.\n",
     )
 
 
-def test_left_out_images_and_absent_masks_are_said(sample_folder, tmp_path):
+def test_left_out_images_and_absent_masks_are_said(call, sample_folder, tmp_path):
     raw = shutil.copytree(sample_folder, tmp_path / "raw")
     rows = pd.read_csv(raw / "HAM10000_metadata.csv")  # the commonest dx: none is left empty
     nevi = sorted(rows["image_id"][rows["dx"] == "nv"])
@@ -106,22 +99,21 @@ def test_left_out_images_and_absent_masks_are_said(sample_folder, tmp_path):
     images[5].unlink()
     next(raw.rglob(f"{images[7].stem}_segmentation.png")).unlink()
     options = ("--source", raw, "--output", tmp_path / "out")
-    done = run(*options)
-    assert (done.returncode, done.stderr) == (
+    assert call(*options) == (
         2,
+        "",
         f"error: 1 image_ids have no file under {raw}: {images[5].stem}. Pass the folder that "
         "contains both image parts, or --allow_missing to leave them out.\n",
     )
-    done = run(*options, "--allow_missing")
-    assert done.returncode == 0
+    code, out, _ = call(*options, "--allow_missing")
+    assert code == 0
     names = ", ".join(sorted([images[0].stem, images[5].stem]))
-    assert f"\nLeft out: 2 images: {names}\n" in done.stdout
-    assert "\nWithout mask: 1 images\n" in done.stdout
+    assert f"\nLeft out: 2 images: {names}\n" in out
+    assert "\nWithout mask: 1 images\n" in out
 
 
-def test_wrong_source_is_one_line(tmp_path):
-    done = run("--source", tmp_path, "--output", tmp_path / "out")
-    assert (done.returncode, done.stdout, done.stderr) == (
+def test_wrong_source_is_one_line(call, tmp_path):
+    assert call("--source", tmp_path, "--output", tmp_path / "out") == (
         2,
         "",
         f"error: {tmp_path} has neither HAM10000_metadata.csv nor "
@@ -130,9 +122,7 @@ def test_wrong_source_is_one_line(tmp_path):
     )
 
 
-def test_help_loads_no_heavy_library_and_its_default_is_the_true_one(monkeypatch):
-    done = run("--help")
-    assert "examples:" in done.stdout
+def test_defaults_that_are_copied_are_those_of_the_library(monkeypatch):
     arguments = ["prepare_data.py", "--source", "a", "--output", "b"]
     monkeypatch.setattr(sys, "argv", arguments)
     script = load_script()
@@ -183,26 +173,24 @@ def offer(server, raw):
 
 @pytest.fixture
 def sums_of_sample(sample_folder, monkeypatch, tmp_path):
-    """A package path in which the list of sums is that of the sample: for a script's process."""
+    """The sums of the sample in place of those of the published files."""
     lines = ["image_id,image_sha256,mask_sha256"]
     for path in sorted(sample_folder.rglob("*.jpg")):
         mask = next(sample_folder.rglob(f"{path.stem}_segmentation.png"))
         sums = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (path, mask)]
         lines.append(",".join([path.stem, *sums]))
-    copy = tmp_path / "package"
-    shutil.copytree(ROOT / "hf_lesion", copy / "hf_lesion", ignore=shutil.ignore_patterns("*.pyc"))
-    (copy / "hf_lesion" / "data" / "checksums.csv").write_text("\n".join(lines) + "\n")
-    monkeypatch.setenv("PYTHONPATH", str(copy))
-    return copy
+    (tmp_path / "checksums.csv").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(checksums, "CHECKSUMS_FILE", str(tmp_path / "checksums.csv"))
 
 
+@pytest.mark.usefixtures("sums_of_sample")
 def test_download_goes_on_to_prepare_and_again_without_network(
-    dataverse, sample_folder, sample_dataset, sums_of_sample, tmp_path
+    call, dataverse, sample_folder, sample_dataset, tmp_path
 ):
     offer(dataverse, sample_folder)
     options = ("--download", "--with_masks", "--base_url", dataverse.url)
-    done = run(*options, "--output", tmp_path / "data" / "ham")
-    assert (done.returncode, done.stderr) == (0, "")
+    code, _, err = call(*options, "--output", tmp_path / "data" / "ham")
+    assert (code, err) == (0, "")
     record = json.loads((tmp_path / "data/ham/prepared.json").read_text())
     before = json.loads((sample_dataset / "prepared.json").read_text())
     assert record["content"] == before["content"]
@@ -210,44 +198,27 @@ def test_download_goes_on_to_prepare_and_again_without_network(
     archives = {path.name for path in (tmp_path / "data/HAM10000_download").iterdir()}
     assert "HAM10000_segmentations_lesion_tschandl.zip" in archives
     dataverse.asked.clear()
-    again = run(*options, "--output", tmp_path / "data/other", "--subset", "one-per-lesion")
-    assert (again.returncode, again.stderr, dataverse.asked) == (0, "", [])
-    in_the_way = run(*options, "--output", tmp_path / "data/ham")
-    assert (in_the_way.returncode, in_the_way.stderr) == (
-        2,
-        f"error: {tmp_path}/data/ham already exists. "
-        "Pass --overwrite to replace it, or another --output.\n",
-    )
+    code, _, err = call(*options, "--output", tmp_path / "data/other", "--subset", "one-per-lesion")
+    assert (code, err, dataverse.asked) == (0, "", [])
+    code, _, err = call(*options, "--output", tmp_path / "data/ham")
+    assert code == 2
+    assert err.startswith(f"error: {tmp_path}/data/ham already exists. Pass --overwrite")
 
 
 def test_downloaded_images_that_were_never_published_are_refused(
-    dataverse, sample_folder, tmp_path
+    call, dataverse, sample_folder, tmp_path
 ):
-    """A mirror whose archives have the MD5 it tells, but not the images that were published."""
+    """A mirror whose archives have the MD5 it states, but not the images that were published."""
     offer(dataverse, sample_folder)
     options = ("--download", "--base_url", dataverse.url, "--download_dir", tmp_path / "cache")
-    done = run(*options, "--output", tmp_path / "out")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: 84 of 84 files differ from the published ones (SHA-256)")
+    code, _, err = call(*options, "--output", tmp_path / "out")
+    assert code == 2
+    assert err.startswith("error: 84 of 84 files differ from the published ones (SHA-256)")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_closed_network_is_one_line(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    done = run(
-        *("--download", "--base_url", url, "--download_dir", tmp_path / "cache"),
-        *("--output", tmp_path / "out"),
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith(
-        "download HAM10000_metadata.csv, HAM10000_images_part_1.zip, HAM10000_images_part_2.zip "
-        "from https://doi.org/10.7910/DVN/DBW86T manually and pass their folder as --source.\n"
-    )
-
-
-def test_a_killed_download_goes_on(dataverse, faults, sample_folder, sums_of_sample, tmp_path):
+@pytest.mark.usefixtures("sums_of_sample")
+def test_a_killed_download_goes_on(call, dataverse, faults, sample_folder, tmp_path):
     offer(dataverse, sample_folder)
     path = "/api/access/datafile/3172584"
     dataverse.spoil(path, faults.stall(20 * CHUNK_BYTES))
@@ -259,7 +230,7 @@ def test_a_killed_download_goes_on(dataverse, faults, sample_folder, sums_of_sam
     process.kill()
     process.communicate()
     dataverse.released.set()
-    assert run(*options).returncode == 0
+    assert call(*options)[0] == 0
     first, second = dataverse.ranges(path)
     assert first is None
     assert int(second.removeprefix("bytes=").removesuffix("-")) > CHUNK_BYTES
@@ -303,14 +274,14 @@ def stopped_midway(sample_folder, sample_dataset, tmp_path):
 
 
 def test_killed_run_leaves_no_dataset_and_the_next_one_cleans_up(
-    stopped_midway, sample_folder, sample_dataset
+    call, stopped_midway, sample_folder, sample_dataset
 ):
     process, output, _ = stopped_midway
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not output.exists()
     assert len(partials(output.parent)) == 1
-    assert run("--source", sample_folder, "--output", output).returncode == 0
+    assert call("--source", sample_folder, "--output", output)[0] == 0
     assert partials(output.parent) == []
     rows = load_dataset(str(output))
     assert rows.num_rows == load_dataset(str(sample_dataset)).num_rows
@@ -336,34 +307,26 @@ def run_with_room(arguments, room):
     return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
 
 
-@pytest.mark.parametrize("room", [30_000, 3_000])
-def test_a_full_disk_is_one_line_and_what_was_there_stays(sample_folder, tmp_path, room):
-    """At 30 kB the images do not fit, at 3 kB the table of the split does not either."""
-    output = tmp_path / "prepared" / "ham"
-    done = run_with_room(["--source", sample_folder, "--output", output], room)
+def test_a_full_disk_is_one_line_and_spares_the_dataset_that_was_to_be_replaced(
+    sample_folder, sample_dataset, tmp_path
+):
+    output = shutil.copytree(sample_dataset, tmp_path / "prepared" / "ham")
+    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
+    arguments = ["--source", sample_folder, "--output", output, "--seed", "1", "--overwrite"]
+    done = run_with_room(arguments, 30_000)  # the images do not fit
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "File too large" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not list(output.parent.glob("*"))
-    assert not list(output.parent.glob(".*"))
-
-
-def test_a_full_disk_spares_the_dataset_that_was_to_be_replaced(sample_folder, tmp_path):
-    output = tmp_path / "ham"
-    assert run("--source", sample_folder, "--output", output).returncode == 0
-    before = {file: file.read_bytes() for file in output.rglob("*") if file.is_file()}
-    again = ["--source", sample_folder, "--output", output, "--seed", "1", "--overwrite"]
-    assert run_with_room(again, 30_000).returncode == 2
     assert {file: file.read_bytes() for file in output.rglob("*") if file.is_file()} == before
-    assert [entry.name for entry in tmp_path.iterdir()] == ["ham"]
+    assert [entry.name for entry in output.parent.iterdir()] == ["ham"]
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="there is no /sys")
-def test_a_place_where_nobody_can_write_is_one_line(sample_folder):
+def test_a_place_where_nobody_can_write_is_one_line(call, sample_folder):
     """In /sys not even root may make a folder."""
     output = Path("/sys/kernel/hf_lesion")
-    done = run("--source", sample_folder, "--output", output)
-    assert done.returncode == 2
+    code, _, err = call("--source", sample_folder, "--output", output)
+    assert code == 2
     reasons = "Operation not permitted|Permission denied|Read-only file system"
-    assert re.fullmatch(rf"error: ({reasons}): /sys/kernel/.*\n", done.stderr)
+    assert re.fullmatch(rf"error: ({reasons}): /sys/kernel/.*\n", err)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from shipped import write_model
 
-from hf_lesion.evaluation.explanations.readme import MISSING
+from hf_lesion.evaluation.explanations.tables import MISSING
 from hf_lesion.hub.results import read_shipped, render_blocks
 
 START, END = "<!-- results: by a test -->", "<!-- /results -->"

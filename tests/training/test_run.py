@@ -2,6 +2,7 @@ import ctypes
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,10 @@ from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "scripts" / "configs"
-PLAIN = {"cnn", "cnn_student", "resnet18", "densenet121", "resnet50", "tf_efficientnet_lite0"}
+RECIPES = (
+    *("cnn", "cnn_student", "resnet18", "densenet121", "resnet50", "tf_efficientnet_lite0"),
+    *("resnet50_gpu", "densenet121_gpu"),
+)
 TINY_CNN = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": []}'
 
 
@@ -302,9 +306,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(sample_d
     assert re.search(
         r"^error: A checkpoint could not be written to .*disk may be full", done.stderr, re.M
     )
-    again = [*script, "--resume_from_checkpoint", "true"]
-    subprocess.run(again, capture_output=True, text=True, check=True)
-    assert (tmp_path / "out" / "training.json").is_file()
+    again = [*words, "--resume_from_checkpoint", "true"]
+    assert train(*parse_arguments(build_parser("test"), again)).record["steps"] == 2
 
 
 def test_a_teacher_is_learned_from(finished, sample_dataset, tmp_path):
@@ -356,11 +359,10 @@ def test_half_precision_and_accumulation_work_on_a_cpu_too(sample_dataset, tmp_p
     assert {weight.dtype for weight in weights.values()} == {torch.float32, torch.int64}
 
 
-@pytest.mark.parametrize("model", ["cnn", pytest.param("test_resnet", marks=pytest.mark.slow)])
-def test_bfloat16_changes_the_training_and_not_the_evaluation(model, sample_dataset, tmp_path):
+def test_bfloat16_changes_the_training_and_not_the_evaluation(sample_dataset, tmp_path):
     """What the Trainer evaluated, `evaluate` in float32 gives again from the saved weights."""
     runs = {
-        name: run(tmp_path / name, sample_dataset, "--max_steps", "6", *words, model=model)
+        name: run(tmp_path / name, sample_dataset, "--max_steps", "6", *words, model="test_resnet")
         for name, words in {"bf16": ["--bf16", "true"], "fp32": []}.items()
     }
     assert differing(*(weights_of(each.output_dir) for each in runs.values()))
@@ -449,34 +451,19 @@ def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_pat
         leave_out(splits.remove_columns("dataset"), "rosendahl")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet50_gpu", "densenet121_gpu"])
-def test_recipes_for_a_gpu_take_two_steps_here(name, sample_dataset, tmp_path):
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_takes_a_step_here(name, sample_dataset, tmp_path):
     """On random weights, in float32 and small, since there is neither a GPU nor a network."""
-    argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
-    argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--bf16", "false"]
-    argv += ["--pretrained", "false", "--image_size", "64", "--dataloader_num_workers", "0"]
-    argv += ["--per_device_train_batch_size", "4", "--disable_tqdm", "true"]
-    finished = train(*parse_arguments(build_parser("test"), argv))
-    assert finished.record["steps"] == 2
-    assert finished.record["parameters"] > 6_000_000
-
-
-@pytest.mark.parametrize("name", sorted(PLAIN))
-def test_plain_recipes_run_offline(name, sample_dataset, tmp_path):
     argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
     argv += ["--output_dir", str(tmp_path / "out"), "--max_steps", "1", "--disable_tqdm", "true"]
     argv += ["--eval_strategy", "no", "--save_strategy", "no", "--load_best_model_at_end", "false"]
-    argv += ["--per_device_train_batch_size", "2", "--image_size", "64"]
+    argv += ["--per_device_train_batch_size", "2", "--image_size", "64", "--pretrained", "false"]
+    argv += ["--bf16", "false", "--dataloader_num_workers", "0"]
     assert train(*parse_arguments(build_parser("test"), argv)).record["steps"] == 1
 
 
-def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"prepare_data\.py"):
-        open_splits(tmp_path)
-
-
-def test_the_script_is_launched_shows_images_per_second_and_logs_scores(sample_dataset, tmp_path):
+def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path):
+    """With a progress bar in images, and scores for TensorBoard."""
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
     launch += ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no"]
     launch += ["--dynamo_backend", "no", str(ROOT / "scripts" / "train.py")]
@@ -492,6 +479,15 @@ def test_the_script_is_launched_shows_images_per_second_and_logs_scores(sample_d
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
     assert "eval/balanced_accuracy" in events.Tags()["scalars"]
+
+
+def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
+    words = ["--dataset", str(tmp_path), "--output_dir", str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["train.py", *words])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "scripts" / "train.py"), run_name="__main__")
+    assert stop.value.code == 2
+    assert re.fullmatch(r"error: .*prepare_data\.py.*\n", capsys.readouterr().err)
 
 
 def test_two_processes_train_save_by_the_clock_and_evaluate_together(sample_dataset, tmp_path):

@@ -1,4 +1,4 @@
-"""Heatmaps scored on images with lesion masks, next to baselines that ignore the image."""
+"""Evaluation of heatmaps on images with masks: overlap, faithfulness, baselines, shortcuts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,12 @@ from hf_lesion.evaluation.scoring import (
 from hf_lesion.explain import baselines, faithfulness, names
 from hf_lesion.explain.mask_overlap import MEASURES, place_masks, score_maps
 from hf_lesion.explain.placement import share_outside
+from hf_lesion.explain.shortcuts import CHANGES, change
 from hf_lesion.labels import CODES
 
 # From images and the classes to explain (and the images' row numbers) to (B, H, W) maps.
 Mapper = Callable[[Sequence[Image.Image], NDArray[np.int64], Sequence[int]], NDArray[np.float32]]
+UNCHANGED = "unchanged"
 CALIBRATION_IMAGES = 64  # that an untrained copy's batch norms see
 
 
@@ -42,7 +44,7 @@ class MaskedSet:
     load_mask: Callable[[int], Image.Image]
 
     def batches(self, rows: Sequence[int], size: int, title: str) -> Iterator[list[int]]:
-        """Yield the rows in batches with a progress bar."""
+        """Yield the rows in batches, with a progress bar."""
         with tqdm(total=len(rows), desc=title, unit="image", disable=None) as bar:
             for start in range(0, len(rows), size):
                 part = list(rows[start : start + size])
@@ -120,7 +122,7 @@ def score_localisation(
     """Score maps of the predicted class of each image.
 
     Args:
-        classifier: Predicts the classes, and says how masks are laid.
+        classifier: Predicts the classes, and preprocesses the masks.
         masked: The images and masks.
         rows: Which N images.
         methods: Of `explain.methods.METHODS`, all from one forward pass.
@@ -193,6 +195,27 @@ def score_faithfulness(
                 )
                 found[name].append(_without_flat(one, maps))
     return {name: _in_order(own, order, rows) for name, own in found.items()}
+
+
+def answer_changed(
+    classifier: LesionClassifier, masked: MaskedSet, rows: Sequence[int], *, batch_size: int = 32
+) -> dict[str, NDArray[np.float32]]:
+    """Return (N, C) probabilities of the original images (`UNCHANGED`) and under each change.
+
+    What is drawn on an image is the same for every model: its row is the seed.
+    """
+    answers: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (UNCHANGED, *CHANGES)}
+    for part in masked.batches(rows, batch_size, "Changing images"):
+        shown = [masked.images.load(row) for row in part]
+        masks = [masked.load_mask(row) for row in part]
+        answers[UNCHANGED].append(classifier.predict(shown, batch_size=batch_size))
+        for name in CHANGES:
+            changed = [
+                change(image, mask, name, seed=row)
+                for image, mask, row in zip(shown, masks, part, strict=True)
+            ]
+            answers[name].append(classifier.predict(changed, batch_size=batch_size))
+    return {name: np.concatenate(own) for name, own in answers.items()}
 
 
 def _mapper(classifier: LesionClassifier, method: str, *, fine: bool = False) -> Mapper:

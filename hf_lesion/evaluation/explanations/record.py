@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bootstrap
-from hf_lesion.evaluation.bootstrap import estimate, estimate_differences
+from hf_lesion.evaluation.bootstrap import estimate, estimate_metrics
+from hf_lesion.evaluation.explanations.masked_set import UNCHANGED
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -124,6 +125,33 @@ def describe_faithfulness(
     }
 
 
+def describe_shortcuts(
+    answers: Mapping[str, NDArray[np.float32]],
+    references: NDArray[np.int64],
+    lesion_ids: Sequence[str] | None,
+) -> dict[str, Any]:
+    """Return how often the prediction stays the same, and the balanced accuracy under each change.
+
+    Args:
+        answers: As from `answer_changed`.
+        references: (N,) class ids.
+        lesion_ids: N lesions, or None.
+    """
+    before = answers[UNCHANGED].argmax(axis=1)
+    found: dict[str, dict[str, Any]] = {}
+    for name, own in answers.items():
+        counts = np.bincount(own.argmax(axis=1), minlength=len(CODES))
+        scores = estimate_metrics(own, references, lesion_ids, names=["balanced_accuracy"])
+        found[name] = {
+            "balanced_accuracy": scores["balanced_accuracy"].rounded(),
+            "answers": dict(zip(CODES, counts.tolist(), strict=True)),
+        }
+        if name != UNCHANGED:
+            same = (own.argmax(axis=1) == before).astype(float)[:, None]
+            found[name]["same_answer"] = estimate(same, lesion_ids)[0].rounded()
+    return {"images": len(references), **found.pop(UNCHANGED), "changes": found}
+
+
 def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
     """Return how the intervals were made."""
     return {
@@ -220,7 +248,7 @@ def _against(
             name: one.rounded()
             for name, one in zip(
                 names,
-                estimate_differences(table, tables[base], lesion_ids, medians=medians),
+                estimate(table, lesion_ids, minus=tables[base], medians=medians),
                 strict=True,
             )
         }

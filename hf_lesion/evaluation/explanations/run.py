@@ -13,14 +13,14 @@ from hf_lesion.evaluation.explanations import record
 from hf_lesion.evaluation.explanations.masked_set import (
     Mapper,
     MaskedSet,
+    answer_changed,
     build_mappers,
     measure_outside,
     score_faithfulness,
     score_localisation,
 )
-from hf_lesion.evaluation.explanations.shortcuts import answer_changed, describe_shortcuts
 from hf_lesion.evaluation.report.build import weights_sha256
-from hf_lesion.evaluation.scoring import choose_rows
+from hf_lesion.evaluation.scoring import choose_rows, draw_rows
 from hf_lesion.explain.names import CONTROL_NAMES, FINE
 from hf_lesion.io.provenance import provenance
 
@@ -70,10 +70,10 @@ def measure_model(
         found = _measure_localisation(classifier, masked, methods, mappers, effort)
         yield LOCALISATION, {**found, "provenance": provenance()}
     if SHORTCUTS in parts:
-        some = _choose_some(masked, effort)
+        some = draw_rows(len(masked.images.image_ids), effort.subset)
         answers = answer_changed(classifier, masked, some, batch_size=effort.batch_size)
         lesions = _take(masked.images.lesion_ids, some)
-        found = describe_shortcuts(answers, masked.images.references[some], lesions)
+        found = record.describe_shortcuts(answers, masked.images.references[some], lesions)
         yield SHORTCUTS, {**found, "provenance": provenance()}
     if FAITHFULNESS in parts:
         found = _measure_faithfulness(classifier, masked, mappers, effort)
@@ -109,7 +109,8 @@ def _measure_localisation(
     effort: Effort,
 ) -> dict[str, Any]:
     images = masked.images
-    every, some = list(range(len(images.image_ids))), _choose_some(masked, effort)
+    count = len(images.image_ids)
+    every, some = list(range(count)), draw_rows(count, effort.subset)
     controls = {name: mappers[name] for name in CONTROL_NAMES}
     size = effort.batch_size
     probabilities, scores = score_localisation(
@@ -130,11 +131,6 @@ def _measure_localisation(
     )
     outside = measure_outside(classifier, masked, every)
     return {**found, "outside": record.describe_outside(outside, images.references)}
-
-
-def _choose_some(masked: MaskedSet, effort: Effort) -> list[int]:
-    drawn = np.random.default_rng(0).permutation(len(masked.images.image_ids))
-    return sorted(drawn[: effort.subset].tolist())
 
 
 def _measure_faithfulness(

@@ -6,14 +6,15 @@ from typing import Any
 
 from hf_lesion.calibration import metrics as calibration
 from hf_lesion.calibration.fit import Fits
-from hf_lesion.evaluation import (
-    bootstrap,
-    metrics,
-    ranking,
-    risk_coverage,
-    subgroups,
+from hf_lesion.calibration.thresholds import OperatingPoint
+from hf_lesion.evaluation import bootstrap, metrics, risk_coverage, subgroups
+from hf_lesion.evaluation.bootstrap import as_entries, estimate_metrics
+from hf_lesion.evaluation.discrimination import (
+    is_positive,
+    measure_point,
+    measure_question,
+    thin_curves,
 )
-from hf_lesion.evaluation.operating_point import measure_point
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report.record import SCHEMA_VERSION
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
@@ -21,7 +22,6 @@ from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 
 SEED = 0
-
 
 Groups = Mapping[str, Sequence[str | None]]
 
@@ -41,13 +41,13 @@ def build_record(
     """Return the record of one model on one evaluation set.
 
     Args:
-        predictions: The model's answers next to the truth.
+        predictions: Predictions of the model with their references.
         data: Where the images come from: source, split, fingerprint.
         model: Which weights: name, weights_sha256.
-        size: Height and width in pixels to which preprocessing brings an image.
-        crop_mode: How it makes a frame a square; None where several models do it in several ways.
+        size: Height and width of the preprocessed image in pixels.
+        crop_mode: How a frame is made square; None where several models differ.
         views: How many views of each image were averaged.
-        groups: Columns of N values each; every value's images are also measured by themselves.
+        groups: Columns of N values each; the images of every value are also measured separately.
         fits: What was fitted on validation for these weights; nothing of it is fitted here.
         prevalences: Name of an operating point → the share of positives that the reader has in
             mind.
@@ -63,10 +63,14 @@ def build_record(
         "classes": list(CODES),
         **_measure(predictions),
         "questions": {
-            name: ranking.measure_question(predictions, name, seed=SEED) for name in LABEL_GROUPS
+            name: {
+                "positives": int(is_positive(predictions, codes).sum()),
+                **as_entries(measure_question(predictions, name, seed=SEED)),
+            }
+            for name, codes in LABEL_GROUPS.items()
         },
         "operating_points": {
-            name: measure_point(point, predictions, prevalence=prevalences[name], seed=SEED)
+            name: _measure_point(point, predictions, prevalences[name])
             for name, point in points.items()
         },
         "calibration": _calibrate(predictions, known),
@@ -74,7 +78,7 @@ def build_record(
         "subgroups": subgroups.measure_groups(
             predictions, groups or {}, point=points.get("malignant"), seed=SEED
         ),
-        "curves": ranking.drawn_curves(predictions),
+        "curves": thin_curves(predictions),
         "data": data,
         "model": model,
         "preprocessing": {
@@ -93,20 +97,39 @@ def weights_sha256(folder: Path) -> str:
 
 
 def _measure(predictions: Predictions) -> dict[str, Any]:
-    confusion = metrics.confusion_matrix(
-        predictions.references,
-        metrics.predicted_classes(predictions.probabilities, predictions.references),
-    )
+    probabilities, references = predictions.probabilities, predictions.references
     lesions = predictions.lesion_ids
+    confusion = metrics.confusion_matrix(
+        references, metrics.predicted_classes(probabilities, references)
+    )
+    entries = as_entries(estimate_metrics(probabilities, references, lesions, seed=SEED))
     return {
         "images": len(predictions.image_ids),
         "lesions": None if lesions is None else len(set(lesions)),
         "class_counts": dict(zip(CODES, confusion.sum(axis=1).tolist(), strict=True)),
-        "metrics": metrics.LesionMetrics().compute(
-            predictions=predictions.probabilities, references=predictions.references
-        ),
-        "intervals": _build_intervals(predictions),
+        "metrics": entries["metrics"],
+        "intervals": {
+            "level": bootstrap.LEVEL,
+            "method": "percentile bootstrap",
+            "unit": "image" if lesions is None else "lesion",
+            "resamples": bootstrap.RESAMPLES,
+            "seed": SEED,
+            **entries["intervals"],
+        },
         "confusion_matrix": confusion.tolist(),
+    }
+
+
+def _measure_point(
+    point: OperatingPoint, predictions: Predictions, prevalence: float
+) -> dict[str, Any]:
+    return {
+        "codes": list(point.codes),
+        "threshold": point.threshold,
+        "target_sensitivity": point.target_sensitivity,
+        "prevalence": prevalence,
+        "positives": int(is_positive(predictions, point.codes).sum()),
+        **as_entries(measure_point(point, predictions, prevalence=prevalence, seed=SEED)),
     }
 
 
@@ -129,18 +152,4 @@ def _calibrate(predictions: Predictions, fits: Fits) -> dict[str, Any]:
         "temperature": None if found is None else found.temperature,
         "logit_adjustment": None if found is None else found.logit_adjustment,
         **measured,
-    }
-
-
-def _build_intervals(predictions: Predictions) -> dict[str, Any]:
-    bounds = bootstrap.bootstrap_intervals(
-        predictions.probabilities, predictions.references, predictions.lesion_ids, seed=SEED
-    ) | ranking.class_intervals(predictions, seed=SEED)
-    return {
-        "level": bootstrap.LEVEL,
-        "method": "percentile bootstrap",
-        "unit": "image" if predictions.lesion_ids is None else "lesion",
-        "resamples": bootstrap.RESAMPLES,
-        "seed": SEED,
-        "bounds": {name: list(pair) for name, pair in bounds.items()},
     }

@@ -4,8 +4,10 @@ import textwrap
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from hf_lesion.evaluation.report.tables import ANSWERS, GROUP_METRICS, behind, list_groups
@@ -16,11 +18,11 @@ from hf_lesion.labels import CODES, NAMES
 
 # One hue from light to dark: told apart by lightness, so safe for colour-blind readers.
 COLOURS = "Blues"
-LIGHT, DARK, EMPTY = "white", "black", "0.4"
 INK_SWITCH = 0.72  # where white and black ink have the same contrast, about 4.5 to 1
 SIZE = (9.6, 6.6)  # inches
 # Blue and vermilion of Okabe and Ito, "Color Universal Design" (2008).
 INK, SECOND, PALE, FAINT, GRID = "#0072B2", "#D55E00", "#CFE3F1", "0.45", "0.9"
+PERCENT = PercentFormatter(1, decimals=0)
 PANELS = (2, 4)
 GROUP_ROW, GROUP_FRAME = 0.27, 1.9  # inches
 SHOWN_GROUPS = ("malignant_auroc", "malignant_sensitivity", "balanced_accuracy")
@@ -41,54 +43,36 @@ def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
     counts = np.asarray(confusion)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    texts = np.full(counts.shape, "0", dtype=object)
+    for cell in np.argwhere(counts):
+        texts[tuple(cell)] = f"{shares[tuple(cell)]:.0%}\n{counts[tuple(cell)]:,}"
+    texts[totals[:, 0] == 0] = "–"
     figure = new_figure(SIZE)
     axes = figure.add_subplot()
-    picture = axes.imshow(shares, cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
-    _write_cells(axes, counts, shares)
-    _name_axes(axes, counts)
-    title_figure(figure, title, characters=CONFUSION_TITLE)
-    bar = figure.colorbar(picture, ax=axes, aspect=30, pad=0.02)
-    bar.set_label("Share of the images with this diagnosis")
-    bar.ax.yaxis.set_major_formatter("{x:.0%}")
-    bar.outline.set_visible(False)
-    return figure
-
-
-def _write_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    for row, column in np.ndindex(counts.shape):
-        count, share = counts[row, column], shares[row, column]
-        zero = "0" if counts[row].any() else "–"
-        text = f"{share:.0%}\n{count:,}" if count else zero
-        axes.text(
-            column,
-            row,
-            text,
-            ha="center",
-            va="center",
-            fontsize=9,
-            fontweight="bold" if row == column else "normal",
-            color=LIGHT if share > INK_SWITCH else (DARK if count else EMPTY),
-        )
-
-
-def _name_axes(axes: Axes, counts: NDArray[np.int64]) -> None:
-    places = range(len(CODES))
+    sns.heatmap(
+        shares,
+        vmin=0,
+        vmax=1,
+        cmap=COLOURS,
+        annot=texts,
+        fmt="",
+        annot_kws={"fontsize": 9},
+        linewidths=1.5,
+        xticklabels=CODES,
+        cbar_kws={"label": "Share of the images with this diagnosis", "format": PERCENT},
+        ax=axes,
+    )
+    for text, share in zip(axes.texts, shares.flat, strict=True):
+        text.set_color("white" if share > INK_SWITCH else "black")
     names = [
         f"{NAMES[code]} ({code})\n{total:,} images"
-        for code, total in zip(CODES, counts.sum(axis=1), strict=True)
+        for code, total in zip(CODES, totals[:, 0], strict=True)
     ]
-    axes.set_yticks(places, names, fontsize=9)
-    axes.set_xticks(places, CODES, fontsize=10)
-    axes.set_ylabel("True diagnosis")
-    axes.set_xlabel("Predicted diagnosis")
+    axes.set_yticks(axes.get_yticks(), names, fontsize=9, rotation=0)
     axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    # White lines between the cells.
-    edges = np.arange(len(CODES) + 1) - 0.5
-    axes.set_xticks(edges, minor=True)
-    axes.set_yticks(edges, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="minor", length=0)
+    axes.set(ylabel="True diagnosis", xlabel="Predicted diagnosis")
+    title_figure(figure, title, characters=CONFUSION_TITLE)
+    return figure
 
 
 def draw_roc(record: dict[str, Any], *, title: str) -> Figure:

@@ -18,10 +18,10 @@ from hf_lesion.evaluation.explanations.record import (
     compact_json,
     describe_localisation,
     describe_outside,
+    describe_shortcuts,
     read_explanations,
     write_explanations,
 )
-from hf_lesion.evaluation.explanations.shortcuts import describe_shortcuts
 from hf_lesion.explain.mask_overlap import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
 from hf_lesion.models.preprocessing import change_processor

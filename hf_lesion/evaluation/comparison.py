@@ -1,21 +1,28 @@
-"""Comparison of training runs: their differing settings and validation scores."""
+"""Paired comparison of models or training runs that were scored on the same images."""
 
 import io
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation.bootstrap import RESAMPLES, paired_differences
-from hf_lesion.evaluation.predictions import Predictions, parse_predictions
-from hf_lesion.evaluation.report.record import format_metric, read_report
+from hf_lesion.evaluation import metrics
+from hf_lesion.evaluation.bootstrap import RESAMPLES, Estimate, paired_differences
+from hf_lesion.evaluation.predictions import (
+    Labelled,
+    Predictions,
+    parse_predictions,
+    read_predictions,
+)
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import REPORT, format_metric, read_report
 from hf_lesion.io import markdown
-from hf_lesion.io.checksums import TRAINING
-from hf_lesion.io.files import read_json
+from hf_lesion.io.checksums import TRAINING, list_models
+from hf_lesion.io.files import read_json, read_json_if_there, write_json
 from hf_lesion.io.numbers import format_difference
 
+RECORD = "comparison.json"
 PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
 BLOCK = "tried"  # of scripts/configs/README.md
@@ -42,6 +49,72 @@ HEADER = (
     "seed",
     "hours",
 )
+
+
+def find_models(models: Path) -> list[Path]:
+    """Return the model folders directly inside a folder.
+
+    Raises:
+        InputError: If there are fewer than two.
+    """
+    found = list_models(models)
+    if len(found) < 2:
+        raise InputError(f"{models} holds {len(found)} models; a comparison needs two or more.")
+    return found
+
+
+def read_answers(folders: list[Path], images: Labelled, split: str) -> dict[str, Predictions]:
+    """Return the predictions of each model for these images, by folder name.
+
+    Raises:
+        InputError: If a model was not scored on them, or has other weights now.
+    """
+    found = {}
+    for folder in folders:
+        scored = read_report(folder / REPORT) if (folder / REPORT).is_file() else {}
+        if scored.get(split, {}).get("model", {}).get("weights_sha256") != weights_sha256(folder):
+            raise InputError(
+                f"{folder} was not scored on {split}, or has other weights now. Run "
+                f"scripts/score.py --model {folder} --split {split}."
+            )
+        found[folder.name] = read_predictions(folder / PREDICTIONS.format(split=split), images)
+    return found
+
+
+def compare_pairs(
+    models: Mapping[str, Predictions], *, resamples: int = RESAMPLES
+) -> list[dict[str, Any]]:
+    """Return paired differences between each model and the next, in order of balanced accuracy.
+
+    Args:
+        models: Name to predictions, all for the same images.
+        resamples: Number of bootstrap resamples.
+
+    Returns:
+        `first`, `second` and `differences` (first minus second, as from `paired_differences`).
+    """
+    ranked = sorted(models.items(), key=lambda item: -_balanced_accuracy(item[1]))
+    found = []
+    for (first, better), (second, worse) in itertools.pairwise(ranked):
+        differences = _differ(worse, better, resamples)
+        found.append({"first": first, "second": second, "differences": differences})
+    return found
+
+
+def write_comparison(models: Path, split: str, found: dict[str, Any]) -> Path:
+    """Write a split's record into `comparison.json` next to the model folders; return its path."""
+    file = models / RECORD
+    write_json(file, {**read_comparison(models), split: found})
+    return file
+
+
+def read_comparison(models: Path) -> dict[str, Any]:
+    """Return the records in `comparison.json` next to the model folders; empty without one.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    return read_json_if_there(models / RECORD, fix="Delete it and compare again.")
 
 
 def compare_runs(
@@ -74,7 +147,13 @@ def compare_runs(
             for key in sorted(set(run["settings"]) | set(settings))
             if run["settings"].get(key) != settings.get(key)
         }
-        differences = _differ(first, run, folder, resamples)
+        before, after = first["predictions"], run["predictions"]
+        if before.image_ids != after.image_ids or (before.references != after.references).any():
+            raise InputError(
+                f"{folder} was scored on {len(after.image_ids):,} images that are not the "
+                f"{len(before.image_ids):,} of {first['name']}: score both on the same split."
+            )
+        differences = _differ(before, after, resamples)
         records.append(_describe(run, changed) | {"differences": differences})
     return {
         "network": settings["model"],
@@ -121,23 +200,20 @@ def _settings(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _differ(
-    first: dict[str, Any], run: dict[str, Any], folder: Path, resamples: int
-) -> dict[str, tuple[float, float, float]]:
-    before: Predictions = first["predictions"]
-    after: Predictions = run["predictions"]
-    if before.image_ids != after.image_ids or (before.references != after.references).any():
-        raise InputError(
-            f"{folder} was scored on {len(after.image_ids):,} images that are not the "
-            f"{len(before.image_ids):,} of {first['name']}: score both on the same split."
-        )
+def _differ(first: Predictions, second: Predictions, resamples: int) -> dict[str, Estimate]:
+    """Return second minus first, as from `paired_differences`."""
     return paired_differences(
-        before.probabilities,
-        after.probabilities,
-        np.asarray(before.references),
-        before.lesion_ids,
+        first.probabilities,
+        second.probabilities,
+        first.references,
+        first.lesion_ids,
         resamples=resamples,
     )
+
+
+def _balanced_accuracy(answers: Predictions) -> float:
+    predicted = metrics.predicted_classes(answers.probabilities, answers.references)
+    return float(metrics.balanced_accuracy(metrics.confusion_matrix(answers.references, predicted)))
 
 
 def _describe(run: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:

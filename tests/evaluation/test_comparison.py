@@ -1,0 +1,105 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from runs_on_disk import write_run
+from shipped import answer, write_model
+
+from hf_lesion.errors import InputError
+from hf_lesion.evaluation import comparison
+from hf_lesion.evaluation.metrics import compute_metrics
+from hf_lesion.evaluation.predictions import write_predictions
+from hf_lesion.evaluation.report.build import weights_sha256
+from hf_lesion.evaluation.report.record import REPORT
+
+RIGHT = {"a": 0.5, "b": 0.9}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two scored models with the predictions that their scores are of."""
+    for name, right in RIGHT.items():
+        folder = write_model(tmp_path, name, right=right)
+        report = json.loads((folder / REPORT).read_text())
+        report["test"]["model"]["weights_sha256"] = weights_sha256(folder)
+        (folder / REPORT).write_text(json.dumps(report))
+        write_predictions(folder / "predictions_test.csv", answer(right)[0])
+    return comparison.find_models(tmp_path)
+
+
+def test_neighbours_are_compared_on_the_same_images(folders):
+    answers = comparison.read_answers(folders, answer(0.5)[0], "test")
+    pairs = comparison.compare_pairs(answers, resamples=200)
+    assert [(pair["first"], pair["second"]) for pair in pairs] == [("b", "a")]
+    b, a = (compute_metrics(answers[name].probabilities, answers[name].references) for name in "ba")
+    for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
+        value, low, high = pairs[0]["differences"][name]
+        assert value == pytest.approx(b[name] - a[name])
+        assert low < value < high
+    assert pairs[0]["differences"]["balanced_accuracy"][1] > 0.1
+
+
+def test_records_of_several_splits_are_kept(folders):
+    models = folders[0].parent
+    comparison.write_comparison(models, "validation", {"pairs": []})
+    comparison.write_comparison(models, "test", {"pairs": [1]})
+    assert comparison.read_comparison(models) == {
+        "validation": {"pairs": []},
+        "test": {"pairs": [1]},
+    }
+
+
+def test_a_model_with_other_weights_is_rejected(folders):
+    (folders[0] / "model.safetensors").write_bytes(b"1" * 10)
+    with pytest.raises(InputError, match=r"a was not scored on test, or has other weights now\."):
+        comparison.read_answers(folders, answer(0.5)[0], "test")
+
+
+def test_predictions_for_other_images_are_rejected(folders):
+    images = answer(0.5)[0]
+    other = replace(images, references=np.roll(images.references, 1))
+    with pytest.raises(InputError, match="images that are not the 140 to be scored"):
+        comparison.read_answers(folders, other, "test")
+
+
+def test_one_model_cannot_be_compared(tmp_path):
+    with pytest.raises(InputError, match=r"holds 0 models; a comparison needs two or more\.$"):
+        comparison.find_models(tmp_path / "none")
+    (tmp_path / comparison.RECORD).write_text("no json")
+    with pytest.raises(InputError, match=r"comparison\.json .* compare again\."):
+        comparison.read_comparison(tmp_path)
+
+
+def test_a_run_is_told_by_what_it_changed_and_what_came_of_it(tmp_path):
+    first = write_run(tmp_path / "plain", right=0.5)
+    other = write_run(tmp_path / "strong", right=0.8, augmentation="strong", seed=7)
+    found = comparison.compare_runs(first, [first, other], resamples=100)
+    plain, strong = found["runs"]
+    assert (plain["name"], plain["changed"]) == ("plain", {})
+    assert strong["changed"] == {"augmentation": "strong"}
+    difference, low, high = strong["differences"]["balanced_accuracy"]
+    expected = strong["metrics"]["balanced_accuracy"] - plain["metrics"]["balanced_accuracy"]
+    assert difference == pytest.approx(expected)
+    assert 0 < low < difference < high
+    table = comparison.render_comparisons([json.loads(json.dumps(found))])
+    lines = table.splitlines()
+    assert lines[4].startswith("| `strong` | augmentation strong | 0.800 [")  # the best first
+    assert f"| {difference:+.3f} [{low:+.3f}, {high:+.3f}] |" in lines[4]
+    assert lines[4].endswith("| 7 | 0.25 |")
+    assert lines[0].startswith("`resnet18`, 128 px, 2 epochs; reference `plain`: ")
+    assert "(140 images)" in lines[0]
+
+
+def test_runs_on_other_images_are_not_compared(tmp_path):
+    first = write_run(tmp_path / "a", right=0.5)
+    other = write_run(tmp_path / "b", right=0.5, images=70)
+    with pytest.raises(InputError, match=r"on 70 images that are not the 140 of a: score both on "):
+        comparison.compare_runs(first, [other])
+
+
+def test_a_run_that_was_not_scored_says_how_to(tmp_path):
+    folder = write_run(tmp_path / "a", right=0.5)
+    (folder / "predictions_validation.csv").unlink()
+    with pytest.raises(InputError, match=r"then run scripts/score\.py --model .* --split validat"):
+        comparison.compare_runs(folder, [])
