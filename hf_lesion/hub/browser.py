@@ -213,7 +213,9 @@ def shorten(file: Path) -> None:
         kept += [numpy_helper.from_array(eight, f"{name}_8")]
         kept += [numpy_helper.from_array(scale, f"{name}_s")]
         # Folded when a session is opened; DequantizeLinear would be kept and run each time.
-        restored += [helper.make_node("Cast", [f"{name}_8"], [f"{name}_f"], to=helper.TensorProto.FLOAT)]
+        restored += [
+            helper.make_node("Cast", [f"{name}_8"], [f"{name}_f"], to=helper.TensorProto.FLOAT)
+        ]
         restored += [helper.make_node("Mul", [f"{name}_f", f"{name}_s"], [name])]
     for node in graph.node:
         del node.metadata_props[:]

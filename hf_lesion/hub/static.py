@@ -154,8 +154,7 @@ def describe_model(
             "rates": dict(gate.rates),
         },
         "points": _describe_points(folder, report, classifier.weights_sha256),
-        "reliability": reliability
-        and {"scores": reliability.scores, "shares": reliability.shares},
+        "reliability": reliability and {"scores": reliability.scores, "shares": reliability.shares},
         "balanced_accuracy": split and report[split]["metrics"]["balanced_accuracy"],
         "split": split,
         "drawn_only": record.get("dataset", {}).get("synthetic") is True,

@@ -66,7 +66,8 @@ async function take(file, example = "") {
     bitmap?.close();
     bitmap = image;
     shown = { picture: copyPicture(image), example: Boolean(example) };
-    find("#image").src = shown.picture.toDataURL("image/jpeg", 0.9);
+    paint(find("#image"), shown.picture, null, { view: "image", opacity: 0, colours });
+    find("#image").hidden = false;
     await run(mine);
   });
 }
@@ -108,7 +109,7 @@ function complain(error) {
   }
   result = null;
   find("#details").hidden = true;
-  find("#image").removeAttribute("src");
+  find("#image").hidden = true;
   find("#verdict").replaceChildren(
     make("section", { className: "panel problem", role: "alert" },
       make("h2", {}, title), make("p", {}, text)),
