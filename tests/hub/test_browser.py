@@ -69,11 +69,13 @@ def test_it_answers_and_explains_as_pytorch_does(exported):
     assert found.same_top == found.same_gate == 1
 
 
-def test_short_weights_make_a_short_file_that_answers_alike(exported, tmp_path, monkeypatch):
+@pytest.mark.parametrize("large", [100, 100_000])
+def test_short_weights_make_a_short_file_that_answers_alike(exported, tmp_path, monkeypatch, large):
     classifier, file, _found = exported
     short = tmp_path / "short.onnx"
     shutil.copyfile(file, short)
-    monkeypatch.setattr(browser, "FEWEST", 100)
+    monkeypatch.setattr(browser, "SMALL", 100)
+    monkeypatch.setattr(browser, "LARGE", large)
     shorten(short)
     assert short.stat().st_size < file.stat().st_size
     found = compare(classifier, open_session(short), draw_images(10))

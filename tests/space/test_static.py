@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def build_gate(classifier, weights_sha256):
         weights_sha256=weights_sha256,
     )
     distances = torch.from_numpy(np.sort(gate.distances(features.numpy())))
-    return Gate(**{**vars(gate), "reference": distances})
+    return replace(gate, reference=distances)
 
 
 @pytest.fixture(scope="module")
