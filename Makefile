@@ -7,10 +7,11 @@ SAMPLE ?= runs/sample
 
 BIN := $(VENV)/bin
 
-.PHONY: help demo sample-models test test-all lint clean
+.PHONY: help demo static-demo sample-models test test-all lint clean
 
 help:
 	@echo "make demo           open the web demo on http://127.0.0.1:$(PORT)  (PORT=8000 to change)"
+	@echo "make static-demo    build the page that runs in the browser, and serve it on the same port"
 	@echo "make sample-models  draw a sample set and train three small models on it (a few minutes)"
 	@echo "make test           linter, type checker and tests"
 	@echo "make test-all       the same and the slow tests: kills, load, fresh environments"
@@ -23,6 +24,10 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[train,space]"
 	touch $@
 
+$(VENV)/.installed-export: $(VENV)/.installed
+	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[export]"
+	touch $@
+
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/pip install --upgrade-strategy only-if-needed -e ".[test]"
 	# The ISIC's own scorer. Without its dependencies: one, for unzipping, needs a C compiler.
@@ -31,6 +36,13 @@ $(VENV)/.installed-test: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	$(BIN)/python space/app.py --models space/models --port $(PORT)
+
+build/static/index.html: $(VENV)/.installed-export space/static/* space/models/*/model.safetensors
+	$(BIN)/python scripts/publish.py space --static --models space/models/efficientnet space/models/cnn \
+		--output build/static --overwrite
+
+static-demo: build/static/index.html
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory build/static
 
 sample-models: $(VENV)/.installed
 	$(BIN)/python scripts/train_sample.py --output $(SAMPLE)

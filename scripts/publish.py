@@ -4,12 +4,14 @@
     python scripts/publish.py dataset --dataset data/ham10000 --repo_id me/ham10000
     python scripts/publish.py space --models space/models me/a@1a2b3c4 --repo_id me/skin-lesions
     python scripts/publish.py space --output build/space       only builds the folder
+    python scripts/publish.py space --static --repo_id me/in-the-browser
     python scripts/publish.py model --model runs/cnn --repo_id me/cnn --dry_run
 
 Builds a clean folder (reports and charts of a model are rendered from its records), checks it (it
 loads, the card matches the records, no dataset images, no tokens), checks the account, lists the
 files, and uploads those that have changed. Running the command again resumes an interrupted upload
-and otherwise changes nothing. Datasets are private unless --public is passed.
+and otherwise changes nothing. Datasets are private unless --public is passed. With --static the
+Space is plain files for any web server, and its models run in the visitor's browser.
 """
 
 import argparse
@@ -39,6 +41,11 @@ def parse_arguments() -> argparse.Namespace:
         default=[str(SPACE / "models")],
         metavar="DIR|HUB_ID",
         help="folders are included, Hub ids pinned to a commit (default: space/models)",
+    )
+    space.add_argument(
+        "--static",
+        action="store_true",
+        help="a page of plain files that runs the models in the browser",
     )
     for kind in (model, dataset, space):
         _add_common(kind)
@@ -148,6 +155,10 @@ def _build(options: argparse.Namespace, folder: Path, repo_id: str | None) -> No
 
         name = repo_id or options.dataset.resolve().name
         build_dataset_folder(options.dataset, folder, name=name)
+    elif options.static:
+        from hf_lesion.hub.static import build_static_folder
+
+        build_static_folder(SPACE / "static", folder, models=options.models)
     else:
         from hf_lesion.hub.space import build_space_folder
 

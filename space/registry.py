@@ -24,6 +24,7 @@ from hf_lesion.calibration.thresholds import (
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS, file_sha256, list_models
 from hf_lesion.labels import CODES
+from hf_lesion.models.names import TITLES
 
 if TYPE_CHECKING:
     from uploads import Picture
@@ -38,14 +39,6 @@ ROBUSTNESS = "robustness.json"
 MEASURED = (REPORT, EXPLANATIONS, GATE, ROBUSTNESS)
 # What was measured on the test split counts more than on the validation split, which chose epochs.
 SPLITS = ("test", "validation")
-# By timm's name of the architecture, and ours.
-TITLES = {
-    "tf_efficientnet_lite0": "EfficientNet-Lite0",
-    "densenet121": "DenseNet-121",
-    "resnet18": "ResNet-18",
-    "resnet50": "ResNet-50",
-    "lesion_cnn": "Small CNN",
-}
 # safetensors: 8 bytes with the length of a JSON header, the header, then the numbers.
 HEADER_BYTES = 8
 LONGEST_HEADER = 100_000_000  # what the library itself accepts

@@ -29,7 +29,8 @@ SUFFIXES: Mapping[Kind, frozenset[str]] = {
     "model": frozenset({".html", ".json", ".md", ".onnx", ".png", ".py", ".safetensors"}),
     "dataset": frozenset({".csv", ".json", ".md", ".parquet"}),
     "space": frozenset(
-        {".css", ".csv", ".json", ".md", ".onnx", ".png", ".py", ".safetensors", ".txt", ".webp"}
+        {".css", ".csv", ".gz", ".html", ".js", ".json", ".md", ".mjs", ".onnx", ".png", ".py"}
+        | {".safetensors", ".svg", ".txt", ".webp"}
     ),
 }
 WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")
@@ -40,7 +41,7 @@ TOLERANCE = 1e-3  # a card shows three or four digits
 
 DATASET_NAME = re.compile(r"ISIC_\d{7}")
 EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
-TEXTS = (".css", ".csv", ".html", ".json", ".md", ".py", ".txt")
+TEXTS = (".css", ".csv", ".html", ".js", ".json", ".md", ".mjs", ".py", ".svg", ".txt")
 
 ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
 

@@ -163,7 +163,7 @@ def write_metadata(file: Path, told: Mapping[str, str]) -> None:
 
 def _write(classifier: LesionClassifier, file: Path) -> None:
     height, width = classifier.image_size
-    with _quiet():
+    with quiet_export():
         torch.onnx.export(
             _Logits(classifier.model).eval(),
             # Two of them: a batch of one would be taken for the only size there is.
@@ -204,7 +204,7 @@ def _is_installed(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
     """Silence the exporter's progress messages."""
     with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 from hf_lesion.errors import InputError
+from hf_lesion.hub.checks import read_front_matter
 from hf_lesion.hub.client import (
     AGAIN,
     GITATTRIBUTES,
@@ -106,7 +107,9 @@ def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private:
     try:
         with hub_errors(target.repo_id):
             if not target.exists:
-                sdk = {"space_sdk": "gradio"} if target.kind == "space" else {}
+                sdk = {}
+                if target.kind == "space":
+                    sdk = {"space_sdk": read_front_matter(folder)["sdk"]}
                 api.create_repo(**address, private=private, **sdk)
                 made = True
             if target.revision and target.head is None:

@@ -48,12 +48,33 @@ def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> Non
     if licence.is_file():
         shutil.copyfile(licence, folder / LICENCE)
     pinned = _add_models(folder, models)
-    front = complete_front_matter(read_front_matter(app), pinned)
-    text = re.sub(r"\A---\n.*?\n---\n", "", (app / CARD).read_text("utf-8"), flags=re.DOTALL)
-    shown = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=100)
-    write_text(folder / CARD, f"---\n{shown}---\n{text}")
+    write_readme(app, folder, pinned=pinned)
     write_manifest(folder)
     check_files(folder, "space")
+
+
+def write_readme(source: Path, folder: Path, *, pinned: Sequence[str]) -> None:
+    """Write the README.md of a Space with complete front matter.
+
+    Args:
+        source: With the README.md to start from.
+        folder: To write to.
+        pinned: As for `complete_front_matter`.
+    """
+    front = complete_front_matter(read_front_matter(source), pinned)
+    text = re.sub(r"\A---\n.*?\n---\n", "", (source / CARD).read_text("utf-8"), flags=re.DOTALL)
+    shown = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=100)
+    write_text(folder / CARD, f"---\n{shown}---\n{text}")
+
+
+def list_sources(source: str) -> list[str]:
+    """Return the models of one argument: folders, or the Hub id that it is.
+
+    Raises:
+        InputError: If it is a folder without a model.
+    """
+    path = Path(source)
+    return [str(model) for model in _folders(path)] if path.is_dir() else [source]
 
 
 def complete_front_matter(front: dict[str, Any], pinned: Sequence[str]) -> dict[str, Any]:
