@@ -265,11 +265,11 @@ def compare(
     apart = np.abs(found - expected).max(axis=1)
     top, rows = expected.argmax(axis=1), np.arange(len(expected))
     heatmaps = _enlarge(maps[rows, top][:, None], pixels.shape[-1])[:, 0]
-    alike = [True]
+    alike = np.array([True])
     if classifier.gate is not None:
         measured = np.concatenate([output[2] for output in outputs])
         rejected = (measured[:, 0] > distance_limit(classifier)) | (measured[:, 1] > 0)
-        alike = [v.kind == "strange" for v in prediction.verdicts] == rejected
+        alike = np.equal([v.kind == "strange" for v in prediction.verdicts], rejected)
     return Difference(
         len(images),
         float(np.median(apart)),
