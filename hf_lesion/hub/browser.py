@@ -9,7 +9,7 @@ export is compared with Grad-CAM by back-propagation, and refused if it differs.
 
 Weights are rounded for storage and computed in float32, so no range of activations has to be
 calibrated: the large layers to eight bits with one scale for each output channel, the others to
-float16. Of tf_efficientnet_lite0 that takes 4.4 MB; all in eight bits would take 3.7, and be off by
+float16. Of tf_efficientnet_lite0 that takes 4.5 MB; all in eight bits would take 3.7, and be off by
 up to 0.10 in a probability rather than 0.01.
 """
 
