@@ -82,7 +82,13 @@ def format_record(record: dict[str, Any]) -> str:
         }
         for pair in record["pairs"]
     ]
-    lines.append(pd.DataFrame(pairs).set_index("splits").rename_axis(None).to_string())
+    lines.append(
+        pd.DataFrame(pairs)
+        .set_index("splits")
+        .rename_axis(None)
+        .rename_axis("splits", axis=1)
+        .to_string()
+    )
     lines += [
         "",
         *_format_near_duplicates(record),

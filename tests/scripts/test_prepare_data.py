@@ -24,7 +24,7 @@ from hf_lesion.data.splits import FRACTIONS, SUBSETS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "prepare_data.py"
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # a busy machine needs a minute for the imports
 
 
 def load_script():
