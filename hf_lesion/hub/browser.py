@@ -34,7 +34,7 @@ from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import find_head
 from hf_lesion.ood.features import COLOURS, describe_colours, pool
-from hf_lesion.ood.gate import project
+from hf_lesion.ood.gate import STRANGE, project
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -265,11 +265,11 @@ def compare(
     apart = np.abs(found - expected).max(axis=1)
     top, rows = expected.argmax(axis=1), np.arange(len(expected))
     heatmaps = _enlarge(maps[rows, top][:, None], pixels.shape[-1])[:, 0]
-    alike = [True]
+    alike = np.array([True])
     if classifier.gate is not None:
         measured = np.concatenate([output[2] for output in outputs])
         rejected = (measured[:, 0] > distance_limit(classifier)) | (measured[:, 1] > 0)
-        alike = [v.kind == "strange" for v in prediction.verdicts] == rejected
+        alike = np.array([v.kind == STRANGE for v in prediction.verdicts]) == rejected
     return Difference(
         len(images),
         float(np.median(apart)),
