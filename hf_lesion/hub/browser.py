@@ -4,8 +4,9 @@ Grad-CAM needs no backward pass where a network ends in global average pooling a
 the gradient of a logit by the last feature map is the classifier's weights, the same at every place
 (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016; Selvaraju et al.,
 "Grad-CAM", ICCV 2017, section 3.1). Where timm's `conv_head` stands between, a convolution of 1×1,
-the weights go back through it by the share of places at which each of its units is active. Every
-export is compared with Grad-CAM by back-propagation, and refused if it differs.
+the weights go back through it by the share of places at which each of its units is active, if these
+are ReLU or ReLU6. Every export is compared with Grad-CAM by back-propagation, and refused if it
+differs.
 
 Weights are rounded for storage and computed in float32, so no range of activations has to be
 calibrated: the large layers to eight bits with one scale for each output channel, the others to
@@ -180,8 +181,9 @@ def check_ending(classifier: LesionClassifier) -> None:
     """
     problem = InputError(
         f"{classifier.name} does not end in global average pooling and one linear layer, so the "
-        "page can't compute its heatmaps. Choose another network, such as cnn with "
-        'pooling="average" and no hidden layers, a ResNet, DenseNet or EfficientNet.'
+        "page can't compute its heatmaps. Choose another network: cnn with "
+        'pooling="average" and no hidden layers, a ResNet or DenseNet, or an EfficientNet with '
+        "ReLU or ReLU6, such as tf_efficientnet_lite0."
     )
     images = draw_images(2)
     expected = classifier.explain_classes(images).heatmaps
