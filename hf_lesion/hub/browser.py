@@ -4,8 +4,9 @@ Grad-CAM needs no backward pass where a network ends in global average pooling a
 the gradient of a logit by the last feature map is the classifier's weights, the same at every place
 (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016; Selvaraju et al.,
 "Grad-CAM", ICCV 2017, section 3.1). Where timm's `conv_head` stands between, a convolution of 1×1,
-the weights go back through it by the share of places at which each of its units is active. Every
-export is compared with Grad-CAM by back-propagation, and refused if it differs.
+the weights go back through it by the share of places at which each of its units is active, if these
+are ReLU or ReLU6. Every export is compared with Grad-CAM by back-propagation, and refused if it
+differs.
 
 Weights are rounded for storage and computed in float32, so no range of activations has to be
 calibrated: the large layers to eight bits with one scale for each output channel, the others to
@@ -34,7 +35,7 @@ from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import find_head
 from hf_lesion.ood.features import COLOURS, describe_colours, pool
-from hf_lesion.ood.gate import project
+from hf_lesion.ood.gate import STRANGE, project
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -180,8 +181,9 @@ def check_ending(classifier: LesionClassifier) -> None:
     """
     problem = InputError(
         f"{classifier.name} does not end in global average pooling and one linear layer, so the "
-        "page can't compute its heatmaps. Choose another network, such as cnn with "
-        'pooling="average" and no hidden layers, a ResNet, DenseNet or EfficientNet.'
+        "page can't compute its heatmaps. Choose another network: cnn with "
+        'pooling="average" and no hidden layers, a ResNet or DenseNet, or an EfficientNet with '
+        "ReLU or ReLU6, such as tf_efficientnet_lite0."
     )
     images = draw_images(2)
     expected = classifier.explain_classes(images).heatmaps
@@ -269,7 +271,7 @@ def compare(
     if classifier.gate is not None:
         measured = np.concatenate([output[2] for output in outputs])
         rejected = (measured[:, 0] > distance_limit(classifier)) | (measured[:, 1] > 0)
-        alike = np.equal([v.kind == "strange" for v in prediction.verdicts], rejected)
+        alike = np.array([v.kind == STRANGE for v in prediction.verdicts]) == rejected
     return Difference(
         len(images),
         float(np.median(apart)),

@@ -23,6 +23,7 @@ from hf_lesion.hub.browser import (
     shorten,
 )
 from hf_lesion.hub.onnx import draw_images, open_session
+from hf_lesion.models.preprocessing import change_processor
 from hf_lesion.ood.gate import Gate
 
 
@@ -82,9 +83,17 @@ def test_short_weights_make_a_short_file_that_answers_alike(exported, tmp_path, 
     assert 0 < found.median <= found.worst <= 0.05
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
-def test_heatmaps_are_those_of_back_propagation(tmp_path, name):
-    check_ending(load(save_telling_model(tmp_path / name, name)))
+@pytest.mark.parametrize(
+    ("name", "options"), [("test_resnet", {}), ("test_efficientnet", {"act_layer": "relu6"})]
+)
+def test_heatmaps_are_those_of_back_propagation(tmp_path, name, options):
+    check_ending(load(save_telling_model(tmp_path / name, name, options)))
+
+
+def test_a_bent_activation_before_the_pooling_is_refused(tmp_path):
+    folder = save_telling_model(tmp_path / "silu", "test_efficientnet")
+    with pytest.raises(InputError, match="silu does not end in global average pooling"):
+        check_ending(load(folder))
 
 
 def test_the_gate_is_part_of_the_network(tiny_cnn_model, gate):
@@ -124,6 +133,7 @@ def test_a_network_that_ends_otherwise_is_refused(tmp_path, shape):
 
 def test_a_network_that_is_shown_whole_frames_is_refused(tiny_cnn_model, tmp_path):
     classifier = load(tiny_cnn_model)
-    classifier.processor.do_center_crop = False
+    config, processor = classifier.network.config, classifier.processor
+    classifier.processor = change_processor(config, processor, crop_mode="squash")
     with pytest.raises(InputError, match="The page shows networks the centre square"):
         export_for_browser(classifier, tmp_path / "squashed.onnx")
