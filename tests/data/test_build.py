@@ -13,7 +13,7 @@ from damaged import FORMATS, damage
 from datasets import Image as ImageFeature
 from datasets import load_dataset
 from PIL import Image
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data import checksums
 from hf_lesion.data.build import Selection, check_output, prepare

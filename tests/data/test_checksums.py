@@ -2,7 +2,7 @@ import csv
 import hashlib
 
 import pytest
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data import checksums
 from hf_lesion.data.checksums import check_originals, read_checksums

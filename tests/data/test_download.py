@@ -9,7 +9,7 @@ import time
 import zipfile
 
 import pytest
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data import download as downloading
 from hf_lesion.data.download import (

@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.image_files import choose_files, decode_image, group_by_stem
 from hf_lesion.io.files import walk

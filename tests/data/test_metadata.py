@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.metadata import (
     METADATA_COLUMNS,

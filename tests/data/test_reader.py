@@ -11,7 +11,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 from prepared import draw_png, write_dataset
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data import reader
 from hf_lesion.data.build import prepare

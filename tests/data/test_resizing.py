@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, JpegImagePlugin
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.resizing import Resize, encode_image, encode_mask
 from hf_lesion.errors import InputError

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from damaged import spoil
 from PIL import Image
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.metadata import parse_metadata
 from hf_lesion.data.sources import list_files, open_source

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.metadata import read_metadata
 from hf_lesion.data.splits import (

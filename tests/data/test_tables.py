@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.data.tables import parse_table
 

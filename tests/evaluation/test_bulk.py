@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.classifier import LesionClassifier

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from prepared import write_dataset
-from refusals import refusal
+from raised import refusal
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.evaluation.scoring import choose_rows, predict, read_images, read_split
