@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -64,6 +65,8 @@ def main() -> None:
         for line in lines:
             print(line, file=sys.stderr)
         import_page()
+        # Of the decoder's own filter, threads may undo each other's.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         from guards import check_uploads
         from server import build_page
 

@@ -25,7 +25,7 @@ def test_demo_opens_with_the_shipped_models_and_trains_nothing():
     done = subprocess.run(
         ["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "train" not in done.stdout
+    assert "scripts/train" not in done.stdout
     assert done.stdout.count("space/app.py --models space/models") == 1
 
 

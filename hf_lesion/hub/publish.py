@@ -109,7 +109,7 @@ def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private:
             if not target.exists:
                 sdk = {}
                 if target.kind == "space":
-                    sdk = {"space_sdk": read_front_matter(folder)["sdk"]}
+                    sdk = {"space_sdk": read_front_matter(folder).get("sdk", "gradio")}
                 api.create_repo(**address, private=private, **sdk)
                 made = True
             if target.revision and target.head is None:

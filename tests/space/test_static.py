@@ -26,6 +26,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.hub import browser as networks
 from hf_lesion.hub import static
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.decoding import VIEWS, lay_down
 from hf_lesion.labels import CODES, NAMES
 from hf_lesion.ood.gate import GATE, STRANGE, Gate, write_gate
 from hf_lesion.synthetic.lesions import draw_lesion
@@ -147,13 +148,14 @@ def wait_for_bars(tab):
 def write_drawn(folder):
     """Write drawn images of several sizes and formats, some turned by their EXIF data."""
     folder.mkdir()
+    drawn = [draw_lesion(code, seed=seed)[0] for code in CODES for seed in range(3)]
     names = []
-    for seed in range(IMAGES):
-        size = SIZES[seed % len(SIZES)]
-        image = draw_lesion(CODES[seed % len(CODES)], seed=seed, size=size)[0]
-        name = f"{seed}.{'jpg' if seed % 4 == 1 else 'png'}"
+    for number in range(IMAGES):
+        image = lay_down(drawn[number % len(drawn)], number // len(drawn) % VIEWS)
+        image = image.resize(SIZES[number % len(SIZES)])
+        name = f"{number}.{'jpg' if number % 4 == 1 else 'png'}"
         exif = Image.Exif()
-        exif[EXIF_ORIENTATION] = 6 if seed % 8 == 1 else 1
+        exif[EXIF_ORIENTATION] = 6 if number % 8 == 1 else 1
         image.save(folder / name, exif=exif, quality=95)
         names.append(name)
     return names
