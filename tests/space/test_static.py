@@ -139,10 +139,13 @@ def tab(offline_browser, url):
 
 def wait_for_bars(tab):
     """Wait until a result is there, and have it shown if the gate hides it."""
-    tab.wait_for_selector("body:not(.busy) #verdict :is(.verdict, .rejected)")
-    if tab.locator("#anyway").count():
-        tab.click("#anyway")
-    tab.wait_for_selector("#bars button:visible")
+    tab.wait_for_function(
+        """() => {
+          if (document.body.classList.contains('busy')) return false;
+          document.querySelector('#anyway')?.click();
+          return document.querySelector('#bars button')?.checkVisibility();
+        }"""
+    )
 
 
 def write_drawn(folder):
