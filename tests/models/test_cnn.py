@@ -78,7 +78,7 @@ def test_pipeline_needs_no_remote_code_where_hf_lesion_is_imported(tiny_cnn_mode
     "lines",
     [
         "import hf_lesion; from transformers import pipeline",
-        "from transformers import pipeline; import hf_lesion",
+        pytest.param("from transformers import pipeline; import hf_lesion", marks=pytest.mark.slow),
         "import transformers.models.auto.modeling_auto; from transformers import pipeline; "
         "import hf_lesion",
     ],
@@ -108,7 +108,10 @@ def test_building_is_seeded():
 @pytest.mark.parametrize(
     "lines",
     [
-        "import hf_lesion; from transformers import AutoModelForImageClassification",
+        pytest.param(
+            "import hf_lesion; from transformers import AutoModelForImageClassification",
+            marks=pytest.mark.slow,
+        ),
         "from transformers import AutoModelForImageClassification; import hf_lesion",
     ],
 )
