@@ -30,7 +30,7 @@ from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import target_layer
 from hf_lesion.explain.placement import FLAT, stretch
-from hf_lesion.hub.onnx import INPUT, OPSET, check_packages, draw_images, open_session, quiet_export
+from hf_lesion.hub.onnx import INPUT, check_packages, draw_images, open_session, write_network
 from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import find_head
@@ -156,19 +156,9 @@ def export_for_browser(
         )
     compared = draw_images(COMPARED_IMAGES) if images is None else images
     with whole_file(file) as partial:
-        side = preprocessing.image_size
-        with quiet_export():
-            torch.onnx.export(
-                BrowserNetwork(classifier).eval(),
-                (torch.zeros(1, 3, side, side),),
-                str(partial),
-                input_names=[INPUT],
-                output_names=[LOGITS, MAPS, GATE][: 2 if classifier.gate is None else 3],
-                opset_version=OPSET,
-                external_data=False,
-                dynamo=True,
-                verbose=False,
-            )
+        pixel_values = torch.zeros(1, 3, preprocessing.image_size, preprocessing.image_size)
+        outputs = [LOGITS, MAPS, *([] if classifier.gate is None else [GATE])]
+        write_network(BrowserNetwork(classifier), partial, pixel_values, outputs)
         shorten(partial)
         return compare(classifier, open_session(partial), compared)
 
@@ -270,7 +260,7 @@ def compare(
     alike = np.array([True])
     if classifier.gate is not None:
         measured = np.concatenate([output[2] for output in outputs])
-        rejected = (measured[:, 0] > distance_limit(classifier)) | (measured[:, 1] > 0)
+        rejected = ~((measured[:, 0] <= classifier.gate.distance_limit) & (measured[:, 1] <= 0))
         alike = np.array([v.kind == STRANGE for v in prediction.verdicts]) == rejected
     return Difference(
         len(images),
@@ -280,17 +270,6 @@ def compare(
         float((found.argmax(axis=1) == top).mean()),
         float(np.mean(alike)),
     )
-
-
-def distance_limit(classifier: LesionClassifier) -> float:
-    """Return the greatest distance of an accepted image: `Gate.rejects` as one number."""
-    gate = classifier.gate
-    if gate is None:
-        return float("inf")
-    reference = gate.reference.double().numpy()
-    shares = 1 - np.arange(len(reference) + 1) / len(reference)
-    below = int((shares >= gate.refused_below).sum()) - 1  # held-out images that may be nearer
-    return float(reference[below]) if below < len(reference) else float("inf")
 
 
 def _keep(seen: dict[str, torch.Tensor], name: str) -> Any:

@@ -163,21 +163,43 @@ def write_metadata(file: Path, told: Mapping[str, str]) -> None:
 
 def _write(classifier: LesionClassifier, file: Path) -> None:
     height, width = classifier.image_size
-    with quiet_export():
+    # Two of them: a batch of one would be taken for the only size there is.
+    pixel_values = torch.zeros(2, 3, height, width)
+    batch = {INPUT: {0: torch.export.Dim("batch")}}
+    write_network(_Logits(classifier.model), file, pixel_values, [OUTPUT], dynamic_shapes=batch)
+    write_metadata(file, _metadata(classifier))
+
+
+def write_network(
+    network: torch.nn.Module,
+    file: Path,
+    pixel_values: torch.Tensor,
+    outputs: Sequence[str],
+    *,
+    dynamic_shapes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a network as one ONNX file, without the exporter's messages.
+
+    Args:
+        network: From pixel values to a tensor for each output.
+        file: To write.
+        pixel_values: (B, 3, H, W), to trace the network with.
+        outputs: Names of the outputs.
+        dynamic_shapes: As for `torch.onnx.export`; None fixes the shape of `pixel_values`.
+    """
+    with _quiet():
         torch.onnx.export(
-            _Logits(classifier.model).eval(),
-            # Two of them: a batch of one would be taken for the only size there is.
-            (torch.zeros(2, 3, height, width),),
+            network.eval(),
+            (pixel_values,),
             str(file),
             input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+            output_names=list(outputs),
+            dynamic_shapes=dynamic_shapes,
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
             verbose=False,
         )
-    write_metadata(file, _metadata(classifier))
 
 
 def _metadata(classifier: LesionClassifier) -> dict[str, str]:
@@ -204,7 +226,7 @@ def _is_installed(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def quiet_export() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Silence the exporter's progress messages."""
     with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
         warnings.simplefilter("ignore")

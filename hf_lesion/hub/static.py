@@ -6,7 +6,6 @@ from anywhere else, neither when the folder is built again nor by the page.
 """
 
 import gzip
-import hashlib
 import json
 import math
 import shutil
@@ -23,10 +22,10 @@ from hf_lesion.calibration.thresholds import read_operating_points
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report.record import REPORT, read_report
-from hf_lesion.hub.browser import Difference, distance_limit, export_for_browser
+from hf_lesion.hub.browser import Difference, export_for_browser
 from hf_lesion.hub.checks import check_files
 from hf_lesion.hub.space import list_sources, write_readme
-from hf_lesion.io.checksums import list_files, write_manifest
+from hf_lesion.io.checksums import MANIFEST, file_sha256, write_manifest
 from hf_lesion.io.files import write_text
 from hf_lesion.labels import DIAGNOSES
 from hf_lesion.models.names import TITLES
@@ -63,8 +62,10 @@ def build_static_folder(source: Path, folder: Path, *, models: Sequence[str]) ->
     entries.sort(key=lambda entry: -(entry["balanced_accuracy"] or 0))
     write_text(folder / RECORD, json.dumps(describe_page(entries), ensure_ascii=False))
     write_readme(source, folder, pinned=())
+    write_manifest(folder)
+    version = file_sha256(folder / MANIFEST)[:12]  # by which a browser knows that files changed
     worker = (folder / WORKER).read_text(encoding="utf-8")
-    write_text(folder / WORKER, worker.replace(STAMP, _hash_of(folder)))
+    write_text(folder / WORKER, worker.replace(STAMP, version))
     write_manifest(folder)
     check_files(folder, "space")
 
@@ -135,7 +136,7 @@ def describe_model(
     report = _own_report(folder, classifier.weights_sha256)
     split = next((split for split in SPLITS if split in report), None)
     architecture = record.get("architecture", "")
-    preprocessing, limit = classifier.preprocessing, distance_limit(classifier)
+    preprocessing = classifier.preprocessing
     # Both cut the square out of the scaled image; an odd pixel goes to either side.
     rounding = "even" if hasattr(classifier.processor, "data_config") else "down"
     return {
@@ -149,7 +150,7 @@ def describe_model(
         "rounding": rounding,
         "gate": gate
         and {
-            "distance_limit": limit if math.isfinite(limit) else None,
+            "distance_limit": gate.distance_limit if math.isfinite(gate.distance_limit) else None,
             "unsure_below": gate.unsure_below,
             "rates": dict(gate.rates),
         },
@@ -202,11 +203,3 @@ def _describe_points(
             "split": "test" if measured else "validation",
         }
     return points
-
-
-def _hash_of(folder: Path) -> str:
-    """Return a name for what the folder holds, by which a browser knows that it has changed."""
-    digest = hashlib.sha256()
-    for name in list_files(folder):
-        digest.update(name.encode() + (folder / name).read_bytes())
-    return digest.hexdigest()[:12]

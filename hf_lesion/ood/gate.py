@@ -131,10 +131,22 @@ class Gate:
 
     def rejects(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return (N,) whether images with (N, D) features are rejected as non-dermoscopic."""
-        by_distance = _share_above(self._references, self.distances(features))
+        near = self.distances(features) <= self.distance_limit
         # Negated, so that NaN is rejected.
-        accepted = (by_distance >= self.refused_below) & (self.classify(features) <= 0)
-        return ~accepted
+        return ~(near & (self.classify(features) <= 0))
+
+    @cached_property
+    def distance_limit(self) -> float:
+        """The greatest distance of an accepted image; infinity if no distance is too large.
+
+        At least the share `refused_below` of the held-out images is as unusual.
+        """
+        count = len(self._references)
+        shares = (
+            1 - np.arange(count + 1) / count
+        )  # by the number of held-out images that are nearer
+        nearer = int((shares >= self.refused_below).sum()) - 1
+        return float(self._references[nearer]) if nearer < count else float("inf")
 
     @cached_property
     def _detector(self) -> Mahalanobis:

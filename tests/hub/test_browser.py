@@ -18,7 +18,6 @@ from hf_lesion.hub.browser import (
     BrowserNetwork,
     check_ending,
     compare,
-    distance_limit,
     export_for_browser,
     shorten,
 )
@@ -106,14 +105,6 @@ def test_the_gate_is_part_of_the_network(tiny_cnn_model, gate):
     features = classifier.look(images, gate.inputs)[1]["colours"]
     assert np.allclose(found[:, 0], gate.distances(features), rtol=1e-4)
     assert np.allclose(found[:, 1], gate.classify(features), atol=1e-4)
-
-
-def test_the_limit_of_the_distance_decides_as_the_gate_does(tiny_cnn_model, gate):
-    limit = distance_limit(load(tiny_cnn_model, gate))
-    shares = [1 - sum(held_out < distance for held_out in range(10)) / 10 for distance in range(12)]
-    expected = [share >= gate.refused_below - 1e-9 for share in shares]
-    assert [distance <= limit for distance in range(12)] == expected
-    assert distance_limit(load(tiny_cnn_model)) == float("inf")
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,11 @@ def test_a_rejected_share_is_written_with_its_interval():
     found = ood.Rejection(images=10, refused=0.041, interval=(0.0, 0.1))
     assert found.text == "4.1% [0.0%, 10.0%]"
     assert ood.Rejection(images=0, refused=None).text == "–"
+
+
+def test_the_distance_limit_is_the_greatest_distance_of_an_accepted_image(gate):
+    ten = dataclasses.replace(gate, reference=torch.arange(10.0), refused_below=0.3)
+    shares = [1 - sum(held_out < distance for held_out in range(10)) / 10 for distance in range(12)]
+    expected = [share >= ten.refused_below - 1e-9 for share in shares]
+    assert [distance <= ten.distance_limit for distance in range(12)] == expected
+    assert dataclasses.replace(gate, refused_below=0.0).distance_limit == float("inf")
