@@ -1,5 +1,6 @@
 """Installation without the repository: a complete package that needs its base packages only."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -32,19 +33,29 @@ print(found.probabilities.shape, found.overlay().size)
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
+def tracked():
+    listed = subprocess.run(
+        ["git", "ls-files", "hf_lesion"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return listed.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def wheel(tracked, tmp_path_factory):
+    """Built from a copy: setuptools leaves a folder `build` behind, and takes old files from it."""
     folder = tmp_path_factory.mktemp("wheel")
+    for name in (*tracked, "pyproject.toml", "README.md", "LICENSE"):
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, folder / "source" / name)
     line = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
-    done = subprocess.run([*line, ROOT], capture_output=True, text=True, check=False)
+    done = subprocess.run([*line, folder / "source"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return next(folder.glob("hf_lesion-*.whl"))
 
 
-def test_the_package_is_complete(wheel):
-    tracked = subprocess.run(
-        ["git", "ls-files", "hf_lesion"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert not set(tracked.stdout.split()) - set(zipfile.ZipFile(wheel).namelist())
+def test_the_package_is_complete(wheel, tracked):
+    assert tracked
+    assert not set(tracked) - set(zipfile.ZipFile(wheel).namelist())
 
 
 def test_the_base_packages_suffice_to_classify_and_explain(wheel, tmp_path):
