@@ -65,7 +65,7 @@ def main() -> None:
         for line in lines:
             print(line, file=sys.stderr)
         import_page()
-        # Of the decoder's own filter, threads may undo each other's.
+        # The decoder silences Pillow itself, but `warnings.catch_warnings` is not thread-safe.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         from guards import check_uploads
         from server import build_page

@@ -158,7 +158,7 @@ def fit_gate(
         frames: Folder with images of the dataset in another framing, <image_id>.jpg: those of
             validation help to choose thresholds, those of test are measured.
         batch_size: Images in memory at once.
-        limit: Use only so many images of each set.
+        limit: Greatest number of images of each set.
 
     Raises:
         InputError: If an image cannot be read, or `frames` has none of a split.

@@ -164,7 +164,7 @@ def read_current(folder: Path) -> dict[str, Any] | None:
     """Return the test entry of a model's `explanations.json`.
 
     Returns:
-        None if there is no record of it, or it is of other weights than those in the folder.
+        None if it does not exist, or was measured on other weights than those in the folder.
 
     Raises:
         InputError: If the record can't be read.
