@@ -176,7 +176,7 @@ def write_network(
     pixel_values: torch.Tensor,
     outputs: Sequence[str],
     *,
-    dynamic_shapes: Mapping[str, Any] | None = None,
+    dynamic_shapes: dict[str, Any] | None = None,
 ) -> None:
     """Write a network as one ONNX file, without the exporter's messages.
 
