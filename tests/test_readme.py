@@ -72,7 +72,7 @@ def test_the_readme_is_short():
 
 
 def test_the_tree_names_every_room():
-    tree = README.split("## What is where")[1]
+    tree = README.split("## Repository layout")[1]
     rooms = {file.parent.name for file in (ROOT / "hf_lesion").glob("*/__init__.py")}
     assert len(rooms) >= 6
     assert [room for room in rooms if f"\n  {room}/ " not in tree] == []
