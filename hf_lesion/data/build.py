@@ -5,7 +5,7 @@ README.md that lists them. The folder also contains `splits.csv` and the record 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +50,12 @@ UNCHANGED = Resize()
 
 @dataclass(frozen=True)
 class Selection:
-    """Images of a source to prepare.
+    """Images of a source to prepare."""
 
-    Attributes:
-        subset: One of `hf_lesion.data.splits.SUBSETS`.
-        split_file: A published split to reuse instead of drawing one.
-        official_test: Add the official test set as a fourth split.
-        originals_only: Reject training images and masks that differ from the published files.
-    """
-
-    subset: str = "all"
-    split_file: Path | None = None
-    official_test: bool = False
-    originals_only: bool = False
+    subset: str = "all"  # one of `hf_lesion.data.splits.SUBSETS`
+    split_file: Path | None = None  # a published split to reuse instead of drawing one
+    official_test: bool = False  # add the official test set as a fourth split
+    originals_only: bool = False  # reject training files that differ from the published ones
 
 
 EVERYTHING = Selection()
@@ -91,8 +84,7 @@ def prepare(
         output: The folder to create.
         seed: Seed of the split.
         fractions: Fractions of the lesions in train, validation and test.
-        allow_missing: Leave out images that are missing, damaged or not in the metadata, instead of
-            raising.
+        allow_missing: Leave out images that are missing, damaged or not in the metadata.
         overwrite: Replace an existing prepared dataset.
         selection: Which images to prepare.
         resize: How images are stored.
@@ -140,16 +132,14 @@ def prepare(
 
 
 def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
-    """Check that `output` can be written, before anything is downloaded or read.
+    """Raise InputError if `output` can't be written, before anything is downloaded or read.
+
+    It must not contain the source, and only a prepared dataset is overwritten.
 
     Args:
         source: The source; None if it has not been downloaded yet.
         output: The folder to create.
         overwrite: Replace an existing prepared dataset.
-
-    Raises:
-        InputError: If `output` contains the source, or exists and is not to be replaced, or is not
-            a prepared dataset.
     """
     if source is not None and source.resolve().is_relative_to(output.resolve()):
         raise InputError(f"{output} contains the source {source}. Pass another --output.")
@@ -244,7 +234,7 @@ def _write_shards(
         for split in name_splits(frame["split"]):
             part = [item for image_id, item in items.items() if split_of[image_id] == split]
             outcomes = write_split(folder, split, part, resize=resize, advance=bar.update)
-            light += [outcome.without_row() for outcome in outcomes]
+            light += [replace(outcome, row=None) for outcome in outcomes]
     return light
 
 
@@ -266,10 +256,9 @@ def _check_outcomes(outcomes: Iterable[Outcome], *, allow_missing: bool) -> None
 
 def _build_table(frame: pd.DataFrame, outcomes: Iterable[Outcome]) -> pd.DataFrame:
     """Return one row per written image, sorted by image_id."""
-    written = pd.DataFrame([outcome for outcome in outcomes if outcome.sha256 is not None])
-    if written.empty:
-        written = pd.DataFrame(columns=[field.name for field in fields(Outcome)])
-    table = frame.merge(written, on="image_id", validate="one_to_one")
+    written = [vars(outcome) for outcome in outcomes if outcome.sha256 is not None]
+    columns = [field.name for field in fields(Outcome)]
+    table = frame.merge(pd.DataFrame(written, columns=columns), on="image_id", validate="1:1")
     return table.rename(columns={"dx": "label"}).sort_values("image_id", ignore_index=True)
 
 

@@ -15,14 +15,9 @@ SIZE_CATEGORIES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"
 
 
 def build_card(record: Mapping[str, Any], *, name: str = "path/to/this/folder") -> str:
-    """Return the text of README.md.
+    """Return the text of README.md: YAML front matter with the data files, then Markdown.
 
-    Args:
-        record: The content of `prepared.json`.
-        name: Folder or Hub repository that `load_dataset` is called with in the example.
-
-    Returns:
-        YAML front matter with the data files of each split, then Markdown.
+    `name` is the folder or Hub id that the example calls `load_dataset` with.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hf_lesion.data"),

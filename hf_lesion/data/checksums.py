@@ -28,17 +28,12 @@ def read_checksums() -> dict[str, str]:
 
 
 def check_originals(images: Mapping[str, ImageFile]) -> None:
-    """Check that every file is identical to the published one.
-
-    Args:
-        images: Image and mask files by stem.
-
-    Raises:
-        InputError: If a file differs from the published one, or no file of that name was published.
-    """
+    """Raise InputError unless every file, by its stem, is identical to the published one."""
     sums = read_checksums()
     with ThreadPoolExecutor() as pool:
-        found = pool.map(_hash, images.values())
+        found = pool.map(
+            lambda file: hashlib.sha256(file.read_bytes()).hexdigest(), images.values()
+        )
         bar = tqdm(found, desc="Checking", total=len(images), unit="file", disable=None)
         differing = [
             stem for stem, digest in zip(images, bar, strict=True) if sums.get(stem) != digest
@@ -49,7 +44,3 @@ def check_originals(images: Mapping[str, ImageFile]) -> None:
             f"{list_offenders(differing)}. Remove the archives that contain them and download "
             "them again from https://doi.org/10.7910/DVN/DBW86T."
         )
-
-
-def _hash(file: ImageFile) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

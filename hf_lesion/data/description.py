@@ -46,7 +46,10 @@ def describe_dataset(table: pd.DataFrame, *, cut: bool, official: bool = False) 
     ids = list(table["image_id"])
     otherwise = f"{format_count(ids)} in the layout of {NAME}"
     named = name_images(ids, official=official, otherwise=otherwise)
-    square = CUT if cut else _describe_square(spread) if named.startswith(NAME) else SQUARE
+    # How square images of HAM10000 were made from its 4:3 frames, judged by the spread.
+    square = CUT if cut else SQUARE
+    if named.startswith(NAME) and not cut and spread is not None:
+        square = SQUASHED if spread < SQUASHED_BELOW else CUT
     counted = Counter(sizes).most_common()
     return {
         "description": f"{named}, {describe_sizes(sizes, square=square)}",
@@ -56,13 +59,7 @@ def describe_dataset(table: pd.DataFrame, *, cut: bool, official: bool = False) 
 
 
 def name_images(ids: Sequence[str], *, official: bool, otherwise: str) -> str:
-    """Return the name of the dataset that images belong to, and their number.
-
-    Args:
-        ids: image_ids.
-        official: Whether the images are the official test set.
-        otherwise: Text for images of an unknown dataset.
-    """
+    """Return the dataset that image_ids belong to (or `otherwise`), and their number."""
     if official:
         return f"{OFFICIAL_TEST_NAME}, {format_count(ids)}"
     published = {stem for stem in read_checksums() if not stem.endswith(MASK_ENDING)}
@@ -78,12 +75,7 @@ def format_count(ids: Sequence[str]) -> str:
 
 
 def describe_sizes(sizes: Iterable[tuple[int, int]], *, square: str = SQUARE) -> str:
-    """Return the resolution and geometry of images as text.
-
-    Args:
-        sizes: Width and height of each image in pixels.
-        square: Text for square images.
-    """
+    """Return the resolution and geometry of images, (width, height) in pixels, as text."""
     counted = Counter(sizes).most_common()
     by_area = sorted((size for size, _ in counted), key=lambda size: (size[0] * size[1], size))
     (most, _), *others = counted
@@ -97,28 +89,17 @@ def describe_sizes(sizes: Iterable[tuple[int, int]], *, square: str = SQUARE) ->
 
 
 def measure_spread(mask: Image.Image, size: tuple[int, int]) -> float | None:
-    """Return the horizontal spread of a lesion relative to its vertical spread.
+    """Return the ratio of a lesion's standard deviations in x and y; None if either is zero.
 
     Args:
         mask: Grey levels, white = lesion; covers the whole image.
         size: Width and height of the image in pixels.
-
-    Returns:
-        Ratio of the standard deviations of the x and y coordinates of its pixels; None if either is
-        zero.
     """
     inside = np.asarray(mask) > WHITE
     across, down = (_deviation(inside.sum(axis=axis)) for axis in (0, 1))
     if not across or not down:
         return None
     return float(across / down * (size[0] / mask.width) / (size[1] / mask.height))
-
-
-def _describe_square(spread: float | None) -> str:
-    """Return how square images of HAM10000 were made from its 4:3 frames, judged by the spread."""
-    if spread is None:
-        return SQUARE
-    return SQUASHED if spread < SQUASHED_BELOW else CUT
 
 
 def _describe_geometry(counted: Sequence[tuple[tuple[int, int], int]], square: str) -> str:

@@ -65,16 +65,13 @@ def download(
     with_official_test: bool = False,
     base_url: str = BASE_URL,
 ) -> list[Path]:
-    """Download missing or damaged files into a folder and verify their MD5.
+    """Download missing or damaged files into a folder, verify their MD5, and return their paths.
 
     Args:
         folder: Target folder. Interrupted downloads in it are resumed.
         with_masks: Also download the lesion masks.
         with_official_test: Also download the official test images and their ground truth.
         base_url: URL of Dataverse or a mirror with the same API.
-
-    Returns:
-        The paths of the files.
 
     Raises:
         InputError: If a file cannot be downloaded, or does not have the MD5 stated by Dataverse.

@@ -1,6 +1,5 @@
 """Image files of a source: finding images and masks by name, and checking that they decode."""
 
-import filecmp
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -37,16 +36,14 @@ def group_by_stem(paths: Iterable[File]) -> dict[str, list[File]]:
 def choose_files(
     groups: Mapping[str, list[File]], stems: Collection[str], *, where: Path
 ) -> dict[str, File]:
-    """Choose the file of each stem, the first of several with the same content.
+    """Return the file of each stem that has one, the first of several with the same content.
+
+    Without an exact match, a single match in other letter case is taken.
 
     Args:
         groups: Files by stem.
         stems: The stems to look up.
         where: Name of the source in error messages.
-
-    Returns:
-        File by stem, for the stems that have one; in other letter case if there is no exact match
-        and exactly one match ignoring case.
 
     Raises:
         InputError: If two files of one stem differ.
@@ -60,7 +57,9 @@ def choose_files(
             continue
         found[stem], *others = files
         differing += [
-            f"{found[stem]} and {other}" for other in others if not _is_same(found[stem], other)
+            f"{found[stem]} and {other}"
+            for other in others
+            if found[stem].read_bytes() != other.read_bytes()
         ]
     if differing:
         raise InputError(
@@ -71,14 +70,13 @@ def choose_files(
 
 
 def decode_image(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Decode every pixel of an image file, which also checks that `load_image` accepts it.
+    """Decode every pixel of an image file, in its stored mode.
+
+    This also checks that `load_image` accepts it.
 
     Args:
         data: Content of a file of one of the `IMAGE_SUFFIXES`.
         draft: As for `load_image`.
-
-    Returns:
-        The image in its stored mode.
 
     Raises:
         InputError: If `data` is empty, not an image, or damaged; the message is a short reason.
@@ -101,9 +99,3 @@ def _spell_alike(stems: Iterable[str]) -> dict[str, str]:
     for stem in stems:
         spelt.setdefault(stem.casefold(), []).append(stem)
     return {folded: same[0] for folded, same in spelt.items() if len(same) == 1}
-
-
-def _is_same(first: ImageFile, second: ImageFile) -> bool:
-    if isinstance(first, Path) and isinstance(second, Path):
-        return filecmp.cmp(first, second, shallow=False)
-    return first.read_bytes() == second.read_bytes()

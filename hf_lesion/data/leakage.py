@@ -55,14 +55,8 @@ class Scan:
 def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
     """Read every image of a prepared dataset once; about 0.5 kB of memory per image.
 
-    The files are not compared with the record of the dataset.
-
-    Args:
-        folder: A prepared dataset.
-        with_hashes: Compute the perceptual hashes of the images; otherwise `hashes` is empty.
-
-    Raises:
-        InputError: If `folder` is not a prepared dataset, or part of it cannot be read.
+    The files are not compared with the record of the dataset. Without `with_hashes`, the perceptual
+    hashes are left empty.
     """
     rows, hashes = [], []
     for split, row in read_rows_with_progress(folder, ["image", *COLUMNS], "Reading"):
@@ -75,11 +69,9 @@ def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
 
 
 def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate], int]:
-    """Return pairs of images of the same skin under two lesion_ids, highest correlation first.
+    """Return pairs of images of the same skin under two lesion_ids, the most similar first.
 
-    Args:
-        folder: The scanned dataset; candidate images are read a second time.
-        found: The scan, with hashes.
+    Candidate images are read a second time.
 
     Returns:
         Pairs of row numbers of `found.rows`; the number of candidates that were not compared.
@@ -88,13 +80,11 @@ def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate]
     lesions = found.rows["lesion_id"].fillna(found.rows["image_id"])
     groups = pd.factorize(lesions)[0]
     contents = pd.factorize(found.rows["sha256"])[0]
-    candidates = find_candidates(found.hashes, groups, contents)
-    pairs = candidates.pairs
-    passes = [
-        pairs[start : start + PAIRS_PER_PASS] for start in range(0, len(pairs), PAIRS_PER_PASS)
-    ]
-    confirmed = [pair for part in passes for pair in _compare_details(folder, part)]
-    return sorted(confirmed, key=lambda pair: -pair.correlation), candidates.left_out
+    pairs, left_out = find_candidates(found.hashes, groups, contents)
+    confirmed = []
+    for start in range(0, len(pairs), PAIRS_PER_PASS):
+        confirmed += _compare_details(folder, pairs[start : start + PAIRS_PER_PASS])
+    return sorted(confirmed, key=lambda pair: -pair.correlation), left_out
 
 
 def split_by_image(
@@ -102,13 +92,7 @@ def split_by_image(
 ) -> pd.DataFrame:
     """Return all images split by row, stratified by diagnosis; common, but it leaks lesions.
 
-    Args:
-        rows: As from `scan`; only train, validation and test are used.
-        test_fraction: In (0, 1).
-        seed: In [0, 2**32).
-
-    Raises:
-        InputError: If a diagnosis has too few images, or the fraction is out of range.
+    Only rows of train, validation and test are used.
     """
     if not 0 < test_fraction < 1:
         raise InputError(f"Expected a test fraction between 0 and 1; got {test_fraction:g}.")
@@ -147,20 +131,18 @@ def compare_splits(
 ) -> list[dict[str, Any]]:
     """Return the lesions, files and near-duplicates that each pair of splits shares.
 
-    Args:
-        rows: As from `scan`.
-        near: Pairs of row numbers; None if near-duplicates were not searched for.
-
     Returns:
         For each pair of splits: "splits" (two names), "lesions" (shared lesion_ids), "identical"
         (pairs of image_ids with the same bytes, one per content), "near_duplicates" (their number,
-        or None).
+        or None if they were not searched for).
     """
     parts = {str(split): part for split, part in rows.groupby("split", sort=False)}
     return [
         {
             "splits": [first, second],
-            "lesions": sorted(_lesions(parts[first]) & _lesions(parts[second])),
+            "lesions": sorted(
+                set(parts[first]["lesion_id"].dropna()) & set(parts[second]["lesion_id"])
+            ),
             "identical": _identical(parts[first], parts[second]),
             "near_duplicates": None if near is None else _count_between(rows, near, first, second),
         }
@@ -171,10 +153,9 @@ def compare_splits(
 def repeat_scheme(
     rows: pd.DataFrame, scheme: str, *, test_fraction: float = TEST_FRACTION, draws: int = DRAWS
 ) -> dict[str, Any]:
-    """Return the leakage of a splitting scheme, averaged over random draws.
+    """Return "draws", and mean and standard deviation of a scheme's shares of `count_seen`.
 
-    Returns:
-        "draws"; mean and standard deviation of the shares of `count_seen` over the seeds from 0.
+    They are over as many random splits, with the seeds from 0.
     """
     split = SCHEMES[scheme]
     counts = pd.DataFrame(
@@ -196,7 +177,8 @@ def count_seen(rows: pd.DataFrame) -> dict[str, Any]:
         are in train.
     """
     train, test = (rows[rows["split"] == split] for split in (TRAIN, TEST))
-    seen = test["lesion_id"].isin(_lesions(train)) | test["sha256"].isin(train["sha256"])
+    known = train["lesion_id"].dropna()
+    seen = test["lesion_id"].isin(known) | test["sha256"].isin(train["sha256"])
     in_train, in_all = (part["lesion_id"].value_counts() for part in (train, rows))
     others = test["lesion_id"].map(in_all) - 1
     whole = (others > 0) & (test["lesion_id"].map(in_train).fillna(0) == others)
@@ -265,10 +247,6 @@ def _compare_details(folder: Path, pairs: Sequence[Candidate]) -> list[NearDupli
         folder, wanted, lambda image: extract_detail(image).astype(np.float16), "Comparing"
     )
     return confirm_candidates(pairs, lambda number: details[number].astype(np.float32))
-
-
-def _lesions(part: pd.DataFrame) -> set[str]:
-    return set(part["lesion_id"].dropna())
 
 
 def _identical(first: pd.DataFrame, second: pd.DataFrame) -> list[list[str]]:

@@ -51,21 +51,6 @@ DX_TYPES = {
 UNSCORED = ("ISIC_0035068",)
 
 
-def read_metadata(path: Path) -> pd.DataFrame:
-    """Read and check the metadata file `path`; see `parse_metadata`.
-
-    Raises:
-        InputError: If the file does not exist, or as `parse_metadata` raises.
-    """
-    if not path.is_file():
-        raise InputError(
-            f"{path} not found. "
-            f"Pass the folder that contains {METADATA_FILE} and the image folders."
-        )
-    with path.open("rb") as stream:
-        return parse_metadata(stream, name=str(path))
-
-
 def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFrame:
     """Parse and validate metadata in the format of HAM10000.
 
@@ -90,11 +75,7 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
 
 
 def read_ground_truth(path: Path) -> pd.DataFrame:
-    """Read the ground truth file `path`; see `parse_ground_truth`.
-
-    Raises:
-        InputError: If the file does not exist, or as `parse_ground_truth` raises.
-    """
+    """Read the ground truth file `path`; see `parse_ground_truth`."""
     if not path.is_file():
         raise InputError(f"{path} not found. Pass a CSV table of the diagnoses of the images.")
     with path.open("rb") as stream:
@@ -107,14 +88,11 @@ def parse_ground_truth(stream: BinaryIO, *, name: str) -> pd.DataFrame:
     Args:
         stream: As for `parse_table`, with `image_id` (or `image`) and either `dx` or a column of 0
             and 1 per diagnosis. The other columns of the metadata are optional, and fields of
-            `lesion_id` may be empty.
+            `lesion_id` may be empty. Image weights are an InputError.
         name: Name of the stream in error messages.
 
     Returns:
         As `parse_metadata`; missing columns are filled with None.
-
-    Raises:
-        InputError: If the table is invalid, has no diagnoses, or has image weights.
     """
     table = parse_table(stream, name)
     if weights := [column for column in WEIGHTS if column in table]:
@@ -145,9 +123,6 @@ def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, st
 
     Returns:
         As `parse_metadata`; age, sex, localization and dataset are unknown.
-
-    Raises:
-        InputError: If a table is invalid, or one has images that the other lacks.
     """
     diagnoses = parse_ground_truth(truth, name=names[0]).set_index("image_id")["dx"]
     lesions = _parse_groupings(groupings, names[1]).set_index("image_id")

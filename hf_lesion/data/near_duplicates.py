@@ -44,7 +44,10 @@ ORIENTATION_NAMES = ("same way up", "mirrored", "upside down", "turned by 180°"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A pair of row numbers with close hashes; `orientation` is an index into `ORIENTATIONS`."""
+    """A pair of row numbers with close hashes.
+
+    `orientation` is an index into `ORIENTATIONS`, `distance` is in bits.
+    """
 
     first: int
     second: int
@@ -53,33 +56,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """The closest pairs, and the number of further pairs within the distance that were dropped."""
+class NearDuplicate(Candidate):
+    """A pair of images that show the same skin; `correlation` of their details in [-1, 1]."""
 
-    pairs: tuple[Candidate, ...]
-    left_out: int
-
-
-@dataclass(frozen=True)
-class NearDuplicate:
-    """A pair of images that show the same skin: `distance` in bits, `correlation` in [-1, 1]."""
-
-    first: int
-    second: int
-    orientation: int
-    distance: int
     correlation: float
 
 
 def hash_image(image: Image.Image) -> NDArray[np.uint8]:
-    """Return the perceptual hashes of an image in its four orientations.
-
-    Args:
-        image: Any size and mode.
-
-    Returns:
-        (4, 32) bytes: 256 bits for each of `ORIENTATIONS`.
-    """
+    """Return (4, 32) bytes: a perceptual hash of 256 bits for each of `ORIENTATIONS`."""
     pixels = np.asarray(image.convert("L").resize(HASH_IMAGE, Image.Resampling.LANCZOS))
     turned = [Image.fromarray(np.ascontiguousarray(turn(pixels))) for turn in ORIENTATIONS]
     bits = [imagehash.phash(picture, hash_size=HASH_SIDE).hash.ravel() for picture in turned]
@@ -88,8 +72,8 @@ def hash_image(image: Image.Image) -> NDArray[np.uint8]:
 
 def find_candidates(
     hashes: NDArray[np.uint8], groups: NDArray[np.int64], contents: NDArray[np.int64]
-) -> Candidates:
-    """Return the pairs of images with close hashes, the closest first, each pair once.
+) -> tuple[list[Candidate], int]:
+    """Return the pairs with close hashes, the closest first, and how many more were dropped.
 
     Args:
         hashes: (N, 4, 32) as from `hash_image`.
@@ -106,14 +90,11 @@ def find_candidates(
         if len(kept) > 2 * MOST_CANDIDATES:
             kept = _closest(kept)
     kept = _closest(kept)
-    return Candidates(tuple(Candidate(*map(int, row)) for row in kept), seen - len(kept))
+    return [Candidate(*map(int, row)) for row in kept], seen - len(kept)
 
 
 def extract_detail(image: Image.Image) -> NDArray[np.float32]:
     """Return the fine structure of an image, with local contrast normalised and a Hann window.
-
-    Args:
-        image: Any size and mode.
 
     Returns:
         (96, 128) with mean 0 and norm 1; all zero for an image without detail.
@@ -141,18 +122,14 @@ def confirm_candidates(
 ) -> list[NearDuplicate]:
     """Return the candidates whose fine detail correlates, the highest correlation first.
 
-    Args:
-        candidates: Pairs with close hashes.
-        detail_of: Returns the detail of an image by its row number, as from `extract_detail`.
+    `detail_of` returns that of an image by its row number, as from `extract_detail`.
     """
     found = []
     for pair in candidates:
         turn = ORIENTATIONS[pair.orientation]
         correlation = correlate(detail_of(pair.first), turn(detail_of(pair.second)))
         if correlation >= DETAIL_CORRELATION:
-            found.append(
-                NearDuplicate(pair.first, pair.second, pair.orientation, pair.distance, correlation)
-            )
+            found.append(NearDuplicate(**vars(pair), correlation=correlation))
     return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))
 
 

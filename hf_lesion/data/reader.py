@@ -62,11 +62,7 @@ def open_splits(folder: Path) -> DatasetDict:
 
 
 def open_split(folder: Path, split: str) -> Dataset:
-    """Open one split of a prepared dataset; see `open_splits`.
-
-    Raises:
-        InputError: As `open_splits`, or if the split does not exist.
-    """
+    """Open one split of a prepared dataset as `open_splits` does; it must exist."""
     splits = open_splits(folder)
     if split not in splits:
         raise InputError(
@@ -77,11 +73,7 @@ def open_split(folder: Path, split: str) -> Dataset:
 
 
 def list_shards(folder: Path) -> dict[str, list[Path]]:
-    """Return the Parquet files of each split of a prepared dataset, in the order of its record.
-
-    Raises:
-        InputError: If `folder` is not a prepared dataset.
-    """
+    """Return the Parquet files of each split of a prepared dataset, in the order of its record."""
     shards: dict[str, list[Path]] = {split: [] for split in read_record(folder)["images"]}
     for path in sorted((folder / "data").glob("*.parquet")):
         if found := SHARD.fullmatch(path.name):
@@ -90,11 +82,7 @@ def list_shards(folder: Path) -> dict[str, list[Path]]:
 
 
 def check_rows(folder: Path) -> None:
-    """Check that the number of rows of each split matches the record of a prepared dataset.
-
-    Raises:
-        InputError: If it does not match, or `folder` is not a prepared dataset.
-    """
+    """Raise InputError unless the numbers of rows match the record of a prepared dataset."""
     expected, shards = read_record(folder)["images"], list_shards(folder)
     counts = {split: sum(map(_count_rows, paths)) for split, paths in shards.items()}
     wrong = [
@@ -110,14 +98,7 @@ def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[
     """Yield the split and content of every row; images and masks are encoded bytes.
 
     Rows are streamed from the Parquet files, with constant memory and no disk cache, and are not
-    compared with the record; see `check_rows`.
-
-    Args:
-        folder: A prepared dataset.
-        columns: The columns to read.
-
-    Raises:
-        InputError: As `list_shards`, or if a column is missing or a file is damaged.
+    compared with the record; see `check_rows`. A missing column or damaged file is an InputError.
     """
     for split, paths in list_shards(folder).items():
         for path in paths:
@@ -137,16 +118,9 @@ def read_rows_with_progress(
 def map_images(
     folder: Path, wanted: Collection[int], function: Callable[[Image.Image], Result], doing: str
 ) -> dict[int, Result]:
-    """Apply a function to some images, in one pass over the data.
+    """Return the results of a function of some images by row number, in one pass over the data.
 
-    Args:
-        folder: A prepared dataset.
-        wanted: Row numbers in the order of `read_rows`.
-        function: Applied to each decoded image.
-        doing: Title of the progress bar.
-
-    Returns:
-        The results by row number.
+    Row numbers are in the order of `read_rows`; `doing` is the title of the progress bar.
     """
     if not wanted:
         return {}
@@ -167,12 +141,9 @@ def open_image(
     """Decode the image of a row with `load_image`, or its mask in its stored mode.
 
     Args:
-        row: A row of a prepared dataset.
+        row: A row of a prepared dataset; an error names its image.
         column: "image" or "mask".
         draft: As for `load_image`.
-
-    Raises:
-        InputError: If it cannot be decoded; the message names the image.
     """
     try:
         picture = decode_image(row[column]["bytes"], draft=draft)

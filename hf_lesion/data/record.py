@@ -31,8 +31,7 @@ def fingerprint(table: pd.DataFrame) -> str:
     """Return a SHA-256 of the images, their labels and their splits, independent of order.
 
     Args:
-        table: One row per image, with the text columns `image_id`, `split`, `label` (code) and
-            `sha256` (of the image's bytes).
+        table: Text columns `image_id`, `split`, `label` (code) and `sha256` (of the image's bytes).
     """
     return hash_lines(table[["image_id", "split", "label", "sha256"]])
 
@@ -44,11 +43,7 @@ def hash_lines(table: pd.DataFrame) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record of a prepared dataset.
-
-    Raises:
-        InputError: If `folder` is not a prepared dataset, or its record is damaged.
-    """
+    """Return the record of a prepared dataset; raise InputError if `folder` has none."""
     path = folder / RECORD_FILE
     if not folder.is_dir():
         raise InputError(f"Dataset folder {folder} not found. {PREPARE_HINT}")
@@ -64,16 +59,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def read_fingerprint(folder: Path) -> str:
-    """Return the fingerprint of a prepared dataset.
-
-    Raises:
-        InputError: As `read_record`.
-    """
+    """Return the fingerprint of a prepared dataset."""
     return str(read_record(folder)["fingerprint"])
 
 
 def read_counts(folder: Path, split: str) -> NDArray[np.float64]:
-    """Return the number of images of each diagnosis in a split of a prepared dataset, (C,).
+    """Return the (C,) numbers of images of the diagnoses in a split of a prepared dataset.
 
     Raises:
         InputError: As `read_record`, or if the split does not exist or lacks a diagnosis.
@@ -122,10 +113,6 @@ def describe_images(table: pd.DataFrame) -> dict[str, Any]:
 def count_images(table: pd.DataFrame) -> dict[str, Any]:
     """Count the images, lesions and diagnoses of each split, missing masks and published images.
 
-    Args:
-        table: One row per image with `split`, `lesion_id`, `label` (code), `has_mask`, `image_id`,
-            `sha256` (of the image's bytes) and `was_enlarged`.
-
     Returns:
         "images", "lesions" and "counts" by split, with the official test set only if it is
         included; an unknown lesion_id is not counted. "without_mask", "published" (images that are
@@ -151,12 +138,6 @@ def list_left_out(
     no_file: list[str], no_row: list[str], outcomes: Iterable[Outcome], *, unscored: list[str]
 ) -> dict[str, Any]:
     """List the images of the metadata and the files that were left out.
-
-    Args:
-        no_file: image_ids without a file.
-        no_row: Images without a row in the metadata.
-        outcomes: Outcomes of the other images.
-        unscored: Images of the official test set that the challenge does not score.
 
     Returns:
         "count" (of rows), "no_file", "unreadable" and "unreadable_masks" (reason by image_id),

@@ -17,15 +17,10 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Resize:
-    """How images are stored; by default the original files.
+    """How images are stored; by default the original files."""
 
-    Attributes:
-        image_size: Shorter side of the stored images in pixels; None keeps the size.
-        centre_crop: Crop the largest centred square first.
-    """
-
-    image_size: int | None = None
-    centre_crop: bool = False
+    image_size: int | None = None  # shorter side in pixels; None keeps the size
+    centre_crop: bool = False  # crop the largest centred square first
 
     def __post_init__(self) -> None:
         if self.image_size is not None and self.image_size < 1:
@@ -48,15 +43,7 @@ class Resize:
         }
 
     def compute_box(self, width: int, height: int) -> tuple[Box, tuple[int, int]]:
-        """Return the region to keep of an image, and its stored size.
-
-        Args:
-            width: Width of the upright image in pixels.
-            height: Height of the upright image in pixels.
-
-        Returns:
-            Left, upper, right and lower edge of the region in pixels; stored width and height.
-        """
+        """Return the region to keep of an upright image, in pixels, and its stored size."""
         box = (0, 0, width, height)
         if self.centre_crop:
             side = min(width, height)
@@ -70,12 +57,7 @@ class Resize:
 
 
 def encode_image(image: Image.Image, resize: Resize) -> bytes:
-    """Return a cropped and resized image as a JPEG without metadata.
-
-    Args:
-        image: Upright, 8-bit RGB.
-        resize: Crop and size.
-    """
+    """Return an upright 8-bit RGB image, cropped and resized, as a JPEG without metadata."""
     box, size = resize.compute_box(*image.size)
     return _encode(image.resize(size, RESAMPLING, box=box), format="JPEG", quality=JPEG_QUALITY)
 

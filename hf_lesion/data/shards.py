@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -43,39 +43,20 @@ class Item:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of reading an item: its row, or the reason why the image or mask cannot be read.
-
-    Attributes:
-        image_id: The image_id.
-        row: The columns; None if the image cannot be decoded.
-        sha256: SHA-256 of the bytes of the stored image.
-        row_sha256: SHA-256 of all columns.
-        width: Upright width of the stored image in pixels.
-        height: Upright height of the stored image in pixels.
-        was_cut: Whether the image was cropped.
-        was_enlarged: Whether the image was enlarged.
-        has_mask: Whether a mask is stored.
-        spread: Spread of the lesion, as from `measure_spread`.
-        image_problem: Why the image is not stored.
-        mask_problem: Why the mask is not stored.
-    """
+    """Result of reading an item: its row, or the reason why the image or mask cannot be read."""
 
     image_id: str
-    row: dict[str, Any] | None = None
-    sha256: str | None = None
-    row_sha256: str | None = None
-    width: int | None = None
+    row: dict[str, Any] | None = None  # None if the image cannot be decoded
+    sha256: str | None = None  # of the bytes of the stored image
+    row_sha256: str | None = None  # of all columns
+    width: int | None = None  # of the stored image, upright, in pixels
     height: int | None = None
     was_cut: bool = False
     was_enlarged: bool = False
     has_mask: bool = False
-    spread: float | None = None
+    spread: float | None = None  # as from `measure_spread`
     image_problem: str | None = None
     mask_problem: str | None = None
-
-    def without_row(self) -> "Outcome":
-        """Return a copy without `row`, which holds the bytes of the files."""
-        return replace(self, row=None)
 
 
 def build_features() -> Features:
@@ -100,11 +81,6 @@ def build_features() -> Features:
     return Features(columns)
 
 
-def count_shards(rows: int) -> int:
-    """Return the number of shards for `rows` rows, at least one."""
-    return max(1, -(-rows // ROWS_PER_SHARD))
-
-
 def write_split(
     folder: Path,
     split: str,
@@ -118,14 +94,10 @@ def write_split(
     Items are read in parallel, `ROWS_PER_GROUP` at a time, so that memory does not grow with the
     dataset. Items whose image cannot be decoded are left out of the shards.
 
-    Args:
-        folder: An existing folder.
-        split: Name of the split.
-        items: The items, in the order of the rows.
-        resize: How images are stored.
-        advance: Called with the number of items that have been processed since the last call.
+    `advance` is called with the number of items that have been processed since the last call.
     """
-    schema, shards = build_features().arrow_schema, count_shards(len(items))
+    schema = build_features().arrow_schema
+    shards = max(1, math.ceil(len(items) / ROWS_PER_SHARD))
     read = partial(read_item, resize=resize)
     with ThreadPoolExecutor() as pool:
         for shard in range(shards):
@@ -163,11 +135,12 @@ def read_item(item: Item, *, resize: Resize) -> Outcome:
         **{column: item.metadata[column] for column in TEXT_COLUMNS},
     }
     sha256 = hashlib.sha256(data).hexdigest()
+    hashed = {**row, "image": sha256, "mask": mask and mask.hex()}
     return Outcome(
         image_id,
         row,
         sha256,
-        row_sha256=_hash_row({**row, "image": sha256, "mask": mask and mask.hex()}),
+        row_sha256=hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest(),
         width=stored_size[0],
         height=stored_size[1],
         was_cut=box != (0, 0, *size),
@@ -176,10 +149,6 @@ def read_item(item: Item, *, resize: Resize) -> Outcome:
         spread=spread,
         mask_problem=mask_problem,
     )
-
-
-def _hash_row(row: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def _read(file: ImageFile) -> tuple[bytes, PIL.Image.Image]:

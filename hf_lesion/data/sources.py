@@ -38,7 +38,7 @@ OFFICIAL_TRUTH_NAMES = (
 OTHER_IMAGES = re.compile(r"ISIC2018_Task3_(Test|Validation)")
 IMAGE_STEM = re.compile(r"ISIC_\d+")
 ZIP_SUFFIX = ".zip"
-MAC_FOLDER = "__MACOSX"  # macOS stores file attributes there
+HIDDEN = re.compile(r"(^|/)(\.[^/]|__MACOSX/)")  # macOS stores file attributes in the latter
 
 
 @dataclass(frozen=True)
@@ -70,26 +70,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Source:
-    """An open source.
-
-    Attributes:
-        path: Folder or zip archive.
-        frame: Metadata, as from `parse_metadata`.
-        tables: Files by name.
-        groups: Image files by stem.
-    """
+    """An open source, a folder or zip archive."""
 
     path: Path
-    frame: pd.DataFrame
-    tables: Mapping[str, ImageFile]
-    groups: Mapping[str, list[ImageFile]]
+    frame: pd.DataFrame  # metadata, as from `parse_metadata`
+    tables: Mapping[str, ImageFile]  # files by name
+    groups: Mapping[str, list[ImageFile]]  # image files by stem
 
     def read_official_test(self) -> pd.DataFrame:
-        """Return the metadata of the official test set, without unscored images.
-
-        Raises:
-            InputError: If the source has no valid ground truth of the official test set.
-        """
+        """Return the metadata of the official test set, without unscored images."""
         for name in OFFICIAL_TRUTH_NAMES:
             if name in self.tables:
                 file = self.tables[name]
@@ -100,11 +89,7 @@ class Source:
         )
 
     def choose_files(self, image_ids: Collection[str]) -> dict[str, ImageFile]:
-        """Return the existing image and mask files by stem.
-
-        Raises:
-            InputError: If two files of the same name differ.
-        """
+        """Return the existing image and mask files by stem; two that differ are an InputError."""
         masks = [image_id + MASK_ENDING for image_id in image_ids]
         return choose_files(self.groups, {*image_ids, *masks}, where=self.path)
 
@@ -125,8 +110,7 @@ def open_source(path: Path) -> Iterator[Source]:
     """Open the source in the folder or zip archive `path` as a context manager.
 
     Raises:
-        InputError: If `path` is neither, an archive is damaged, or the metadata is missing or
-            invalid.
+        InputError: If `path` is neither, an archive is damaged, or the metadata is invalid.
     """
     with ExitStack() as stack:
         files = list_files(path, stack)
@@ -161,12 +145,7 @@ def _open(file: ImageFile) -> io.BytesIO:
 def list_files(source: Path, stack: ExitStack) -> list[ImageFile]:
     """Return all files of a folder or zip archive, including those in archives of the folder.
 
-    Args:
-        source: A folder or a zip archive.
-        stack: Keeps the archives open until it exits.
-
-    Raises:
-        InputError: If `source` is neither, or an archive is damaged or contains archives.
+    `stack` keeps the archives open until it exits.
     """
     if source.is_file() and source.suffix.lower() == ZIP_SUFFIX:
         return list(_list_members(source, stack))
@@ -187,7 +166,7 @@ def _list_members(path: Path, stack: ExitStack) -> list[Member]:
         members = [
             Member(archive, info.filename)
             for info in archive.infolist()
-            if not info.is_dir() and not _is_hidden(info.filename)
+            if not info.is_dir() and not HIDDEN.search(info.filename)
         ]
     except (FileNotFoundError, PermissionError):
         raise
@@ -202,8 +181,3 @@ def _list_members(path: Path, stack: ExitStack) -> list[Member]:
             "the folder."
         )
     return sorted(members, key=lambda member: member.path)
-
-
-def _is_hidden(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    return any(part.startswith(".") or part == MAC_FOLDER for part in parts)

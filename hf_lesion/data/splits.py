@@ -39,8 +39,7 @@ def split_by_lesion(
         (N,) values of `SPLITS`, with the index of `frame`.
 
     Raises:
-        InputError: If fractions or seed are out of range, or a diagnosis has too few lesions for
-            three splits.
+        InputError: If a diagnosis has too few lesions for three splits.
     """
     check_options(fractions=fractions, seed=seed)
     lesions = frame[["lesion_id", "dx"]].drop_duplicates("lesion_id").sort_values("lesion_id")
@@ -51,13 +50,8 @@ def split_by_lesion(
 def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
     """Return the rows of a subset.
 
-    Args:
-        frame: One row per image, with the columns `lesion_id` and `image_id`.
-        subset: One of `SUBSETS`: all images; the first image_id of each lesion; or only lesions
-            that have a single image (5,514 in HAM10000).
-
-    Raises:
-        InputError: If `subset` is unknown.
+    That is one of `SUBSETS`: all images; the first image_id of each lesion; or only lesions that
+    have a single image (5,514 in HAM10000).
     """
     if subset not in SUBSETS:
         raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
@@ -69,11 +63,7 @@ def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
 
 
 def read_splits(path: Path) -> pd.Series:
-    """Read a published split; see `parse_splits`.
-
-    Raises:
-        InputError: If the file does not exist, or as `parse_splits` raises.
-    """
+    """Read a published split; see `parse_splits`."""
     if not path.is_file():
         raise InputError(f"{path} not found. Pass a CSV with the columns image_id and split.")
     with path.open("rb") as stream:
@@ -90,9 +80,6 @@ def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
 
     Returns:
         (N,) values of `SPLITS` by image_id.
-
-    Raises:
-        InputError: If the table is invalid or has a duplicate image_id or an unknown split.
     """
     table = parse_table(stream, name)
     check_columns(table, ("image_id", "split"), name)
@@ -108,15 +95,12 @@ def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
 
 
 def apply_splits(frame: pd.DataFrame, splits: pd.Series, *, name: str) -> pd.Series:
-    """Assign each image to its split in a published split.
+    """Return the split of each image in a published split, as from `parse_splits`.
 
     Args:
         frame: One row per image, with the columns `image_id` and `lesion_id`.
-        splits: As `parse_splits` returns.
+        splits: By image_id.
         name: Name of the published split in error messages.
-
-    Returns:
-        (N,) values of `SPLITS`, with the index of `frame`.
 
     Raises:
         InputError: If either has images that the other lacks, or a lesion is in two splits.
@@ -135,12 +119,7 @@ def apply_splits(frame: pd.DataFrame, splits: pd.Series, *, name: str) -> pd.Ser
 
 
 def check_options(*, fractions: tuple[float, float, float], seed: int) -> None:
-    """Check the fractions and seed of a split.
-
-    Raises:
-        InputError: If `fractions` are not three numbers in (0, 1) with sum 1, or `seed` is not in
-            [0, 2**32).
-    """
+    """Raise InputError unless fractions are three in (0, 1) with sum 1, and seed in [0, 2**32)."""
     valid = len(fractions) == len(SPLITS) and all(0 < fraction < 1 for fraction in fractions)
     if not valid or abs(sum(fractions) - 1) > SUM_TOLERANCE:
         raise InputError(
@@ -157,15 +136,7 @@ def name_splits(splits: pd.Series) -> list[str]:
 
 
 def check_splits(table: pd.DataFrame, splits: Sequence[str]) -> None:
-    """Check that no split is empty and that train, validation and test have every diagnosis.
-
-    Args:
-        table: The columns `split` and `label` (code), one row per image.
-        splits: The expected splits.
-
-    Raises:
-        InputError: If a split is empty or lacks a diagnosis.
-    """
+    """Raise InputError if a split is empty, or one but the official test lacks a diagnosis."""
     empty = [split for split in splits if split not in set(table["split"])]
     if empty:
         raise InputError(

@@ -56,11 +56,7 @@ def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
 
 
 def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> None:
-    """Check that a table has the required columns.
-
-    Raises:
-        InputError: If a column is missing.
-    """
+    """Raise InputError unless a table has the required columns."""
     missing = [column for column in required if column not in frame]
     if missing:
         raise InputError(
@@ -70,16 +66,7 @@ def check_columns(frame: pd.DataFrame, required: Sequence[str], name: str) -> No
 
 
 def check_ids(frame: pd.DataFrame, name: str, filled: Sequence[str]) -> None:
-    """Check that the columns `filled` have no empty fields and that every image_id is unique.
-
-    Args:
-        frame: As from `parse_table`.
-        name: Name of the table in error messages.
-        filled: Columns without empty fields.
-
-    Raises:
-        InputError: If a field is empty or an image_id occurs twice.
-    """
+    """Raise InputError if a column of `filled` has empty fields, or an image_id occurs twice."""
     for column in filled:
         lines = [f"line {line}" for line in frame.index[frame[column] == ""]]
         if lines:

@@ -21,7 +21,7 @@ from hf_lesion.data.leakage import (
     split_by_image,
     split_copied_rows,
 )
-from hf_lesion.data.metadata import read_metadata
+from hf_lesion.data.metadata import parse_metadata
 from hf_lesion.data.near_duplicates import NearDuplicate
 from hf_lesion.data.record import read_fingerprint
 from hf_lesion.errors import InputError
@@ -220,7 +220,7 @@ def test_wrong_test_fraction(many, fraction):
 @pytest.mark.real_data
 def test_what_the_common_ways_leak_on_the_real_metadata(pytestconfig):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
-    frame = read_metadata(source / "HAM10000_metadata.csv")
+    frame = parse_metadata((source / "HAM10000_metadata.csv").open("rb"))
     rows = frame.assign(label=frame["dx"], split="train", sha256=frame["image_id"])
     by_image, copied = (repeat_scheme(rows, name) for name in ("image-level", "copied-rows"))
     assert by_image["share"]["mean"] == pytest.approx(0.385, abs=0.01)

@@ -11,7 +11,6 @@ from hf_lesion.data.metadata import (
     parse_metadata,
     parse_training,
     read_ground_truth,
-    read_metadata,
 )
 
 HEADER = "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset\n"
@@ -121,24 +120,11 @@ def test_other_encodings_and_pictures_are_not_tables():
     assert "HAM10000_metadata.csv" in refusal(parse, bytes(range(256)) * 8)
 
 
-def test_a_file_that_does_not_exist(tmp_path):
-    path = tmp_path / "HAM10000_metadata.csv"
-    assert refusal(read_metadata, path) == (
-        f"{path} not found. Pass the folder that contains HAM10000_metadata.csv and the image "
-        "folders."
-    )
-
-
-def test_error_names_the_file(tmp_path):
-    path = tmp_path / "other.csv"
-    path.write_bytes(b"")
-    assert refusal(read_metadata, path) == f"{path} is empty. Download it again."
-
-
 @pytest.mark.real_data
 def test_counts_of_the_real_metadata(pytestconfig):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
-    frame = read_metadata(source / "HAM10000_metadata.csv")
+    with (source / "HAM10000_metadata.csv").open("rb") as stream:
+        frame = parse_metadata(stream)
     assert frame["dx"].value_counts().to_dict() == {**REAL_COUNTS, "df": 115}
     assert len(frame) == 10_015
     assert frame["lesion_id"].nunique() == 7_470
@@ -285,11 +271,7 @@ def test_training_tables_of_the_challenge_become_metadata():
             "1 images have no row in truth.csv: ISIC_5. "
             "Fetch both tables again from https://challenge.isic-archive.com/data/#2018.",
         ),
-        (
-            TRUTH,
-            GROUPINGS.replace("HAM_2", ""),
-            "groups.csv has 1 rows without lesion_id: line 4.",
-        ),
+        (TRUTH, GROUPINGS.replace("HAM_2", ""), "groups.csv has 1 rows without lesion_id: line 4."),
         (
             TRUTH,
             GROUPINGS.replace("HAM_2", "HAM_1"),

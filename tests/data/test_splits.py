@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from raised import refusal
 
-from hf_lesion.data.metadata import read_metadata
+from hf_lesion.data.metadata import parse_metadata
 from hf_lesion.data.splits import (
     FRACTIONS,
     SPLITS,
@@ -195,7 +195,7 @@ def test_every_diagnosis_is_in_every_split_but_the_official_one():
 @pytest.mark.real_data
 def test_real_subsets_have_the_known_counts(pytestconfig):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
-    frame = read_metadata(source / "HAM10000_metadata.csv")
+    frame = parse_metadata((source / "HAM10000_metadata.csv").open("rb"))
     single = choose_subset(frame, "single-image")
     assert len(single) == 5_514
     assert single["dx"].value_counts().to_dict() == {
@@ -213,7 +213,7 @@ def test_real_subsets_have_the_known_counts(pytestconfig):
 @pytest.mark.real_data
 def test_real_lesions_are_split_as_asked(pytestconfig):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
-    frame = read_metadata(source / "HAM10000_metadata.csv")
+    frame = parse_metadata((source / "HAM10000_metadata.csv").open("rb"))
     frame["split"] = split_by_lesion(frame)
     assert (frame.groupby("lesion_id")["split"].nunique() == 1).all()
     lesions = frame.drop_duplicates("lesion_id")
