@@ -51,23 +51,14 @@ TOLERANCE = 1e-3  # of heatmaps in [0, 1], before weights are rounded
 
 @dataclass(frozen=True)
 class Difference:
-    """How far rounded weights are from the original on drawn images.
-
-    Attributes:
-        images: How many were compared.
-        median: Median over images of the largest difference of a probability.
-        worst: The greatest of these.
-        heatmap: Median over images of the largest difference of the top class's heatmap in [0, 1].
-        same_top: Share of images with the same top class.
-        same_gate: Share of images on which the gate decides alike.
-    """
+    """How far rounded weights are from the original on drawn images."""
 
     images: int
-    median: float
-    worst: float
-    heatmap: float
-    same_top: float
-    same_gate: float
+    median: float  # over images, of the largest difference of a probability
+    worst: float  # the greatest of these
+    heatmap: float  # median of the largest difference of the top class's heatmap in [0, 1]
+    same_top: float  # share of images with the same top class
+    same_gate: float  # share of images on which the gate decides alike
 
 
 class BrowserNetwork(nn.Module):
@@ -135,16 +126,13 @@ class BrowserNetwork(nn.Module):
 def export_for_browser(
     classifier: LesionClassifier, file: Path, *, images: Sequence[Image.Image] | None = None
 ) -> Difference:
-    """Write a network for `space/static` and compare it with PyTorch.
+    """Write the network of a classifier on the CPU for `space/static`, and compare the two.
 
-    Args:
-        classifier: On the CPU.
-        file: To write, whole or not at all.
-        images: To compare the two on; None draws some.
+    They are compared on `images`, or on some that are drawn.
 
     Raises:
-        InputError: If a package is not installed, the network does not end in global average
-            pooling and one linear layer, or its preprocessing is not a centre crop.
+        InputError: If a package is missing, the network does not end as `check_ending` asks for, or
+            its preprocessing is not a centre crop.
     """
     check_packages()
     check_ending(classifier)

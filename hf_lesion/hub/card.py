@@ -4,12 +4,13 @@ Mitchell et al., "Model cards for model reporting", FAT* 2019.
 """
 
 import importlib.resources
+import math
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import AutoImageProcessor
 
 from hf_lesion.errors import InputError
@@ -25,17 +26,27 @@ from hf_lesion.hub.charts import (
     GATE_CHART,
     ROBUSTNESS_CHART,
     explanation_chart,
+    read_optional,
 )
-from hf_lesion.hub.front_matter import build_front_matter
 from hf_lesion.hub.quantisation import read_record, say_loss
 from hf_lesion.hub.results import TEST, VALIDATION, Shipped
-from hf_lesion.io.files import read_json_if_there
 from hf_lesion.labels import CODES, NAMES, NOTICE
 from hf_lesion.models.preprocessing import describe_geometry, preprocessing_of
 from hf_lesion.ood.gate import Rejection, read_gate_record
 
 CARD = "README.md"
 TEMPLATE = "templates/card.md.jinja"
+TASK = "image-classification"
+DIGITS = 4
+# In the order of the card's front matter.
+METRICS = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_auroc",
+    "macro_average_precision",
+    "sensitivity_mel",
+)
 ANCESTRY = {
     "tf_efficientnet_lite0": " It started from timm's ImageNet weights of tf_efficientnet_lite0 "
     "(Apache-2.0)."
@@ -53,9 +64,7 @@ LIMITS = """\
 def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
     """Return the card of one model as Markdown with YAML front matter.
 
-    Args:
-        model: Its records, as from `results.read_shipped`.
-        charts: Those that lie next to the card and are shown in it, as from `charts.write_charts`.
+    Of the `charts` next to the card, as from `charts.write_charts`, it shows those that it knows.
 
     Raises:
         InputError: If a split was scored before reports had what a card needs.
@@ -74,7 +83,10 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
         name=model.name,
         notice=NOTICE,
         diagnoses=", ".join(f"{_lower(NAMES[code])} (`{code}`)" for code in CODES),
-        network=_say_network(model),
+        network=(
+            f"{model.architecture}, {model.training['parameters'] / 1e6:.1f} million "
+            f"parameters, {model.weight_bytes / 1e6:.1f} MB"
+        ),
         balanced=format_metric(test, "balanced_accuracy"),
         measured_on=_say_set(test),
         own_code="auto_map" in model.config,
@@ -82,7 +94,9 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
         data=_say_data(model),
         procedure=say_procedure(model.training),
         splits=[_split(split, model.report[split], charts) for split in (TEST, VALIDATION)],
-        calibration=_calibration(test),
+        calibration=(
+            f"{tables.say_calibration(test)} On test:\n\n{tables.calibration(test).markdown()}"
+        ),
         points=_points(test),
         subgroups=_subgroups(test),
         optional=[
@@ -96,6 +110,56 @@ def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
     return str(card).rstrip("\n") + "\n"
 
 
+def build_front_matter(model: Shipped) -> ModelCardData:
+    """Return the front matter of a card, with a `model-index` of the test and validation splits."""
+    return ModelCardData(
+        license="cc-by-nc-4.0",
+        library_name="transformers",
+        pipeline_tag=TASK,
+        tags=["dermoscopy", "HAM10000", "medical", "calibration"],
+        metrics=["accuracy"],
+        model_name=model.name,
+        eval_results=[
+            result for split in (TEST, VALIDATION) for result in _results(split, model.report)
+        ],
+    )
+
+
+def _results(split: str, report: dict[str, Any]) -> list[EvalResult]:
+    record = report[split]
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type="ham10000",
+            dataset_name=f"{_name(record['data'])}, split by lesion",
+            dataset_split=split,
+            metric_type=name,
+            metric_name=tables.label_of(name),
+            metric_value=round(record["metrics"][name], DIGITS),
+            metric_args=_interval(record["intervals"], name),
+        )
+        for name in METRICS
+        if not math.isnan(record["metrics"][name])
+    ]
+
+
+def _name(data: dict[str, Any]) -> str:
+    """Return which images were scored; records of earlier versions only name their folder."""
+    return str(data.get("description") or f"HAM10000 ({data['source']})")
+
+
+def _interval(found: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """Return the interval of a metric as `args`, the only field for it; None if there is none."""
+    bounds = found["bounds"].get(name)
+    if bounds is None or any(math.isnan(bound) for bound in bounds):
+        return None
+    return {
+        "interval": [round(bound, DIGITS) for bound in bounds],
+        "level": found["level"],
+        "method": f"{found['method']} over {found['unit']}s",
+    }
+
+
 def _is_pretrained(training: dict[str, Any]) -> bool:
     """Return whether a run, or one that it started from, began with ImageNet weights."""
     settings = training["model"]
@@ -104,13 +168,6 @@ def _is_pretrained(training: dict[str, Any]) -> bool:
         settings.get("init_weights")
         or settings.get("pretrained")
         or (before and _is_pretrained(before))
-    )
-
-
-def _say_network(model: Shipped) -> str:
-    return (
-        f"{model.architecture}, {model.training['parameters'] / 1e6:.1f} million "
-        f"parameters, {model.weight_bytes / 1e6:.1f} MB"
     )
 
 
@@ -179,10 +236,6 @@ def _show(file: str, alt: str, charts: Collection[str]) -> str:
     return f"\n\n![{alt}]({file})" if file in charts else ""
 
 
-def _calibration(record: dict[str, Any]) -> str:
-    return f"{tables.say_calibration(record)} On test:\n\n{tables.calibration(record).markdown()}"
-
-
 def _points(record: dict[str, Any]) -> str:
     table = tables.operating_points(record)
     if table is None:
@@ -208,7 +261,7 @@ def _subgroups(record: dict[str, Any]) -> str:
 
 def _robustness(model: Shipped) -> str:
     """Return what `robustness.json` says; empty where it is absent."""
-    found = _read(model, ROBUSTNESS)
+    found = read_optional(model.folder / ROBUSTNESS)
     if not found:
         return ""
     data = found["data"]
@@ -249,21 +302,15 @@ def _gate(model: Shipped) -> str:
 
 def _explanations(model: Shipped) -> str:
     """Return what `explanations.json` says of heatmaps; empty where it is absent."""
-    found = _read(model, EXPLANATIONS)
-    if not found:
-        return ""
-    record = found.get(TEST) or found.get(VALIDATION)
-    return "" if record is None or "localisation" not in record else render_section(record)
+    found = read_optional(model.folder / EXPLANATIONS)
+    record = found.get(TEST) or found.get(VALIDATION) or {}
+    return render_section(record) if "localisation" in record else ""
 
 
 def _quantised(model: Shipped) -> str:
     """Return what `quantisation.json` says; empty where it is absent."""
     found = read_record(model.folder)
     return say_loss(found) if found else ""
-
-
-def _read(model: Shipped, name: str) -> dict[str, Any]:
-    return read_json_if_there(model.folder / name, fix="Make it again.")
 
 
 # Each gives "" where the record is absent.
@@ -285,11 +332,7 @@ NOT_SHOWN = ("dataset", "checkpoint_minutes", "balance_copies")
 
 
 def say_procedure(training: dict[str, Any]) -> str:
-    """Return the sentences of a card on how its model was trained.
-
-    Args:
-        training: The record of the run, as training leaves it.
-    """
+    """Return sentences on how a model was trained, from the record that training leaves."""
     hours = training.get("hours_of_last_leg")
     took = "" if hours is None else f", {hours:.1f} hours"
     legs = len(training.get("legs", []))

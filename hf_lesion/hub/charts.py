@@ -21,10 +21,7 @@ ROBUSTNESS_CHART, GATE_CHART = f"{FIGURES}/robustness.png", f"{FIGURES}/gate.png
 
 
 def write_charts(folder: Path) -> list[str]:
-    """Write report.md, report.html and a chart of each record of a model's folder.
-
-    Args:
-        folder: Holds the records; one that is absent has no chart.
+    """Write report.md, report.html and a chart of each record that a model's folder holds.
 
     Returns:
         The names of the charts within the folder, in order.
@@ -33,10 +30,10 @@ def write_charts(folder: Path) -> list[str]:
         write_pages(folder, read_report(folder))
     if (gate := read_gate_record(folder)) is not None:
         write_figure(plot_gate(gate), folder / GATE_CHART)
-    if found := _read(folder / ROBUSTNESS):
+    if found := read_optional(folder / ROBUSTNESS):
         title = f"{found['model']['name']} on {found['images']:,} images ({found['data']['split']})"
         write_figure(draw_robustness(found, title=title), folder / ROBUSTNESS_CHART)
-    for split, record in _read(folder / EXPLANATIONS).items():
+    for split, record in read_optional(folder / EXPLANATIONS).items():
         if "localisation" in record:
             title = f"Where {record['model']['name']} looks: {record['data']['source']}, {split}"
             write_figure(draw_scores(record, title=title), folder / explanation_chart(split))
@@ -48,5 +45,6 @@ def explanation_chart(split: str) -> str:
     return f"{FIGURES}/explanations_{split}.png"
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_optional(file: Path) -> dict[str, Any]:
+    """Return what a record says; empty where it is absent."""
     return read_json_if_there(file, fix="Make it again.")

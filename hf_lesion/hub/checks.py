@@ -47,12 +47,7 @@ ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
 
 
 def check_files(folder: Path, kind: Kind) -> None:
-    """Check the files of a folder before it is published, whatever its kind.
-
-    Raises:
-        InputError: If there is a kind of file that is never published, a picture of the dataset or
-            a token.
-    """
+    """Raise InputError if a folder has unknown kinds of files, tokens or dataset images."""
     names = list_files(folder)
     _check_suffixes(names, kind)
     _check_tokens(folder, names)
@@ -61,11 +56,7 @@ def check_files(folder: Path, kind: Kind) -> None:
 
 
 def check_model(folder: Path) -> None:
-    """Check that a model's folder loads and answers.
-
-    Raises:
-        InputError: If not.
-    """
+    """Raise InputError unless a model's folder loads and answers with probabilities."""
     classifier = LesionClassifier.from_pretrained(folder, device="cpu")
     answer = classifier.predict([draw_lesion("nv", seed=0)[0]])
     if not (abs(answer.sum() - 1) < TOLERANCE and (answer >= 0).all()):
@@ -73,11 +64,7 @@ def check_model(folder: Path) -> None:
 
 
 def check_model_card(folder: Path) -> None:
-    """Check that a model's card has the right licence, the measured values and all its pictures.
-
-    Raises:
-        InputError: If it does not.
-    """
+    """Raise InputError unless a card has the licence, the measured values and its pictures."""
     record = read_json(folder / TRAINING, fix="Train the model again.")
     licence = read_licence(folder)
     drawn = record.get("dataset", {}).get("synthetic") is True
@@ -92,11 +79,7 @@ def check_model_card(folder: Path) -> None:
 
 
 def check_shown(folder: Path) -> None:
-    """Check that every picture that a card shows is in its folder.
-
-    Raises:
-        InputError: If one does not.
-    """
+    """Raise InputError if a card shows a picture that is not in its folder."""
     shown = SHOWN.findall((folder / CARD).read_text(encoding="utf-8"))
     absent = [name for name in shown if "://" not in name and not (folder / name).is_file()]
     if absent:
@@ -107,15 +90,13 @@ def check_shown(folder: Path) -> None:
 
 
 def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-    """Check that every result in a card's `model-index` is what the report says.
+    """Raise InputError if a result in a card's `model-index` is not what the report says.
+
+    Values and intervals are compared, of every split and metric.
 
     Args:
         front: The card's front matter.
         report: Records by split.
-
-    Raises:
-        InputError: If a value or an interval differs, or one of a split or metric that was not
-            measured.
     """
     wrong = []
     for split, metric, said in _results(front):
@@ -135,11 +116,7 @@ def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
 
 
 def read_front_matter(folder: Path) -> dict[str, Any]:
-    """Return the YAML at the start of a folder's README.md.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """Return the YAML at the start of a folder's README.md, or raise InputError."""
     file = folder / CARD
     if not file.is_file():
         raise InputError(f"{folder} has no {CARD}: what is published has a card.")
@@ -154,11 +131,7 @@ def read_front_matter(folder: Path) -> dict[str, Any]:
 
 
 def read_licence(folder: Path) -> str:
-    """Return the licence that a card names.
-
-    Raises:
-        InputError: If it names none.
-    """
+    """Return the licence that a card names; raise InputError if it names none."""
     licence = read_front_matter(folder).get("license")
     if not isinstance(licence, str) or not licence:
         raise InputError(f"The card of {folder.name} names no license in its front matter.")
@@ -203,16 +176,10 @@ def _check_tokens(folder: Path, names: list[str]) -> None:
 
 
 def check_pictures(folder: Path, names: Sequence[str]) -> None:
-    """Check that a folder shows charts, drawn examples and nothing else.
+    """Raise InputError unless all pictures are charts of Matplotlib or our drawn examples.
 
-    Args:
-        folder: A model or a Space.
-        names: Of its files.
-
-    Raises:
-        InputError: If a picture has a name or the bytes of the dataset's, is neither a chart that
-            Matplotlib drew nor one of our drawn examples, or is embedded in a text and none of the
-            folder's own.
+    Names and bytes of the dataset's images are refused, and so are pictures that are embedded in a
+    text without being a file of the folder.
     """
     published = set(read_checksums().values())
     drawn = {one["sha256"] for one in read_examples().values()}
@@ -270,11 +237,7 @@ def _is_picture(file: Path) -> bool:
 
 
 def check_measured_weights(folder: Path) -> None:
-    """Check that every record, the gate and every ONNX file belong to the model's weights.
-
-    Raises:
-        InputError: If one is of others.
-    """
+    """Raise InputError if a record, the gate or an ONNX file is of other weights."""
     own = file_sha256(folder / WEIGHTS)
     others = [name for name, weights in _list_measured(folder) if weights != own]
     for name in (ONNX_FILE, QUANTISED_FILE):

@@ -53,27 +53,16 @@ RAISED = (
 
 @dataclass(frozen=True)
 class Target:
-    """State of a repository before an upload.
-
-    Attributes:
-        repo_id: Owner and name.
-        kind: What it holds.
-        revision: The branch; None is the main one.
-        head: The branch's commit; None where there is no such branch yet.
-        exists: Whether the repository is there.
-        private: Whether it is private; None where it is not there.
-        files: SHA-256 of the files on the branch, by name; "" where that is not known.
-        ours: Whether this module wrote what is there, or nothing is there.
-    """
+    """State of a repository before an upload."""
 
     repo_id: str
     kind: Kind
-    revision: str | None = None
-    head: str | None = None
+    revision: str | None = None  # the branch; None is the main one
+    head: str | None = None  # the branch's commit; None where there is no such branch yet
     exists: bool = False
-    private: bool | None = None
-    files: Mapping[str, str] | None = None
-    ours: bool = True
+    private: bool | None = None  # None where it does not exist
+    files: Mapping[str, str] | None = None  # SHA-256 by name; "" where that is not known
+    ours: bool = True  # whether this module wrote what is there, or nothing is there
 
     @property
     def page(self) -> str:
@@ -83,14 +72,14 @@ class Target:
 
 
 def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
-    """Return the full name of a repository after checking that the token may write to it.
+    """Return the full name of a repository that the token may write to.
 
     Args:
         repo_id: "owner/name", or a name alone for the token's own account.
         timeout: Seconds without an answer or a byte after which this process gives up on the Hub.
 
     Raises:
-        InputError: If the name is none, nobody is logged in, or the token may not write there.
+        InputError: If the name is invalid, nobody is logged in, or the token may not write there.
     """
     owner, _, name = repo_id.rpartition("/")
     if not NAME.fullmatch(name) or (owner and not NAME.fullmatch(owner)):
@@ -116,11 +105,7 @@ def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
 
 
 def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Target:
-    """Return the state of a repository and its branch.
-
-    Raises:
-        InputError: If the Hub can't be asked, or `revision` is a commit.
-    """
+    """Return the state of a repository and its branch; a commit as `revision` is an InputError."""
     if revision and COMMIT.fullmatch(revision):
         raise InputError(f"--revision is a branch to write to; {revision} is a commit.")
     api = HfApi()
@@ -142,10 +127,8 @@ def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Tar
 def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
     """Return whether the repository is private, or will be created as private.
 
-    Args:
-        target: What is there.
-        private: As asked for; None is private for a dataset and public for the others.
-        overwrite: Replace what this program did not write.
+    `private` is as asked for; None is private for a dataset and public for the others. `overwrite`
+    replaces what this program did not write.
 
     Raises:
         InputError: If that would show what was to be private, or lose somebody's files.
@@ -183,11 +166,7 @@ def _read_files(repo_id: str, kind: Kind, info: Any) -> dict[str, str]:
 
 @contextlib.contextmanager
 def hub_errors(what: str) -> Iterator[None]:
-    """Convert exceptions of the Hub's client to an `InputError` that names the cause.
-
-    Args:
-        what: The repository, as it is named to the user.
-    """
+    """Convert exceptions of the Hub's client to an `InputError` that names the repository."""
     try:
         yield
     except InputError:

@@ -28,21 +28,20 @@ PATHS = ("source", "split_file")
 def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
     """Write a prepared dataset into an empty folder, with a card made from its record; check it.
 
-    Args:
-        source: What `scripts/prepare_data.py` wrote.
-        folder: Empty; large files are linked into it where the disk allows that.
-        name: By which the card loads it: "owner/name", or the folder's.
-
-    Raises:
-        InputError: If the source is not a prepared dataset, or its files do not fit its record.
+    Large files are linked where the disk allows that. The card loads the dataset by `name`: its Hub
+    id, or that of the folder.
     """
     record = read_record(source)
     (folder / DATA).mkdir()
     for file in sorted((source / DATA).glob("*.parquet")):
-        _link(file, folder / DATA / file.name)
+        target = folder / DATA / file.name
+        try:
+            os.link(file.resolve(), target)
+        except OSError:  # another disk, or one that has no links
+            shutil.copyfile(file, target)
     shutil.copyfile(source / SPLITS_FILE, folder / SPLITS_FILE)
-    shown = {key: _last_part(value) if key in PATHS else value for key, value in record.items()}
-    write_json(folder / RECORD_FILE, json.loads(hide_home(json.dumps(shown))))
+    paths = {key: Path(record[key]).name for key in PATHS if record.get(key)}
+    write_json(folder / RECORD_FILE, json.loads(hide_home(json.dumps({**record, **paths}))))
     write_text(folder / CARD, build_card(record, name=name))
     write_manifest(folder)
     check_files(folder, "dataset")
@@ -51,11 +50,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
 
 
 def check_dataset(folder: Path, record: dict[str, Any]) -> None:
-    """Check that a dataset folder loads and matches its record, and so its card.
-
-    Raises:
-        InputError: If it does not.
-    """
+    """Raise InputError unless a dataset folder loads and matches its record, and so its card."""
     check_rows(folder)
     counts = {split: dict.fromkeys(CODES, 0) for split in record["images"]}
     for split, row in read_rows(folder, ["label"]):
@@ -86,14 +81,3 @@ def _check_loading(folder: Path, plain: Path) -> None:
         if tuple(rows.features["label"].names) != CODES:
             raise InputError(f"{folder}: the labels of {split} are not {', '.join(CODES)}.")
         next(iter(rows))["image"].load()
-
-
-def _link(file: Path, target: Path) -> None:
-    try:
-        os.link(file.resolve(), target)
-    except OSError:  # another disk, or one that has no links
-        shutil.copyfile(file, target)
-
-
-def _last_part(path: str | None) -> str | None:
-    return None if path is None else Path(path).name

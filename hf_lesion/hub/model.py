@@ -83,25 +83,16 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
 def write_card(source: Path, folder: Path, *, name: str, charts: Collection[str] = ()) -> None:
     """Write the card: the source's own if it was written by hand, else one made from the records.
 
-    What was not scored on test and validation gets a card without results.
-
-    Args:
-        source: What may hold a card that somebody wrote.
-        folder: Where the card goes; holds the records.
-        name: The model's name in it.
-        charts: Those in `folder` that it shows.
+    What was not scored on test and validation gets a card without results. Of the charts in
+    `folder`, the card shows those of `charts`.
     """
     if (source / CARD).is_file() and RENDERED not in (source / CARD).read_text(encoding="utf-8"):
         shutil.copyfile(source / CARD, folder / CARD)
-    elif _is_scored(folder):
+    elif (folder / REPORT).is_file() and {TEST, VALIDATION} <= set(read_report(folder)):
         model = dataclasses.replace(read_folder(folder), name=name)
         write_text(folder / CARD, render_card(model, charts=charts))
     else:
         write_text(folder / CARD, _plain_card(folder, name))
-
-
-def _is_scored(folder: Path) -> bool:
-    return (folder / REPORT).is_file() and {TEST, VALIDATION} <= set(read_report(folder))
 
 
 def _plain_card(folder: Path, name: str) -> str:

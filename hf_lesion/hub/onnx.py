@@ -6,12 +6,11 @@ onnxruntime needs in any language. The pipelines of transformers.js know neither
 (`timm_wrapper`, `lesion_cnn`) and do not load these folders.
 """
 
-import contextlib
 import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,13 +43,7 @@ INSTALL = "pip install -e '.[export]'"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of an exported network with PyTorch.
-
-    Attributes:
-        images: How many were compared.
-        logits: Largest difference of a logit.
-        probabilities: Largest difference of a probability.
-    """
+    """Agreement of an exported network with PyTorch: the largest differences on some images."""
 
     images: int
     logits: float
@@ -71,27 +64,26 @@ class _Logits(torch.nn.Module):
 def export_onnx(
     classifier: LesionClassifier, file: Path, *, images: Sequence[Image.Image] | None = None
 ) -> Agreement:
-    """Export a classifier as ONNX and check that its outputs equal PyTorch's.
+    """Export a classifier on the CPU as ONNX and check that its outputs equal PyTorch's.
 
-    Args:
-        classifier: On the CPU.
-        file: To write, whole or not at all.
-        images: To compare the two on; None draws 200.
-
-    Raises:
-        InputError: If onnx or onnxruntime are not installed, or an answer differs by more than
-            `TOLERANCE`.
+    They are compared on `images`, or on 200 that are drawn. A missing package, or a difference
+    above `TOLERANCE`, is an InputError, and no file is written.
     """
     check_packages()
-    compared = draw_images() if images is None else images
+    height, width = classifier.image_size
+    # Two of them: a batch of one would be taken for the only size there is.
+    pixel_values = torch.zeros(2, 3, height, width)
+    batch = {INPUT: {0: torch.export.Dim("batch")}}
+    network = _Logits(classifier.model)
     with whole_file(file) as partial:
-        _write(classifier, partial)
-        return compare(classifier, partial, compared)
+        write_network(network, partial, pixel_values, [OUTPUT], dynamic_shapes=batch)
+        write_metadata(partial, _metadata(classifier))
+        return compare(classifier, partial, draw_images() if images is None else images)
 
 
 def check_packages() -> None:
     """Raise InputError if a package that the export needs is not installed."""
-    missing = [name for name in NEEDED if not _is_installed(name)]
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(f"Exporting needs {', '.join(missing)}: {INSTALL}.")
 
@@ -102,11 +94,7 @@ def draw_images(count: int = CHECKED_IMAGES) -> list[Image.Image]:
 
 
 def compare(classifier: LesionClassifier, file: Path, images: Sequence[Image.Image]) -> Agreement:
-    """Compare an ONNX file with PyTorch on batches of several sizes.
-
-    Raises:
-        InputError: If a logit or probability differs by more than `TOLERANCE`.
-    """
+    """Compare an ONNX file with PyTorch; a difference above `TOLERANCE` is an InputError."""
     expected = classifier.logits(images, batch_size=BATCH)
     found = onnx_logits(open_session(file), classifier, images)
     if len(images) > 1:
@@ -161,15 +149,6 @@ def write_metadata(file: Path, told: Mapping[str, str]) -> None:
     onnx.save(model, str(file))
 
 
-def _write(classifier: LesionClassifier, file: Path) -> None:
-    height, width = classifier.image_size
-    # Two of them: a batch of one would be taken for the only size there is.
-    pixel_values = torch.zeros(2, 3, height, width)
-    batch = {INPUT: {0: torch.export.Dim("batch")}}
-    write_network(_Logits(classifier.model), file, pixel_values, [OUTPUT], dynamic_shapes=batch)
-    write_metadata(file, _metadata(classifier))
-
-
 def write_network(
     network: torch.nn.Module,
     file: Path,
@@ -187,7 +166,7 @@ def write_network(
         outputs: Names of the outputs.
         dynamic_shapes: As for `torch.onnx.export`; None fixes the shape of `pixel_values`.
     """
-    with _quiet():
+    with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             network.eval(),
             (pixel_values,),
@@ -219,15 +198,3 @@ def _metadata(classifier: LesionClassifier) -> dict[str, str]:
         "notice": NOTICE,
         **({"weights_sha256": file_sha256(weights)} if weights.is_file() else {}),
     }
-
-
-def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's progress messages."""
-    with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

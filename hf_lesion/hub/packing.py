@@ -37,12 +37,8 @@ def pack_model(
         overwrite: Replace an existing folder.
         crop_mode: One of `preprocessing.CROP_MODES`; None keeps the run's. Trained on square
             images, a model may be shown frames in any of them.
-        image_size: Side of the square input in pixels, if it is to be another than in training.
+        image_size: As for `change_size`; None keeps the run's.
         finish: What is still to be done to the folder before it gets its name: calibration.
-
-    Raises:
-        InputError: If the run is not finished, `output` already exists, or the network takes no
-            images of this size.
     """
     check_model_path(output)
     record = read_training(run)
@@ -70,11 +66,6 @@ def change_size(
     scores best at a size above that of training (Touvron, Vedaldi, Douze, Jégou, "Fixing the
     train-test resolution discrepancy", NeurIPS 2019).
 
-    Args:
-        model: A classifier.
-        processor: Its image processor.
-        image_size: Side of the square input in pixels.
-
     Raises:
         InputError: If the network takes no images of this size.
     """
@@ -93,11 +84,7 @@ def change_size(
 
 
 def read_training(run: Path) -> str:
-    """Return the text of a run's training record.
-
-    Raises:
-        InputError: If there is none, or it is not JSON.
-    """
+    """Return the text of a run's training record, which must exist and be JSON."""
     file = run / TRAINING
     if not file.is_file():
         raise InputError(

@@ -46,13 +46,7 @@ def publish_folder(
         revision: Branch to write to, made if need be; None is the main one.
         private: Of a new repository; None is private for a dataset and public for the others.
         overwrite: Replace what this program did not write.
-        dry_run: Show, and send nothing.
-
-    Returns:
-        The commit; None after a dry run.
-
-    Raises:
-        InputError: If the repository is not to be written, or the Hub can't be reached.
+        dry_run: Show the changes, send nothing and return None instead of the commit.
     """
     target = find_target(repo_id, kind, revision=revision)
     is_private = check_target(target, private=private, overwrite=overwrite)
@@ -88,13 +82,7 @@ def plan(folder: Path, target: Target) -> dict[str, str]:
 
 
 def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private: bool) -> str:
-    """Upload the changes in one commit, creating the repository if needed; return the commit.
-
-    Args:
-        folder: What was built and checked.
-        target: The repository, as `find_target` found it.
-        changes: As `plan` gives them.
-        private: Of a new repository.
+    """Upload the changes of `plan` in one commit, and return it; create a missing repository.
 
     Raises:
         InputError: If the Hub refuses or can't be reached; says why, and how things stand.
@@ -114,9 +102,14 @@ def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private:
                 made = True
             if target.revision and target.head is None:
                 api.create_branch(**address, branch=target.revision, exist_ok=True)
+            removed = [name for name, what in changes.items() if what == REMOVED]
+            sent = [name for name, what in changes.items() if what in (NEW, CHANGED)]
             return api.create_commit(
                 **address,
-                operations=_operations(folder, changes),
+                operations=[
+                    *(CommitOperationDelete(name) for name in removed),
+                    *(CommitOperationAdd(name, folder / name) for name in sent),
+                ],
                 commit_message=f"Publish the {target.kind}",
                 revision=target.revision,
                 parent_commit=target.head,
@@ -128,18 +121,6 @@ def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private:
             f"{str(error).replace(AGAIN, '').strip()} {target.repo_id} was made and is empty so "
             f"far. {AGAIN}"
         ) from error
-
-
-def _operations(
-    folder: Path, changes: Mapping[str, str]
-) -> list[CommitOperationAdd | CommitOperationDelete]:
-    removed = [CommitOperationDelete(name) for name, what in changes.items() if what == REMOVED]
-    added = [
-        CommitOperationAdd(name, folder / name)
-        for name, what in changes.items()
-        if what in (NEW, CHANGED)
-    ]
-    return [*removed, *added]
 
 
 def describe(folder: Path, changes: Mapping[str, str]) -> list[str]:

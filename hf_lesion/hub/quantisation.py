@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,22 +20,12 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation.bootstrap import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
 from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE
-from hf_lesion.hub.onnx import (
-    BATCH,
-    INPUT,
-    OUTPUT,
-    open_session,
-    read_metadata,
-    write_metadata,
-)
+from hf_lesion.hub.onnx import BATCH, INPUT, OUTPUT, open_session, read_metadata, write_metadata
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.files import read_json_if_there, whole_file, write_json
 from hf_lesion.io.numbers import format_difference
 from hf_lesion.io.provenance import provenance
 from hf_lesion.verbosity import errors_only
-
-if TYPE_CHECKING:
-    from onnxruntime.quantization import CalibrationDataReader
 
 RECORD = "quantisation.json"
 CALIBRATION_IMAGES = 200
@@ -52,8 +42,15 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
         images: That show what ranges activations have: of the training split, never those that
             the loss is measured on.
     """
-    from onnxruntime.quantization import QuantType, quantize_static
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    batches = load_batches(images, BATCH)
+
+    class Reader(CalibrationDataReader):
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            few = next(batches, None)
+            return None if few is None else {INPUT: classifier.preprocess(few).numpy()}
 
     # Its remarks are on how else one might quantise.
     with (
@@ -67,7 +64,7 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
         quantize_static(
             str(merged),
             str(partial),
-            _reader(classifier, images),
+            Reader(),
             per_channel=True,
             # Seven bits of a weight's eight: where a processor adds pairs of products in 16 bits
             # (x86 without VNNI), eight can overflow, and a fifth of the answers became others.
@@ -81,13 +78,7 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
 def measure_loss(
     classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet
 ) -> dict[str, Any]:
-    """Compare an eight-bit network with the original on labelled images.
-
-    Args:
-        classifier: What was exported; its preprocessing is used.
-        file: The network in full precision.
-        target: The same in eight bits.
-        images: Labelled, none of which the network was trained on.
+    """Compare an eight-bit network with the original on images that it was not trained on.
 
     Returns:
         `images`; `lesions`; `same_answer`, the share of images that both answer alike;
@@ -113,13 +104,7 @@ def measure_loss(
 
 
 def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, Any]) -> None:
-    """Write `quantisation.json` next to the model.
-
-    Args:
-        folder: The model's, with the network in eight bits.
-        found: As from `measure_loss`.
-        data: Which images the ranges and the loss come from.
-    """
+    """Write `quantisation.json`: what `measure_loss` found, and on which images."""
     model = {"name": folder.resolve().name, "weights_sha256": file_sha256(folder / WEIGHTS)}
     record = {
         "model": model,
@@ -132,11 +117,7 @@ def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, A
 
 
 def check_quantised(folder: Path) -> None:
-    """Check that an eight-bit network comes with its measured loss.
-
-    Raises:
-        InputError: If the loss was not measured, or of another file.
-    """
+    """Raise InputError if an eight-bit network comes without its own measured loss."""
     file = folder / QUANTISED_FILE
     if file.is_file() and read_record(folder).get("file_sha256") != file_sha256(file):
         raise InputError(
@@ -146,11 +127,7 @@ def check_quantised(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return what `quantisation.json` says; empty without one.
-
-    Raises:
-        InputError: If it can't be read.
-    """
+    """Return what `quantisation.json` says; empty without one."""
     return read_json_if_there(folder / RECORD, fix="Run scripts/export.py again.")
 
 
@@ -167,16 +144,3 @@ def say_loss(record: Mapping[str, Any]) -> str:
         f"gives the same answer to {record['same_answer']:.1%}. Its scores minus those in full "
         f"precision, with intervals by paired bootstrap: {changes}."
     )
-
-
-def _reader(classifier: LesionClassifier, images: EvaluationSet) -> "CalibrationDataReader":
-    from onnxruntime.quantization import CalibrationDataReader
-
-    batches = load_batches(images, BATCH)
-
-    class Reader(CalibrationDataReader):
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            few = next(batches, None)
-            return None if few is None else {INPUT: classifier.preprocess(few).numpy()}
-
-    return Reader()

@@ -58,11 +58,7 @@ class Shipped:
 
 
 def read_shipped(models: Path) -> list[Shipped]:
-    """Return the models in the subfolders of a folder, best balanced accuracy first.
-
-    Raises:
-        InputError: If there is none, or one lacks a record of its test or validation scores.
-    """
+    """Return the models in the subfolders of a folder, best balanced accuracy first."""
     folders = list_models(models)
     if not folders:
         raise InputError(f"There is no model in {models}. Pack one with scripts/pack_model.py.")
@@ -108,7 +104,7 @@ def _say_test(test: Mapping[str, Any]) -> str:
 
 
 def render_pairs(shipped: Sequence[Shipped]) -> str:
-    """Return the table of paired differences between each model and the next, as Markdown.
+    """Return the paired differences between each model and the next as a Markdown table.
 
     Empty if scripts/compare_models.py has not compared these weights.
     """
@@ -127,10 +123,7 @@ def render_pairs(shipped: Sequence[Shipped]) -> str:
 
 
 def render_fits(shipped: Sequence[Shipped]) -> str:
-    """Return the table of calibration and operating points on test, as Markdown.
-
-    Empty if no model has them.
-    """
+    """Return calibration and operating points on test as a Markdown table; empty if absent."""
     rows = [_fits(model) for model in shipped if model.report[TEST].get("operating_points")]
     if not rows:
         return ""
@@ -168,8 +161,7 @@ def read_folder(folder: Path) -> Shipped:
     """Return one model's folder with its records.
 
     Raises:
-        InputError: If a record of its test or validation scores is missing, or a record is of
-            other weights.
+        InputError: If it was not scored on test and validation, or a record is of other weights.
     """
     try:
         check_measured_weights(folder)

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,14 @@ LICENCE = "LICENSE"
 def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> None:
     """Write a self-contained Space into an empty folder, and check it.
 
-    Args:
-        app: The folder of the web demo in a checkout, with app.py.
-        folder: Empty.
-        models: Model folders, folders of them, or Hub ids, which are pinned to their commit.
-
-    Raises:
-        InputError: If there is no app, a model is not available, or the result fails a check.
+    The app is that of a checkout. Models are folders, folders of them, or Hub ids, which are pinned
+    to their commit.
     """
     if not (app / APP).is_file():
         raise InputError(f"{app} has no {APP}. Run this from a checkout of hf_lesion.")
-    for file in sorted(file for pattern in COPIED for file in app.glob(pattern)):
-        copy = folder / file.relative_to(app)
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(file, copy)
-    _copy_package(folder / hf_lesion.__name__)
+    _copy(app, COPIED, folder)
+    package = Path(str(hf_lesion.__file__)).parent
+    _copy(package, (f"**/{pattern}" for pattern in PACKAGE), folder / hf_lesion.__name__)
     licence = app.parent / LICENCE
     if licence.is_file():
         shutil.copyfile(licence, folder / LICENCE)
@@ -54,13 +47,7 @@ def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> Non
 
 
 def write_readme(source: Path, folder: Path, *, pinned: Sequence[str]) -> None:
-    """Write the README.md of a Space with complete front matter.
-
-    Args:
-        source: With the README.md to start from.
-        folder: To write to.
-        pinned: As for `complete_front_matter`.
-    """
+    """Write a Space's README.md: that of `source`, with complete front matter."""
     front = complete_front_matter(read_front_matter(source), pinned)
     text = re.sub(r"\A---\n.*?\n---\n", "", (source / CARD).read_text("utf-8"), flags=re.DOTALL)
     shown = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=100)
@@ -68,21 +55,20 @@ def write_readme(source: Path, folder: Path, *, pinned: Sequence[str]) -> None:
 
 
 def list_sources(source: str) -> list[str]:
-    """Return the models of one argument: folders, or the Hub id that it is.
-
-    Raises:
-        InputError: If it is a folder without a model.
-    """
+    """Return the models of one argument: folders, or the Hub id that it is."""
     path = Path(source)
-    return [str(model) for model in _folders(path)] if path.is_dir() else [source]
+    if not path.is_dir() or (path / CONFIG).is_file():
+        return [source]
+    found = [str(model) for model in list_models(path)]
+    if not found:
+        raise InputError(f"{source} holds no model. Pack one with scripts/pack_model.py.")
+    return found
 
 
 def complete_front_matter(front: dict[str, Any], pinned: Sequence[str]) -> dict[str, Any]:
-    """Return the front matter of a Space: the models it fetches and their licence.
+    """Return front matter with the models that a Space fetches and their licence.
 
-    Args:
-        front: Of the app's README.md.
-        pinned: Each "owner/name@commit".
+    Each of `pinned` is "owner/name@commit".
     """
     files = f"{CONFIG},{WEIGHTS}"
     preload = [f"{name} {files} {commit}" for name, commit in (p.split("@") for p in pinned)]
@@ -95,9 +81,8 @@ def complete_front_matter(front: dict[str, Any], pinned: Sequence[str]) -> dict[
     }
 
 
-def _copy_package(target: Path) -> None:
-    source = Path(str(hf_lesion.__file__)).parent
-    for file in sorted(file for pattern in PACKAGE for file in source.rglob(pattern)):
+def _copy(source: Path, patterns: Iterable[str], target: Path) -> None:
+    for file in (file for pattern in patterns for file in source.glob(pattern)):
         copy = target / file.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)
@@ -106,26 +91,16 @@ def _copy_package(target: Path) -> None:
 def _add_models(folder: Path, models: Sequence[str]) -> list[str]:
     """Copy the models that are folders, and return the Hub ids of the others with their commits."""
     pinned = []
-    for source in models:
+    for source in (source for name in models for source in list_sources(name)):
         if not Path(source).is_dir():
             snapshot = open_snapshot(source)
             pinned.append(f"{snapshot.name}@{snapshot.revision}")
             continue
-        for model in _folders(Path(source)):
-            target = folder / MODELS / model.resolve().name
-            if target.exists():
-                raise InputError(f"Two of the models are named {target.name}. Rename one of them.")
-            target.mkdir(parents=True)
-            build_model_folder(model, target, name=None)
+        target = folder / MODELS / Path(source).resolve().name
+        if target.exists():
+            raise InputError(f"Two of the models are named {target.name}. Rename one of them.")
+        target.mkdir(parents=True)
+        build_model_folder(Path(source), target, name=None)
     if pinned:
         write_text(folder / HUB_MODELS, "".join(f"{line}\n" for line in pinned))
     return pinned
-
-
-def _folders(source: Path) -> list[Path]:
-    if (source / CONFIG).is_file():
-        return [source]
-    found = list_models(source)
-    if not found:
-        raise InputError(f"{source} holds no model. Pack one with scripts/pack_model.py.")
-    return found

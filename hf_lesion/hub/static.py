@@ -42,16 +42,9 @@ SPLITS = ("test", "validation")
 
 
 def build_static_folder(source: Path, folder: Path, *, models: Sequence[str]) -> None:
-    """Write the page and its models into an empty folder, and check it.
+    """Write the page of `space/static` and its models into an empty folder, and check it.
 
-    Args:
-        source: `space/static` in a checkout; the examples lie next to it.
-        folder: Empty.
-        models: Model folders, folders of them, or Hub ids; the page opens with the best.
-
-    Raises:
-        InputError: If a model can't be exported, onnxruntime-web can't be fetched, or the result
-            fails a check.
+    Models are folders, folders of them, or Hub ids; the page opens with the best.
     """
     for file in sorted(file for pattern in PAGE for file in source.glob(pattern)):
         shutil.copyfile(file, folder / file.name)
@@ -71,11 +64,7 @@ def build_static_folder(source: Path, folder: Path, *, models: Sequence[str]) ->
 
 
 def add_runtime(folder: Path) -> None:
-    """Write onnxruntime-web and its licence, the large file compressed for any web server.
-
-    Raises:
-        InputError: If it is not in the cache and can't be fetched, or is another.
-    """
+    """Write onnxruntime-web and its licence, the large file compressed for any web server."""
     import onnxruntime  # of the same repository and licence; the npm package has no copy
 
     archive = fetch_runtime()
@@ -124,14 +113,7 @@ def add_model(source: str, folder: Path) -> dict[str, Any]:
 def describe_model(
     classifier: LesionClassifier, folder: Path, file: Path, difference: Difference
 ) -> dict[str, Any]:
-    """Return what the page needs to know of a model, next to its network.
-
-    Args:
-        classifier: The model.
-        folder: With its records.
-        file: The exported network, in `models/`.
-        difference: Between the two.
-    """
+    """Return what the page needs to know of a model, next to its network."""
     record, gate, reliability = classifier.record, classifier.gate, classifier.reliability
     report = _own_report(folder, classifier.weights_sha256)
     split = next((split for split in SPLITS if split in report), None)
