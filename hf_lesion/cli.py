@@ -35,6 +35,12 @@ SHARED: dict[str, dict[str, Any]] = {
         "help": "images per batch (default: 32)",
     },
     "output": {"type": Path, "metavar": "DIR", "help": "output folder (default: the model folder)"},
+    "private": {
+        "type": Path,
+        "default": Path("reports/private"),
+        "metavar": "DIR",
+        "help": "folder for sheets of dataset images, not for git (default: %(default)s)",
+    },
     "overwrite": {"action": "store_true", "help": "replace an existing output"},
 }
 
@@ -47,13 +53,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USER_ERROR, f"error: {message}. See {self.prog} --help.\n")
 
 
-def build_parser(description: str | None, *, epilog: str | None = None) -> Parser:
-    """Return a parser that keeps the line breaks of its description and epilogue."""
-    return Parser(
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser(description: str | None) -> Parser:
+    """Return a parser that keeps the line breaks of its description, a script's docstring."""
+    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:

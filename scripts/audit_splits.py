@@ -1,6 +1,17 @@
 """Audit the splits of a prepared dataset for leakage; exit 1 if they share a lesion or an image.
 
-python scripts/audit_splits.py --dataset data/ham10000
+The exit code is 1 if a lesion or an identical file is in two splits. Near-duplicates (similar
+images under two lesion_ids) are reported for review, with a sheet of thumbnails in --private, and
+do not fail the audit.
+
+--as measures the leakage of other splitting schemes on the same images:
+  image-level  by image, as train_test_split does
+  copied-rows  lesions with one image, each row copied three times, then by row
+
+Examples:
+  python scripts/audit_splits.py --dataset data/ham10000
+  python scripts/audit_splits.py --dataset data/ham10000 --as image-level
+  python scripts/audit_splits.py --dataset data/ham10000 --as copied-rows --test_fraction 0.15
 """
 
 import argparse
@@ -17,20 +28,6 @@ if TYPE_CHECKING:
     from hf_lesion.data.leakage import Scan
     from hf_lesion.data.near_duplicates import NearDuplicate
 
-EXAMPLES = """\
-The exit code is 1 if a lesion or an identical file is in two splits. Near-duplicates (similar
-images under two lesion_ids) are reported for review, with a sheet of thumbnails in --private, and
-do not fail the audit.
-
---as measures the leakage of other splitting schemes on the same images:
-  image-level  by image, as train_test_split does
-  copied-rows  lesions with one image, each row copied three times, then by row
-
-examples:
-  python scripts/audit_splits.py --dataset data/ham10000
-  python scripts/audit_splits.py --dataset data/ham10000 --as image-level
-  python scripts/audit_splits.py --dataset data/ham10000 --as copied-rows --test_fraction 0.15
-"""
 SCHEMES = ("image-level", "copied-rows")
 EXIT_LEAK = 1
 SHEET_FILE = "near_duplicates.png"
@@ -39,9 +36,7 @@ SHOWN_PAIRS = 12
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.build_parser(
-        "Audit the splits of a prepared dataset for leakage.", epilog=EXAMPLES
-    )
+    parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
     add(
@@ -54,12 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of --as (default: 0)")
     output_help = "folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)"
     cli.add_shared(parser, "output", default=Path("reports"), help=output_help)
-    add(
-        "--private",
-        type=Path,
-        default=Path("reports/private"),
-        help="folder for the sheet of dataset images, not for git (default: %(default)s)",
-    )
+    cli.add_shared(parser, "private")
     return parser.parse_args()
 
 
@@ -73,23 +63,17 @@ def format_record(record: dict[str, Any]) -> str:
     )
     name = record["scheme"]["name"] if record["scheme"] else "as prepared"
     lines = [f"Splits {name}: {splits}", ""]
-    pairs = [
-        {
-            "splits": " / ".join(pair["splits"]),
+    pairs = {
+        " / ".join(pair["splits"]): {
             "shared lesions": len(pair["lesions"]),
             "identical images": len(pair["identical"]),
             "near-duplicates": "–" if pair["near_duplicates"] is None else pair["near_duplicates"],
         }
         for pair in record["pairs"]
-    ]
-    lines.append(
-        pd.DataFrame(pairs)
-        .set_index("splits")
-        .rename_axis(None)
-        .rename_axis("splits", axis=1)
-        .to_string()
-    )
+    }
+    table = pd.DataFrame.from_dict(pairs, orient="index").rename_axis("splits", axis=1)
     lines += [
+        table.to_string(),
         "",
         *_format_near_duplicates(record),
         *_format_seen(record["test_rows_seen"], record["scheme"]),

@@ -299,14 +299,6 @@ class Response(NamedTuple):
         return self.heatmap == other.heatmap and all(abs(a - b) < TOLERANCE for a, b in pairs)
 
 
-class Load(NamedTuple):
-    """Responses under load: latencies in seconds, number of wrong ones, error messages."""
-
-    seconds: list[float]
-    wrong: int
-    refused: list[str]
-
-
 def build_requests(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Request]:
     """Write synthetic images; return requests for each image, with and without a heatmap."""
     found = []
@@ -349,15 +341,11 @@ def send(client: "Client", request: Request) -> Response:
 
 def send_all(
     url: str, requests: Sequence[Request], expected: Sequence[Response], *, clients: int, count: int
-) -> Load:
-    """Send requests from many clients at once and compare each response with the expected one.
+) -> tuple[list[float], int, list[str]]:
+    """Send `count` requests, in turn, from many clients at once.
 
-    Args:
-        url: URL of the page.
-        requests: Requests, sent in turn.
-        expected: Expected response to each request.
-        clients: Number of concurrent clients.
-        count: Total number of requests.
+    Returns:
+        Latencies in seconds, the number of responses that are not as expected, error messages.
     """
     from tqdm import tqdm
 
@@ -380,7 +368,7 @@ def send_all(
         (response, expected[n % len(expected)]) for n, response in enumerate(responses) if response
     ]
     wrong = sum(not response.equals(known) for response, known in pairs)
-    return Load([response.seconds for response, _ in pairs], wrong, refused)
+    return [response.seconds for response, _ in pairs], wrong, refused
 
 
 def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -393,20 +381,21 @@ def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
         expected = [send(client, request) for request in requests]
         start = time.perf_counter()
         clients, count = arguments.clients, arguments.requests
-        load = send_all(arguments.url, requests, expected, clients=clients, count=count)
+        sent = send_all(arguments.url, requests, expected, clients=clients, count=count)
         wall = time.perf_counter() - start
-    seconds = pd.Series(load.seconds, dtype=float)
+    latencies, wrong, refused = sent
+    seconds = pd.Series(latencies, dtype=float)
     found = {
         "answered": len(seconds),
-        "refused": len(load.refused),
-        "wrong": load.wrong,
+        "refused": len(refused),
+        "wrong": wrong,
         "alone_p50_s": pd.Series([response.seconds for response in expected]).median(),
         "p50_s": seconds.median(),
         "p95_s": seconds.quantile(0.95),
         "requests_per_s": len(seconds) / wall,
     }
     title = f"{count} requests from {clients} clients"
-    messages = sorted(set(load.refused))[:5]
+    messages = sorted(set(refused))[:5]
     print("\n".join((title, pd.Series(found, dtype=object).to_string(), *messages)))
     return {title: {**found, "messages": messages}}
 

@@ -8,13 +8,13 @@ that still fit are kept. An image fits if the model's answer is the intended dia
 accepts it without a remark; "Not a lesion" fits if the gate rejects it.
 """
 
-import argparse
 import hashlib
 import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ APART = 100  # seeds between two diagnoses: skins, lenses and hairs then differ
 @one_line_errors
 def main() -> None:
     """Find a seed for each example, draw it and pin it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     parser.add_argument("--model", default=str(ROOT / "space" / "models" / "efficientnet"))
     options = parser.parse_args()
 

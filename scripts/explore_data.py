@@ -1,6 +1,15 @@
-"""Plot the content of a prepared dataset, and write the counts that the web demo shows.
+r"""Plot the content of a prepared dataset, and write the counts that the web demo shows.
 
-python scripts/explore_data.py --dataset data/ham10000 --output reports/data
+Writes each chart as PNG and SVG, a self-contained page with all charts (index.html), and counts
+without images, which the web demo shows as space/dataset.json (summary.json). A contact sheet of
+dataset images and a page that includes it (data.html) are written to --private, which git ignores
+by default.
+
+Examples:
+  python scripts/explore_data.py --dataset data/ham10000 --output reports/data
+  python scripts/explore_data.py --dataset data/ham10000 --output reports/data --samples 8 --seed 1
+  python scripts/explore_data.py --dataset data/ham10000 --audits reports/leakage*.json \
+      --recipes reports/recipes.json --summary space/dataset.json
 """
 
 import argparse
@@ -15,18 +24,6 @@ if TYPE_CHECKING:
 
     from hf_lesion.eda.report import Chart
 
-EXAMPLES = """\
-Writes each chart as PNG and SVG, a self-contained page with all charts (index.html), and counts
-without images, which the web demo shows as space/dataset.json (summary.json). A contact sheet of
-dataset images and a page that includes it (data.html) are written to --private, which git ignores
-by default.
-
-examples:
-  python scripts/explore_data.py --dataset data/ham10000 --output reports/data
-  python scripts/explore_data.py --dataset data/ham10000 --output reports/data --samples 8 --seed 1
-  python scripts/explore_data.py --dataset data/ham10000 --audits reports/leakage*.json \\
-      --recipes reports/recipes.json --summary space/dataset.json
-"""
 PAGE_FILE, SUMMARY_FILE = "index.html", "summary.json"
 PRIVATE_PAGE_FILE, SAMPLES_FILE = "data.html", "samples.png"
 AGAIN = "Write it again; --help names the script."
@@ -34,19 +31,12 @@ AGAIN = "Write it again; --help names the script."
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.build_parser(
-        "Plot the content of a prepared dataset, and count it for the web demo.", epilog=EXAMPLES
-    )
+    parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
     output_help = "folder for the charts and the page (default: %(default)s)"
     cli.add_shared(parser, "output", default=Path("reports/data"), help=output_help)
-    add(
-        "--private",
-        type=Path,
-        default=Path("reports/private"),
-        help="folder for the contact sheet, not for git (default: %(default)s)",
-    )
+    cli.add_shared(parser, "private")
     count = cli.at_least(0)
     add(
         "--samples",

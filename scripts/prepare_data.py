@@ -1,20 +1,5 @@
-"""Prepare HAM10000 as a Parquet dataset that is split by lesion.
+r"""Prepare HAM10000 as a Parquet dataset that is split by lesion.
 
-python scripts/prepare_data.py --download --output data/ham10000
-"""
-
-import argparse
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from hf_lesion import cli
-from hf_lesion.errors import list_offenders, one_line_errors
-
-if TYPE_CHECKING:
-    from hf_lesion.data.build import Selection
-
-EXAMPLES = """\
 --source accepts folders and zip archives in the layouts of Harvard Dataverse
 (https://doi.org/10.7910/DVN/DBW86T), the copy on Kaggle, and the ISIC 2018 challenge (Task 3).
 Masks (<image_id>_segmentation.png) are included if present.
@@ -24,16 +9,25 @@ verifies archives by the MD5 of Dataverse and images by their published SHA-256.
 interrupted download, run the same command. Without network access, download the files manually and
 pass their folder as --source.
 
-examples:
+Examples:
   python scripts/prepare_data.py --download --with_masks --output data/ham10000
   python scripts/prepare_data.py --source ../shared/data/HAM10000 --output data/ham10000
-  python scripts/prepare_data.py --source archive.zip --output data/other --seed 1 \\
+  python scripts/prepare_data.py --source archive.zip --output data/other --seed 1 \
       --fractions 0.8 0.1 0.1
   python scripts/prepare_data.py --source HAM10000 --output data/single --subset single-image
   python scripts/prepare_data.py --source HAM10000 --output data/same --split_file splits.csv
-  python scripts/prepare_data.py --source HAM10000 --output data/ham10000_256 \\
+  python scripts/prepare_data.py --source HAM10000 --output data/ham10000_256 \
       --image_size 256 --centre_crop
 """
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from hf_lesion import cli
+from hf_lesion.errors import list_offenders, one_line_errors
+
 SUBSETS = ("all", "one-per-lesion", "single-image")
 DATAVERSE = "https://dataverse.harvard.edu"
 DOWNLOAD_FOLDER = "HAM10000_download"
@@ -43,8 +37,7 @@ PATTERN = re.compile(r"[*?\[\]{}]|::")
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    description = "Prepare HAM10000 as a Parquet dataset that is split by lesion."
-    parser = cli.build_parser(description, epilog=EXAMPLES)
+    parser = cli.build_parser(__doc__)
     origin = parser.add_argument_group("source").add_mutually_exclusive_group(required=True)
     origin.add_argument("--source", type=Path, help="folder or zip archive with HAM10000")
     origin.add_argument("--download", action="store_true", help="download from Harvard Dataverse")
@@ -130,26 +123,14 @@ def download_source(arguments: argparse.Namespace) -> Path:
     """Download the files and return their folder."""
     from hf_lesion.data.download import download
 
-    folder = arguments.download_dir or arguments.output.with_name(DOWNLOAD_FOLDER)
+    folder: Path = arguments.download_dir or arguments.output.with_name(DOWNLOAD_FOLDER)
     download(
         folder,
         with_masks=arguments.with_masks,
         with_official_test=arguments.with_official_test,
         base_url=arguments.base_url or DATAVERSE,
     )
-    return Path(folder)
-
-
-def build_selection(arguments: argparse.Namespace) -> "Selection":
-    """Return which images of the source to prepare."""
-    from hf_lesion.data.build import Selection
-
-    return Selection(
-        subset=arguments.subset,
-        split_file=arguments.split_file,
-        official_test=arguments.with_official_test,
-        originals_only=arguments.originals_only or arguments.download,
-    )
+    return folder
 
 
 def format_summary(record: dict[str, Any], output: Path) -> str:
@@ -193,12 +174,12 @@ def _missing(record: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Prepare the dataset and print its summary."""
     arguments = parse_arguments()
-    from hf_lesion.data.build import check_output, prepare  # heavy: after --help
+    from hf_lesion.data.build import Selection, check_output, prepare  # heavy: after --help
     from hf_lesion.data.resizing import Resize
     from hf_lesion.data.splits import check_options, read_splits
 
     fractions = tuple(arguments.fractions)
-    resize = Resize(arguments.image_size, arguments.centre_crop)
+    resize = Resize(arguments.image_size, arguments.centre_crop)  # checks them
     if arguments.download:  # report invalid options before the download
         check_options(fractions=fractions, seed=arguments.seed)
         check_output(None, arguments.output, overwrite=arguments.overwrite)
@@ -211,7 +192,12 @@ def main() -> None:
         fractions=fractions,
         allow_missing=arguments.allow_missing,
         overwrite=arguments.overwrite,
-        selection=build_selection(arguments),
+        selection=Selection(
+            subset=arguments.subset,
+            split_file=arguments.split_file,
+            official_test=arguments.with_official_test,
+            originals_only=arguments.originals_only or arguments.download,
+        ),
         resize=resize,
     )
     print(format_summary(record, arguments.output))

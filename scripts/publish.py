@@ -97,7 +97,8 @@ def main() -> None:
 
     quiet_libraries()
     with _built(options, repo_id) as folder:
-        print(f"Built and checked: {_size(folder)}", flush=True)
+        sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+        print(f"Built and checked: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB", flush=True)
         if repo_id is not None:
             publish_folder(
                 folder,
@@ -163,11 +164,6 @@ def _build(options: argparse.Namespace, folder: Path, repo_id: str | None) -> No
         from hf_lesion.hub.space import build_space_folder
 
         build_space_folder(SPACE, folder, models=options.models)
-
-
-def _size(folder: Path) -> str:
-    files = [file for file in folder.rglob("*") if file.is_file()]
-    return f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ Finished steps are kept; run the same command to resume.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from hf_lesion import cli
-from hf_lesion.errors import one_line_errors
+from hf_lesion.errors import InputError, one_line_errors
 
 RECIPES = {
     "cnn": "sample_cnn.yaml",
@@ -61,9 +60,9 @@ def make_dataset(options: argparse.Namespace) -> Path:
 
 def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
     """Raise InputError if the existing dataset has another number of images or seed."""
-    from hf_lesion.errors import InputError
+    from hf_lesion.data.record import read_record
 
-    prepared = json.loads((dataset / "prepared.json").read_text(encoding="utf-8"))
+    prepared = read_record(dataset)
     drawn = (sum(prepared["images"].values()), prepared["seed"])
     if drawn != (options.images, options.seed):
         raise InputError(

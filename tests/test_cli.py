@@ -7,7 +7,7 @@ from hf_lesion import cli
 
 @pytest.fixture
 def parser():
-    parser = cli.build_parser("A script.\n\n    indented", epilog="The end.")
+    parser = cli.build_parser("A script.\n\n    indented")
     cli.add_shared(parser, "model", "dataset", required=True)
     cli.add_shared(parser, "split", "batch_size", "output", "overwrite")
     return parser

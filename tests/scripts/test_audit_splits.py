@@ -98,16 +98,12 @@ def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
     assert err.startswith(f"error: Dataset folder {tmp_path / 'none'} not found. ")
     assert err.count("\n") == 1
     code, out, err = call("--dataset", sample_dataset, "--as", "image-level", "--test_fraction", 2)
-    assert (code, out, err) == (
-        2,
-        "",
-        "error: Expected a test fraction between 0 and 1; got 2.\n",
-    )
+    assert (code, out, err) == (2, "", "error: Expected a test fraction between 0 and 1; got 2.\n")
 
 
 def test_help_has_examples_and_knows_the_schemes(call):
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    assert "examples:" in out
+    assert "Examples:" in out
     module = runpy.run_path(str(SCRIPT), run_name="script")
     assert set(module["SCHEMES"]) == set(leakage.SCHEMES)
