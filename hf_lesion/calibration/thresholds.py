@@ -1,4 +1,4 @@
-"""Thresholds on a sum of probabilities, chosen on validation, and PPV at a prevalence.
+"""Thresholds on a sum of probabilities, chosen on validation.
 
 `operating_points.json` in a model folder:
 
@@ -32,7 +32,6 @@ from hf_lesion.labels import LABEL2ID
 
 FILE = "operating_points.json"
 FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
-PER = 1000
 
 Floats = NDArray[np.float64]
 
@@ -96,47 +95,6 @@ def sum_of(probabilities: ArrayLike, codes: Sequence[str]) -> Floats:
     return values[:, [LABEL2ID[code] for code in codes]].sum(axis=1)
 
 
-def rates(
-    weights: Floats, flags: NDArray[np.bool_], truth: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
-    """Return (R,) sensitivity and (R,) specificity of flags; NaN where undefined.
-
-    Args:
-        weights: (R, N) how often each image counts.
-        flags: (N,) whether it is flagged.
-        truth: (N,) whether it should be.
-    """
-    return _ratio(weights, flags & truth, truth), _ratio(weights, ~flags & ~truth, ~truth)
-
-
-def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[str, Floats]:
-    """Return what these rates mean among people of whom a share is ill, by Bayes' rule.
-
-    Sensitivity and specificity are taken to be the same at every prevalence.
-
-    Args:
-        sensitivity: (R,) values in [0, 1].
-        specificity: (R,) values in [0, 1].
-        prevalence: In [0, 1].
-
-    Returns:
-        (R,) values of sensitivity, specificity, ppv (share of the flagged who are ill; NaN where
-        nobody is flagged), misses_per_1000 (ill and not flagged, of 1,000 people) and
-        false_alarms_per_1000.
-    """
-    found = sensitivity * prevalence
-    alarms = (1 - specificity) * (1 - prevalence)
-    flagged = found + alarms
-    ppv = np.divide(found, flagged, out=np.full(flagged.shape, np.nan), where=flagged > 0)
-    return {
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "ppv": ppv,
-        "misses_per_1000": PER * (prevalence - found),
-        "false_alarms_per_1000": PER * alarms,
-    }
-
-
 def write_operating_points(folder: Path, record: OperatingPoints) -> Path:
     """Write `operating_points.json` into a model folder and return its path."""
     return write_record(folder / FILE, record)
@@ -149,13 +107,3 @@ def read_operating_points(folder: Path) -> OperatingPoints | None:
         InputError: If the file is damaged; names it and the field.
     """
     return read_record(folder / FILE, OperatingPoints, fix=FIX)
-
-
-def _ratio(weights: Floats, part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Floats:
-    counts = weights @ whole.astype(np.float64)
-    return np.divide(
-        weights @ part.astype(np.float64),
-        counts,
-        out=np.full(counts.shape, np.nan),
-        where=counts > 0,
-    )

@@ -14,6 +14,7 @@ from hf_lesion.evaluation import metrics
 
 LEVEL = 0.95
 RESAMPLES = 1000
+SEED = 0  # the same resamples, whatever is measured on them
 CHUNK = 100  # resamples in memory at once
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
@@ -37,11 +38,8 @@ def bootstrap(
     statistics: Callable[[Floats], Mapping[Key, Floats]],
     images: int,
     lesion_ids: Sequence[str] | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[Key, Estimate]:
-    """Return statistics of images with their percentile intervals.
+    """Return statistics of images with their percentile intervals over `RESAMPLES` resamples.
 
     An interval is undefined for a single lesion, and for a statistic that is undefined in every
     resample; other resamples in which a statistic is undefined are left out for it. A statistic
@@ -53,14 +51,12 @@ def bootstrap(
         images: N.
         lesion_ids: (N,) lesions; None draws single images, which gives intervals that are too
             narrow if a lesion has several.
-        resamples: Number of resamples.
-        seed: The same seed draws the same resamples, whatever is measured on them.
 
     Raises:
         ValueError: If there is not one lesion id for each image.
     """
     lesions = number_lesions(lesion_ids, images)
-    drawn = [statistics(part) for part in _draw_weights(lesions, resamples=resamples, seed=seed)]
+    drawn = [statistics(part) for part in _draw_weights(lesions)]
     return {
         key: Estimate(
             float(value[0]),
@@ -76,18 +72,14 @@ def estimate_metrics(
     lesion_ids: Sequence[str] | None = None,
     *,
     names: Collection[str] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return metrics with their intervals.
 
     Args:
         probabilities: (N, 7) values in [0, 1] in the order of `CODES`.
         references: (N,) class ids.
-        lesion_ids: As for `bootstrap`, and so are the rest.
+        lesion_ids: As for `bootstrap`.
         names: Names of `metrics.compute_metrics`; None for all.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
 
     Raises:
         InputError: If probabilities or references are malformed.
@@ -97,8 +89,6 @@ def estimate_metrics(
         lambda weights: metrics.weighted_metrics(scores, ids, weights, names=names),
         len(ids),
         lesion_ids,
-        resamples=resamples,
-        seed=seed,
     )
 
 
@@ -107,9 +97,6 @@ def paired_differences(
     second: ArrayLike,
     references: ArrayLike,
     lesion_ids: Sequence[str] | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return the paired differences between two models on the same images.
 
@@ -120,9 +107,7 @@ def paired_differences(
         first: (N, 7) probabilities of one model.
         second: (N, 7) probabilities of the other, of the same images in the same order.
         references: (N,) class ids.
-        lesion_ids: As for `bootstrap`, and so are the rest.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
+        lesion_ids: As for `bootstrap`.
 
     Returns:
         Second minus first for each of `PAIRED`.
@@ -139,7 +124,7 @@ def paired_differences(
         )
         return {name: after[name] - before[name] for name in PAIRED}
 
-    return bootstrap(differences, len(ids), lesion_ids, resamples=resamples, seed=seed)
+    return bootstrap(differences, len(ids), lesion_ids)
 
 
 def estimate(
@@ -148,8 +133,6 @@ def estimate(
     *,
     minus: ArrayLike | None = None,
     medians: Collection[int] = (),
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> list[Estimate]:
     """Return the mean or median of each column, or its paired difference, with an interval.
 
@@ -159,8 +142,6 @@ def estimate(
         minus: (N, M) other measures of the same images, to be subtracted. An image whose measure
             is NaN in either is left out of both.
         medians: Columns whose median is wanted. Only these may be infinite.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
     """
     table = np.asarray(values, dtype=np.float64)
     if minus is None:
@@ -175,8 +156,7 @@ def estimate(
         with np.errstate(invalid="ignore"):  # the difference of infinite medians is undefined
             return dict(enumerate(found[0] if minus is None else found[0] - found[1]))
 
-    found = bootstrap(statistics, len(table), lesion_ids, resamples=resamples, seed=seed)
-    return list(found.values())
+    return list(bootstrap(statistics, len(table), lesion_ids).values())
 
 
 def as_entries(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
@@ -202,16 +182,16 @@ def number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.
     return np.unique(np.asarray(lesion_ids), return_inverse=True)[1]
 
 
-def _draw_weights(lesions: NDArray[np.int64], *, resamples: int, seed: int) -> Iterator[Floats]:
+def _draw_weights(lesions: NDArray[np.int64]) -> Iterator[Floats]:
     """Yield (at most CHUNK, N) weights; none for a single lesion, which tells nothing of others."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(SEED)
     count = int(lesions.max(initial=-1)) + 1
     if count < 2:
         return
-    for start in range(0, resamples, CHUNK):
+    for start in range(0, RESAMPLES, CHUNK):
         drawn = [
             np.bincount(generator.integers(count, size=count), minlength=count)
-            for _ in range(min(CHUNK, resamples - start))
+            for _ in range(min(CHUNK, RESAMPLES - start))
         ]
         yield np.asarray(drawn, dtype=np.float64)[:, lesions]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import RESAMPLES, Estimate, paired_differences
+from hf_lesion.evaluation.bootstrap import Estimate, paired_differences
 from hf_lesion.evaluation.predictions import (
     Labelled,
     Predictions,
@@ -81,14 +81,11 @@ def read_answers(folders: list[Path], images: Labelled, split: str) -> dict[str,
     return found
 
 
-def compare_pairs(
-    models: Mapping[str, Predictions], *, resamples: int = RESAMPLES
-) -> list[dict[str, Any]]:
+def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return paired differences between each model and the next, in order of balanced accuracy.
 
     Args:
         models: Name to predictions, all for the same images.
-        resamples: Number of bootstrap resamples.
 
     Returns:
         `first`, `second` and `differences` (first minus second, as from `paired_differences`).
@@ -96,7 +93,7 @@ def compare_pairs(
     ranked = sorted(models.items(), key=lambda item: -_balanced_accuracy(item[1]))
     found = []
     for (first, better), (second, worse) in itertools.pairwise(ranked):
-        differences = _differ(worse, better, resamples)
+        differences = _differ(worse, better)
         found.append({"first": first, "second": second, "differences": differences})
     return found
 
@@ -117,15 +114,12 @@ def read_comparison(models: Path) -> dict[str, Any]:
     return read_json_if_there(models / RECORD, fix="Delete it and compare again.")
 
 
-def compare_runs(
-    reference: Path, runs: Sequence[Path], *, resamples: int = RESAMPLES
-) -> dict[str, Any]:
+def compare_runs(reference: Path, runs: Sequence[Path]) -> dict[str, Any]:
     """Return the settings that each run changed against a reference run, and its scores.
 
     Args:
         reference: Folder of a run that was scored on validation.
         runs: Folders of runs of the same network on the same images, scored alike.
-        resamples: How often the bootstrap draws.
 
     Returns:
         `network`, `image_size`, `epochs`, `images` (validation), `reference` and `runs`, one record
@@ -153,7 +147,7 @@ def compare_runs(
                 f"{folder} was scored on {len(after.image_ids):,} images that are not the "
                 f"{len(before.image_ids):,} of {first['name']}: score both on the same split."
             )
-        differences = _differ(before, after, resamples)
+        differences = _differ(before, after)
         records.append(_describe(run, changed) | {"differences": differences})
     return {
         "network": settings["model"],
@@ -200,14 +194,10 @@ def _settings(training: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _differ(first: Predictions, second: Predictions, resamples: int) -> dict[str, Estimate]:
+def _differ(first: Predictions, second: Predictions) -> dict[str, Estimate]:
     """Return second minus first, as from `paired_differences`."""
     return paired_differences(
-        first.probabilities,
-        second.probabilities,
-        first.references,
-        first.lesion_ids,
-        resamples=resamples,
+        first.probabilities, second.probabilities, first.references, first.lesion_ids
     )
 
 

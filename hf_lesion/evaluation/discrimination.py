@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_lesion.calibration.thresholds import OperatingPoint, expect, rates, sum_of
+from hf_lesion.calibration.thresholds import OperatingPoint, sum_of
 from hf_lesion.evaluation import curves
-from hf_lesion.evaluation.bootstrap import RESAMPLES, Estimate, bootstrap
+from hf_lesion.evaluation.bootstrap import Estimate, Floats, bootstrap
 from hf_lesion.evaluation.metrics import AREAS
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS, MALIGNANT
 
-Statistic = Callable[[curves.Curve], NDArray[np.float64]]
+Statistic = Callable[[curves.Curve], Floats]
 STATISTICS: dict[str, Statistic] = {
     **AREAS,
     "sensitivity_at_90_specificity": lambda curve: curves.sensitivity_at(curve, 0.90),
@@ -24,6 +24,7 @@ STATISTICS: dict[str, Statistic] = {
     "specificity_at_95_sensitivity": lambda curve: curves.specificity_at(curve, 0.95),
 }
 DRAWN_POINTS = 60  # of a curve that is kept for drawing
+PER = 1000
 
 
 def is_positive(predictions: Predictions, codes: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -35,48 +36,59 @@ def measure_question(
     predictions: Predictions,
     name: str,
     statistics: Mapping[str, Statistic] = STATISTICS,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Return how well the probabilities separate one of `LABEL_GROUPS` from the other classes.
-
-    Args:
-        predictions: N predictions with their references.
-        name: Name of the group.
-        statistics: Statistics of the curve by name.
-        resamples: Number of resamples.
-        seed: Seed of the resamples.
-    """
+    """Return how well the probabilities separate one of `LABEL_GROUPS` from the other classes."""
     scores = sum_of(predictions.probabilities, LABEL_GROUPS[name])
     truth = is_positive(predictions, LABEL_GROUPS[name])
 
-    def measure(weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def measure(weights: Floats) -> dict[str, Floats]:
         curve = curves.build_curve(scores, truth, weights)
         return {key: statistic(curve) for key, statistic in statistics.items()}
 
-    return bootstrap(measure, len(truth), predictions.lesion_ids, resamples=resamples, seed=seed)
+    return bootstrap(measure, len(truth), predictions.lesion_ids)
 
 
 def measure_point(
-    point: OperatingPoint, predictions: Predictions, *, prevalence: float, seed: int = 0
+    point: OperatingPoint, predictions: Predictions, *, prevalence: float
 ) -> dict[str, Estimate]:
-    """Return the rates at a threshold that was fixed elsewhere, as from `thresholds.expect`.
+    """Return the rates at a threshold that was fixed elsewhere, as from `expect`.
 
     Args:
         point: The threshold.
         predictions: N predictions with their references.
         prevalence: Share of positives among the people that the reader has in mind.
-        seed: Seed of the resamples.
     """
     flags = point.flags(predictions.probabilities)
     truth = is_positive(predictions, point.codes)
-    return bootstrap(
-        lambda weights: expect(*rates(weights, flags, truth), prevalence),
-        len(truth),
-        predictions.lesion_ids,
-        seed=seed,
-    )
+
+    def measure(weights: Floats) -> dict[str, Floats]:
+        sensitivity = curves.ratio(weights @ (flags & truth), weights @ truth)
+        specificity = curves.ratio(weights @ (~flags & ~truth), weights @ ~truth)
+        return expect(sensitivity, specificity, prevalence)
+
+    return bootstrap(measure, len(truth), predictions.lesion_ids)
+
+
+def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[str, Floats]:
+    """Return what (R,) rates mean among people of whom a share is ill, by Bayes' rule.
+
+    Sensitivity and specificity are taken to be the same at every prevalence.
+
+    Returns:
+        (R,) values of sensitivity, specificity, ppv (share of the flagged who are ill; NaN where
+        nobody is flagged), misses_per_1000 (ill and not flagged, of 1,000 people) and
+        false_alarms_per_1000.
+    """
+    found = sensitivity * prevalence
+    alarms = (1 - specificity) * (1 - prevalence)
+    flagged = found + alarms
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "ppv": curves.ratio(found, flagged),
+        "misses_per_1000": PER * (prevalence - found),
+        "false_alarms_per_1000": PER * alarms,
+    }
 
 
 def thin_curves(predictions: Predictions) -> dict[str, dict[str, Any]]:

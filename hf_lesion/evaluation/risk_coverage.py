@@ -7,42 +7,33 @@ area under the curve: Geifman, Uziel, El-Yaniv, ICLR 2019.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import bootstrap
+from hf_lesion.calibration.metrics import answered_right
+from hf_lesion.evaluation.bootstrap import Floats, bootstrap
 from hf_lesion.evaluation.predictions import Predictions
 
 GRID = np.linspace(0.05, 1, 20)
 DIGITS = 5
 
-Floats = NDArray[np.float64]
 
-
-def measure_risk(predictions: Predictions, *, seed: int = 0) -> dict[str, Any]:
+def measure_risk(predictions: Predictions) -> dict[str, Any]:
     """Return the error rate among the most confident images at each coverage.
 
     Confidence is the top probability. Images of equal confidence each count with their mean error.
-
-    Args:
-        predictions: N predictions with their references.
-        seed: Seed of the resamples.
 
     Returns:
         `coverage`, `risk`, `low` and `high` (interval by bootstrap over lesions) at each of `GRID`,
         and `aurc`, the mean risk over every number of images.
     """
-    references = predictions.references
     confidence = predictions.probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    is_wrong = metrics.predicted_classes(predictions.probabilities, references) != references
+    is_wrong = ~answered_right(predictions.probabilities, predictions.references)
     _, group = np.unique(-confidence[order], return_inverse=True)
     errors = (np.bincount(group, is_wrong[order]) / np.bincount(group))[group]
     estimates = bootstrap(
         lambda weights: dict(enumerate(_risk(weights[:, order], errors).T)),
-        len(references),
+        len(order),
         predictions.lesion_ids,
-        seed=seed,
     )
     risk, low, high = np.asarray(list(estimates.values())).round(DIGITS).T.tolist()
     return {

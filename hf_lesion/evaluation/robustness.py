@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.calibration.metrics import answered_right
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import bootstrap, metrics
+from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.distortions import DISTORTIONS, distort
 from hf_lesion.evaluation.predictions import Predictions, take
 from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
@@ -22,7 +23,6 @@ from hf_lesion.labels import CODES
 
 RECORD = "robustness.json"
 SCHEMA_VERSION = 1
-SEED = 0
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
 HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same answer")
 
@@ -30,16 +30,10 @@ Predict = Callable[[EvaluationSet], Predictions]
 
 
 def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
-    """Return `limit` images at random, by a fixed seed and in their order; all for None.
-
-    Raises:
-        InputError: If the limit is below 1.
-    """
+    """Return `limit` images at random, by a fixed seed and in their order; all for None."""
     if limit is None:
         return images
-    if limit < 1:
-        raise InputError(f"Expected --limit of at least 1, got {limit}.")
-    return take_images(images, draw_rows(len(images.image_ids), limit, seed=SEED))
+    return take_images(images, draw_rows(len(images.image_ids), limit))
 
 
 def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
@@ -55,8 +49,6 @@ def measure(
     predict: Predict,
     images: EvaluationSet,
     names: Sequence[str] = tuple(DISTORTIONS),
-    *,
-    resamples: int = bootstrap.RESAMPLES,
 ) -> dict[str, Any]:
     """Return a model's scores on the original images and under each distortion.
 
@@ -64,7 +56,6 @@ def measure(
         predict: Returns a model's predictions for an evaluation set.
         images: N images.
         names: Names in `DISTORTIONS`.
-        resamples: Number of bootstrap resamples.
 
     Returns:
         `images`, `unchanged` (scores), `distortions` (name → scores, `label`, `images`, and against
@@ -78,7 +69,7 @@ def measure(
     if unknown := [name for name in names if name not in DISTORTIONS]:
         raise InputError(f"Unknown distortion {unknown[0]!r}: expected {', '.join(DISTORTIONS)}.")
     before = predict(images)
-    right = _right(before)
+    right = answered_right(before.probabilities, before.references)
     found: dict[str, Any] = {}
     shown = map(images.load, range(len(images.image_ids)))
     whole = np.asarray([image.width != image.height for image in shown])
@@ -87,21 +78,21 @@ def measure(
         if not len(rows):
             continue
         after = predict(changed_by(take_images(images, rows.tolist()), name))
-        found[name] = _compare(name, take(before, rows), after, resamples=resamples)
-        right[rows] &= _right(after)
+        found[name] = _compare(name, take(before, rows), after)
+        right[rows] &= answered_right(after.probabilities, after.references)
     complete = [name for name, scores in found.items() if scores["images"] == len(right)]
     return {
         "images": len(right),
-        "unchanged": _score(before, resamples),
+        "unchanged": _score(before),
         "distortions": found,
         "worst": min(complete, key=lambda name: _balanced(found[name]), default=None),
-        "always_right": _score_always(right, before, resamples),
+        "always_right": _score_always(right, before),
     }
 
 
 def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
     """Return what `robustness.json` keeps of one evaluation set."""
-    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": SEED}
+    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}
     return {
         "schema_version": SCHEMA_VERSION,
         **found,
@@ -142,35 +133,23 @@ def render_table(record: dict[str, Any]) -> str:
     return "\n".join(table_lines(HEADER, rows))
 
 
-def _compare(
-    name: str, before: Predictions, after: Predictions, *, resamples: int
-) -> dict[str, Any]:
+def _compare(name: str, before: Predictions, after: Predictions) -> dict[str, Any]:
     answers = [each.probabilities.argmax(axis=1) for each in (before, after)]
     differences = bootstrap.paired_differences(
-        before.probabilities,
-        after.probabilities,
-        before.references,
-        before.lesion_ids,
-        resamples=resamples,
-        seed=SEED,
+        before.probabilities, after.probabilities, before.references, before.lesion_ids
     )
     return {
         "label": DISTORTIONS[name].label,
         "images": len(before.image_ids),
-        **_score(after, resamples),
+        **_score(after),
         "difference": list(differences["balanced_accuracy"]),
         "agreement": float((answers[0] == answers[1]).mean()),
     }
 
 
-def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
+def _score(predictions: Predictions) -> dict[str, Any]:
     found = bootstrap.estimate_metrics(
-        predictions.probabilities,
-        predictions.references,
-        predictions.lesion_ids,
-        names=SHOWN,
-        resamples=resamples,
-        seed=SEED,
+        predictions.probabilities, predictions.references, predictions.lesion_ids, names=SHOWN
     )
     return {
         "metrics": {name: one.value for name, one in found.items()},
@@ -178,16 +157,11 @@ def _score(predictions: Predictions, resamples: int) -> dict[str, Any]:
     }
 
 
-def _score_always(right: NDArray[np.bool_], before: Predictions, resamples: int) -> dict[str, Any]:
+def _score_always(right: NDArray[np.bool_], before: Predictions) -> dict[str, Any]:
     """Return the scores if only predictions that are right under every distortion count."""
     wrong = (before.references + 1) % len(CODES)
     answers = np.eye(len(CODES))[np.where(right, before.references, wrong)]
-    return _score(replace(before, probabilities=answers), resamples)
-
-
-def _right(predictions: Predictions) -> NDArray[np.bool_]:
-    references = predictions.references
-    return metrics.predicted_classes(predictions.probabilities, references) == references
+    return _score(replace(before, probabilities=answers))
 
 
 def _balanced(scores: dict[str, Any]) -> float:

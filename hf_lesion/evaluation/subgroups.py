@@ -52,7 +52,6 @@ def measure_groups(
     groups: Groups,
     *,
     point: OperatingPoint | None = None,
-    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Return the scores of every value of every column, with intervals.
 
@@ -63,7 +62,6 @@ def measure_groups(
         predictions: N predictions with their references.
         groups: Columns of N values; None belongs to no group.
         point: The malignancy threshold, if the model has one.
-        seed: Seed of the resamples.
 
     Returns:
         Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
@@ -73,19 +71,17 @@ def measure_groups(
     for column, values in groups.items():
         known = sorted({value for value in values if value is not None}, key=_rank)
         rows = {value: np.flatnonzero([v == value for v in values]) for value in known}
-        found[column] = {
-            value: _measure(take(predictions, rows[value]), point, seed) for value in known
-        }
+        found[column] = {value: _measure(take(predictions, rows[value]), point) for value in known}
     return found
 
 
-def _measure(predictions: Predictions, point: OperatingPoint | None, seed: int) -> dict[str, Any]:
+def _measure(predictions: Predictions, point: OperatingPoint | None) -> dict[str, Any]:
     references, lesions = predictions.references, predictions.lesion_ids
-    found = estimate_metrics(predictions.probabilities, references, lesions, names=SHOWN, seed=seed)
-    area = measure_question(predictions, "malignant", {"auroc": auroc}, seed=seed)
+    found = estimate_metrics(predictions.probabilities, references, lesions, names=SHOWN)
+    area = measure_question(predictions, "malignant", {"auroc": auroc})
     found["malignant_auroc"] = area["auroc"]
     if point is not None:
-        measured = measure_point(point, predictions, prevalence=0.5, seed=seed)
+        measured = measure_point(point, predictions, prevalence=0.5)
         for name in ("sensitivity", "specificity"):
             found[f"malignant_{name}"] = measured[name]
     images = len(references)

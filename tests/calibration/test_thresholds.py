@@ -9,7 +9,6 @@ from hf_lesion.calibration.thresholds import (
     FILE,
     OperatingPoint,
     OperatingPoints,
-    expect,
     read_operating_points,
     sum_of,
     write_operating_points,
@@ -116,15 +115,3 @@ def test_a_set_without_the_disease_or_without_others_is_refused():
         fit_point(*of([0.1, 0.2], []), "malignant", target=0.9)
     with pytest.raises(InputError, match=r"^Expected a sensitivity above 0 and up to 1"):
         fit_point(*of([0.1], [0.2]), "melanoma", target=1.5)
-
-
-def test_a_thousand_people_counted_by_hand():
-    """20 of 1,000 are ill: 18 are found, 2 missed; of 980 others a quarter is flagged."""
-    found = expect(np.array([0.9]), np.array([0.75]), 0.02)
-    assert found["misses_per_1000"] == pytest.approx([2])
-    assert found["false_alarms_per_1000"] == pytest.approx([245])
-    assert found["ppv"] == pytest.approx([18 / (18 + 245)])
-
-
-def test_ppv_of_a_threshold_that_flags_nobody_is_undefined():
-    assert np.isnan(expect(np.array([0.0]), np.array([1.0]), 0.02)["ppv"]).all()

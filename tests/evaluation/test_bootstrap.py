@@ -21,8 +21,8 @@ def answers(is_right, references):
     return np.eye(len(CODES))[np.where(is_right, references, (references + 1) % len(CODES))]
 
 
-def interval(probabilities, references, lesion_ids=None, name="accuracy", **options):
-    found = estimate_metrics(probabilities, references, lesion_ids, names=[name], **options)
+def interval(probabilities, references, lesion_ids=None, name="accuracy"):
+    found = estimate_metrics(probabilities, references, lesion_ids, names=[name])
     return found[name][1:]
 
 
@@ -30,10 +30,10 @@ def width(interval):
     return interval[1] - interval[0]
 
 
-def resample_rows(statistic, lesion_ids, *, resamples=1000, seed=0):
+def resample_rows(statistic, lesion_ids, *, resamples=1000):
     """The plain bootstrap, an oracle: the statistic of the rows of each resample, one by one."""
     lesions = np.unique(lesion_ids, return_inverse=True)[1]
-    count, generator = lesions.max() + 1, np.random.default_rng(seed)
+    count, generator = lesions.max() + 1, np.random.default_rng(0)
     values = []
     for _ in range(resamples):
         drawn = np.bincount(generator.integers(count, size=count), minlength=count)
@@ -68,35 +68,39 @@ def test_four_images_of_each_lesion_that_agree_double_the_width():
     assert ratio == pytest.approx(2, rel=0.12)
 
 
-def test_the_interval_holds_the_estimate_and_covers_the_truth_about_as_often_as_it_says():
+def test_the_interval_holds_the_estimate_and_covers_the_truth_about_as_often_as_it_says(
+    monkeypatch,
+):
+    monkeypatch.setattr("hf_lesion.evaluation.bootstrap.RESAMPLES", 200)
     covered, trials, images, share = 0, 100, 150, 0.75
     generator = np.random.default_rng(3)
     for _ in range(trials):
         references = generator.integers(len(CODES), size=images)
         is_right = generator.random(images) < share
         probabilities = answers(is_right, references)
-        lower, upper = interval(probabilities, references, resamples=200)
+        lower, upper = interval(probabilities, references)
         assert lower <= is_right.mean() <= upper
         covered += lower <= share <= upper
     assert 0.88 <= covered / trials <= 0.99
 
 
-def test_the_seed_and_not_the_order_of_lesions_decides():
+def test_the_seed_and_not_the_order_of_lesions_decides(monkeypatch):
     references = np.arange(60) % len(CODES)
     probabilities = answers(np.arange(60) % 3 > 0, references)
     lesion_ids = [f"L{index // 2:03}" for index in range(60)]
-    first = interval(probabilities, references, lesion_ids, "macro_f1", seed=1)
-    assert first == interval(probabilities, references, lesion_ids, "macro_f1", seed=1)
-    assert first != interval(probabilities, references, lesion_ids, "macro_f1", seed=2)
+    first = interval(probabilities, references, lesion_ids, "macro_f1")
+    assert first == interval(probabilities, references, lesion_ids, "macro_f1")
     order = np.random.default_rng(0).permutation(60)
     shuffled = [lesion_ids[index] for index in order]
-    assert first == interval(probabilities[order], references[order], shuffled, "macro_f1", seed=1)
+    assert first == interval(probabilities[order], references[order], shuffled, "macro_f1")
+    monkeypatch.setattr("hf_lesion.evaluation.bootstrap.SEED", 2)
+    assert first != interval(probabilities, references, lesion_ids, "macro_f1")
 
 
 def test_absent_classes_and_single_lesions_have_no_interval():
     references = np.array([5, 5, 4, 4])
     probabilities = answers([True, False, True, True], references)
-    found = estimate_metrics(probabilities, references, resamples=100)
+    found = estimate_metrics(probabilities, references)
     assert np.isnan(found["sensitivity_bcc"]).all()
     assert not np.isnan(found["sensitivity_nv"]).any()
     assert not np.isnan(found["macro_auroc"]).any()
@@ -107,10 +111,10 @@ def test_absent_classes_and_single_lesions_have_no_interval():
 def test_values_are_those_of_the_metrics():
     references = np.arange(14) % len(CODES)
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 14)
-    found = estimate_metrics(probabilities, references, resamples=1)
+    found = estimate_metrics(probabilities, references)
     expected = metrics.compute_metrics(probabilities, references)
     assert {name: one.value for name, one in found.items()} == expected
-    some = estimate_metrics(probabilities, references, names=["macro_auroc"], resamples=1)
+    some = estimate_metrics(probabilities, references, names=["macro_auroc"])
     assert {name: one.value for name, one in some.items()} == {
         "macro_auroc": expected["macro_auroc"]
     }
@@ -126,7 +130,8 @@ def test_lesion_ids_of_another_length_are_refused():
 @pytest.mark.parametrize(
     "name", ["accuracy", "macro_f1", "auroc_mel", "average_precision_df", "macro_auroc"]
 )
-def test_intervals_are_those_of_the_metric_on_repeated_rows(name):
+def test_intervals_are_those_of_the_metric_on_repeated_rows(name, monkeypatch):
+    monkeypatch.setattr("hf_lesion.evaluation.bootstrap.RESAMPLES", 12)
     generator = np.random.default_rng(0)
     references = np.arange(210) % 7
     probabilities = generator.dirichlet(np.ones(7), 210) / 2 + np.eye(7)[references] / 2
@@ -135,8 +140,8 @@ def test_intervals_are_those_of_the_metric_on_repeated_rows(name):
     def statistic(rows):
         return metrics.compute_metrics(probabilities[rows], references[rows])[name]
 
-    found = interval(probabilities, references, lesions, name, resamples=12, seed=3)
-    expected = resample_rows(statistic, lesions, resamples=12, seed=3)
+    found = interval(probabilities, references, lesions, name)
+    expected = resample_rows(statistic, lesions, resamples=12)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -149,7 +154,7 @@ def test_a_statistic_of_one_lesion_has_no_interval():
 def test_a_model_does_not_differ_from_itself():
     references = np.arange(140) % len(CODES)
     scores = answers(np.arange(140) % 3 > 0, references)
-    found = paired_differences(scores, scores, references, resamples=50)
+    found = paired_differences(scores, scores, references)
     assert set(found) == {"accuracy", "balanced_accuracy", "macro_f1", "macro_auroc"}
     assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
@@ -161,9 +166,7 @@ def test_pairing_cancels_what_both_models_share():
     draw = np.random.default_rng(0)
     first = draw.random(images) < 0.5
     second = first | (draw.random(images) < 0.1)
-    found = paired_differences(
-        answers(first, references), answers(second, references), references, resamples=400
-    )
+    found = paired_differences(answers(first, references), answers(second, references), references)
     difference, low, high = found["accuracy"]
     assert difference == pytest.approx(second.mean() - first.mean())
     assert 0 < low < difference < high

@@ -46,8 +46,3 @@ def test_a_centre_crop_is_the_largest_square(image):
     square = image.crop((0, 0, 90, 90))
     assert distort(square, "centre_crop").tobytes() == square.tobytes()
     assert crop_to(square, 4 / 3).size == (90, 68)
-
-
-def test_an_unknown_distortion_is_named(image):
-    with pytest.raises(InputError, match=r"^Unknown distortion 'fog': expected jpeg, blur, "):
-        distort(image, "fog")

@@ -92,7 +92,7 @@ def test_every_score_of_the_isics_agrees(tmp_path, ties):
         score.macro_average["ap"], abs=TOLERANCE
     )
     everyone = Predictions(tuple(map(str, range(350))), references, answers)
-    melanoma = measure_question(everyone, "melanoma", resamples=1)
+    melanoma = measure_question(everyone, "melanoma")
     mel = score.per_category.loc["MEL"]
     assert melanoma["auroc"].value == pytest.approx(mel["auc"], abs=TOLERANCE)
     assert melanoma["average_precision"].value == pytest.approx(mel["ap"], abs=TOLERANCE)

@@ -44,7 +44,7 @@ def by_brightness(images):
 @pytest.fixture(scope="module")
 def found(images):
     names = ("quarter_turn", "darker", "centre_crop")
-    return robustness.measure(by_brightness, images, names, resamples=60)
+    return robustness.measure(by_brightness, images, names)
 
 
 def test_what_does_not_matter_to_a_model_changes_nothing(found):
@@ -93,8 +93,6 @@ def test_a_limit_takes_the_same_images_each_time(images):
     assert len(chosen.image_ids) == 10
     assert chosen.image_ids == robustness.choose_images(images, 10).image_ids
     assert robustness.choose_images(images, None) is images
-    with pytest.raises(InputError, match=r"^Expected --limit of at least 1, got 0\.$"):
-        robustness.choose_images(images, 0)
 
 
 def test_an_unknown_distortion_is_refused(images):

@@ -21,8 +21,6 @@ from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 
-SEED = 0
-
 Groups = Mapping[str, Sequence[str | None]]
 
 
@@ -65,7 +63,7 @@ def build_record(
         "questions": {
             name: {
                 "positives": int(is_positive(predictions, codes).sum()),
-                **as_entries(measure_question(predictions, name, seed=SEED)),
+                **as_entries(measure_question(predictions, name)),
             }
             for name, codes in LABEL_GROUPS.items()
         },
@@ -74,9 +72,9 @@ def build_record(
             for name, point in points.items()
         },
         "calibration": _calibrate(predictions, known),
-        "risk_coverage": risk_coverage.measure_risk(predictions, seed=SEED),
+        "risk_coverage": risk_coverage.measure_risk(predictions),
         "subgroups": subgroups.measure_groups(
-            predictions, groups or {}, point=points.get("malignant"), seed=SEED
+            predictions, groups or {}, point=points.get("malignant")
         ),
         "curves": thin_curves(predictions),
         "data": data,
@@ -102,7 +100,7 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
     confusion = metrics.confusion_matrix(
         references, metrics.predicted_classes(probabilities, references)
     )
-    entries = as_entries(estimate_metrics(probabilities, references, lesions, seed=SEED))
+    entries = as_entries(estimate_metrics(probabilities, references, lesions))
     return {
         "images": len(predictions.image_ids),
         "lesions": None if lesions is None else len(set(lesions)),
@@ -113,7 +111,7 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
             "method": "percentile bootstrap",
             "unit": "image" if lesions is None else "lesion",
             "resamples": bootstrap.RESAMPLES,
-            "seed": SEED,
+            "seed": bootstrap.SEED,
             **entries["intervals"],
         },
         "confusion_matrix": confusion.tolist(),
@@ -129,7 +127,7 @@ def _measure_point(
         "target_sensitivity": point.target_sensitivity,
         "prevalence": prevalence,
         "positives": int(is_positive(predictions, point.codes).sum()),
-        **as_entries(measure_point(point, predictions, prevalence=prevalence, seed=SEED)),
+        **as_entries(measure_point(point, predictions, prevalence=prevalence)),
     }
 
 
