@@ -1,4 +1,4 @@
-"""Serve the web demo: an image in, seven probabilities and a heatmap out.
+"""Web demo: classifies dermoscopic images and shows heatmaps.
 
 Launch: python space/app.py --models runs/resnet18 runs/cnn
 """
@@ -36,27 +36,28 @@ EXAMPLES = """examples:
   python space/app.py --models runs/resnet18            one model folder
   python space/app.py --models runs                     every model folder in runs/
   python space/app.py --models runs/a runs/b --port 8000
-  python space/app.py --models me/a me/b@1a2b3c4        from the Hub, one of them at a commit
-  python space/app.py --share --auth_file people.txt    a public link, by name and password only
+  python space/app.py --models me/a me/b@1a2b3c4        from the Hub, the second at a commit
+  python space/app.py --share --auth_file people.txt    a public link, with a login
 
-people.txt: one name:password a line. Everything temporary lies in one folder, which goes when the
-page ends; what a killed page left behind goes when the next one starts.
+people.txt has one name:password per line. Temporary files are deleted when the page stops; those of
+a killed page are deleted by the next start.
 """
 
 
 @one_line_errors
 def main() -> None:
-    """Serve the page at once, load the models behind it, until Ctrl-C or SIGTERM."""
+    """Serve the page until Ctrl-C or SIGTERM; the models are loaded in the background."""
     options = parse_options()
     signal.signal(signal.SIGTERM, _stop)
-    share_one_arena()
+    limit_memory_arenas()
     check_port(options.host, options.port)
-    # Heavy imports come after parsing, so that --help and a typing error answer at once.
-    from registry import Registry, default_sources, fetch_models, read_entries
-    from temporary import own_folder
+    # Slow imports come after parsing, so that --help and invalid options are answered at once.
+    from registry import Registry, read_entries
+    from sources import default_sources, fetch_models
+    from temporary import temporary_folder
 
     auth = None if options.auth_file is None else read_auth(options.auth_file)
-    with own_folder() as folder:
+    with temporary_folder() as folder:
         sources = options.models or default_sources()
         folders, names, fetched = fetch_models(sources, meanwhile=import_page)
         for line in fetched:
@@ -65,7 +66,7 @@ def main() -> None:
         for line in lines:
             print(line, file=sys.stderr)
         import_page()
-        # The decoder silences Pillow itself, but `warnings.catch_warnings` is not thread-safe.
+        # The decoder does so as well, but `warnings.catch_warnings` is not thread-safe.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         from guards import check_uploads
         from server import build_page
@@ -75,10 +76,10 @@ def main() -> None:
         demo = build_page(registry, max_concurrency=options.max_concurrency)
         print(f"Models: {', '.join(registry.names())}", flush=True)
         if options.share:
-            registry.start()  # asking for the tunnel may take longer than loading
+            registry.start()  # opening the tunnel may take longer than loading
         serve(demo, options, auth)
         if not options.share:
-            registry.start()  # once the page is served: both at once would slow it down
+            registry.start()  # after startup, which it would slow down
         try:
             threading.Event().wait()
         finally:
@@ -86,53 +87,53 @@ def main() -> None:
 
 
 def import_page() -> None:
-    """Import what the page is built with; gradio takes seconds.
+    """Import the page's modules; gradio takes seconds.
 
     Raises:
-        InputError: If gradio no longer has what the page takes from it.
+        InputError: If gradio lacks something that the page imports.
     """
     try:
         import server  # noqa: F401
     except ImportError as error:
         raise InputError(
-            f"The page can't be imported ({error}). Install what it was written for, as in "
-            "pyproject.toml: pip install -e '.[space]'."
+            f"The page can't be imported ({error}). Install the versions in pyproject.toml: pip "
+            "install -e '.[space]'."
         ) from error
 
 
-def share_one_arena() -> None:
-    """Have all threads take their memory from one pool, where the C library is glibc.
+def limit_memory_arenas() -> None:
+    """Make all threads share one memory arena, with glibc.
 
-    With a pool for each thread, freed memory is kept in whichever thread's it was, and a page under
-    load grows: from the 150th to the 1,200th request by 61 MiB, with one pool by 16.
+    By default each thread keeps its freed memory in its own arena, so that memory grows under load:
+    by 61 MiB from the 150th to the 1,200th request, with one arena by 16 MiB.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").mallopt(ARENA_MAX, 1)
 
 
 def build_demo(models: "Mapping[str, LesionClassifier]") -> "gr.Blocks":
-    """Build the web page for these models; launch it with `**page.launch_options()`.
+    """Build the page for loaded models; launch it with `**server.launch_options()`.
 
     Args:
-        models: At least one classifier, by the name that a visitor chooses it by.
+        models: At least one classifier, by the name that visitors see.
     """
     from registry import Registry
     from server import build_page
 
-    return build_page(Registry.of(models))
+    return build_page(Registry.from_classifiers(models))
 
 
 def serve(
     demo: "gr.Blocks", options: argparse.Namespace, auth: list[tuple[str, str]] | None
 ) -> None:
-    """Start to serve the page; without a share link if none can be had."""
+    """Start serving the page, without a share link if none can be created."""
     from server import launch_options
 
-    reach_itself(options.host)
+    bypass_proxy(options.host)
     if options.share:
-        print("The share link is public: whoever has it can use this page.", flush=True)
+        print("The share link is public: anyone who has it can use this page.", flush=True)
     try:
-        # Where there is no share link, gradio says so in ten lines; one of ours is below.
+        # Gradio prints ten lines if it can't create a share link; ours is below.
         with contextlib.redirect_stdout(io.StringIO()):
             demo.launch(
                 server_name=options.host,
@@ -144,28 +145,26 @@ def serve(
                 **launch_options(),
             )
     except OSError as error:
-        # It was free before gradio was imported.
-        raise InputError(
-            f"Port {options.port} was taken meanwhile. Pass another --port."
-        ) from error
+        # It was free when the page started.
+        raise InputError(f"Port {options.port} is already in use. Pass another --port.") from error
     if options.share and not demo.share_url:
-        print("No share link could be made (no network?); serving on this machine only.")
+        print("No share link could be created (no network?); serving on this machine only.")
     if demo.share_url:
-        print(f"Public for a week: {demo.share_url}")
-    print(f"Serving on {demo.local_url} (Ctrl-C ends it)", flush=True)
+        print(f"Public link for one week: {demo.share_url}")
+    print(f"Serving on {demo.local_url} (stop with Ctrl-C)", flush=True)
 
 
-def reach_itself(host: str) -> None:
-    """Keep gradio's question whether the page is up from going through a proxy of this network."""
-    told = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    os.environ["no_proxy"] = ",".join([*filter(None, [told]), "localhost", "127.0.0.1", host])
+def bypass_proxy(host: str) -> None:
+    """Exempt the page's own address from a proxy, since gradio checks that it can be reached."""
+    hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    os.environ["no_proxy"] = ",".join([*filter(None, [hosts]), "localhost", "127.0.0.1", host])
 
 
 def read_auth(file: Path) -> list[tuple[str, str]]:
-    """Read who may use the page: one name:password a line; empty lines and # lines are skipped.
+    """Read the names and passwords of a login file, without empty lines and # comments.
 
     Raises:
-        InputError: If the file can't be read, names no one, or has a line of another form.
+        InputError: If the file can't be read, has no names, or has an invalid line.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -177,16 +176,16 @@ def read_auth(file: Path) -> list[tuple[str, str]]:
             continue
         name, colon, password = line.strip().partition(":")
         if not (name and colon and password):
-            # Never the line itself: it may hold a password.
+            # Not the line itself, which may contain a password.
             raise InputError(f"{file}, line {number}: expected name:password.")
         pairs.append((name, password))
     if not pairs:
-        raise InputError(f"{file} names no one. Write one name:password a line.")
+        raise InputError(f"{file} has no names. Write one name:password per line.")
     return pairs
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise InputError if nothing can be served at this address."""
+    """Raise InputError if the address is not available."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family) as probe:
@@ -194,8 +193,7 @@ def check_port(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise InputError(
-            f"Nothing can be served on {host}, port {port} ({error.strerror}). "
-            "Pass another --port or --host."
+            f"Can't serve on {host}, port {port} ({error.strerror}). Pass another --port or --host."
         ) from error
 
 
@@ -209,10 +207,10 @@ def parse_options() -> argparse.Namespace:
         "--models",
         nargs="+",
         metavar="DIR|HUB_ID",
-        help="model folders, folders of them, or models on the Hub, such as owner/name or "
+        help="model folders, folders of model folders, or models on the Hub, as owner/name or "
         "owner/name@commit (default: space/models)",
     )
-    # A Space sets these two variables.
+    # The Hub sets these two variables in a Space.
     add(
         "--host",
         default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
@@ -224,14 +222,19 @@ def parse_options() -> argparse.Namespace:
         default=os.environ.get("GRADIO_SERVER_PORT", "7860"),
         help="port to serve on (default: %(default)s)",
     )
-    add("--share", action="store_true", help="also make a public gradio.live link for a week")
-    add("--auth_file", type=Path, metavar="FILE", help="ask for a name and password from FILE")
+    add("--share", action="store_true", help="also create a public gradio.live link for one week")
+    add(
+        "--auth_file",
+        type=Path,
+        metavar="FILE",
+        help="require a login with a name and password from FILE",
+    )
     add(
         "--max_concurrency",
         type=_count,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="requests computed at once, the others wait (default: %(default)s, the cores)",
+        help="maximum number of requests computed at once (default: %(default)s, the CPU cores)",
     )
     return parser.parse_args()
 
@@ -244,7 +247,7 @@ def _port(text: str) -> int:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text}")
     return int(text)
 
 
@@ -253,10 +256,10 @@ def _stop(_number: int, _frame: object) -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """End at once, with all that was promised for the end.
+    """Exit at once, after running the exit handlers.
 
-    The interpreter would first take itself apart, for seconds, and threads that still load a model
-    or answer a question can crash it meanwhile.
+    A regular shutdown of the interpreter takes seconds, and threads that are still loading a model
+    or computing a result can crash it meanwhile.
     """
     atexit._run_exitfuncs()
     sys.stdout.flush()

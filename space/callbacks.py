@@ -1,4 +1,4 @@
-"""Callbacks: what happens on every event of the page, as methods that know no component."""
+"""Callbacks of the page's events, as methods that know no components."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,15 +12,14 @@ from predictions import (
     COLOURS,
     METHOD,
     PREDICTED,
-    Explained,
-    Reading,
+    Explanation,
     check_choice,
-    check_map,
+    check_heatmap,
     classify,
     explain,
 )
 from registry import Registry
-from uploads import LARGEST, ImageError, Picture, Upload, Uploads, clean_name, list_items
+from uploads import MAX_FILE_TEXT, Upload, UploadedImage, Uploads, clean_name, list_items
 from views import batch, comparison, heatmap, report, text, verdict
 
 from hf_lesion.errors import InputError
@@ -28,55 +27,55 @@ from hf_lesion.labels import NAMES
 from hf_lesion.synthetic.examples import EXAMPLES, read_examples
 
 FOLDER = Path(__file__).with_name("examples")
-FIRST = "mel"  # what the page opens with
+FIRST = "mel"  # the example that the page opens with
 EMPTY = "Upload a dermatoscope image, or try an example."
 NO_FILES = "Add images, then press Classify all."
 Update = Any
 
 
 class Page:
-    """The models and examples behind one page, and what happens on its events."""
+    """The models and examples of one page, and the callbacks of its events."""
 
     def __init__(self, registry: Registry):
         self.registry = registry
         self.examples = {code: FOLDER / f"{code}.webp" for code in EXAMPLES}
-        self._drawn = {one["sha256"] for one in read_examples().values()}
+        self._example_hashes = {example["sha256"] for example in read_examples().values()}
 
-    def arrive(self, chosen: str) -> tuple[Update, Path]:
+    def open_page(self, chosen: str) -> tuple[Update, Path]:
         """Return the choices of the model selector, and the image that the page opens with."""
-        return self.choose(chosen), self.examples[FIRST]
+        return self.update_models(chosen), self.examples[FIRST]
 
-    def choose(self, chosen: str) -> Update:
-        """Return the choices of a model selector now: a model may have failed to load."""
-        choices = self.choices()
+    def update_models(self, chosen: str) -> Update:
+        """Return the current choices of a model selector: a model may have failed to load."""
+        choices = self.model_choices()
         names = [name for _, name in choices]
         return gr.update(choices=choices, value=chosen if chosen in names else names[0])
 
-    def choices(self) -> list[tuple[str, str]]:
-        """Return each model that can be chosen, best first: what is shown, and its name."""
-        titles, entries = self.registry.titles(), self.registry.entries
+    def model_choices(self) -> list[tuple[str, str]]:
+        """Return the label and name of each usable model, best first."""
+        entries = self.registry.entries
         drawn_only = all(entry.drawn_only for entry in entries.values())
-        found = []
-        for name, title in titles.items():
+        choices = []
+        for name, title in self.registry.titles().items():
             parts = [title]
-            if entries[name].measured:
-                parts.append(entries[name].measured)
+            if entries[name].accuracy_text:
+                parts.append(entries[name].accuracy_text)
             if entries[name].drawn_only and not drawn_only:
                 parts.append("drawn lesions only")
-            found.append((" · ".join(parts), name))
-        return found
+            choices.append((" · ".join(parts), name))
+        return choices
 
-    def pick(self, event: gr.EventData) -> Path:
+    def pick_example(self, event: gr.EventData) -> Path:
         """Return the example whose tile was pressed."""
-        code = _sent(event, "dx")
+        code = _event_value(event, "dx")
         if not isinstance(code, str) or code not in self.examples:
             raise gr.Error("There is no such example.", print_exception=False)
         return self.examples[code]
 
-    def refuse_size(self, event: gr.EventData) -> tuple[Update, ...]:
-        """Answer a file that the browser found too large to send."""
-        name = clean_name(str(_sent(event, "name")))
-        return _nothing(text.problem(f"{name} is larger than {LARGEST}. Make it smaller."))
+    def reject_size(self, event: gr.EventData) -> tuple[Update, ...]:
+        """Reject a file that the browser found too large to upload."""
+        name = clean_name(str(_event_value(event, "name")))
+        return _no_result(text.problem(f"{name} is larger than {MAX_FILE_TEXT}. Make it smaller."))
 
     def show(
         self,
@@ -85,34 +84,30 @@ class Page:
         method: str = METHOD,
         colours: str = COLOURS,
         *,
-        insists: bool = False,
+        show_rejected: bool = False,
     ) -> tuple[Update, ...]:
-        """Answer a new image or model.
+        """Classify a new image, or the same image by another model.
 
         Returns:
-            Verdict, "Show it anyway", the details' visibility, bars, heatmap, what can be trusted,
-            the explained class, and two empty texts: for the check and for files to save.
+            Verdict, "Show it anyway", the details' visibility, bars, heatmap, what to trust, the
+            explained class, and two empty texts: for the heatmap's check and for saved files.
         """
         if image is None:
-            return _nothing(text.empty(EMPTY))
-        if isinstance(image, InputError):
-            return _nothing(text.problem(str(image)))
+            return _no_result(text.empty(EMPTY))
         try:
-            explained = self._explain(image, model, PREDICTED, method, colours)
-        except ImageError as error:
-            return _nothing(text.problem(str(error)))
+            explanation = self._explain(image, model, PREDICTED, method, colours)
         except InputError as error:
-            return _nothing(text.trouble(str(error)))
-        result, entry = explained.result, self.registry.entries[model]
-        if result.is_rejected and not insists:
-            return _nothing(verdict.refusal(result), offers=True)
-        title = self.registry.titles().get(model, model)
+            return _no_result(text.failure(error))
+        result, entry = explanation.result, self.registry.entries[model]
+        if result.is_rejected and not show_rejected:
+            return _no_result(verdict.rejection(result), can_show=True)
+        is_example = UploadedImage.of(image).sha256 in self._example_hashes
         return (
-            verdict.panel(result, entry, name=title, example=self._example_of(image)),
+            verdict.panel(result, entry, title=self._title(model), is_example=is_example),
             gr.update(visible=False),
             gr.update(visible=True),
-            verdict.bars(result, explained.target),
-            heatmap.figure(explained, colours),
+            verdict.bars(result, explanation.target),
+            heatmap.figure(explanation, colours),
             verdict.trust(result, entry),
             PREDICTED,
             "",
@@ -122,150 +117,136 @@ class Page:
     def show_anyway(
         self, image: Upload, model: str, method: str, colours: str
     ) -> tuple[Update, ...]:
-        """Answer as `show`, whatever the gate says."""
-        return self.show(image, model, method, colours, insists=True)
+        """Do as `show`, even if the gate rejects the image."""
+        return self.show(image, model, method, colours, show_rejected=True)
 
     def explain_class(
         self, image: Upload, model: str, method: str, colours: str, event: gr.EventData
     ) -> tuple[str, str, str]:
-        """Answer a press on a bar: the class, its heatmap, and an empty check."""
-        target = str(_sent(event, "dx"))
+        """Return the class whose bar was pressed, its heatmap, and an empty check."""
+        target = str(_event_value(event, "dx"))
         return target, *self.explain_again(image, model, target, method, colours)
 
     def explain_again(
         self, image: Upload, model: str, target: str, method: str, colours: str
     ) -> tuple[str, str]:
-        """Answer a change of class, method or colours: the heatmap, and an empty check."""
-        if image is None or isinstance(image, InputError):
-            return "", ""
-        try:
-            return heatmap.figure(self._explain(image, model, target, method, colours), colours), ""
-        except InputError as error:
-            return text.trouble(str(error)), ""
+        """Return the heatmap for another class, method or colour map, and an empty check."""
+        figure = self._render(
+            image, model, target, method, colours, lambda one: heatmap.figure(one, colours)
+        )
+        return figure, ""
 
     def check(self, image: Upload, model: str, target: str, method: str) -> str:
-        """Return whether the heatmap names what the model relies on, in a sentence."""
-        if image is None or isinstance(image, InputError):
-            return ""
-        try:
-            explained = self._explain(image, model, target, method)
-            own, random = check_map(self.registry.get(model), explained)
-        except InputError as error:
-            return text.trouble(str(error))
-        name = NAMES[explained.target]
-        if own < random:
-            said = f"lowers the {name} score faster than hiding random ones", "is meaningful here"
-        else:
-            said = f"lowers the {name} score no faster than hiding random ones", "says little here"
-        return (
-            f"<p>Hiding the bright regions {said[0]} (area {own:.2f} vs {random:.2f}): the map "
-            f"{said[1]}.</p>"
-        )
+        """Return, in a sentence, whether the heatmap shows what the model relies on."""
+
+        def describe(explanation: Explanation) -> str:
+            own, random = check_heatmap(self.registry.get(model), explanation)
+            name = NAMES[explanation.target]
+            faster, meaning = (
+                ("faster", "is meaningful") if own < random else ("no faster", "says little")
+            )
+            return (
+                f"<p>Hiding the bright regions lowers the {name} score {faster} than hiding random "
+                f"ones (area {own:.2f} vs {random:.2f}): the map {meaning} here.</p>"
+            )
+
+        return self._render(image, model, target, method, COLOURS, describe)
 
     def save_heatmap(
         self, image: Upload, model: str, target: str, method: str, colours: str
     ) -> str:
-        """Return a link that holds the heatmap with its legend."""
-        return self._save(
+        """Return a link that contains the heatmap with its legend."""
+        return self._render(
             image, model, target, method, colours, lambda one: heatmap.download(one, colours)
         )
 
     def save_report(self, image: Upload, model: str, target: str, method: str, colours: str) -> str:
-        """Return a link that holds a report of what is shown."""
+        """Return a link that contains a report of what is shown."""
 
-        def make(explained: Explained) -> str:
-            title = self.registry.titles().get(model, model)
-            entry = self.registry.entries[model]
+        def make(explanation: Explanation) -> str:
+            entry, title = self.registry.entries[model], self._title(model)
             return report.download(
-                report.Report(explained, entry, title, colours, datetime.now(UTC))
+                report.Report(explanation, entry, title, colours, datetime.now(UTC))
             )
 
-        return self._save(image, model, target, method, colours, make)
+        return self._render(image, model, target, method, colours, make)
 
     def compare_models(self, image: Upload, target: str) -> str:
         """Return all models' results for one image side by side."""
         if image is None:
             return text.empty(EMPTY)
-        if isinstance(image, InputError):
-            return text.problem(str(image))
         try:
-            readings = self.registry.read_all(Picture.of(image))
-            explained = {name: explain(one, target) for name, one in readings.items()}
-        except ImageError as error:
-            return text.problem(str(error))
+            results = self.registry.classify_all(UploadedImage.of(image))
+            explanations = {name: explain(result, target) for name, result in results.items()}
         except InputError as error:
-            return text.trouble(str(error))
-        return comparison.render(explained, self.registry.titles())
+            return text.failure(error)
+        return comparison.render(explanations, self.registry.titles())
 
     def list_batch(self, files: Uploads) -> tuple[Update, str]:
-        """Answer a change of the files: whether there is something to start, and how much."""
+        """Return whether the batch can be started, and how many images it has."""
         if files is None:
             return gr.update(interactive=False), text.empty(NO_FILES)
         try:
-            if isinstance(files, InputError):
-                raise files
             count = len(list_items(files))
         except InputError as error:
-            return gr.update(interactive=False), text.trouble(str(error))
+            return gr.update(interactive=False), text.failure(error)
         ready = f"{count} {'image' if count == 1 else 'images'} ready."
         return gr.update(interactive=True), text.empty(ready)
 
     def classify_batch(
         self, files: Uploads, model: str, progress: Callable[..., Any] | None = None
     ) -> str:
-        """Return the table of many images' results, with a link to it as CSV."""
+        """Return a table of the results of many images, with a link to it as CSV."""
         if files is None:
             return text.empty(NO_FILES)
         try:
-            if isinstance(files, InputError):
-                raise files
             items = list_items(files)
             classifier = self.registry.get(model)
         except InputError as error:
-            return text.trouble(str(error))
+            return text.failure(error)
         rows, start = [], time.monotonic()
         for item in items:
             try:
-                rows.append(batch.Row(item.name, classify(classifier, item.read())))
+                rows.append(batch.Row(item.name, classify(classifier, item.decode())))
             except InputError as error:
                 rows.append(batch.Row(item.name, None, str(error)))
             if progress is not None:
                 left = (time.monotonic() - start) / len(rows) * (len(items) - len(rows))
                 progress((len(rows), len(items)), desc=f"About {left:.0f} s left", unit="images")
-        return batch.render(rows, self.registry.titles().get(model, model))
+        return batch.render(rows, self._title(model))
+
+    def _title(self, model: str) -> str:
+        return self.registry.titles().get(model, model)
 
     def _explain(
-        self, image: Any, model: str, target: str, method: str, colours: str = COLOURS
-    ) -> Explained:
+        self, image: Upload, model: str, target: str, method: str, colours: str
+    ) -> Explanation:
         check_choice("colour map", colours, tuple(COLOUR_MAPS))
-        reading: Reading = self.registry.read(model, Picture.of(image))
-        return explain(reading, target, method)
+        return explain(self.registry.classify(model, UploadedImage.of(image)), target, method)
 
-    def _save(
+    def _render(
         self,
         image: Upload,
         model: str,
         target: str,
         method: str,
         colours: str,
-        make: Callable[[Explained], str],
+        render: Callable[[Explanation], str],
     ) -> str:
+        """Return what is made of an explanation; empty without an image."""
         if image is None or isinstance(image, InputError):
             return ""
         try:
-            return make(self._explain(image, model, target, method, colours))
+            return render(self._explain(image, model, target, method, colours))
         except InputError as error:
             return text.trouble(str(error))
 
-    def _example_of(self, image: Any) -> str:
-        return "Example (drawn)" if Picture.of(image).sha256 in self._drawn else ""
 
-
-def _nothing(panel: str, *, offers: bool = False) -> tuple[Update, ...]:
+def _no_result(panel: str, *, can_show: bool = False) -> tuple[Update, ...]:
     """Return the outputs of `Page.show` without a result."""
     hidden = gr.update(visible=False)
-    return panel, gr.update(visible=offers), hidden, "", "", "", PREDICTED, "", ""
+    return panel, gr.update(visible=can_show), hidden, "", "", "", PREDICTED, "", ""
 
 
-def _sent(event: gr.EventData, key: str) -> object:
+def _event_value(event: gr.EventData, key: str) -> object:
     return event._data.get(key) if isinstance(event._data, Mapping) else None

@@ -1,8 +1,9 @@
-"""Predictions of the page: one forward pass for each image and model, kept for a short while.
+"""Results of the page: one forward pass per image and model, cached for a short time.
 
-Another class or method is answered from what was kept, and so are a report and a check of the map.
-Nothing of it is ever written down. What is kept of an image is a picture of the size that is shown,
-the pixels that the network saw, and its last feature map; never the image itself.
+Heatmaps of other classes or by other methods, reports, and checks of a heatmap are computed from
+the cached result. Nothing is written to disk. For each image the cache holds a copy of the size
+that is shown, the pixels that the network received, and its last feature map, but not the image
+itself.
 """
 
 import threading
@@ -28,21 +29,20 @@ if TYPE_CHECKING:
     from hf_lesion.prediction import Prediction
 
 DISPLAY_PIXELS = 768  # the longer side of what is shown
-KEPT_IMAGES = 8
-KEPT_SECONDS = 300.0
+CACHED_IMAGES = 8
+CACHED_SECONDS = 300.0
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
-METHODS: Mapping[str, str] = METHOD_NAMES
 METHOD = "gradcam"
 COLOUR_MAPS = {"inferno": "Inferno", "turbo": "Turbo"}
 COLOURS = "inferno"
 REJECTED, UNSURE = "strange", "unsure"
 MELANOMA, MALIGNANCY = "melanoma", "malignant"
-LITTLE = 0.01  # a class below this probability has a map that shows little
+MIN_PROBABILITY = 0.01  # the heatmap of a less probable class means little
 FAINT, FULL = 0.4, 0.75  # opacity where the map is 1: of such a class, and of any other
 BLANK = 8  # of 255: the range of each colour in a blank image
 IS_BLANK = "The image is blank: all of it has the same colour."
 DIAGNOSIS_FIELDS = ("label", "name", "probabilities", "right_in_test", "melanoma_flagged")
-LONGEST_SAID = 60  # characters of what a client sent that are said back to it
+MAX_QUOTED = 60  # characters of a client's value that are quoted in an error
 RANDOM_SEEDS = [0, 1, 2, 3]
 
 
@@ -51,11 +51,11 @@ class Result:
     """One model's result for one image.
 
     Attributes:
-        probabilities: (C,) float32 that sum to 1, in the order of `CODES`: what a transformers
-            pipeline gives.
-        verdict: The gate's.
-        share_right: How often results like this were right in the test, in [0, 1]; None if that
-            was not measured.
+        probabilities: (C,) float32 that sum to 1, in the order of `CODES`, as from a transformers
+            pipeline.
+        verdict: The gate's verdict.
+        share_right: How often similar results were right on the test split, in [0, 1]; None if
+            unmeasured.
         is_blank: Whether all pixels of the image have nearly the same colour.
     """
 
@@ -71,13 +71,13 @@ class Result:
 
     @property
     def malignant(self) -> float:
-        """The probability of the malignant diagnoses together."""
+        """The summed probability of the malignant diagnoses."""
         return sum(self.probability(code) for code in MALIGNANT)
 
     @property
     def is_rejected(self) -> bool:
-        """Whether no diagnosis is shown: of a blank image, and of what the gate rejects."""
-        return self.is_blank or self.verdict.kind == REJECTED
+        """Whether the diagnosis is hidden: the image is blank or rejected by the gate."""
+        return self.gate == REJECTED
 
     @property
     def gate(self) -> str:
@@ -90,7 +90,7 @@ class Result:
         return self.verdict.kind == UNSURE
 
     def probability(self, code: str | None = None) -> float:
-        """Return the probability of a diagnosis; of the predicted one unless told."""
+        """Return the probability of a diagnosis, by default of the predicted one."""
         return float(self.probabilities[CODES.index(code or self.label)])
 
     def order(self) -> list[str]:
@@ -105,12 +105,12 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading(Result):
-    """A result with what its heatmaps are made of.
+class ExplainableResult(Result):
+    """A result from which heatmaps can be computed.
 
     Attributes:
-        picture: The image as it is shown: RGB, `DISPLAY_PIXELS` on its longer side.
-        prediction: The model's, for this image alone.
+        picture: The image as shown: RGB, `DISPLAY_PIXELS` on its longer side.
+        prediction: The model's prediction for this image alone.
     """
 
     picture: Image.Image = field(kw_only=True)
@@ -118,20 +118,20 @@ class Reading(Result):
 
 
 @dataclass(frozen=True, eq=False)
-class Explained:
+class Explanation:
     """A result with the heatmap of one class.
 
     Attributes:
         result: The model's result.
-        target: The code of the class that the heatmap is for.
-        method: One of `METHODS`.
-        heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is nothing to show.
+        target: The code of the explained class.
+        method: One of `METHOD_NAMES`.
+        heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is none.
         notice: Why there is no heatmap; empty if there is one.
-        box: The part of the image that the model saw, as `Explanation.boxes` has it.
+        box: The part of the image that the model received, as in `Explanation.boxes` of hf_lesion.
         grid: Height and width of the feature map that the heatmap was enlarged from.
     """
 
-    result: Reading
+    result: ExplainableResult
     target: str
     method: str
     heatmap: NDArray[np.float32] | None
@@ -140,29 +140,34 @@ class Explained:
     grid: tuple[int, int] | None = None
 
     @property
-    def shows_little(self) -> bool:
-        """Whether the model gives the class less than `LITTLE`."""
-        return self.result.probability(self.target) < LITTLE
+    def probability(self) -> float:
+        """The probability of the explained class."""
+        return self.result.probability(self.target)
+
+    @property
+    def is_improbable(self) -> bool:
+        """Whether the class has a probability below `MIN_PROBABILITY`."""
+        return self.probability < MIN_PROBABILITY
 
     @property
     def is_cropped(self) -> bool:
-        """Whether the model did not see a part of the image, which is shown in grey."""
+        """Whether the model did not receive a part of the image, which is shown in grey."""
         return self.box is not None and (max(self.box[:2]) > 0 or min(self.box[2:]) < 1)
 
     def overlay(self, colours: str = COLOURS) -> Image.Image | None:
-        """Return the heatmap over the picture; None if there is nothing to show."""
+        """Return the heatmap over the picture; None if there is no heatmap."""
         from hf_lesion.explain.overlay import overlay
 
         if self.heatmap is None:
             return None
-        opacity = FAINT if self.shows_little else FULL
+        opacity = FAINT if self.is_improbable else FULL
         return overlay(
             self.result.picture, self.heatmap, self.box,
             opacity=opacity, colours=colours, grid=self.grid,
         )  # fmt: skip
 
     def map(self, colours: str = COLOURS) -> Image.Image | None:
-        """Return the heatmap alone; None if there is nothing to show."""
+        """Return the heatmap alone; None if there is no heatmap."""
         from hf_lesion.explain.overlay import draw_map
 
         if self.heatmap is None:
@@ -173,67 +178,71 @@ class Explained:
 
 
 def classify(classifier: "LesionClassifier", image: Image.Image) -> Result:
-    """Classify an image, and keep nothing of it."""
-    return Result(*_parts(classifier(image), image))
+    """Classify an image without keeping anything else of it."""
+    return Result(**_result_fields(classifier(image), image))
 
 
-def read(classifier: "LesionClassifier", image: Image.Image) -> Reading:
-    """Classify an image, and keep what its heatmaps are made of."""
+def classify_explainable(classifier: "LesionClassifier", image: Image.Image) -> ExplainableResult:
+    """Classify an image and keep what its heatmaps are computed from."""
     prediction = replace(classifier(image), images=())
-    return Reading(*_parts(prediction, image), picture=resize(image), prediction=prediction)
+    fields = _result_fields(prediction, image)
+    return ExplainableResult(**fields, picture=resize(image), prediction=prediction)
 
 
-def _parts(
-    prediction: "Prediction", image: Image.Image
-) -> "tuple[NDArray[np.float32], Verdict, float | None, bool]":
-    return (
-        prediction.probabilities[0],
-        prediction.verdicts[0],
-        None if prediction.reliability is None else float(prediction.reliability[0]),
-        bool((np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)) <= BLANK).all()),
-    )
+def _result_fields(prediction: "Prediction", image: Image.Image) -> dict[str, Any]:
+    reliability = prediction.reliability
+    return {
+        "probabilities": prediction.probabilities[0],
+        "verdict": prediction.verdicts[0],
+        "share_right": None if reliability is None else float(reliability[0]),
+        "is_blank": bool((np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)) <= BLANK).all()),
+    }
 
 
 def resize(image: Image.Image) -> Image.Image:
-    """Return an image as it is shown: small ones are enlarged, so that a map is drawn finely."""
+    """Resize an image for display; small ones are enlarged so that heatmaps are drawn smoothly."""
     scale = DISPLAY_PIXELS / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def explain(result: Reading, target: str = PREDICTED, method: str = METHOD) -> Explained:
-    """Explain one class of an image that was classified.
+def explain(
+    result: ExplainableResult, target: str = PREDICTED, method: str = METHOD
+) -> Explanation:
+    """Explain one class of a classified image.
 
     Args:
-        result: The model's, for the image.
+        result: The model's result for the image.
         target: A diagnosis code, or a rank: `PREDICTED` or `RUNNER_UP`.
-        method: One of `METHODS`.
+        method: One of `METHOD_NAMES`.
 
     Raises:
-        InputError: If there is no such class or method.
+        InputError: If the class or method is unknown.
     """
     check_choice("class", target, (PREDICTED, RUNNER_UP, *CODES))
-    check_choice("method", method, tuple(METHODS))
+    check_choice("method", method, tuple(METHOD_NAMES))
     code = result.order()[(PREDICTED, RUNNER_UP).index(target)] if target not in CODES else target
     try:
         found = result.prediction.explain(code, method)
     except InputError as error:
-        # A network without a known target layer still classifies.
-        return Explained(result, code, method, None, f"No heatmap: {error}")
+        # A network without a known target layer can still classify.
+        return Explanation(result, code, method, None, f"No heatmap: {error}")
     if not found.heatmaps[0].any():
         notice = f"No heatmap: nothing in the image raised the score for {NAMES[code]}."
-        return Explained(result, code, method, None, notice)
+        return Explanation(result, code, method, None, notice)
     trace = result.prediction.traces[0]
-    assert not isinstance(trace, InputError)  # it was explained
+    assert not isinstance(trace, InputError)  # `explain` would have raised it
     height, width = trace.activation.shape[-2:]
-    box = found.boxes[0]
-    return Explained(result, code, method, found.heatmaps[0], "", box, (height, width))
+    return Explanation(
+        result, code, method, found.heatmaps[0], box=found.boxes[0], grid=(height, width)
+    )
 
 
-def check_map(classifier: "LesionClassifier", explained: Explained) -> tuple[float, float]:
-    """Return the mean score of the class while pixels are hidden: by this map, and by random ones.
+def check_heatmap(classifier: "LesionClassifier", explanation: Explanation) -> tuple[float, float]:
+    """Return the area under the deletion curve of a heatmap, and the mean of random maps.
 
-    The brightest pixels take the image's mean colour first (deletion, Petsiuk et al., BMVC 2018).
+    The brightest pixels are replaced by the image's mean colour first (deletion, Petsiuk et al.,
+    BMVC 2018).
 
     Raises:
         InputError: If there is no heatmap to check.
@@ -243,114 +252,115 @@ def check_map(classifier: "LesionClassifier", explained: Explained) -> tuple[flo
     from hf_lesion.explain.baselines import random_maps
     from hf_lesion.explain.faithfulness import SHARES, measure_deletion
 
-    if explained.heatmap is None:
-        raise InputError(explained.notice)
-    pixel_values = explained.result.prediction.pixel_values
+    if explanation.heatmap is None:
+        raise InputError(explanation.notice)
+    pixel_values = explanation.result.prediction.pixel_values
     size = (int(pixel_values.shape[-2]), int(pixel_values.shape[-1]))
-    maps = np.concatenate([explained.heatmap[np.newaxis], random_maps(RANDOM_SEEDS, size)])
+    maps = np.concatenate([explanation.heatmap[np.newaxis], random_maps(RANDOM_SEEDS, size)])
     deletion = measure_deletion(
-        lambda shown: torch.from_numpy(classifier.forward(shown)).softmax(dim=-1),
+        lambda pixels: torch.from_numpy(classifier.forward(pixels)).softmax(dim=-1),
         pixel_values.expand(len(maps), -1, -1, -1),
         maps.astype(np.float32),
-        np.full(len(maps), LABEL2ID[explained.target]),
+        np.full(len(maps), LABEL2ID[explanation.target]),
     )
     areas = np.asarray(np.trapezoid(deletion, SHARES, axis=1))
     return float(areas[0]), float(areas[1:].mean())
 
 
 def describe(result: Result, points: Mapping[str, OperatingPoint]) -> dict[str, Any]:
-    """Return a result as the API gives it: no diagnosis of an image that is rejected."""
+    """Return a result as the API gives it, without a diagnosis if the image is rejected."""
     gate = {
         "gate": result.gate,
         "gate_sentence": IS_BLANK if result.is_blank else result.verdict.sentence,
     }
     if result.is_rejected:
         return {**dict.fromkeys(DIAGNOSIS_FIELDS), **gate}
-    probabilities = map(float, result.probabilities)
     values = (
         result.label,
         NAMES[result.label],
-        dict(zip(CODES, probabilities, strict=True)),
+        dict(zip(CODES, map(float, result.probabilities), strict=True)),
         result.share_right,
         result.reaches(points.get(MELANOMA)),
     )
     return {**dict(zip(DIAGNOSIS_FIELDS, values, strict=True)), **gate}
 
 
-def check_choice(what: str, wanted: object, choices: Sequence[str]) -> None:
-    """Raise InputError unless what a client sent, which may be anything, is one of the choices."""
-    if not isinstance(wanted, str) or wanted not in choices:
-        said = repr(wanted)
-        said = said if len(said) <= LONGEST_SAID else f"{said[:LONGEST_SAID]}…"
-        raise InputError(f"There is no {what} {said} here; there are {', '.join(choices)}.")
+def check_choice(kind: str, value: object, choices: Sequence[str]) -> None:
+    """Raise InputError unless a client's value, which may be of any type, is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        quoted = repr(value)
+        quoted = quoted if len(quoted) <= MAX_QUOTED else f"{quoted[:MAX_QUOTED]}…"
+        raise InputError(f"Unknown {kind} {quoted}; expected one of {', '.join(choices)}.")
 
 
 @dataclass
-class _Kept:
-    """The results of one image by the networks' names, and until when they are kept."""
+class _CachedImage:
+    """The results for one image by model name, and when they expire."""
 
-    until: float = 0.0
-    results: dict[str, Reading] = field(default_factory=dict)
+    expires: float = 0.0
+    results: dict[str, ExplainableResult] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Recent:
-    """Results of the last few images, in memory only; safe to share between threads.
+class ResultCache:
+    """In-memory results of the most recently requested images; thread-safe.
 
     Args:
-        images: How many images' are kept.
-        seconds: How long after they were last asked for.
+        images: Maximum number of images.
+        seconds: How long an image is kept after its last request.
     """
 
-    def __init__(self, *, images: int = KEPT_IMAGES, seconds: float = KEPT_SECONDS):
-        self._images, self._seconds = images, seconds
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+    def __init__(self, *, images: int = CACHED_IMAGES, seconds: float = CACHED_SECONDS):
+        self._max_images, self._seconds = images, seconds
+        self._images: OrderedDict[str, _CachedImage] = OrderedDict()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
-    def get(self, image: str, network: str, compute: Callable[[], Reading]) -> Reading:
-        """Return the reading of an image by a network, computed unless it is kept.
+    def get(
+        self, image: str, model: str, compute: Callable[[], ExplainableResult]
+    ) -> ExplainableResult:
+        """Return a model's result for an image, computed unless it is cached.
 
-        Who asks for what is being computed waits for it.
+        Concurrent requests for the same image wait for one another.
 
         Args:
             image: SHA-256 of the image.
-            network: Its name.
-            compute: Called without arguments.
+            model: Name of the model.
+            compute: Computes the result.
         """
         with self._lock:
-            kept = self._kept.setdefault(image, _Kept())
-            kept.until = time.monotonic() + self._seconds
-            self._kept.move_to_end(image)
-            while len(self._kept) > self._images:
-                self._kept.popitem(last=False)
-            self._wake(self._seconds)
+            cached = self._images.setdefault(image, _CachedImage())
+            cached.expires = time.monotonic() + self._seconds
+            self._images.move_to_end(image)
+            while len(self._images) > self._max_images:
+                self._images.popitem(last=False)
+            self._start_timer(self._seconds)
         try:
-            with kept.lock:
-                if network not in kept.results:
-                    kept.results[network] = compute()
-                return kept.results[network]
+            with cached.lock:
+                if model not in cached.results:
+                    cached.results[model] = compute()
+                return cached.results[model]
         except BaseException:
-            if not kept.results:
-                self._kept.pop(image, None)
+            if not cached.results:
+                self._images.pop(image, None)
             raise
 
     def __len__(self) -> int:
-        """The number of images of which something is kept."""
-        return len(self._kept)
+        """The number of cached images."""
+        return len(self._images)
 
-    def _wake(self, seconds: float) -> None:
-        """Have what is no longer to be kept dropped, whether anybody asks again or not."""
+    def _start_timer(self, seconds: float) -> None:
+        """Make sure that expired images are removed even without further requests."""
         if self._timer is None:
-            self._timer = threading.Timer(seconds, self._drop)
+            self._timer = threading.Timer(seconds, self._remove_expired)
             self._timer.daemon = True
             self._timer.start()
 
-    def _drop(self) -> None:
+    def _remove_expired(self) -> None:
         with self._lock:
             self._timer = None
             now = time.monotonic()
-            while self._kept and next(iter(self._kept.values())).until <= now:
-                self._kept.popitem(last=False)
-            if self._kept:
-                self._wake(next(iter(self._kept.values())).until - now)
+            while self._images and next(iter(self._images.values())).expires <= now:
+                self._images.popitem(last=False)
+            if self._images:
+                self._start_timer(next(iter(self._images.values())).expires - now)

@@ -1,4 +1,4 @@
-"""The page: four tabs, the API calls, the preview of its links, and what `launch` needs."""
+"""Page: its tabs, API endpoints, link preview, and launch options."""
 
 import os
 import re
@@ -6,24 +6,24 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-from api import Calls
+from api import Api
 from callbacks import Page
 from gradio.routes import templates
 from guards import check_gradio
 from jinja2 import ChoiceLoader, FunctionLoader
-from refusals import HANDLERS, refuse_in_words
+from refusals import HANDLERS, explain_errors
 from registry import Registry
 from tabs import about, batch, classify, compare
 from theme import STYLE, build_theme
 from uploads import MAX_FILE_BYTES
 from views import text
 
-# Every 10 minutes, delete what is older than an hour.
+# Every 10 minutes, files older than an hour are deleted.
 DELETE_CACHE = (600, 3600)
-# More than this many requests wait for their turn: the next one is told that the queue is full.
+# Maximum number of waiting requests; further ones are rejected because the queue is full.
 QUEUE_SIZE = 64
 CONCURRENCY = 2
-# What gradio keeps of so many visitors: of each, which models they could choose.
+# Number of visitors whose session state (the choices of their model selector) gradio keeps.
 SESSIONS = 200
 DATASET = "https://doi.org/10.7910/DVN/DBW86T"
 EXAMPLE_FILE = {
@@ -43,7 +43,7 @@ PREVIEW = "".join(
         ("name", "twitter:description", text.LEDE),
     )
 )
-GRADIOS_PREVIEW = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*/>')
+GRADIO_PREVIEW = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*/>')
 OPEN_ABOUT = '<button type="button" data-tab="about">'
 OPEN_TAB = """
 element.addEventListener('click', (event) => {
@@ -56,15 +56,15 @@ element.addEventListener('click', (event) => {
 def build_page(
     registry: Registry, *, max_concurrency: int = CONCURRENCY, queue_size: int = QUEUE_SIZE
 ) -> gr.Blocks:
-    """Build the page for these models.
+    """Build the page.
 
     Args:
         registry: At least one model, loaded or not.
-        max_concurrency: How many requests are computed at once.
-        queue_size: How many may wait.
+        max_concurrency: Maximum number of requests computed at once.
+        queue_size: Maximum number of waiting requests.
 
     Raises:
-        InputError: If gradio no longer works as the page relies on.
+        InputError: If this version of gradio does not work as the page requires.
     """
     check_gradio()
     set_preview()
@@ -87,14 +87,14 @@ def build_page(
         links = gr.HTML(footer(), js_on_load=OPEN_TAB, elem_id="links")
         quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         links.click(lambda: gr.Tabs(selected="about"), None, tabs, **quiet)
-        _build_api(Calls(registry), parts, compare_target)
-    refuse_in_words(blocks)
+        _build_api(Api(registry), parts, compare_target)
+    explain_errors(blocks)
     blocks.queue(max_size=queue_size, default_concurrency_limit=max_concurrency)
     return blocks
 
 
 def launch_options() -> dict[str, Any]:
-    """Return what `launch` needs for this page: its looks, its limits, and nothing kept or sent."""
+    """Return the options of `launch`: theme, limits, and neither history nor monitoring."""
     return {
         "theme": build_theme(),
         "css_paths": STYLE,
@@ -112,20 +112,20 @@ def launch_options() -> dict[str, Any]:
 
 
 def set_preview() -> None:
-    """Have links to the page previewed with its own title and text instead of gradio's."""
+    """Replace gradio's link preview (Open Graph) with the page's own title and description."""
     loader = templates.env.loader
     if isinstance(loader, ChoiceLoader) or loader is None:
         return
 
     def read(name: str) -> str:
         source, _, _ = loader.get_source(templates.env, name)
-        return GRADIOS_PREVIEW.sub("", source).replace("</head>", f"{PREVIEW}</head>", 1)
+        return GRADIO_PREVIEW.sub("", source).replace("</head>", f"{PREVIEW}</head>", 1)
 
     templates.env.loader = ChoiceLoader([FunctionLoader(read)])
 
 
 def footer() -> str:
-    """Return the links at the foot of the page, in one line."""
+    """Return the links at the foot of the page."""
     space = os.environ.get("SPACE_ID")  # set by the Hub
     code = f"https://huggingface.co/spaces/{space}/tree/main" if space else None
     links = [
@@ -138,20 +138,20 @@ def footer() -> str:
     return f'<nav class="links" aria-label="Links">{" · ".join(links)}</nav>'
 
 
-def _build_api(calls: Calls, parts: classify.Parts, compare_target: gr.Dropdown) -> None:
-    """Add the public calls; they hang on a button that no one sees."""
+def _build_api(api: Api, parts: classify.Parts, compare_target: gr.Dropdown) -> None:
+    """Add the public endpoints, as events of an invisible button."""
     hidden = gr.Button(visible=False)
     result = gr.JSON(visible=False, label="Result")
     picture = gr.Image(visible=False, label="Heatmap over the image", format="png")
     image, model = parts.image, parts.model
-    # What the API page puts into its snippet: gradio's own example is a web address.
+    # For the code on the API page, since gradio's own example is a web address.
     image.example_payload = lambda: EXAMPLE_FILE
     image.example_value = lambda: EXAMPLE_FILE["path"]
-    hidden.click(calls.classify, [image, model], result, api_name="classify")
+    hidden.click(api.classify, [image, model], result, api_name="classify")
     hidden.click(
-        calls.explain,
+        api.explain,
         [image, model, parts.target, parts.method],
         [picture, result],
         api_name="explain",
     )
-    hidden.click(calls.compare, [image, compare_target], result, api_name="compare")
+    hidden.click(api.compare, [image, compare_target], result, api_name="compare")

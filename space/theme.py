@@ -1,17 +1,17 @@
-"""The look of the page: calm colours, light and dark, fonts that the app itself serves."""
+"""Theme of the page: colours for light and dark mode, and locally served fonts."""
 
 from pathlib import Path
 
 import gradio as gr
 
 STYLE = Path(__file__).with_name("style.css")
-# Both come with gradio and are served by the app itself. Its SemiBold (600) lacks most letters.
+# Both fonts come with gradio. Its SemiBold (600) lacks most letters.
 SANS = (gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "Arial", "sans-serif")
 MONO = (gr.themes.LocalFont("IBM Plex Mono", weights=(400, 700)), "monospace")
 
 
 def build_theme() -> gr.themes.Base:
-    """Build the theme; it loads nothing from outside the app."""
+    """Build the theme, which loads nothing from other servers."""
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         secondary_hue=gr.themes.colors.teal,

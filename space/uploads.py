@@ -1,18 +1,16 @@
-"""Uploads: images, files and zips, read once and safely, or the reason why one can't be read.
+"""Uploads: images, files and zips, read safely and within limits.
 
-A zip is never unpacked to disk: one entry at a time is read into memory, at most as large as a
-single upload may be, and its name is a label, never a path.
+A zip is never unpacked to disk: its entries are read into memory one at a time, each no larger than
+a single upload may be, and their names are used as labels, never as paths.
 """
 
 import base64
 import binascii
-import contextlib
 import hashlib
 import os
 import struct
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -23,52 +21,51 @@ from gradio.data_classes import FileData, ImageData, ListFiles
 from PIL import Image
 
 from hf_lesion.errors import InputError, find_repeated
-from hf_lesion.io.checksums import file_sha256
 from hf_lesion.io.decoding import load_image
 from hf_lesion.io.files import storable_name
 
-# Of an image and of a zip; nothing larger is taken from the network at all.
+# Of an image and of a zip; the server accepts no larger request body.
 MAX_FILE_BYTES = 10 * 2**20
-LARGEST = f"{MAX_FILE_BYTES // 2**20} MB"
-MOST_IMAGES = 200
-# The end of a zip: its sign, 8 bytes, then entries in all (2 bytes) and the length of the list of
-# entries (4 bytes); a comment of up to 65,535 bytes may follow.
-END_SIGN, END_BYTES, LONGEST_COMMENT = b"PK\x05\x06", 22, 65_535
-MOST_ENTRIES = 2_000
-LONGEST_LIST = MOST_ENTRIES * 512
+MAX_FILE_TEXT = f"{MAX_FILE_BYTES // 2**20} MB"
+MAX_IMAGES = 200
+# The end of a zip: its signature, 8 bytes, then the number of entries (2 bytes) and the size of the
+# central directory (4 bytes); a comment of up to 65,535 bytes may follow.
+END_SIGNATURE, END_BYTES, MAX_COMMENT = b"PK\x05\x06", 22, 65_535
+MAX_ENTRIES = 2_000
+MAX_DIRECTORY = MAX_ENTRIES * 512
 ENCRYPTED = 0x1
-BASE64_GROWTH = 4 / 3
 UNNAMED = "The image"
-LONGEST_NAME = 80
-NO_ADDRESS = "This page fetches nothing from an address. Upload the image itself."
+MAX_NAME = 80
+NO_ADDRESS = "Web addresses are not supported. Upload the image itself."
 CONTROL = dict.fromkeys([*range(32), 127])
 
-# What a file begins with. Only these are handed to the image library: it also knows formats that
-# are programs (EPS) or are hardly ever tested.
-SIGNS = {
-    "JPEG": (b"\xff\xd8\xff",),
-    "PNG": (b"\x89PNG\r\n\x1a\n",),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "BMP": (b"BM",),
-    "TIFF": (b"II*\0", b"MM\0*"),
-}
-ZIP_SIGN = b"PK\x03\x04"
-EMPTY_ZIP_SIGN = b"PK\x05\x06"
-SIGN_BYTES = 64
-# At byte 4 of the formats that are built of boxes; AVIF is among them, and can be read.
-BOX, BOX_AT = b"ftyp", slice(4, 8)
-BRAND_AT = slice(8, 12)
-AVIF = (b"avif", b"avis")
-WORDS = {
+# Only files that begin with one of these are passed to Pillow, which also reads formats that are
+# programs (EPS) or hardly ever tested.
+IMAGE_SIGNATURES = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"BM",
+    b"II*\0",  # TIFF
+    b"MM\0*",
+)
+ZIP_SIGNATURES = (b"PK\x03\x04", END_SIGNATURE)
+OTHER_SIGNATURES = {
     b"%PDF": "a PDF",
     b"%!PS": "a PostScript file",
     b"\x1f\x8b": "a compressed file",
 }
+SIGNATURE_BYTES = 64
+# ISO base media files: AVIF, which can be read, HEIC and videos.
+BOX, BOX_AT = b"ftyp", slice(4, 8)
+BRAND_AT = slice(8, 12)
+AVIF = (b"avif", b"avis")
 
 
 @dataclass(frozen=True)
-class Handed:
-    """One file that was handed in: the name that its owner gave it, and where it lies."""
+class UploadedFile:
+    """An uploaded file: the visitor's name for it, and its path on this machine."""
 
     name: str
     path: Path
@@ -78,219 +75,218 @@ class ImageError(InputError):
     """An image that can't be read."""
 
 
-class Picture:
-    """One image that was handed in: decoded when it is needed, and only once.
+class UploadedImage:
+    """An uploaded image, decoded only when it is needed.
 
     Args:
         sha256: Of its bytes.
-        read: Decodes it; raises InputError.
+        decode: Decodes it; raises InputError.
     """
 
-    def __init__(self, sha256: str, read: Callable[[], Image.Image]):
+    def __init__(self, sha256: str, decode: Callable[[], Image.Image]):
         self.sha256 = sha256
-        self._read = read
+        self._decode = decode
 
     @classmethod
-    def of(cls, image: "Picture | Image.Image") -> "Picture":
-        """Return an image as it was handed in, also one that is decoded already."""
-        if isinstance(image, Picture):
+    def of(cls, image: "Upload") -> "UploadedImage":
+        """Return the image that an event received.
+
+        Raises:
+            ImageError: If the upload was rejected.
+        """
+        if isinstance(image, InputError):
+            raise image
+        if image is None:
+            raise ImageError("Expected an image, got none.")
+        if isinstance(image, UploadedImage):
             return image
-        said = f"{image.mode} {image.size} ".encode()
-        return cls(hashlib.sha256(said + image.tobytes()).hexdigest(), lambda: image)
+        header = f"{image.mode} {image.size} ".encode()
+        return cls(hashlib.sha256(header + image.tobytes()).hexdigest(), lambda: image)
 
     @cached_property
-    def image(self) -> Image.Image:
-        """Upright RGB.
+    def decoded(self) -> Image.Image:
+        """The upright RGB image.
 
         Raises:
             ImageError: If it can't be read.
         """
         try:
-            return self._read()
+            return self._decode()
         except InputError as error:
             raise ImageError(str(error)) from error
 
 
 Choice = TypeVar("Choice", gr.Radio, gr.Dropdown, gr.Slider)
-Upload = Picture | Image.Image | InputError | None
-Uploads = list[Handed] | InputError | None
+Upload = UploadedImage | Image.Image | ImageError | None
+Uploads = list[UploadedFile] | InputError | None
 
 
 def build_image_input(**options: Any) -> gr.Image:
-    """Build an image component that hands every upload over as a `Picture`, not decoded yet.
+    """Build an image component whose events receive an `UploadedImage`, None, or an `ImageError`.
 
-    The handler gets that, None, or the `InputError` itself: gr.Image alone would raise before the
-    handler runs, and the visitor would see a bare "Error" beside an old result.
+    gr.Image itself would raise before the event's function is called, and the visitor would see
+    only "Error" next to an old result.
 
     Args:
-        options: What `gr.Image` takes.
+        options: Passed to `gr.Image`.
     """
     image = gr.Image(type="pil", **options)
-    # Not a subclass: gradio writes a .pyi file beside the source of every subclass.
-    image.preprocess = _read_payload
-    _take_no_addresses(image)
+    # Not a subclass: gradio writes a .pyi file next to the source of every subclass.
+    image.preprocess = _preprocess_image
+    _reject_addresses(image)
     return image
 
 
 def build_files_input(**options: Any) -> gr.File:
-    """Build a component for several files; the handler gets names and places, or None.
+    """Build a component for several files; its events receive `Uploads`.
 
     Args:
-        options: What `gr.File` takes.
+        options: Passed to `gr.File`.
     """
     files = gr.File(file_count="multiple", **options)
-    files.preprocess = _list_files
-    _take_no_addresses(files)
+    files.preprocess = _preprocess_files
+    _reject_addresses(files)
     return files
 
 
-def take_as_sent(component: Choice) -> Choice:
-    """Have a handler check what was chosen: gradio's own words would show a client's value."""
-    component.preprocess = _as_sent
+def pass_unchecked(component: Choice) -> Choice:
+    """Disable gradio's own check of a choice, whose error message quotes the client's value."""
+    component.preprocess = lambda payload: payload
     return component
 
 
-def _as_sent(payload: Any) -> Any:
-    return payload
+def _reject_addresses(component: gr.Image | gr.File) -> None:
+    """Reject web addresses, since gradio would fetch any public one, of any size."""
+    move_to_cache = component.async_move_resource_to_block_cache
 
-
-def _take_no_addresses(component: gr.Image | gr.File) -> None:
-    """Have a component refuse web addresses: gradio would fetch any public one, of any size."""
-    take = component.async_move_resource_to_block_cache
-
-    async def take_file(source: str | Path | None) -> str | None:
+    async def move_file(source: str | Path | None) -> str | None:
         if str(source).strip().lower().startswith(("http://", "https://")):
             raise gr.Error(NO_ADDRESS)
-        return await take(source)
+        return await move_to_cache(source)
 
-    component.async_move_resource_to_block_cache = take_file
+    component.async_move_resource_to_block_cache = move_file
 
 
-def _read_payload(payload: ImageData | None) -> Upload:
+def _preprocess_image(payload: ImageData | None) -> Upload:
     if payload is None:
         return None
     try:
         return read_upload(payload)
     except InputError as error:
-        return error
+        return ImageError(str(error))
 
 
-def _list_files(payload: ListFiles | FileData | None) -> Uploads:
+def _preprocess_files(payload: ListFiles | FileData | None) -> Uploads:
     if payload is None:
         return None
     files = payload.root if isinstance(payload, ListFiles) else [payload]
     if not all(file.path for file in files):
         return InputError("Expected image files or a zip of them. Upload them as files.")
-    return [Handed(clean_name(file.orig_name or file.path), Path(file.path)) for file in files]
+    return [
+        UploadedFile(clean_name(file.orig_name or file.path), Path(file.path)) for file in files
+    ]
 
 
-def read_upload(payload: ImageData) -> Picture:
-    """Take what the browser or an API client sent, whose bytes are counted before any is decoded.
+def read_upload(payload: ImageData) -> UploadedImage:
+    """Read an upload and check its size and signature, without decoding it.
 
     Args:
-        payload: A file that gradio has put into its cache, or a `data:` URL.
+        payload: A file in gradio's cache, or a `data:` URL.
 
     Raises:
-        InputError: If it is of no kind that is taken. The message names the visitor's file, never
+        InputError: If it is not a supported image. The message uses the visitor's file name, never
             a path of this machine.
     """
     name = clean_name(payload.orig_name) if payload.orig_name else UNNAMED
     if payload.url and payload.url.startswith("data:"):
         content = _decode_data_url(payload.url, name)
-        return Picture(hashlib.sha256(content).hexdigest(), lambda: read_bytes(name, content))
-    if not payload.path:
+    elif payload.path:
+        content = read_file(UploadedFile(name, Path(payload.path)))
+    else:
         raise InputError("Expected an image file, got none. Upload a JPEG or PNG.")
-    handed = Handed(name, Path(payload.path))
-    with _in_words(handed):
-        check_file(handed)
-        return Picture(file_sha256(handed.path), lambda: read_file(handed))
+    check_signature(name, content)
+    return UploadedImage(hashlib.sha256(content).hexdigest(), lambda: decode_image(name, content))
 
 
-def read_file(handed: Handed) -> Image.Image:
-    """Read one image file, whose bytes are counted before any of them is decoded.
+def read_file(file: UploadedFile) -> bytes:
+    """Return the content of a file.
 
     Raises:
-        InputError: If it is too large, of no kind that is taken, or can't be read.
+        InputError: If it is empty, too large, or can't be read.
     """
-    with _in_words(handed):
-        check_file(handed)
-        return load_image(handed.path)
-
-
-@contextlib.contextmanager
-def _in_words(handed: Handed) -> Iterator[None]:
-    """Turn what reading a file raises into words that name the file as its owner does."""
-    name = handed.name
     try:
-        yield
+        check_size(file.name, file.path.stat().st_size)
+        return file.path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(
-            f"{name} is no longer here: images are deleted after an hour. Upload it again."
+            f"{file.name} is no longer here: images are deleted after an hour. Upload it again."
         ) from error
-    except InputError as error:
-        raise InputError(str(error).replace(str(handed.path), name)) from error
     except OSError as error:
         raise InputError(
-            f"{name} can't be read ({type(error).__name__}). Upload it again, or smaller."
+            f"{file.name} can't be read ({type(error).__name__}). Upload it again, or smaller."
         ) from error
 
 
-def read_bytes(name: str, content: bytes) -> Image.Image:
-    """Read an image from its bytes; errors as `read_file`."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "upload"
-        file.write_bytes(content)
-        return read_file(Handed(name, file))
+def decode_image(name: str, content: bytes) -> Image.Image:
+    """Decode an image file, whose size and signature are checked first.
 
+    Args:
+        name: The visitor's name for the file.
+        content: Its bytes.
 
-def check_file(handed: Handed) -> None:
-    """Raise InputError unless a file has a size and a beginning that are taken here."""
-    check_size(handed.name, handed.path.stat().st_size)
-    with handed.path.open("rb") as stream:
-        check_kind(handed.name, stream.read(SIGN_BYTES))
+    Raises:
+        InputError: If it is too large, not a supported image, or damaged.
+    """
+    check_size(name, len(content))
+    check_signature(name, content)
+    try:
+        return load_image(content)
+    except InputError as error:
+        # Content has no name of its own.
+        raise InputError(str(error).replace(UNNAMED, name, 1)) from error
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise InputError if a file is empty or larger than one image may be."""
+    """Raise InputError if a file is empty or too large."""
     if not size:
-        raise InputError(f"{name} is empty. Upload it again.")
+        raise InputError(f"{name} is empty. Choose another file.")
     if size > MAX_FILE_BYTES:
-        raise InputError(f"{name} is larger than {LARGEST}. Make it smaller.")
+        raise InputError(f"{name} is larger than {MAX_FILE_TEXT}. Make it smaller.")
 
 
-def check_kind(name: str, start: bytes) -> None:
-    """Raise InputError unless a file begins as an image does that is taken here.
+def check_signature(name: str, content: bytes) -> None:
+    """Raise InputError unless a file begins like a supported image.
 
     Args:
-        name: What its owner calls it.
-        start: Its first `SIGN_BYTES` bytes.
+        name: The visitor's name for the file.
+        content: Its bytes, or the first of them.
     """
-    if any(start.startswith(signs) for signs in SIGNS.values()):
+    if content.startswith(IMAGE_SIGNATURES):
         return
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return
-    if start[BOX_AT] == BOX:
-        if start[BRAND_AT] in AVIF:
+    if content[BOX_AT] == BOX:
+        if content[BRAND_AT] in AVIF:
             return
-        raise InputError(f"{name} is a HEIC photo or a film. Save it as JPEG or PNG.")
-    if start.startswith((ZIP_SIGN, EMPTY_ZIP_SIGN)):
-        raise InputError(f"{name} is a zip file. Zips go to the Batch tab.")
-    what = next((word for sign, word in WORDS.items() if start.startswith(sign)), "")
-    if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        what = "an SVG drawing or a web page"
-    if what:
-        raise InputError(f"{name} is {what}. Use JPEG or PNG.")
+        raise InputError(f"{name} is a HEIC photo or a video. Save it as JPEG or PNG.")
+    if content.startswith(ZIP_SIGNATURES):
+        raise InputError(f"{name} is a zip file. Use the Batch tab for zips.")
+    kind = next((kind for start, kind in OTHER_SIGNATURES.items() if content.startswith(start)), "")
+    if content[:SIGNATURE_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        kind = "an SVG drawing or a web page"
+    if kind:
+        raise InputError(f"{name} is {kind}. Use JPEG or PNG.")
     raise InputError(f"{name} isn't an image, or is damaged. Use JPEG or PNG.")
 
 
 def clean_name(name: str) -> str:
-    """Return the last part of a file's name, without what no name should have, and not too long.
+    """Return the last part of a file's name, shortened and without control characters.
 
     It is shown and written to tables, never used as a path.
     """
     last = storable_name(PureWindowsPath(name).name.translate(CONTROL).strip())
-    if len(last) > LONGEST_NAME:
-        last = f"{last[: LONGEST_NAME // 2]}…{last[-LONGEST_NAME // 2 :]}"
+    if len(last) > MAX_NAME:
+        last = f"{last[: MAX_NAME // 2]}…{last[-MAX_NAME // 2 :]}"
     return last or UNNAMED
 
 
@@ -303,62 +299,65 @@ def clean_path(name: str) -> str:
 
 def _decode_data_url(url: str, name: str) -> bytes:
     encoded = url.partition(",")[2]
-    if len(encoded) > MAX_FILE_BYTES * BASE64_GROWTH:
-        raise InputError(f"{name} is larger than {LARGEST}. Make it smaller.")
+    check_size(name, len(encoded) // 4 * 3 - 2)  # at least: up to 2 bytes are padding
     try:
-        return base64.b64decode(encoded, validate=True)
+        content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InputError(f"{name} is not valid base64. Send the image as a file.") from error
+    check_size(name, len(content))
+    return content
 
 
 @dataclass(frozen=True)
-class Item:
-    """One thing to classify.
+class BatchItem:
+    """One image of a batch.
 
     Attributes:
-        name: What it is called.
-        read: Returns its image, or raises the InputError that says why it can't be read.
-        path: Its name with the folders of the zip it lies in; empty if there are none.
+        name: Its display name, unique within the batch.
+        decode: Returns the image, or raises an InputError with the reason why it can't be read.
+        path: Its name with the folders of its zip; empty for a file outside a zip.
     """
 
     name: str
-    read: Callable[[], Image.Image]
+    decode: Callable[[], Image.Image]
     path: str = ""
 
 
-def list_items(handed: Sequence[Handed]) -> list[Item]:
-    """List the images among files and inside zips, none of which is decoded yet.
+def list_items(files: list[UploadedFile] | InputError) -> list[BatchItem]:
+    """List the images among files and inside zips, without decoding them.
 
-    No two have one name without its ending, by which the CSV knows them: of a zip the folders are
-    added, and what still repeats is numbered.
+    Names are unique without their suffixes, as they are written to the CSV file: repeated names of
+    images in zips get their folders, and those that still repeat are numbered.
 
     Raises:
-        InputError: If there are more than `MOST_IMAGES`, or none at all.
+        InputError: If the upload was rejected, or there are no images or more than `MAX_IMAGES`.
     """
-    items: list[Item] = []
-    for file in handed:
-        items += _items_of(file)
-        if len(items) > MOST_IMAGES:
+    if isinstance(files, InputError):
+        raise files
+    items: list[BatchItem] = []
+    for file in files:
+        items += _list_file(file)
+        if len(items) > MAX_IMAGES:
             raise InputError(
-                f"More than {MOST_IMAGES} images at once. Upload them in parts, or use "
-                "scripts/predict.py, which takes any number."
+                f"More than {MAX_IMAGES} images at once. Upload them in parts, or use "
+                "scripts/predict.py, which accepts any number."
             )
     if not items:
-        raise InputError("There is no image in what was uploaded. Upload JPEG or PNG files.")
-    return _tell_apart(items)
+        raise InputError("There is no image in the uploaded files. Upload JPEG or PNG files.")
+    return _make_unique(items)
 
 
-def _tell_apart(items: Sequence[Item]) -> list[Item]:
+def _make_unique(items: list[BatchItem]) -> list[BatchItem]:
     repeated = set(find_repeated(_image_id(item.name) for item in items))
     taken: set[str] = set()
     found = []
     for item in items:
         name = (_image_id(item.name) in repeated and item.path) or item.name
-        start, ending = os.path.splitext(name)
+        stem, suffix = os.path.splitext(name)
         count = 1
         while _image_id(name) in taken:
             count += 1
-            name = f"{start} ({count}){ending}"
+            name = f"{stem} ({count}){suffix}"
         taken.add(_image_id(name))
         found.append(replace(item, name=name))
     return found
@@ -368,69 +367,72 @@ def _image_id(name: str) -> str:
     return os.path.splitext(name)[0]
 
 
-def _items_of(file: Handed) -> list[Item]:
+def _list_file(file: UploadedFile) -> list[BatchItem]:
+    """Return the images of a zip, or the file itself if it is not a zip."""
     try:
         with file.path.open("rb") as stream:
-            start = stream.read(len(ZIP_SIGN))
+            is_zip = stream.read(len(END_SIGNATURE)) in ZIP_SIGNATURES
     except OSError:
-        start = b""  # reading the image will say what is wrong
-    if start not in (ZIP_SIGN, EMPTY_ZIP_SIGN):
-        return [Item(file.name, lambda: read_file(file))]
+        is_zip = False  # decoding it will report the error
+    if not is_zip:
+        return [BatchItem(file.name, lambda: decode_image(file.name, read_file(file)))]
     try:
-        check_list(file)
+        check_directory(file)
         with zipfile.ZipFile(file.path) as archive:
-            return [_entry_of(file, info) for info in archive.infolist() if _counts(info)]
+            return [_zip_item(file, info) for info in archive.infolist() if _is_listed(info)]
     except InputError as error:
-        return [Item(file.name, _failing(error))]
-    except Exception:  # noqa: BLE001 - whatever is raised over damaged bytes
-        problem = InputError(f"{file.name} is a damaged zip file. Zip the images again.")
-        return [Item(file.name, _failing(problem))]
+        return [_broken_item(file, error)]
+    except Exception:  # noqa: BLE001 - damaged bytes may raise anything
+        return [_broken_item(file, _damaged_zip(file))]
 
 
-def check_list(file: Handed) -> None:
-    """Raise InputError if a zip's list of entries is too long to be read at all."""
+def check_directory(file: UploadedFile) -> None:
+    """Raise InputError if the central directory of a zip is too large to be read."""
     size = file.path.stat().st_size
     with file.path.open("rb") as stream:
-        stream.seek(max(0, size - END_BYTES - LONGEST_COMMENT))
+        stream.seek(max(0, size - END_BYTES - MAX_COMMENT))
         end = stream.read()
-    place = end.rfind(END_SIGN)
+    place = end.rfind(END_SIGNATURE)
     if place < 0 or len(end) < place + END_BYTES:
-        raise InputError(f"{file.name} is a damaged zip file. Zip the images again.")
+        raise _damaged_zip(file)
     entries, length = struct.unpack("<HL", end[place + 10 : place + 16])
-    if entries > MOST_ENTRIES or length > LONGEST_LIST:
+    if entries > MAX_ENTRIES or length > MAX_DIRECTORY:
         raise InputError(
-            f"{file.name} has more than {MOST_ENTRIES:,} entries. Zip at most {MOST_IMAGES} images."
+            f"{file.name} has more than {MAX_ENTRIES:,} entries. Zip at most {MAX_IMAGES} images."
         )
 
 
-def _counts(info: zipfile.ZipInfo) -> bool:
+def _is_listed(info: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(info.filename)
     return not (info.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts)
 
 
-def _entry_of(file: Handed, info: zipfile.ZipInfo) -> Item:
+def _zip_item(file: UploadedFile, info: zipfile.ZipInfo) -> BatchItem:
     name = clean_name(info.filename)
 
-    def read() -> Image.Image:
+    def decode() -> Image.Image:
         if info.flag_bits & ENCRYPTED:
             raise InputError(f"{name} is protected by a password. Zip it without one.")
         check_size(name, info.file_size)
         try:
             with zipfile.ZipFile(file.path) as archive, archive.open(info) as stream:
-                # Never more than it said, whatever it unpacks to.
+                # The stated size may be wrong.
                 content = stream.read(MAX_FILE_BYTES + 1)
         except Exception as error:
             raise InputError(
                 f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
             ) from error
-        check_size(name, len(content))
-        return read_bytes(name, content)
+        return decode_image(name, content)
 
-    return Item(name, read, clean_path(info.filename))
+    return BatchItem(name, decode, clean_path(info.filename))
 
 
-def _failing(error: InputError) -> Callable[[], Image.Image]:
-    def read() -> Image.Image:
+def _broken_item(file: UploadedFile, error: InputError) -> BatchItem:
+    def decode() -> Image.Image:
         raise error
 
-    return read
+    return BatchItem(file.name, decode)
+
+
+def _damaged_zip(file: UploadedFile) -> InputError:
+    return InputError(f"{file.name} is a damaged zip file. Zip the images again.")

@@ -1,4 +1,4 @@
-"""The About tab: what this is, its models and data, limits, privacy, and the API."""
+"""About tab: the models, training data, limitations, privacy, and API."""
 
 import json
 import re
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from registry import Entry, Registry, dig
-from uploads import LARGEST
+from registry import Entry, Registry, get_nested
+from uploads import MAX_FILE_TEXT
 
 from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, DIAGNOSES, NAMES
@@ -16,38 +16,38 @@ from hf_lesion.labels import CODES, DIAGNOSES, NAMES
 SUMMARY = Path(__file__).parents[1] / "dataset.json"
 DOI = "https://doi.org/10.1038/sdata.2018.161"
 ABOUT = """
-Neural networks trained on HAM10000 give a dermatoscope image one probability for each of seven
-diagnoses, with a heatmap of the regions that raised it. Made to show how such a model is built,
-measured, and where it fails.
+Neural networks trained on HAM10000 give a dermatoscope image a probability for each of seven
+diagnoses, with a heatmap of the regions that raised it. The page shows how such a model is built
+and measured, and where it fails.
 """
 LIMITS = """
 - Photos that were not taken through a dermatoscope. The gate stops many of them, not all.
-- Anything but the seven diagnoses: a rash, a burn or healthy skin gets one of the seven too.
+- Anything but the seven diagnoses: a rash, a burn or healthy skin gets one of the seven, too.
 - Rare diagnoses: a few dozen images of each are few to learn from and few to measure on.
-- Rulers, ink, hair and dark corners, which may go together with a diagnosis in the data.
-- Darker skin: the data come from Austria and Australia, skin tone is not recorded, and nothing can
-  be said about it. Expect it to do worse.
-- Children, mucosa, nails, and whatever else HAM10000 hardly has.
+- Rulers, ink, hair and dark corners, which may be correlated with a diagnosis in the data.
+- Darker skin: the data come from Austria and Australia, and skin tone is not recorded, so the
+  performance is unknown. Expect it to be worse.
+- Children, mucosa, nails, and anything else that is rare in HAM10000.
 - A low probability of melanoma does not rule it out.
 """
 PRIVACY = """
-An image is read on the server that runs this page and sent nowhere else. It lies in a temporary
-folder, and is deleted within 70 minutes and when the page ends. A picture of the size that you see
-and what the models computed from it stay in memory for five minutes. No history is kept, nothing is
-counted, and no log names an image.
+An image is read on the server that runs this page and sent nowhere else. It is stored in a
+temporary folder and deleted within 70 minutes, or when the server stops. A copy of the size that
+you see and the models' results stay in memory for five minutes. There is no history, there are no
+usage statistics, and file names are never logged.
 """
 LICENCE = f"""
 Code: Apache-2.0; this page is the folder `space/` of hf_lesion, next to the package that it uses.
-Weights trained on HAM10000: CC BY-NC 4.0, as the data. Examples: drawn, ours.
+Weights trained on HAM10000: CC BY-NC 4.0, like the data. Examples: drawn by hf_lesion.
 
 P. Tschandl, C. Rosendahl, H. Kittler. The HAM10000 dataset, a large collection of multi-source
 dermatoscopic images of common pigmented skin lesions. Scientific Data 5:180161 (2018).
 [{DOI}]({DOI})
 """
 API = f"""
-Three calls, described under [Use via API](?view=api): `/classify`, `/explain` and `/compare`. Local
-files of up to {LARGEST} and 40 million pixels. `model` chooses a model by name, `method` the kind
-of heatmap. When too many wait, the answer is that the queue is full: try again a little later.
+Three endpoints, described under [Use via API](?view=api): `/classify`, `/explain` and `/compare`.
+They accept local files of up to {MAX_FILE_TEXT} and 40 million pixels. `model` selects a model by
+name, `method` the heatmap method. If the queue is full, try again a little later.
 """
 SNIPPET = """```text
 from gradio_client import Client, handle_file
@@ -58,18 +58,18 @@ client.predict(image=image, api_name="/classify")
 client.predict(image=image, target="mel", api_name="/explain")
 client.predict(image=image, api_name="/compare")
 ```"""
-# The address that the visitor sees, whatever stands between the page and them.
-FILL_IN = (
+# The address in the visitor's browser, which may be that of a proxy.
+FILL_ADDRESS = (
     "() => " + json.dumps(SNIPPET) + ".replace('{address}', location.origin + location.pathname)"
 )
 
 
 def build(registry: Registry, tab: gr.Tab, blocks: gr.Blocks) -> None:
-    """Build the tab; its tables are filled when it is opened first.
+    """Build the tab; its tables are filled when it is opened.
 
     Args:
-        registry: Of the models that are described.
-        tab: This one.
+        registry: The models to describe.
+        tab: This tab.
         blocks: The page.
     """
     gr.Markdown(ABOUT, elem_classes="about")
@@ -99,13 +99,13 @@ def build(registry: Registry, tab: gr.Tab, blocks: gr.Blocks) -> None:
         return [describe_models(registry), describe_data(read_summary()), *cards]
 
     tab.select(describe, None, [models, data, *cards], **quiet)
-    blocks.load(None, None, code, js=FILL_IN, **quiet)
+    blocks.load(None, None, code, js=FILL_ADDRESS, **quiet)
 
 
 def describe_models(registry: Registry) -> str:
-    """Return what was measured of each model on the test split, as Markdown."""
+    """Return the models' metrics on the test split as Markdown."""
     rows = [
-        "| Model | Balanced accuracy | Accuracy | Melanoma sensitivity | Rejects by mistake |",
+        "| Model | Balanced accuracy | Accuracy | Melanoma sensitivity | Rejected by mistake |",
         "|---|---|---|---|---|",
     ]
     for entry in (registry.entries[name] for name in registry.names()):
@@ -114,14 +114,14 @@ def describe_models(registry: Registry) -> str:
         ]
         values.append(_rejected(entry))
         rows.append(f"| {entry.title} (`{entry.name}`) | {' | '.join(values)} |")
-    left_out = "\n".join(f"\n{line}" for line in registry.left_out)
-    return "\n".join(rows) + f"\n\nTest split, 95% intervals by bootstrap over lesions.{left_out}"
+    skipped = "\n".join(f"\n{line}" for line in registry.skipped)
+    return "\n".join(rows) + f"\n\nTest split, 95% intervals by bootstrap over lesions.{skipped}"
 
 
 def describe_data(summary: Mapping[str, Any]) -> str:
     """Return the counts of the training data as Markdown."""
     if not summary:
-        return "The counts of the dataset are not in this folder."
+        return "The dataset's counts are not available."
     classes = summary["classes"]
     total = sum(classes.values())
     rows = ["| Diagnosis | Images | Share |", "|---|---|---|"]
@@ -130,16 +130,16 @@ def describe_data(summary: Mapping[str, Any]) -> str:
     most = max(classes, key=lambda code: classes[code])
     return (
         f"HAM10000: {summary['images']:,} dermoscopic images of {summary['lesions']:,} lesions, "
-        "from a university clinic in Vienna, Austria, and a practice in Queensland, Australia. No "
-        "lesion is in two of the splits (70% training, 15% validation, 15% test).\n\n"
+        "from a university clinic in Vienna, Austria, and a practice in Queensland, Australia. "
+        "Each lesion is in only one of the splits (70% training, 15% validation, 15% test).\n\n"
         + "\n".join(rows)
-        + f"\n\nAlways answering “{NAMES[most]}” is {100 * classes[most] / total:.0f}% accurate: "
-        "look at balanced accuracy."
+        + f"\n\nAlways predicting “{NAMES[most]}” would be {100 * classes[most] / total:.0f}% "
+        "accurate, so compare models by balanced accuracy."
     )
 
 
 def read_summary(file: Path = SUMMARY) -> Mapping[str, Any]:
-    """Return what `scripts/explore_data.py` wrote; empty if there is nothing."""
+    """Return the summary written by `scripts/explore_data.py`; empty if there is none."""
     try:
         found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -148,7 +148,7 @@ def read_summary(file: Path = SUMMARY) -> Mapping[str, Any]:
 
 
 def read_card(source: Path) -> str:
-    """Return a model card without its front matter and pictures; a sentence if there is none."""
+    """Return a model card without front matter and pictures, or that there is none."""
     try:
         card = (source / "README.md").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -160,8 +160,8 @@ def read_card(source: Path) -> str:
 
 
 def _value(entry: Entry, key: str) -> str:
-    value = dig(entry.report, "test", "metrics", key)
-    bounds = dig(entry.report, "test", "intervals", "bounds", key)
+    value = get_nested(entry.report, "test", "metrics", key)
+    bounds = get_nested(entry.report, "test", "intervals", "bounds", key)
     return format_interval(
         value if isinstance(value, float) else None,
         bounds if isinstance(bounds, list) else None,

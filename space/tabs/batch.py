@@ -1,4 +1,4 @@
-"""The Batch tab: many images at once."""
+"""Batch tab: many images at once."""
 
 import gradio as gr
 from callbacks import NO_FILES, Page
@@ -10,11 +10,11 @@ HEIGHT = 200
 
 
 def build(page: Page, blocks: gr.Blocks) -> None:
-    """Build the tab and connect it.
+    """Build the tab and connect its events.
 
     Args:
-        page: Whose models are asked.
-        blocks: The whole page.
+        page: The callbacks.
+        blocks: The page.
     """
     with gr.Row(elem_id="batch-work"):
         with gr.Column(scale=5, min_width=300):
@@ -30,8 +30,8 @@ def build(page: Page, blocks: gr.Blocks) -> None:
 
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
     files.change(page.list_batch, files, [start, result], queue=False, **quiet)
-    # One model's results must not stand under another's name. Not on input, which is also fired
-    # when a dropdown loses the focus.
+    # Clears one model's results when another is selected. Not on input, which also fires when a
+    # dropdown loses focus.
     model.change(page.list_batch, files, [start, result], queue=False, **quiet)
     start.click(
         run,
@@ -41,4 +41,4 @@ def build(page: Page, blocks: gr.Blocks) -> None:
         show_progress="full",
         trigger_mode="once",
     )
-    blocks.load(page.choose, model, model, queue=False, **quiet)
+    blocks.load(page.update_models, model, model, queue=False, **quiet)

@@ -1,14 +1,15 @@
-"""The Classify tab: an image in; verdict, probabilities and heatmap out."""
+"""Classify tab: verdict, probabilities and heatmap of one image."""
 
 from dataclasses import dataclass
 
 import gradio as gr
 from callbacks import EMPTY, FIRST, Page
-from predictions import COLOUR_MAPS, COLOURS, METHOD, METHODS, PREDICTED, RUNNER_UP
-from uploads import MAX_FILE_BYTES, build_image_input, take_as_sent
+from predictions import COLOUR_MAPS, COLOURS, METHOD, PREDICTED, RUNNER_UP
+from uploads import MAX_FILE_BYTES, build_image_input, pass_unchecked
 from views import text
 from views.markup import thumbnail_url
 
+from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import CODES, NAMES
 
 LIVE_REGION = '<div aria-live="polite">${value}</div>'
@@ -36,7 +37,7 @@ element.addEventListener('click', (event) => {
   trigger('click', {dx: button.dataset.dx});
 });
 """
-# Whatever is dropped or pasted goes the way of the upload button; gr.Image takes no second file.
+# Dropped and pasted files are passed to the upload button, since gr.Image accepts no second file.
 TAKE_FILES = """
 const input = () => document.querySelector('#uploader input[type=file]');
 const isHere = () => document.querySelector('#work')?.offsetParent != null;
@@ -73,7 +74,7 @@ VIEWS = ("Image", "Overlay", "Map")
 
 @dataclass(frozen=True)
 class Parts:
-    """The components of this tab, by what they hold or do."""
+    """The components of this tab."""
 
     image: gr.Image
     upload: gr.UploadButton
@@ -99,21 +100,21 @@ class Parts:
 
 
 def build(page: Page, blocks: gr.Blocks) -> Parts:
-    """Build the tab and connect it; return its components.
+    """Build the tab, connect its events, and return its components.
 
     Args:
-        page: Whose models are asked.
-        blocks: The whole page.
+        page: The callbacks.
+        blocks: The page.
     """
     parts = _build_parts(page)
     for component in (parts.method, parts.colours):
-        take_as_sent(component)
+        pass_unchecked(component)
     _connect(page, parts, blocks)
     return parts
 
 
-def build_tiles(page: Page, *, elem_id: str) -> gr.HTML:
-    """Build the tiles of the examples."""
+def build_tiles(page: Page) -> gr.HTML:
+    """Build the tiles of the example images."""
     tiles = "".join(
         f'<button type="button" data-dx="{code}" aria-pressed="{str(code == FIRST).lower()}">'
         f'<img src="{thumbnail_url(page.examples[code])}" alt="">'
@@ -124,22 +125,22 @@ def build_tiles(page: Page, *, elem_id: str) -> gr.HTML:
         f'<section class="examples"><h2>Examples (drawn)</h2><div class="tiles">{tiles}</div>'
         "</section>",
         js_on_load=PRESS_TILE,
-        elem_id=elem_id,
+        elem_id="examples",
     )
 
 
 def build_selector(page: Page, *, elem_id: str) -> gr.Dropdown:
-    """Build the choice of a model: one line, best first."""
-    choices = page.choices()
-    return take_as_sent(
+    """Build a model selector, best model first."""
+    choices = page.model_choices()
+    return pass_unchecked(
         gr.Dropdown(choices, value=choices[0][1], label="Model", filterable=False, elem_id=elem_id)
     )
 
 
 def build_target(*, elem_id: str, visible: bool | str = True) -> gr.Dropdown:
-    """Build the choice of a class to explain."""
+    """Build a selector of the class to explain; a hidden one also has the second class."""
     choices = [("Predicted class", PREDICTED), *((NAMES[code], code) for code in CODES)]
-    return take_as_sent(
+    return pass_unchecked(
         gr.Dropdown(
             [*choices, ("Second class", RUNNER_UP)] if visible == "hidden" else choices,
             value=PREDICTED,
@@ -168,7 +169,7 @@ def _build_parts(page: Page) -> Parts:
                 hint = gr.HTML(
                     f"<p>{text.UPLOAD_HINT}</p>", js_on_load=TAKE_FILES, elem_id="upload-hint"
                 )
-            tiles = build_tiles(page, elem_id="examples")
+            tiles = build_tiles(page)
             model = build_selector(page, elem_id="model")
         with gr.Column(elem_id="right"):
             with gr.Column(elem_id="result"):
@@ -197,7 +198,7 @@ def _build_parts(page: Page) -> Parts:
                         gr.Row(),
                     ):
                         method = gr.Dropdown(
-                            [(name, key) for key, name in METHODS.items()],
+                            [(name, key) for key, name in METHOD_NAMES.items()],
                             value=METHOD,
                             label="Method",
                             filterable=False,
@@ -219,10 +220,10 @@ def _build_parts(page: Page) -> Parts:
 
 def _connect(page: Page, parts: Parts, blocks: gr.Blocks) -> None:
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
-    arrivals = [
-        blocks.load(page.arrive, parts.model, [parts.model, parts.image], queue=False, **quiet),
+    new_images = [
+        blocks.load(page.open_page, parts.model, [parts.model, parts.image], queue=False, **quiet),
         parts.upload.upload(None, parts.upload, parts.image, js=TAKE_UPLOAD, **quiet),
-        parts.tiles.click(page.pick, None, parts.image, **quiet),
+        parts.tiles.click(page.pick_example, None, parts.image, **quiet),
     ]
     parts.view.change(None, parts.view, None, js=SWITCH, **quiet)
     parts.enlarge.click(None, None, None, js=ENLARGE, **quiet)
@@ -230,17 +231,17 @@ def _connect(page: Page, parts: Parts, blocks: gr.Blocks) -> None:
         parts.verdict, parts.anyway, parts.details, parts.bars, parts.figure, parts.trust,
         parts.target, parts.checked, parts.saved,
     ]  # fmt: skip
-    parts.hint.submit(page.refuse_size, None, outputs, queue=False, **quiet)
+    parts.hint.submit(page.reject_size, None, outputs, queue=False, **quiet)
     choices = [parts.image, parts.model, parts.method, parts.colours]
-    # The last choice wins, however fast the clicks come.
+    # Of several quick clicks the last one wins.
     busy = {
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": [parts.verdict],
         "trigger_mode": "always_last",
     }
-    for arrival in arrivals:
-        arrival.then(page.show, choices, outputs, **busy)
+    for new_image in new_images:
+        new_image.then(page.show, choices, outputs, **busy)
     parts.model.change(page.show, choices, outputs, **busy)
     parts.anyway.click(page.show_anyway, choices, outputs, **busy)
     busy["show_progress_on"] = [parts.figure]

@@ -1,4 +1,4 @@
-"""The Compare tab: one image, all models side by side."""
+"""Compare tab: one image, all models side by side."""
 
 import gradio as gr
 from callbacks import EMPTY, Page
@@ -9,12 +9,12 @@ HINT = "Uses the image from the Classify tab."
 
 
 def build(page: Page, image: gr.Image, tab: gr.Tab) -> gr.Dropdown:
-    """Build the tab and connect it; return the choice of the class.
+    """Build the tab, connect its events, and return the selector of the class.
 
     Args:
-        page: Whose models are compared.
+        page: The callbacks.
         image: The image of the Classify tab.
-        tab: This one: opening it compares.
+        tab: This tab; opening it starts the comparison.
     """
     with gr.Row(elem_id="compare-work"):
         gr.HTML(f'<p class="hint">{HINT}</p>', min_height=0)

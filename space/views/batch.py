@@ -1,4 +1,4 @@
-"""Results of many images: a table, the failures with their reasons, and a CSV file."""
+"""Batch results: a table, the failures with their reasons, and a CSV file."""
 
 import csv
 import io
@@ -15,19 +15,19 @@ from hf_lesion.labels import CODES, NAMES
 
 CSV_NAME = "predictions.csv"
 NOT_JUDGED = "not judged"
-# The ISIC archive's order of columns.
+# Column order of the ISIC challenges.
 ISIC_CODES = ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 
 
 @dataclass(frozen=True)
 class Row:
-    """The result for one file, or the reason why there is none.
+    """The result for one image, or the reason why there is none.
 
     Attributes:
-        name: Of the image's file.
-        result: The model's; None if the image could not be read.
-        problem: Why it could not; empty if it could.
+        name: The image's file name.
+        result: The model's result; None if the image could not be read.
+        problem: Why it could not be read; empty if it could.
     """
 
     name: str
@@ -39,8 +39,8 @@ def render(rows: Sequence[Row], model: str) -> str:
     """Return the summary with a link to the CSV, the failures, and the table."""
     done = [(row.name, row.result) for row in rows if row.result is not None]
     failed = [row.problem for row in rows if row.result is None]
-    said = f"{len(done)} of {len(rows)} images classified by {model}"
-    parts = [f'<section class="panel" id="batch-summary"><h2>{escape(said)}</h2>{_counts(done)}']
+    summary = f"{len(done)} of {len(rows)} images classified by {model}"
+    parts = [f'<section class="panel" id="batch-summary"><h2>{escape(summary)}</h2>{_counts(done)}']
     if done:
         url = data_url(format_csv(rows).encode(), "text/csv")
         parts.append(
@@ -60,11 +60,11 @@ def render(rows: Sequence[Row], model: str) -> str:
 
 
 def format_csv(rows: Sequence[Row]) -> str:
-    """Return the probabilities as the ISIC's challenges take them, and the gate's verdict.
+    """Return the probabilities in the format of the ISIC challenges, and the gate's verdict.
 
-    Columns are image, MEL, NV, BCC, AKIEC, BKL, DF, VASC and gate. What the gate rejects has no
-    probabilities; files that could not be read are left out. A name that a spreadsheet would take
-    for a formula is quoted.
+    Columns are image, MEL, NV, BCC, AKIEC, BKL, DF, VASC and gate. Rejected images have no
+    probabilities; unreadable files are omitted. Names that a spreadsheet would evaluate as a
+    formula are quoted.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -1,67 +1,66 @@
-"""Results of all models for one image side by side, and whether their heatmaps agree."""
+"""Comparison: all models' results for one image side by side, and their heatmaps' agreement."""
 
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 from PIL import Image
-from predictions import Explained
-from views.heatmap import LITTLE_SHOWN, NOT_SEEN, legend
-from views.markup import more, picture_url, scrolling
+from predictions import COLOURS, Explanation
+from views.heatmap import CROPPED, IMPROBABLE, legend
+from views.markup import picture_url, scrolling
 from views.text import SHORT, dot, percent
-from views.verdict import refusal_text
+from views.verdict import rejection_text
 
 from hf_lesion.labels import NAMES
 
 THUMBNAIL_PIXELS = 384
 NOT_JUDGED = "Not judged"
-HOW_COMPARED = (
-    "Correlation of two heatmaps, and how much of their top fifths is shared (IoU; 0.11 for random "
-    "maps). Below an IoU of 1/3 they show different places."
+AGREEMENT_NOTE = (
+    "Correlation of two heatmaps, and overlap of their top fifths (IoU; 0.11 for random maps). "
+    "Below an IoU of 1/3 they show different places."
 )
-COLOURS = "inferno"
 
 
-def compare(explained: Mapping[str, Explained]) -> dict[tuple[str, str], Any]:
+def compare(explanations: Mapping[str, Explanation]) -> dict[tuple[str, str], Any]:
     """Return the agreement of each pair of models that have a heatmap."""
     from hf_lesion.explain.agreement import compare_all
 
     maps = {
         name: (one.heatmap, one.box)
-        for name, one in explained.items()
+        for name, one in explanations.items()
         if one.heatmap is not None and one.box is not None and not one.result.is_rejected
     }
     return compare_all(maps)
 
 
-def describe(explained: Mapping[str, Explained]) -> list[dict[str, Any]]:
+def describe(explanations: Mapping[str, Explanation]) -> list[dict[str, Any]]:
     """Return the agreement of each pair as the API gives it."""
     return [
         {"models": list(pair), "pearson": found.pearson, "iou": found.iou, "apart": found.is_apart}
-        for pair, found in compare(explained).items()
+        for pair, found in compare(explanations).items()
     ]
 
 
-def render(explained: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
+def render(explanations: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
     """Return the comparison as HTML: a summary, a card for each model, and two tables.
 
     Args:
-        explained: By the models' names.
-        titles: What the models are called.
+        explanations: By the models' names.
+        titles: The models' titles.
     """
-    judged = {name: one for name, one in explained.items() if not one.result.is_rejected}
-    cards = "".join(_card(name, one, titles[name]) for name, one in explained.items())
+    judged = {name: one for name, one in explanations.items() if not one.result.is_rejected}
+    cards = "".join(_card(name, one, titles[name]) for name, one in explanations.items())
     parts = [f'<h2 class="summary">{escape(_summary(judged, titles))}</h2>']
-    parts.append(f'<div class="cards">{_image_card(explained)}{cards}</div>')
+    parts.append(f'<div class="cards">{_image_card(explanations)}{cards}</div>')
     if judged:
         parts.append(legend(COLOURS) + _probabilities(judged, titles) + _agreement(judged, titles))
     return f'<div class="comparison">{"".join(parts)}</div>'
 
 
-def _summary(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
+def _summary(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
     labels = {name: one.result.label for name, one in judged.items()}
     if not labels:
-        return "No model takes this for a dermatoscope image. Results hidden."
+        return "All models reject this image as non-dermoscopic. Results hidden."
     if len(set(labels.values())) == 1:
         return f"All {len(labels)} agree: {NAMES[next(iter(labels.values()))]}"
     groups = [
@@ -71,26 +70,26 @@ def _summary(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
     return f"The models disagree: {'; '.join(groups)}"
 
 
-def _image_card(explained: Mapping[str, Explained]) -> str:
-    picture = next(iter(explained.values())).result.picture
+def _image_card(explanations: Mapping[str, Explanation]) -> str:
+    picture = next(iter(explanations.values())).result.picture
     return (
         '<article class="card"><h3>Image</h3>'
         f'<img src="{picture_url(_small(picture))}" alt="The image that all models classify">'
-        f"{f'<p>{NOT_SEEN}</p>' if any(one.is_cropped for one in explained.values()) else ''}"
+        f"{f'<p>{CROPPED}</p>' if any(one.is_cropped for one in explanations.values()) else ''}"
         "</article>"
     )
 
 
-def _card(name: str, one: Explained, title: str) -> str:
+def _card(name: str, one: Explanation, title: str) -> str:
     result = one.result
     start = f'<article class="card" data-model="{escape(name)}"'
     if result.is_rejected:
         return (
             f'{start} data-label=""><h3>{escape(title)}</h3>'
             f'<img src="{picture_url(_small(result.picture))}" alt="The image">'
-            f"<p><strong>{NOT_JUDGED}</strong></p><p>{escape(refusal_text(result))}</p></article>"
+            f"<p><strong>{NOT_JUDGED}</strong></p><p>{escape(rejection_text(result))}</p></article>"
         )
-    score = percent(result.probability(one.target))
+    score = percent(one.probability)
     alt = f"Heatmap of {title} for {NAMES[one.target]}, {score}"
     picture = one.overlay(COLOURS)
     if picture is None:
@@ -99,17 +98,17 @@ def _card(name: str, one: Explained, title: str) -> str:
         f'{start} data-label="{result.label}"><h3>{escape(title)}</h3>'
         f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
         f"<p>{dot(result.label)}<strong>{escape(NAMES[result.label])}</strong> "
-        f"{escape(percent(result.probability()))}</p><p>{escape(_about_map(one))}</p></article>"
+        f"{escape(percent(result.probability()))}</p><p>{escape(_caption(one))}</p></article>"
     )
 
 
-def _about_map(one: Explained) -> str:
-    if one.notice or one.shows_little:
-        return one.notice or LITTLE_SHOWN
+def _caption(one: Explanation) -> str:
+    if one.notice or one.is_improbable:
+        return one.notice or IMPROBABLE
     return f"Heatmap for {SHORT[one.target]}"
 
 
-def _probabilities(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
+def _probabilities(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
     head = "".join(f'<th scope="col">{escape(titles[name])}</th>' for name in judged)
     rows = ""
     for code in next(iter(judged.values())).result.order():
@@ -126,12 +125,12 @@ def _probabilities(judged: Mapping[str, Explained], titles: Mapping[str, str]) -
     return f"<h3>Probabilities</h3>{scrolling(table, 'Probabilities by model')}"
 
 
-def _agreement(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> str:
+def _agreement(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
     found = compare(judged)
     if not found:
         return ""
     apart = sum(one.is_apart for one in found.values())
-    said = "high" if not apart else f"{apart} of {len(found)} pairs show different places"
+    summary = "high" if not apart else f"{apart} of {len(found)} pairs show different places"
     rows = "".join(
         f'<tr><th scope="row">{escape(titles[first])} and {escape(titles[second])}</th>'
         f"<td>{one.pearson:.2f}</td><td>{one.iou:.2f}</td></tr>"
@@ -141,8 +140,10 @@ def _agreement(judged: Mapping[str, Explained], titles: Mapping[str, str]) -> st
         '<table><thead><tr><th scope="col">Heatmaps of</th><th scope="col">Correlation</th>'
         f'<th scope="col">IoU</th></tr></thead><tbody>{rows}</tbody></table>'
     )
-    text = f"{scrolling(table, 'Agreement of the heatmaps')}<p>{escape(HOW_COMPARED)}</p>"
-    return more(f"Agreement of the heatmaps: {said}", text)
+    text = f"{scrolling(table, 'Agreement of the heatmaps')}<p>{escape(AGREEMENT_NOTE)}</p>"
+    return (
+        f"<details><summary>Agreement of the heatmaps: {escape(summary)}</summary>{text}</details>"
+    )
 
 
 def _small(picture: Image.Image) -> Image.Image:

@@ -1,34 +1,35 @@
-"""The heatmap: picture, overlay and map in one place, the legend, and a file to keep."""
+"""Heatmap: the figure with its legend, and the file to download."""
 
 import io
 from html import escape
 
 from PIL import Image, ImageDraw, ImageFont
-from predictions import COLOURS, METHODS, Explained
+from predictions import COLOURS, Explanation
 from views.markup import data_url, picture_url
 from views.text import SHORT, percent
 
+from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import NAMES
 
 LEGEND_STEPS = 16
-STRIP = 56  # pixels: what is added below a saved heatmap
-LITTLE_SHOWN = "The model gives this class < 1%: this map shows little."
-NOT_OF_A_CLASS = "EigenCAM shows what stands out for any class."
-NOT_SEEN = "Grey parts were not seen by the model."
+LEGEND_PIXELS = 56  # added below a saved heatmap
+IMPROBABLE = "The model gives this class < 1%, so this map means little."
+CLASS_AGNOSTIC = "EigenCAM shows what stands out for any class."
+CROPPED = "Grey parts were not seen by the model."
 LOW, HIGH = "low", "high (relative to this map)"
 
 
-def figure(explained: Explained, colours: str = COLOURS) -> str:
-    """Return picture, overlay and map as one figure; a switch outside says which is in sight.
+def figure(explanation: Explanation, colours: str = COLOURS) -> str:
+    """Return the image, overlay and map as one figure; a switch on the page shows one of them.
 
     Args:
-        explained: The result with its heatmap.
+        explanation: The result with its heatmap.
         colours: One of `predictions.COLOUR_MAPS`.
     """
-    name = NAMES[explained.target]
-    score = percent(explained.result.probability(explained.target))
-    overlay, alone = explained.overlay(colours), explained.map(colours)
-    layers = [("image", explained.result.picture, f"The image. {name}: {score}")]
+    name = NAMES[explanation.target]
+    score = percent(explanation.probability)
+    overlay, alone = explanation.overlay(colours), explanation.map(colours)
+    layers = [("image", explanation.result.picture, f"The image. {name}: {score}")]
     if overlay is not None and alone is not None:
         layers.append(("overlay", overlay, f"Heatmap over the image for {name}, {score}"))
         layers.append(("map", alone, f"Heatmap alone for {name}, {score}"))
@@ -37,32 +38,32 @@ def figure(explained: Explained, colours: str = COLOURS) -> str:
         f'width="{picture.width}" height="{picture.height}">'
         for kind, picture, alt in layers
     )
-    faint = " faint" if explained.shows_little else ""
+    faint = " faint" if explanation.is_improbable else ""
     return (
-        f'<figure class="heatmap{faint}" data-target="{explained.target}" '
-        f'data-method="{escape(explained.method)}" data-colours="{escape(colours)}" '
+        f'<figure class="heatmap{faint}" data-target="{explanation.target}" '
+        f'data-method="{escape(explanation.method)}" data-colours="{escape(colours)}" '
         f'data-has-map="{str(overlay is not None).lower()}"><div class="stage">{pictures}</div>'
-        f"<figcaption>{'' if overlay is None else legend(colours)}<p>{escape(caption(explained))}"
+        f"<figcaption>{'' if overlay is None else legend(colours)}<p>{escape(caption(explanation))}"
         "</p></figcaption></figure>"
     )
 
 
-def caption(explained: Explained) -> str:
-    """Return what a heatmap shows, or why there is none."""
-    if explained.notice:
-        return explained.notice
-    said = [f"Regions that raised the score for {NAMES[explained.target]}."]
-    if explained.method == "eigencam":
-        said = [NOT_OF_A_CLASS]
-    elif explained.shows_little:
-        said = [LITTLE_SHOWN]
-    if explained.is_cropped:
-        said.append(NOT_SEEN)
-    return " ".join(said)
+def caption(explanation: Explanation) -> str:
+    """Return the caption of a heatmap, or why there is none."""
+    if explanation.notice:
+        return explanation.notice
+    sentences = [f"Regions that raised the score for {NAMES[explanation.target]}."]
+    if explanation.method == "eigencam":
+        sentences = [CLASS_AGNOSTIC]
+    elif explanation.is_improbable:
+        sentences = [IMPROBABLE]
+    if explanation.is_cropped:
+        sentences.append(CROPPED)
+    return " ".join(sentences)
 
 
 def legend(colours: str) -> str:
-    """Return a heatmap's colours from low to high."""
+    """Return the legend of a heatmap: its colours from low to high."""
     ramp = ",".join(f"rgb({red},{green},{blue})" for red, green, blue in _ramp(colours))
     return (
         f'<div class="legend"><span>{LOW}</span>'
@@ -70,32 +71,32 @@ def legend(colours: str) -> str:
     )
 
 
-def file_name(explained: Explained) -> str:
-    """Return the name of a saved heatmap: its method and class."""
-    name = SHORT[explained.target].lower().replace(" / ", "_").replace(" (mole)", "")
-    method = explained.method.replace("+", "p")
+def file_name(explanation: Explanation) -> str:
+    """Return the file name of a saved heatmap, with its method and class."""
+    name = SHORT[explanation.target].lower().replace(" / ", "_").replace(" (mole)", "")
+    method = explanation.method.replace("+", "p")
     return f"lesion_{method}_{name.replace(' ', '_').replace(chr(39), '')}.png"
 
 
-def download(explained: Explained, colours: str) -> str:
-    """Return a link that holds the overlay with its legend; pressed by the page itself."""
-    overlay = explained.overlay(colours)
+def download(explanation: Explanation, colours: str) -> str:
+    """Return a link that contains the overlay with its legend; the page clicks it."""
+    overlay = explanation.overlay(colours)
     if overlay is None:
         return ""
     stream = io.BytesIO()
-    _with_legend(overlay, explained, colours).save(stream, "PNG")
+    _with_legend(overlay, explanation, colours).save(stream, "PNG")
     url = data_url(stream.getvalue(), "image/png")
-    return f'<a download="{escape(file_name(explained))}" href="{url}">Download the heatmap</a>'
+    return f'<a download="{escape(file_name(explanation))}" href="{url}">Download the heatmap</a>'
 
 
-def _with_legend(overlay: Image.Image, explained: Explained, colours: str) -> Image.Image:
-    """Return an overlay above a strip that names class, method and colours."""
-    sheet = Image.new("RGB", (max(overlay.width, 480), overlay.height + STRIP), "white")
+def _with_legend(overlay: Image.Image, explanation: Explanation, colours: str) -> Image.Image:
+    """Return an overlay above a strip with its class, method and legend."""
+    sheet = Image.new("RGB", (max(overlay.width, 480), overlay.height + LEGEND_PIXELS), "white")
     sheet.paste(overlay, (0, 0))
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     top = overlay.height + 8
-    title = f"{NAMES[explained.target]}, {percent(explained.result.probability(explained.target))}"
-    draw.text((8, top), f"{title} · {METHODS[explained.method]}", "black", font)
+    title = f"{NAMES[explanation.target]}, {percent(explanation.probability)}"
+    draw.text((8, top), f"{title} · {METHOD_NAMES[explanation.method]}", "black", font)
     draw.text((8, top + 22), LOW, "black", font)
     ramp = Image.new("RGB", (LEGEND_STEPS, 1))
     ramp.putdata(_ramp(colours))

@@ -1,4 +1,4 @@
-"""HTML that several parts of the page share: files within the page, tables that scroll."""
+"""HTML shared by the views: data URLs and scrolling tables."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ THUMBNAIL = 240  # pixels
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """Return a file as a `data:` URL: nothing is written on this machine.
+    """Return a file as a `data:` URL, so that nothing is written to disk.
 
     Args:
         content: The file's bytes.
@@ -22,18 +22,18 @@ def data_url(content: bytes, kind: str) -> str:
 
 
 def picture_url(picture: Image.Image) -> str:
-    """Return a picture as a `data:` URL of a JPEG."""
+    """Return a picture as the `data:` URL of a JPEG."""
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=QUALITY)
     return data_url(stream.getvalue(), "image/jpeg")
 
 
 def scrolling(table: str, label: str) -> str:
-    """Return a table that scrolls sideways on a narrow screen, also by the keyboard.
+    """Return a table that scrolls horizontally on narrow screens, also by keyboard.
 
     Args:
         table: HTML.
-        label: What it holds, for who can't see it.
+        label: Its description for screen readers.
     """
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}, scrolls '
@@ -41,13 +41,8 @@ def scrolling(table: str, label: str) -> str:
     )
 
 
-def more(title: str, content: str) -> str:
-    """Return content that is shown when its title is pressed."""
-    return f"<details><summary>{escape(title)}</summary>{content}</details>"
-
-
 def thumbnail_url(file: Path) -> str:
-    """Return a small copy of a picture as a `data:` URL."""
+    """Return a thumbnail of an image file as a `data:` URL."""
     with Image.open(file) as image:
         small = image.convert("RGB")
     small.thumbnail((THUMBNAIL, THUMBNAIL))

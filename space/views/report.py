@@ -1,17 +1,18 @@
-"""The report of one result: an HTML file that needs no other, made on request and kept nowhere."""
+"""Report of one result: a self-contained HTML file, made on request and not stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from predictions import METHODS, Explained
+from predictions import Explanation
 from registry import Entry
 from views.heatmap import caption, legend
 from views.markup import data_url, picture_url
 from views.text import NOTICE, TITLE, percent
-from views.verdict import chips, headline, line, refusal_text
+from views.verdict import chips, line, rejection_text
 
+from hf_lesion.explain.names import METHOD_NAMES
 from hf_lesion.labels import MALIGNANT, NAMES
 
 FILE_NAME = "lesion_report.html"
@@ -37,17 +38,17 @@ footer { color: #4b5563; font-size: .85rem; overflow-wrap: anywhere; }
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is made of.
+    """The contents of a report.
 
     Attributes:
-        explained: The result and its heatmap, as shown.
+        explanation: The result and its heatmap, as shown.
         entry: The model.
-        title: What the model is called.
-        colours: Of the heatmap.
+        title: The model's title.
+        colours: The heatmap's colour map.
         time: When the report is made, in UTC.
     """
 
-    explained: Explained
+    explanation: Explanation
     entry: Entry
     title: str
     colours: str
@@ -55,19 +56,20 @@ class Report:
 
 
 def download(report: Report) -> str:
-    """Return a link that holds the report; pressed by the page itself."""
+    """Return a link that contains the report; the page clicks it."""
     url = data_url(render(report).encode(), "text/html")
     return f'<a download="{FILE_NAME}" href="{url}">Download the report</a>'
 
 
 def render(report: Report) -> str:
     """Return the report as HTML."""
-    result = report.explained.result
+    result = report.explanation.result
     if result.is_rejected:
-        title, parts = "Result hidden", [f"<p>{escape(refusal_text(result))}</p>"]
-        parts.append(_figures([_figure(report.explained, None, "The image")]))
+        title, parts = "Result hidden", [f"<p>{escape(rejection_text(result))}</p>"]
+        parts.append(_figures([_figure(report.explanation, None, "The image")]))
     else:
-        title, parts = headline(result), _diagnosis(report)
+        title = f"{NAMES[result.label]}, {percent(result.probability())}"
+        parts = _diagnosis(report)
     made = (
         f"Model {report.title} ({report.entry.name}), weights with SHA-256 "
         f"{report.entry.weights_sha256 or 'unknown'}. {report.time:%Y-%m-%d %H:%M} UTC, hf_lesion."
@@ -80,14 +82,14 @@ def render(report: Report) -> str:
 
 
 def _diagnosis(report: Report) -> list[str]:
-    explained = report.explained
-    result = explained.result
+    explanation = report.explanation
+    result = explanation.result
     items = "".join(
         f'<li class="{kind}">{escape(text)}</li>' for text, kind in chips(result, report.entry)
     )
-    figures = [_figure(explained, None, "The image")]
-    if explained.heatmap is not None:
-        figures.append(_figure(explained, report.colours, caption(explained)))
+    figures = [_figure(explanation, None, "The image")]
+    if explanation.heatmap is not None:
+        figures.append(_figure(explanation, report.colours, caption(explanation)))
     rows = "".join(
         f'<tr class="{"malignant" if code in MALIGNANT else "benign"}"><th scope="row">'
         f"{escape(NAMES[code])}</th><td>{'malignant' if code in MALIGNANT else ''}</td>"
@@ -98,7 +100,7 @@ def _diagnosis(report: Report) -> list[str]:
     return [
         f"<p>{escape(line(result))}</p><ul>{items}</ul>",
         _figures(figures),
-        "" if explained.heatmap is not None else f"<p>{escape(explained.notice)}</p>",
+        "" if explanation.heatmap is not None else f"<p>{escape(explanation.notice)}</p>",
         '<table><thead><tr><th scope="col">Diagnosis</th><td></td><th scope="col">Probability</th>'
         f"<td></td></tr></thead><tbody>{rows}</tbody></table>",
     ]
@@ -108,11 +110,11 @@ def _figures(figures: Sequence[str]) -> str:
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
-def _figure(explained: Explained, colours: str | None, text: str) -> str:
-    picture = explained.result.picture if colours is None else explained.overlay(colours)
+def _figure(explanation: Explanation, colours: str | None, text: str) -> str:
+    picture = explanation.result.picture if colours is None else explanation.overlay(colours)
     assert picture is not None
     key = "" if colours is None else legend(colours)
-    method = "" if colours is None else f" {METHODS[explained.method]}."
+    method = "" if colours is None else f" {METHOD_NAMES[explanation.method]}."
     return (
         f'<figure><img src="{picture_url(picture)}" alt="{escape(text)}">{key}'
         f"<figcaption>{escape(text + method)}</figcaption></figure>"

@@ -1,9 +1,10 @@
-"""Words of the page: names, numbers, and what stands where there is no result."""
+"""Texts of the page: names, percentages, and panels shown instead of a result."""
 
 from html import escape
 
-from uploads import LARGEST, MOST_IMAGES
+from uploads import MAX_FILE_TEXT, MAX_IMAGES, ImageError
 
+from hf_lesion.errors import InputError
 from hf_lesion.labels import MALIGNANT, NAMES
 
 TITLE = "Skin lesion classifier"
@@ -13,15 +14,17 @@ LEDE = (
 )
 NOTICE = "Research and teaching only. Not a medical device. See a doctor about any changing spot."
 DRAWN_ONLY = (
-    "These models were trained on drawn lesions only: what they say about a photograph of skin "
-    "means nothing."
+    "These models were trained on drawn lesions only: their results on photographs of skin are "
+    "meaningless."
 )
-UPLOAD_HINT = f"Dermatoscope images only. JPEG or PNG, up to {LARGEST}. Deleted within 70 minutes."
+UPLOAD_HINT = (
+    f"Dermatoscope images only. JPEG or PNG, up to {MAX_FILE_TEXT}. Deleted within 70 minutes."
+)
 BATCH_HINT = (
-    f"Up to {MOST_IMAGES} dermatoscope images, or zips of them, up to {LARGEST} each. Deleted "
+    f"Up to {MAX_IMAGES} dermatoscope images, or zips of them, up to {MAX_FILE_TEXT} each. Deleted "
     "within 70 minutes."
 )
-# For bars, tiles and tables; `hf_lesion.labels.NAMES` elsewhere.
+# For bars and tables; `hf_lesion.labels.NAMES` elsewhere.
 SHORT = {
     **NAMES,
     "akiec": "Actinic keratosis / Bowen",
@@ -37,27 +40,26 @@ TILES = {
     "vasc": "Vascular lesion",
     "none": "Not a lesion",
 }
-LEAST = 0.01
 
 
 def percent(probability: float) -> str:
-    """Return a probability as whole per cent that never claims 0% or 100%."""
-    if probability < LEAST:
+    """Return a probability in whole per cent, never as 0% or 100%."""
+    if probability < 0.01:
         return "< 1%"
-    if probability > 1 - LEAST:
+    if probability > 0.99:
         return "> 99%"
     return f"{100 * probability:.0f}%"
 
 
 def dot(code: str) -> str:
-    """Return the mark of a malignant diagnosis; empty for a benign one."""
+    """Return the red dot of a malignant diagnosis; empty for a benign one."""
     if code not in MALIGNANT:
         return ""
     return '<span class="dot" role="img" aria-label="malignant" title="malignant"></span> '
 
 
 def header(drawn_only: bool) -> str:
-    """Return title, what this is, the research notice and, if it applies, the sample banner."""
+    """Return the title, description and research notice, and a warning for sample models."""
     banner = f'<p class="note warning" role="note">{escape(DRAWN_ONLY)}</p>' if drawn_only else ""
     return (
         f'<header class="top"><h1>{escape(TITLE)}</h1><p class="lede">{escape(LEDE)}</p>'
@@ -66,12 +68,12 @@ def header(drawn_only: bool) -> str:
 
 
 def empty(text: str) -> str:
-    """Return what stands in a result's place before there is one."""
+    """Return a panel shown before there is a result."""
     return f'<section class="panel empty"><p>{escape(text)}</p></section>'
 
 
 def problem(text: str, title: str = "Image not usable") -> str:
-    """Return what stands in a result's place when there can be none."""
+    """Return a panel for an image that can't be classified."""
     return (
         f'<section class="panel problem" role="alert"><h2>{escape(title)}</h2>'
         f"<p>{escape(text)}</p></section>"
@@ -79,5 +81,10 @@ def problem(text: str, title: str = "Image not usable") -> str:
 
 
 def trouble(text: str) -> str:
-    """Return the same where something other than the image is wrong."""
-    return problem(text, "That did not work")
+    """Return a panel for a request that failed for another reason than its image."""
+    return problem(text, "Something went wrong")
+
+
+def failure(error: InputError) -> str:
+    """Return the panel for an error."""
+    return problem(str(error)) if isinstance(error, ImageError) else trouble(str(error))

@@ -124,7 +124,7 @@ class TestFetching:
         monkeypatch.syspath_prepend(str(SPACE))
 
     def test_folders_and_hub_ids_go_together(self, near, run_folder):
-        from registry import fetch_models
+        from sources import fetch_models
 
         first = near.offer("me/a", run_folder)
         folders, names, lines = fetch_models([str(run_folder), "me/a", f"me/a@{first}"])
@@ -134,22 +134,22 @@ class TestFetching:
         assert f"me/a: commit {first}" in lines
 
     def test_what_cannot_be_had_is_left_out_with_a_line(self, near, run_folder):
-        from registry import fetch_models
+        from sources import fetch_models
 
         folders, names, lines = fetch_models([str(run_folder), "me/none"])
         assert (folders, names) == ([run_folder], {})
-        assert re.fullmatch(r"me/none is left out: There is no model me/none on the .*", lines[0])
+        assert re.fullmatch(r"me/none was skipped: There is no model me/none on the .*", lines[0])
 
     def test_the_models_beside_the_app_stand_in_for_a_hub_that_is_gone(self, near):
-        from registry import MODELS, fetch_models
+        from sources import MODELS, fetch_models
 
         near.shutdown()
         near.server_close()
         folders, _names, lines = fetch_models(["me/a", "me/b@v1"])
         assert folders == [MODELS]
         assert [line.split(":")[0] for line in lines[:2]] == [
-            "me/a is left out",
-            "me/b@v1 is left out",
+            "me/a was skipped",
+            "me/b@v1 was skipped",
         ]
         assert lines[2].endswith("is available: serving those next to the app.")
 
@@ -158,6 +158,6 @@ class TestFetching:
         [("me/a", True), ("me/a@v1", True), ("./a", False), ("a", False), ("/x/y", False)],
     )
     def test_a_hub_id_is_known_by_its_form(self, source, expected):
-        from registry import is_hub_id
+        from sources import is_hub_id
 
         assert is_hub_id(source) is expected

@@ -144,7 +144,7 @@ class TestModels:
         hub.spoil("GET", r"me/b/resolve/.*safetensors", flip(), times=9)
         own = of_hub(hub, tmp_path)
         with started(sys.executable, SPACE, "--models", "me/a", "me/b", **own) as page:
-            line = next(line for line in page.lines if line.startswith("me/b is left out: "))
+            line = next(line for line in page.lines if line.startswith("me/b was skipped: "))
             assert "not what its SHA256SUMS says: model.safetensors is different" in line
             assert "Models: me/a" in page.lines
             assert is_answer_of(page.classify(lesion), versions[0])
@@ -169,8 +169,8 @@ class TestModels:
             hub.spoil("GET|HEAD", "", trouble, times=99)
         with started(sys.executable, SPACE, "--models", "me/a", "me/b", **own) as page:
             assert [line.split(":")[0] for line in page.lines[:2]] == [
-                "me/a is left out",
-                "me/b is left out",
+                "me/a was skipped",
+                "me/b was skipped",
             ]
             assert page.lines[2] == STANDING_IN
             assert page.classify(lesion)["label"] in CODES

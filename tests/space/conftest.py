@@ -63,7 +63,7 @@ def page(classifiers):
     from callbacks import Page
     from registry import Registry
 
-    return Page(Registry.of(classifiers))
+    return Page(Registry.from_classifiers(classifiers))
 
 
 @pytest.fixture(scope="session")

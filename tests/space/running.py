@@ -113,8 +113,8 @@ def spoil(model, folder):
     # What only reading all of it can tell, when it is loaded.
     (copies["altered"] / "SHA256SUMS").write_text(f"{'0' * 64}  model.safetensors\n")
     return {
-        "no_json": "its config.json is no JSON",
-        "half_copied": "half copied?",
+        "no_json": "its config.json is not valid JSON",
+        "half_copied": "its model.safetensors is incomplete",
         "no_weights": "it has no model.safetensors",
         "pickled": "it has no model.safetensors. Only safetensors are loaded.",
         "other_classes": "its classes are cat, dog; expected akiec, ",

@@ -95,16 +95,14 @@ def test_the_page_own_calls_are_closed_to_clients(client, name):
 
 def test_a_model_that_is_not_there_is_refused(client, lesion):
     message = refusal(client, lesion, model="../secret", api_name="/classify")
-    assert message == ("There is no model '../secret' here; there are tiny_cnn, tiny_resnet.")
+    assert message == ("Unknown model '../secret'; expected one of tiny_cnn, tiny_resnet.")
 
 
 def test_a_class_that_is_not_there_is_refused(client, lesion):
     codes = ", ".join(CODES)
     for name in ("/explain", "/compare"):
         message = refusal(client, lesion, target="cold", api_name=name)
-        assert message == (
-            f"There is no class 'cold' here; there are predicted, runner-up, {codes}."
-        )
+        assert message == (f"Unknown class 'cold'; expected one of predicted, runner-up, {codes}.")
 
 
 def test_no_image_is_refused(client):
@@ -153,7 +151,7 @@ def test_compare_without_an_image_is_refused(client):
 def test_a_method_that_is_not_there_is_refused(client, lesion):
     message = refusal(client, lesion, method="tea leaves", api_name="/explain")
     assert message == (
-        "There is no method 'tea leaves' here; there are gradcam, gradcam++, hirescam, layercam, "
+        "Unknown method 'tea leaves'; expected one of gradcam, gradcam++, hirescam, layercam, "
         "eigencam."
     )
 
@@ -170,6 +168,4 @@ def test_a_choice_of_any_other_kind_is_refused_in_words(page_url, lesion, wrong)
     ):
         event, found = call(page_url, name, data)
         assert event == "error"
-        assert re.match(
-            r"There is no (model|class|method) .{1,61} here; there are ", found["error"]
-        )
+        assert re.match(r"Unknown (model|class|method) .{1,61}; expected one of ", found["error"])

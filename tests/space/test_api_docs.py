@@ -13,9 +13,9 @@ README = Path(__file__).resolve().parents[2] / "space" / "README.md"
 
 @pytest.fixture(scope="module")
 def calls(page):
-    from api import Calls
+    from api import Api
 
-    return Calls(page.registry)
+    return Api(page.registry)
 
 
 @pytest.fixture(scope="module")

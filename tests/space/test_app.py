@@ -33,7 +33,7 @@ def test_no_model_at_all_ends_with_one_line(tmp_path):
     done = launch("--models", missing, "--port", free_port())
     assert done.returncode == 2
     assert done.stderr == (
-        f"error: {missing} is left out: no such folder. There is no model to show. "
+        f"error: {missing} was skipped: no such folder. There is no model to serve. "
         "Train one with scripts/train.py, then pass its folder: --models FOLDER.\n"
     )
 
@@ -46,7 +46,7 @@ def test_a_port_in_use_ends_with_one_line(tiny_cnn_model):
         done = launch("--models", tiny_cnn_model, "--port", port)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
-        f"error: Nothing can be served on 127.0.0.1, port {port} (Address already in use). "
+        f"error: Can't serve on 127.0.0.1, port {port} (Address already in use). "
         "Pass another --port or --host."
     )
     assert "Traceback" not in done.stderr
@@ -55,9 +55,7 @@ def test_a_port_in_use_ends_with_one_line(tiny_cnn_model):
 def test_a_host_that_is_none_ends_with_one_line():
     done = launch("--host", "no.such.host.invalid")
     assert done.returncode == 2
-    assert done.stderr.startswith(
-        "error: Nothing can be served on no.such.host.invalid, port 7860 ("
-    )
+    assert done.stderr.startswith("error: Can't serve on no.such.host.invalid, port 7860 (")
     assert done.stderr.count("\n") == 1
 
 
@@ -98,7 +96,7 @@ def test_the_page_is_served_before_its_models_and_asks_for_a_password(tmp_path, 
         ("ada", "people.txt, line 1: expected name:password."),
         ("# no one\n\n:secret", "people.txt, line 3: expected name:password."),
         ("ada:", "people.txt, line 1: expected name:password."),
-        ("", "people.txt names no one."),
+        ("", "people.txt has no names."),
     ],
 )
 def test_a_wrong_auth_file_is_named_without_its_secrets(tmp_path, text, message):
@@ -134,12 +132,12 @@ def test_an_auth_file_is_read(tmp_path):
 
 @pytest.mark.parametrize("told", ["", "example.org"])
 def test_the_page_asks_itself_without_a_proxy(monkeypatch, told):
-    from app import reach_itself
+    from app import bypass_proxy
 
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", told)
     monkeypatch.setenv("no_proxy", told)
-    reach_itself("10.1.2.3")
+    bypass_proxy("10.1.2.3")
     for host in ("127.0.0.1:7860", "localhost:7860", "10.1.2.3", *filter(None, [told])):
         assert urllib.request.proxy_bypass(host)
     assert not urllib.request.proxy_bypass("huggingface.co")

@@ -15,9 +15,9 @@ from hf_lesion.labels import CODES
 
 
 def hand(path, name=None):
-    from uploads import Handed
+    from uploads import UploadedFile
 
-    return Handed(name or path.name, path)
+    return UploadedFile(name or path.name, path)
 
 
 def problems(classifier, *paths):
@@ -27,7 +27,7 @@ def problems(classifier, *paths):
     for item in list_items([hand(path) for path in paths]):
         found[item.name] = ""
         try:
-            classifier(item.read())
+            classifier(item.decode())
         except InputError as error:
             found[item.name] = str(error)
     return found
@@ -128,7 +128,7 @@ def test_a_zip_that_lies_about_sizes_is_not_believed(tiny, pack):
 def test_a_zip_in_a_zip_is_named_and_not_opened(tiny, lesion, pack):
     inner = pack({"x.png": lesion.read_bytes()}, name="inner.zip").read_bytes()
     found = problems(tiny, pack({"inner.zip": inner}))
-    assert found == {"inner.zip": "inner.zip is a zip file. Zips go to the Batch tab."}
+    assert found == {"inner.zip": "inner.zip is a zip file. Use the Batch tab for zips."}
 
 
 def test_a_zip_with_a_password_is_named(tiny, lesion, pack):
@@ -171,7 +171,9 @@ def test_too_many_images_are_refused(page, pack):
 
 
 def test_a_zip_without_images_is_said(page, pack):
-    assert "There is no image in what" in page.classify_batch([hand(pack({}))], "tiny_cnn")
+    assert "There is no image in the uploaded files" in page.classify_batch(
+        [hand(pack({}))], "tiny_cnn"
+    )
 
 
 def test_no_files_are_asked_for(page):

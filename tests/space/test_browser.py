@@ -144,8 +144,8 @@ def test_a_second_file_dropped_on_the_picture_replaces_it(tab, classifiers):
     ("name", "content", "part"),
     [
         ("notes.txt", b"These are words.", "notes.txt isn't an image, or is damaged. Use JPEG"),
-        ("many.zip", zoo.zipped(), "many.zip is a zip file. Zips go to the Batch tab."),
-        ("photo.heic", zoo.HEIC, "photo.heic is a HEIC photo or a film. Save it as JPEG"),
+        ("many.zip", zoo.zipped(), "many.zip is a zip file. Use the Batch tab for zips."),
+        ("photo.heic", zoo.HEIC, "photo.heic is a HEIC photo or a video. Save it as JPEG"),
         ("big.png", zoo.PNG + bytes(11 * 2**20), "big.png is larger than 10 MB."),
     ],
 )

@@ -12,8 +12,8 @@ import pytest
 from gradio import EventData
 from PIL import Image
 from space.conftest import build_refusing_gate
+from uploads import ImageError
 
-from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
 
@@ -24,7 +24,7 @@ def page_of(**models):
     from callbacks import Page
     from registry import Registry
 
-    return Page(Registry.of(models))
+    return Page(Registry.from_classifiers(models))
 
 
 def press(code):
@@ -56,7 +56,7 @@ def test_headline_longest_bar_and_predict_are_one_number(page, classifiers, lesi
         assert f'data-target="{bars[0][0]}"' in shown[FIGURE]
 
 
-@pytest.mark.parametrize(("image", "part"), [(None, "Upload a"), (InputError("<i>a</i>"), "&lt;i")])
+@pytest.mark.parametrize(("image", "part"), [(None, "Upload a"), (ImageError("<i>a</i>"), "&lt;i")])
 def test_without_a_usable_image_no_old_result_is_left(page, image, part):
     shown = page.show(image, "tiny_cnn")
     assert part in shown[VERDICT]
@@ -85,7 +85,7 @@ def test_a_bar_that_is_none_is_said(page, lesion, sent):
     _, figure, _ = page.explain_class(
         load_image(lesion), "tiny_cnn", "gradcam", "inferno", EventData(None, sent)
     )
-    assert "There is no class " in figure
+    assert "Unknown class " in figure
 
 
 def test_every_new_image_is_explained_for_its_own_predicted_class(page, lesion):
@@ -144,25 +144,26 @@ def test_colours_that_are_none_are_said_wherever_one_asks(page, lesion, colours)
     saved = page.save_report(image, "tiny_cnn", "mel", "gradcam", colours)
     for said in (shown, again, saved):
         assert 'role="alert"' in said
-        assert "There is no colour map " in said
+        assert "Unknown colour map " in said
 
 
 def test_a_model_that_cannot_be_used_is_said_in_the_pages_words(page, lesion):
     shown = page.show(load_image(lesion), "<b>")
-    assert "There is no model &#x27;&lt;b&gt;&#x27; here" in shown[VERDICT]
+    assert "Unknown model &#x27;&lt;b&gt;&#x27;;" in shown[VERDICT]
     assert not shown[DETAILS]["visible"]
 
 
 def test_the_page_opens_with_an_example_and_says_so(page):
-    _, first = page.arrive("tiny_cnn")
+    _, first = page.open_page("tiny_cnn")
     shown = page.show(load_image(first), "tiny_cnn")
     assert "Example" not in shown[VERDICT]  # a decoded copy is not known by its bytes
-    from uploads import Handed, Picture, read_file
+    from uploads import UploadedImage, decode_image
 
     from hf_lesion.io.checksums import file_sha256
 
-    picture = Picture(file_sha256(first), lambda: read_file(Handed("mel.webp", first)))
-    assert "Example (drawn)" in page.show(picture, "tiny_cnn")[VERDICT]
+    content = first.read_bytes()
+    image = UploadedImage(file_sha256(first), lambda: decode_image("mel.webp", content))
+    assert "Example (drawn)" in page.show(image, "tiny_cnn")[VERDICT]
 
 
 def test_a_saved_heatmap_is_named_after_method_and_class_and_has_its_legend(page, lesion):
@@ -194,8 +195,8 @@ def says_a_diagnosis(shown):
 
 
 def test_a_rejected_image_shows_no_diagnosis_anywhere_until_one_insists(classifiers, lesion):
-    from api import Calls
-    from uploads import Handed
+    from api import Api
+    from uploads import UploadedFile
 
     page, image = page_of(**rejecting(classifiers)), load_image(lesion)
     shown = page.show(image, "tiny_cnn")
@@ -205,14 +206,14 @@ def test_a_rejected_image_shows_no_diagnosis_anywhere_until_one_insists(classifi
     compared = page.compare_models(image, "predicted")
     assert compared.count("Not judged") == len(classifiers)
     assert not says_a_diagnosis(compared)
-    listed = page.classify_batch([Handed("a.png", lesion)], "tiny_cnn")
+    listed = page.classify_batch([UploadedFile("a.png", lesion)], "tiny_cnn")
     assert not says_a_diagnosis(listed)
     csv = base64.b64decode(re.search(r"text/csv;base64,([^\"]+)", listed)[1]).decode()
     assert csv.splitlines()[1] == "a,,,,,,,,strange"
     report = page.save_report(image, "tiny_cnn", "predicted", "gradcam", "inferno")
     report = base64.b64decode(re.search(r"base64,([^\"]+)", report)[1]).decode()
     assert not says_a_diagnosis(report)
-    calls = Calls(page.registry)
+    calls = Api(page.registry)
     overlay, found = calls.explain(image, "tiny_cnn", "mel")
     assert overlay is None
     for one in (
@@ -243,13 +244,13 @@ def test_the_comparison_shows_each_model_and_whether_they_agree(page, classifier
 
 
 def test_a_batch_can_start_when_there_are_files_and_says_how_many(page, lesion, tmp_path):
-    from uploads import Handed
+    from uploads import UploadedFile
 
     assert page.list_batch(None)[0]["interactive"] is False
-    button, said = page.list_batch([Handed("a.png", lesion), Handed("b.png", lesion)])
+    button, said = page.list_batch([UploadedFile("a.png", lesion), UploadedFile("b.png", lesion)])
     assert button["interactive"]
     assert "2 images ready." in said
-    many = [Handed(f"{number}.png", lesion) for number in range(201)]
+    many = [UploadedFile(f"{number}.png", lesion) for number in range(201)]
     button, said = page.list_batch(many)
     assert not button["interactive"]
     assert "More than 200 images at once." in said
@@ -285,7 +286,7 @@ def test_drawn_only_models_are_announced_together_or_one_by_one(classifiers, pag
         classifier.record = {"dataset": {"synthetic": True}}
     texts = str([block.get_config() for block in build_demo(drawn).blocks.values()])
     assert "These models were trained on drawn lesions only:" in texts
-    assert "drawn lesions only" not in str(page_of(**drawn).choices())
+    assert "drawn lesions only" not in str(page_of(**drawn).model_choices())
     drawn["tiny_cnn"].record = {}
-    assert ("tiny_resnet · drawn lesions only", "tiny_resnet") in page_of(**drawn).choices()
+    assert ("tiny_resnet · drawn lesions only", "tiny_resnet") in page_of(**drawn).model_choices()
     assert "drawn lesions only" not in httpx.get(f"{page_url}/config").text

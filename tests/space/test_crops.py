@@ -9,7 +9,7 @@ import predictions
 import pytest
 from PIL import Image
 from space.test_callbacks import pictures
-from uploads import Picture
+from uploads import UploadedImage
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.models.preprocessing import CROP_MODES, change_processor, seen_box
@@ -37,7 +37,7 @@ def modes(classifiers):
 
 def page_overlay(page, frame, mode):
     """Return the overlay before it is compressed, which tints grey."""
-    return predictions.explain(page.registry.read(mode, Picture.of(frame))).overlay()
+    return predictions.explain(page.registry.classify(mode, UploadedImage.of(frame))).overlay()
 
 
 def grey_columns(picture):
@@ -49,7 +49,7 @@ def test_what_was_not_seen_is_grey_on_the_page_and_in_the_report(mode, modes, fr
     from callbacks import Page
     from registry import Registry
 
-    page = Page(Registry.of({mode: modes[mode]}))
+    page = Page(Registry.from_classifiers({mode: modes[mode]}))
     figure = page.show(frame, mode)[4]
     shown = pictures(figure)
     assert {one.size for one in shown.values()} == {(768, 432)}
@@ -69,7 +69,7 @@ def test_the_comparison_says_what_was_not_seen(modes, frame):
     from views import comparison
 
     answers = {
-        mode: predictions.explain(predictions.read(one, frame), "mel")
+        mode: predictions.explain(predictions.classify_explainable(one, frame), "mel")
         for mode, one in modes.items()
     }
     assert [answer.is_cropped for answer in answers.values()] == [True, False, False]

@@ -29,10 +29,10 @@ def build_without(preprocess):
     """Build an image input that gradio itself reads."""
 
     def build(**options):
-        from uploads import _take_no_addresses
+        from uploads import _reject_addresses
 
         component = gr.Image(**options) if preprocess == "image" else gr.File(**options)
-        _take_no_addresses(component)
+        _reject_addresses(component)
         return component
 
     return build
@@ -42,12 +42,12 @@ def build_without(preprocess):
 @pytest.mark.parametrize(
     ("name", "instead", "what"),
     [
-        ("uploads._take_no_addresses", lambda component: None, "it fetches images from web addr"),
-        ("guards.take_as_sent", lambda component: component, "it checks choices itself"),
+        ("uploads._reject_addresses", lambda component: None, "it fetches images from web addr"),
+        ("guards.pass_unchecked", lambda component: component, "it checks choices itself"),
         ("guards.build_image_input", build_without("image"), "it reads images itself"),
         ("guards.build_files_input", build_without("files"), "it reads files itself"),
-        ("guards.refuse_in_words", lambda blocks: None, "it shows what a failed answer says"),
-        ("guards.HANDLERS", {}, "it shows why an address is unknown"),
+        ("guards.explain_errors", lambda blocks: None, "it does not explain failed requests"),
+        ("guards.HANDLERS", {}, "it does not explain unknown endpoints"),
         ("gradio.EventData", lambda *_: object(), "AttributeError ("),
         ("gradio.Blocks.preprocess_data", None, "it checks choices itself"),
     ],
@@ -60,7 +60,7 @@ def test_the_page_does_not_start_and_says_why(check, classifiers, monkeypatch, n
         build_demo(classifiers)
     text = str(caught.value)
     assert text.startswith(f"The page can't be served safely with gradio {gr.__version__}: {what}")
-    assert text.endswith("it was written for: pip install 'gradio>=6.31,<6.32'.")
+    assert text.endswith("Install a supported version: pip install 'gradio>=6.31,<6.32'.")
 
 
 def test_uploads_that_go_elsewhere_stop_the_start(tmp_path, monkeypatch):

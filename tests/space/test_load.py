@@ -60,7 +60,7 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions):
     from registry import Registry
     from server import build_page, launch_options
 
-    demo = build_page(Registry.of(classifiers), max_concurrency=1, queue_size=2)
+    demo = build_page(Registry.from_classifiers(classifiers), max_concurrency=1, queue_size=2)
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         expected = ask_each(url, questions[:1])

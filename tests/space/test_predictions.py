@@ -23,7 +23,7 @@ def page(classifiers):
     from callbacks import Page
     from registry import Registry
 
-    return Page(Registry.of(classifiers))
+    return Page(Registry.from_classifiers(classifiers))
 
 
 @pytest.fixture
@@ -62,9 +62,9 @@ def decoded(monkeypatch):
 
 
 def test_whatever_is_asked_of_an_image_is_answered_from_one_pass(page, upload, passes, decoded):
-    from api import Calls
+    from api import Api
 
-    calls = Calls(page.registry)
+    calls = Api(page.registry)
     assert "data-label" in page.show(upload(), "tiny_cnn")[0]
     page.show_anyway(upload(), "tiny_cnn", "gradcam", "inferno")
     for target, method in (("mel", "gradcam"), ("runner-up", "layercam"), ("df", "eigencam")):
@@ -94,9 +94,9 @@ def test_other_colours_compute_nothing(page, upload, passes, monkeypatch):
 def test_the_answers_are_those_of_the_classifier(page, upload, classifiers):
     from predictions import explain
 
-    image = upload().image
+    image = upload().decoded
     for name, classifier in classifiers.items():
-        reading = page.registry.read(name, upload())
+        reading = page.registry.classify(name, upload())
         np.testing.assert_allclose(reading.probabilities, classifier.predict(image)[0], atol=1e-5)
         expected = classifier.explain(image, "mel", "hirescam").heatmaps[0]
         found = explain(reading, "mel", "hirescam")
@@ -111,13 +111,13 @@ def test_what_is_shown_is_768_pixels_long_whatever_was_sent(size):
 
 
 def test_the_image_itself_is_not_kept(page, tmp_path):
-    from uploads import Handed, Picture, read_file
+    from uploads import UploadedImage, decode_image
 
     file = tmp_path / "large.png"
     draw_lesion("nv", seed=1, size=(1600, 1200))[0].save(file)
-    picture = Picture("large", lambda: read_file(Handed("large.png", file)))
-    reading = page.registry.read("tiny_cnn", picture)
-    image = weakref.ref(picture.image)
+    picture = UploadedImage("large", lambda: decode_image("large.png", file.read_bytes()))
+    reading = page.registry.classify("tiny_cnn", picture)
+    image = weakref.ref(picture.decoded)
     assert reading.picture.size == (768, 576)
     del picture
     gc.collect()
@@ -139,7 +139,7 @@ def test_the_deletion_test_lets_others_in_between(page, upload, classifiers, mon
     forward, waits = LesionClassifier.forward, []
 
     def ask(classifier, pixel_values):
-        other = threading.Thread(target=classifier.predict, args=(upload().image,))
+        other = threading.Thread(target=classifier.predict, args=(upload().decoded,))
         other.start()
         other.join(WAIT)
         waits.append(other.is_alive())
@@ -156,9 +156,9 @@ def reading():
 
 
 def test_the_least_recently_asked_images_go_first():
-    from predictions import Recent
+    from predictions import ResultCache
 
-    recent = Recent(images=3)
+    recent = ResultCache(images=3)
     first = recent.get("a", "m", reading)
     for image in "bc":
         recent.get(image, "m", reading)
@@ -172,9 +172,9 @@ def test_the_least_recently_asked_images_go_first():
 
 
 def test_nothing_is_kept_after_its_time_though_nobody_asks_again():
-    from predictions import Recent
+    from predictions import ResultCache
 
-    recent = Recent(seconds=0.2)
+    recent = ResultCache(seconds=0.2)
     kept = weakref.ref(recent.get("a", "m", lambda: np.zeros(1)))
     assert kept() is not None
     time.sleep(0.1)
@@ -187,9 +187,9 @@ def test_nothing_is_kept_after_its_time_though_nobody_asks_again():
 
 
 def test_many_who_ask_for_the_same_cause_one_computation():
-    from predictions import Recent
+    from predictions import ResultCache
 
-    recent, computed, found = Recent(), [], []
+    recent, computed, found = ResultCache(), [], []
 
     def compute():
         computed.append(1)
@@ -210,9 +210,9 @@ def test_many_who_ask_for_the_same_cause_one_computation():
 
 
 def test_a_failure_is_not_kept():
-    from predictions import Recent
+    from predictions import ResultCache
 
-    recent = Recent()
+    recent = ResultCache()
 
     def fail():
         raise InputError("no")
@@ -224,9 +224,9 @@ def test_a_failure_is_not_kept():
 
 
 def test_pictures_of_the_same_pixels_are_the_same():
-    from uploads import Picture
+    from uploads import UploadedImage
 
     first, same = Image.new("RGB", (4, 3), "red"), Image.new("RGB", (4, 3), "red")
-    assert Picture.of(first).sha256 == Picture.of(same).sha256
+    assert UploadedImage.of(first).sha256 == UploadedImage.of(same).sha256
     for other in (Image.new("RGB", (3, 4), "red"), Image.new("RGB", (4, 3), "blue")):
-        assert Picture.of(first).sha256 != Picture.of(other).sha256
+        assert UploadedImage.of(first).sha256 != UploadedImage.of(other).sha256

@@ -19,23 +19,23 @@ from space.http_calls import SECONDS, call
     ],
 )
 def test_a_call_that_is_not_there_is_refused_in_words(page_url, address, body):
-    from refusals import NOT_EXPECTED
+    from refusals import INVALID
 
     reply = httpx.post(f"{page_url}/gradio_api/{address}", json=body, timeout=SECONDS)
     assert reply.status_code in {404, 422}
-    assert reply.json() == {"detail": NOT_EXPECTED}
+    assert reply.json() == {"detail": INVALID}
 
 
 @pytest.mark.parametrize("data", [[], [None], [7, "tiny_cnn"], [{"path": 5}, "tiny_cnn"]])
 def test_an_answer_is_never_an_error_without_words(page_url, data):
-    from refusals import NOT_EXPECTED
+    from refusals import INVALID
 
     event, found = call(page_url, "classify", data)
-    assert (event, found["error"]) == ("error", NOT_EXPECTED)
+    assert (event, found["error"]) == ("error", INVALID)
 
 
 def test_a_failure_of_the_page_is_said_and_its_reason_kept(capsys):
-    from refusals import FAILED, refuse_in_words
+    from refusals import FAILED, explain_errors
     from server import launch_options
 
     def fail(text):
@@ -44,7 +44,7 @@ def test_a_failure_of_the_page_is_said_and_its_reason_kept(capsys):
     with gr.Blocks(analytics_enabled=False) as blocks:
         text = gr.Textbox()
         text.submit(fail, text, text, api_name="fail")
-    refuse_in_words(blocks)
+    explain_errors(blocks)
     _app, url, _share = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         event, found = call(url.rstrip("/"), "fail", ["smith.jpg"])
@@ -52,5 +52,5 @@ def test_a_failure_of_the_page_is_said_and_its_reason_kept(capsys):
         blocks.close()
     assert (event, found["error"]) == ("error", FAILED)
     written = "".join(capsys.readouterr())
-    assert "A question was not answered: RuntimeError in test_refusals.py, line " in written
+    assert "Request failed: RuntimeError in test_refusals.py, line " in written
     assert "smith" not in written

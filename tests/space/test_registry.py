@@ -43,7 +43,7 @@ def reason(folder):
 
     with pytest.raises(InputError) as caught:
         read_entries([folder])
-    return str(caught.value).partition(" is left out: ")[2]
+    return str(caught.value).partition(" was skipped: ")[2]
 
 
 def test_a_folder_of_models_gives_all_of_them(model_folders, tmp_path):
@@ -87,25 +87,25 @@ def test_what_is_damaged_is_left_out_and_the_others_are_served(copy, tiny_cnn_mo
     entries, lines = read_entries([copy, tiny_cnn_model, tmp_path / "missing"])
     assert names(entries) == ["tiny_cnn"]
     assert lines == [
-        f"{tmp_path / 'missing'} is left out: no such folder.",
-        f"{copy} is left out: its config.json is no JSON. Copy it again.",
+        f"{tmp_path / 'missing'} was skipped: no such folder.",
+        f"{copy} was skipped: its config.json is not valid JSON. Copy it again.",
     ]
 
 
-def test_a_half_copied_model_is_seen_by_its_length(copy):
+def test_an_incomplete_copy_is_recognised_by_its_length(copy):
     weights = copy / "model.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     assert reason(copy).startswith(
-        f"its model.safetensors has {len(whole) // 2:,} bytes where its header says "
-        f"{len(whole):,}: half copied? Copy it again."
+        "its model.safetensors is incomplete or not a safetensors file (Error while deserializing "
+        "header: incomplete metadata, file not fully covered). Copy it again."
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"not weights", b"\xff" * 20, b"\x02" + bytes(7) + b"[]"])
 def test_what_holds_no_weights_is_left_out(copy, content):
     (copy / "model.safetensors").write_bytes(content)
-    assert reason(copy).startswith("its model.safetensors holds no safetensors. Copy it again.")
+    assert reason(copy).startswith("its model.safetensors is incomplete or not a safetensors file")
 
 
 def test_weights_of_another_format_are_not_loaded(copy):
@@ -144,21 +144,7 @@ def test_the_measured_accuracy_is_read(copy, metrics, expected):
 
     report = {split: {"metrics": {"balanced_accuracy": v}} for split, v in metrics.items()}
     write_report(copy, report)
-    measure = read_entry("m", copy).measure
-    assert (measure and (measure.balanced_accuracy, measure.split)) == (
-        expected and (0.5, expected)
-    )
-
-
-def test_the_interval_is_read(copy):
-    from registry import read_entry
-
-    part = {
-        "metrics": {"balanced_accuracy": 0.5},
-        "intervals": {"bounds": {"balanced_accuracy": [0.4, 0.6]}},
-    }
-    write_report(copy, {"test": part})
-    assert read_entry("m", copy).measure.interval == (0.4, 0.6)
+    assert read_entry("m", copy).balanced_accuracy == (expected and (0.5, expected))
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -166,7 +152,7 @@ def test_a_damaged_report_counts_as_no_measure(copy, text):
     from registry import read_entry
 
     (copy / "report.json").write_text(text)
-    assert read_entry("m", copy).measure is None
+    assert read_entry("m", copy).balanced_accuracy is None
 
 
 def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
@@ -187,9 +173,7 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
 
     def write(sha):
         write_report(copy, {"test": part, "validation": part}, sha)
-        (copy / "explanations.json").write_text(json.dumps({"test": of[sha]}))
-        for name in ("gate.json", "robustness.json"):
-            (copy / name).write_text(json.dumps(of[sha]))
+        (copy / "gate.json").write_text(json.dumps(of[sha]))
         write_operating_points(
             copy, OperatingPoints(weights_sha256=sha, fitted_on={}, points={"melanoma": point})
         )
@@ -198,17 +182,14 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
     entry = read_entry("m", copy)
     assert (entry.stale, entry.weights_sha256) == ((), own)
     assert set(entry.report) == {"test", "validation"}
-    assert entry.gate == entry.robustness == entry.explanations["test"] == of[own]
+    assert entry.gate == of[own]
     assert entry.points == {"melanoma": point}
     write(other)
     (entry,), lines = read_entries([copy])
-    assert (entry.report, entry.explanations, entry.gate, entry.robustness) == ({}, {}, {}, {})
-    assert entry.points == {}
-    stale = ["report.json", "explanations.json", "gate.json", "robustness.json"]
-    stale.append("operating_points.json")
+    assert (entry.report, entry.gate, entry.points) == ({}, {}, {})
     assert lines == [
-        f"{copy / name} is not of the weights beside it and is not used. Measure it again."
-        for name in stale
+        f"{copy / name} was ignored: it was measured on other weights. Measure it again."
+        for name in ("report.json", "gate.json", "operating_points.json")
     ]
 
 
@@ -231,7 +212,7 @@ def entries(model_folders):
     return read_entries(model_folders)[0]
 
 
-def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
+def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers, monkeypatch):
     from registry import Registry
 
     may_load = threading.Event()
@@ -240,7 +221,8 @@ def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
         may_load.wait(WAIT)
         return classifiers[entry.name]
 
-    registry = Registry(entries, load=load)
+    monkeypatch.setattr("registry.load_classifier", load)
+    registry = Registry(entries)
     registry.start()
     found = []
     asking = threading.Thread(target=lambda: found.append(registry.get("tiny_cnn")))
@@ -252,27 +234,31 @@ def test_who_asks_before_a_model_is_loaded_waits_for_it(entries, classifiers):
     assert found == [classifiers["tiny_cnn"]]
 
 
-def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(entries, classifiers):
+def test_one_that_cannot_be_loaded_is_said_and_the_others_are_served(
+    entries, classifiers, monkeypatch, capsys
+):
     from registry import Registry
-    from uploads import Picture
-
-    lines = []
+    from uploads import UploadedImage
 
     def load(entry):
         if entry.name == "tiny_cnn":
             raise RuntimeError("two\nlines")
         return classifiers[entry.name]
 
-    registry = Registry(entries, load=load, say=lines.append)
+    monkeypatch.setattr("registry.load_classifier", load)
+    registry = Registry(entries)
     registry.load()
-    assert lines == [f"{registry.entries['tiny_cnn'].source} is left out: RuntimeError: two lines"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"{registry.entries['tiny_cnn'].source} was skipped: RuntimeError: two lines"]
     assert registry.names() == list(registry.titles()) == ["tiny_resnet"]
-    assert list(registry.read_all(Picture.of(Image.new("RGB", (9, 9))))) == ["tiny_resnet"]
+    assert list(registry.classify_all(UploadedImage.of(Image.new("RGB", (9, 9))))) == [
+        "tiny_resnet"
+    ]
     with pytest.raises(InputError, match="The model tiny_cnn can't be used"):
         registry.get("tiny_cnn")
 
 
-def test_what_is_left_out_is_told_to_visitors_without_places_of_this_machine(entries, classifiers):
+def test_what_is_skipped_is_told_to_visitors_without_paths_of_this_machine(entries, monkeypatch):
     from registry import Registry
 
     reasons = {"tiny_cnn": InputError("{0}/x is damaged."), "tiny_resnet": OSError("{0} is odd")}
@@ -282,25 +268,26 @@ def test_what_is_left_out_is_told_to_visitors_without_places_of_this_machine(ent
         raise type(error)(str(error).format(entry.source))
 
     lines = [
-        "/home/ada/half is left out: /home/ada/half/x is half copied.",
+        "/home/ada/half was skipped: /home/ada/half/x is half copied.",
         "me/a@1a2b3c4: commit 1a2b3c4",
-        f"me/b is left out: No. {TOKEN}",
+        f"me/b was skipped: No. {TOKEN}",
     ]
-    registry = Registry(entries, lines=lines, load=load, say=lambda line: None)
+    monkeypatch.setattr("registry.load_classifier", load)
+    registry = Registry(entries, lines=lines)
     registry.load()
-    assert sorted(registry.left_out) == [
-        "b is left out: No. The Hub rejects your token (HTTP 401): it is expired, revoked or "
+    assert sorted(registry.skipped) == [
+        "b was skipped: No. The Hub rejects your token (HTTP 401): it is expired, revoked or "
         "mistyped.",
-        "half is left out: half/x is half copied.",
-        "tiny_cnn is left out: tiny_cnn/x is damaged.",
-        "tiny_resnet is left out: its files are damaged.",
+        "half was skipped: half/x is half copied.",
+        "tiny_cnn was skipped: tiny_cnn/x is damaged.",
+        "tiny_resnet was skipped: its files are damaged.",
     ]
 
 
 def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
     import registry as module
 
-    monkeypatch.setattr(module, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(module, "MAX_WAIT", 0.01)
     with pytest.raises(InputError, match=r"is still being loaded\. Try again in a few seconds\."):
         module.Registry(entries).get("tiny_cnn")
 
@@ -308,8 +295,8 @@ def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
 def test_a_model_that_is_not_there_is_named(classifiers):
     from registry import Registry
 
-    with pytest.raises(InputError, match=r"There is no model '\.\./x' here; there are tiny_cnn, "):
-        Registry.of(classifiers).get("../x")
+    with pytest.raises(InputError, match=r"Unknown model '\.\./x'; expected one of tiny_cnn, "):
+        Registry.from_classifiers(classifiers).get("../x")
 
 
 def test_models_are_called_by_their_usual_names_and_told_apart(copy, tmp_path):
@@ -319,7 +306,7 @@ def test_models_are_called_by_their_usual_names_and_told_apart(copy, tmp_path):
     other = shutil.copytree(copy, tmp_path / "other")
     write_report(copy, {"test": {"metrics": {"balanced_accuracy": 0.7365}}})
     one = read_entry("a", copy)
-    assert (one.title, one.measured) == ("DenseNet-121", "balanced accuracy 0.74")
+    assert (one.title, one.accuracy_text) == ("DenseNet-121", "balanced accuracy 0.74")
     assert Registry([one]).titles() == {"a": "DenseNet-121"}
     both = Registry([one, read_entry("b", other)])
     assert both.titles() == {"a": "DenseNet-121 (a)", "b": "DenseNet-121 (b)"}

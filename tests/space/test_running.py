@@ -61,7 +61,7 @@ def app(spoilt, tmp_path_factory):
     folder = tmp_path_factory.mktemp("running")
     options = ["--share", "--models", spoilt[0], folder / "missing"]
     app = start_app(folder, free_port(), *options)
-    wait_until(lambda: "altered is left out" in app.err.read_text(), LOADED)
+    wait_until(lambda: "altered was skipped" in app.err.read_text(), LOADED)
     yield app
     app.stop()
 
@@ -108,9 +108,9 @@ def check_secrets(text):
 def test_it_serves_here_when_no_share_link_can_be_had_and_says_so_in_one_line(app):
     assert app.out.read_text().splitlines() == [
         f"Models: altered, {MODEL}",
-        "The share link is public: whoever has it can use this page.",
-        "No share link could be made (no network?); serving on this machine only.",
-        f"Serving on {app.url}/ (Ctrl-C ends it)",
+        "The share link is public: anyone who has it can use this page.",
+        "No share link could be created (no network?); serving on this machine only.",
+        f"Serving on {app.url}/ (stop with Ctrl-C)",
     ]
 
 
@@ -118,15 +118,15 @@ def test_models_that_are_no_use_are_left_out_on_the_command_line_and_on_the_page
     app, numbers, spoilt
 ):
     folder, reasons = spoilt
-    lines = {line.partition(" is left out: ")[0]: line for line in app.err.read_text().splitlines()}
+    lines = {line.partition(" was skipped: ")[0]: line for line in app.err.read_text().splitlines()}
     page = said(str(press(app.url, numbers, "describe", [])[1]))
     for name, reason in reasons.items():
         assert reason in lines[str(folder / name)]
-        assert f"{name} is left out: " in page
+        assert f"{name} was skipped: " in page
         assert reason in page
-    assert "missing is left out: no such folder." in page
+    assert "missing was skipped: no such folder." in page
     check_secrets(page)
-    (selector,) = press(app.url, numbers, "choose", ["altered"])[1]
+    (selector,) = press(app.url, numbers, "update_models", ["altered"])[1]
     assert [choice[1] for choice in selector["choices"]] == [MODEL]
 
 
@@ -220,7 +220,7 @@ def test_no_file_leaves_the_machine(app, path, prefix):
 
 def test_the_log_names_no_image_and_holds_no_traceback(app, refused, shown):
     written = app.err.read_text().splitlines()
-    later = [line for line in written if " is left out: " not in line]
+    later = [line for line in written if " was skipped: " not in line]
     assert later
     assert {re.sub(r": \w+$", "", line) for line in later} == {"A request was refused"}
     assert not [name for name in (*zoo.GOOD, *zoo.BAD) if name in "\n".join(later)]

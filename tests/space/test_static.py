@@ -202,7 +202,7 @@ def test_it_opens_with_an_example_and_bars_are_buttons(tab):
     ("name", "content", "said"),
     [
         ("notes.png", b"not an image", "notes.png isn't an image, or is damaged. Use JPEG or PNG."),
-        ("none.png", b"", "none.png is empty. Choose it again."),
+        ("none.png", b"", "none.png is empty. Choose another file."),
         ("large.png", bytes(10 * 2**20 + 1), "large.png is larger than 10 MB. Make it smaller."),
         ("bomb.png", None, "bomb.png has 7000×7000 pixels; at most 40 million can be read."),
     ],

@@ -25,13 +25,13 @@ HOLD = """
 import sys, time, signal
 sys.path.insert(0, sys.argv[1])
 from app import _stop
-from temporary import own_folder
+from temporary import temporary_folder
 from hf_lesion.errors import one_line_errors
 
 @one_line_errors
 def main():
     signal.signal(signal.SIGTERM, _stop)
-    with own_folder() as folder:
+    with temporary_folder() as folder:
         (folder / "upload").mkdir()
         (folder / "upload" / "image.png").write_bytes(b"someone's skin")
         print(folder, flush=True)
@@ -73,11 +73,14 @@ def test_a_page_that_is_ended_leaves_nothing_behind(place, number, code):
 def test_whatever_visitors_leave_is_deleted_while_the_page_runs(place, classifiers, monkeypatch):
     import server
     from registry import Registry
-    from temporary import own_folder
+    from temporary import temporary_folder
 
     # Looks each second for what is older than a busy machine needs for one request.
     monkeypatch.setattr(server, "DELETE_CACHE", (1, 6))
-    with own_folder() as folder, served(server.build_page(Registry.of(classifiers))) as url:
+    with (
+        temporary_folder() as folder,
+        served(server.build_page(Registry.from_classifiers(classifiers))) as url,
+    ):
         numbers = event_numbers(url)
 
         def send(name, content=zoo.PNG):
@@ -146,24 +149,24 @@ def test_a_page_that_is_ended_or_killed_at_work_leaves_nothing_behind(
 
 
 def test_what_a_killed_page_left_goes_with_the_next_start(place):
-    from temporary import own_folder
+    from temporary import temporary_folder
 
     process, folder = hold(place)
     process.kill()
     process.wait(20)
     assert (folder / "upload" / "image.png").is_file()
-    with own_folder() as own:
+    with temporary_folder() as own:
         assert not folder.exists()
         assert own.is_dir()
     assert list(place.iterdir()) == []
 
 
 def test_a_page_that_lives_keeps_its_folder(place):
-    from temporary import sweep
+    from temporary import delete_leftovers
 
     process, folder = hold(place)
     try:
-        assert sweep() == []
+        assert delete_leftovers() == []
         assert (folder / "upload" / "image.png").is_file()
     finally:
         process.kill()
@@ -171,19 +174,19 @@ def test_a_page_that_lives_keeps_its_folder(place):
 
 
 def test_a_link_that_looks_like_a_folder_is_not_followed(place, tmp_path_factory):
-    from temporary import PREFIX, sweep
+    from temporary import PREFIX, delete_leftovers
 
     precious = tmp_path_factory.mktemp("precious")
     (precious / "thesis.txt").write_text("years")
     (place / f"{PREFIX}link").symlink_to(precious)
-    assert sweep() == []
+    assert delete_leftovers() == []
     assert (precious / "thesis.txt").is_file()
 
 
 def test_gradio_is_told_where_to_put_its_files(place):
-    from temporary import own_folder
+    from temporary import temporary_folder
 
-    with own_folder() as folder:
+    with temporary_folder() as folder:
         assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
         assert Path(tempfile.mkdtemp()).parent == folder
     assert tempfile.gettempdir() == str(place)
@@ -191,10 +194,10 @@ def test_gradio_is_told_where_to_put_its_files(place):
 
 @pytest.mark.parametrize("told", [None, "/somewhere/else"])
 def test_what_gradio_was_told_before_holds_again(place, monkeypatch, told):
-    from temporary import own_folder
+    from temporary import temporary_folder
 
     if told is not None:
         monkeypatch.setenv("GRADIO_TEMP_DIR", told)
-    with own_folder() as folder:
+    with temporary_folder() as folder:
         assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
     assert os.environ.get("GRADIO_TEMP_DIR") == told

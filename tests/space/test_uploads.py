@@ -21,20 +21,20 @@ def check_secrets(text):
 
 @pytest.mark.parametrize("name", zoo.GOOD)
 def test_a_good_image_is_read_to_the_pixel(name):
-    from uploads import read_bytes
+    from uploads import decode_image
 
-    found, expected = read_bytes(name, zoo.GOOD[name][0]), zoo.reference_of(name)
+    found, expected = decode_image(name, zoo.GOOD[name][0]), zoo.reference_of(name)
     assert found.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
 @pytest.mark.parametrize("name", zoo.BAD)
 def test_a_bad_one_is_refused_in_words(name):
-    from uploads import clean_name, read_bytes
+    from uploads import clean_name, decode_image
 
     content, part = zoo.BAD[name]
     with pytest.raises(InputError) as caught:
-        read_bytes(clean_name(name), content)
+        decode_image(clean_name(name), content)
     assert part in str(caught.value)
     check_secrets(str(caught.value))
 

@@ -75,7 +75,7 @@ def test_every_text_is_escaped():
     from views.verdict import panel
 
     shown = [trouble(EVIL), problem(EVIL), empty(EVIL), render([Row(EVIL, result())], EVIL)]
-    shown.append(panel(result(), entry(EVIL), name=EVIL, example=EVIL))
+    shown.append(panel(result(), entry(EVIL), title=EVIL))
     for one in shown:
         assert "<script" not in one
         assert html.escape(EVIL) in one
@@ -87,7 +87,7 @@ def test_what_such_results_were_worth_is_one_line_and_only_if_measured():
     assert line(result()) == ""
     said = "Results like this were right 88% of the time in our test."
     assert line(result(share_right=0.884)) == said
-    assert said in text_of(panel(result(share_right=0.884), entry(), name="m"))
+    assert said in text_of(panel(result(share_right=0.884), entry(), title="m"))
 
 
 @pytest.mark.parametrize(("mel", "raised"), [(0.12, True), (0.05, False)])
@@ -97,7 +97,7 @@ def test_a_raised_melanoma_flag_is_loud_and_never_next_to_the_word_benign(mel, r
     found = dict(chips(result("nv", 0.8, mel=mel), entry()))
     assert found.get("Melanoma flag raised") == ("loud" if raised else None)
     assert found.get("No melanoma flag") == (None if raised else "calm")
-    assert "benign" not in panel(result("nv", 0.8, mel=mel), entry(), name="m")
+    assert "benign" not in panel(result("nv", 0.8, mel=mel), entry(), title="m")
 
 
 def test_the_malignant_total_is_a_chip_of_its_own():
@@ -113,7 +113,7 @@ def test_a_result_of_low_confidence_carries_a_chip():
     from views.verdict import UNSURE_CHIP, chips, panel
 
     assert (UNSURE_CHIP, "warning") in chips(result(verdict=UNSURE), entry())
-    assert 'class="verdict unsure"' in panel(result(verdict=UNSURE), entry(), name="m")
+    assert 'class="verdict unsure"' in panel(result(verdict=UNSURE), entry(), title="m")
 
 
 def test_trust_gives_rates_of_the_test_before_those_of_validation():
@@ -149,22 +149,22 @@ def test_each_bar_is_a_button_with_the_shown_one_pressed():
 
 @pytest.mark.parametrize(("height", "little"), [(0.9999, True), (0.4, False)])
 def test_a_class_below_one_per_cent_is_said_to_show_little_and_is_fainter(height, little):
-    from predictions import Explained, Reading
-    from views.heatmap import LITTLE_SHOWN, caption
+    from predictions import ExplainableResult, Explanation
+    from views.heatmap import IMPROBABLE, caption
 
     one = result("nv", height)
-    reading = Reading(
+    reading = ExplainableResult(
         one.probabilities, ACCEPTED, picture=Image.new("RGB", (96, 96), "tan"), prediction=None
     )
     heatmap = np.ones((32, 32), np.float32)
     heatmap[:16] = 0
-    found = Explained(reading, "mel", "gradcam", heatmap, "", (0, 0, 1, 1), (4, 4))
+    found = Explanation(reading, "mel", "gradcam", heatmap, "", (0, 0, 1, 1), (4, 4))
     assert caption(found) == (
-        LITTLE_SHOWN if little else "Regions that raised the score for Melanoma."
+        IMPROBABLE if little else "Regions that raised the score for Melanoma."
     )
     changed = np.abs(np.asarray(found.overlay(), int) - np.asarray(reading.picture, int)).max()
-    full = Explained(
-        Reading(
+    full = Explanation(
+        ExplainableResult(
             result("mel", 0.9).probabilities, ACCEPTED, picture=reading.picture, prediction=None
         ),
         *("mel", "gradcam", heatmap, "", (0, 0, 1, 1), (4, 4)),
