@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -163,13 +162,11 @@ class Page:
     def save_report(self, image: Upload, model: str, target: str, method: str, colours: str) -> str:
         """Return a link that contains a report of what is shown."""
 
-        def make(explanation: Explanation) -> str:
-            entry, title = self.registry.entries[model], self._title(model)
-            return report.download(
-                report.Report(explanation, entry, title, colours, datetime.now(UTC))
-            )
+        def download(explanation: Explanation) -> str:
+            entry = self.registry.entries[model]
+            return report.download(explanation, entry, self._title(model), colours)
 
-        return self._render(image, model, target, method, colours, make)
+        return self._render(image, model, target, method, colours, download)
 
     def compare_models(self, image: Upload, target: str) -> str:
         """Return all models' results for one image side by side."""
@@ -233,7 +230,7 @@ class Page:
         colours: str,
         render: Callable[[Explanation], str],
     ) -> str:
-        """Return what is made of an explanation; empty without an image."""
+        """Explain an image and render the result; return an empty text without an image."""
         if image is None or isinstance(image, InputError):
             return ""
         try:

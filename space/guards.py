@@ -112,7 +112,7 @@ def _find_failure() -> str:
 
 
 def _run_checks(page: _TestPage) -> Iterator[tuple[str, bool]]:
-    """Run one check after the other; yield what gradio does if it fails, and whether it passed."""
+    """Run the checks one by one; yield gradio's behaviour on failure, and whether it passed."""
     choices = (UNKNOWN, UNKNOWN, UNKNOWN)
     message = page.send(None, None, *choices)
     yield "it checks choices itself", page.received == [None, None, *choices]

@@ -1,15 +1,14 @@
 // @ts-check
-/** The page: an image in; verdict, probabilities and heatmap out. */
+/** Page: verdict, probabilities and heatmap of one image. */
 import { copyPicture, paint } from "./heatmap.js";
-import { Trouble, readImage } from "./image.js";
-import { classify, reaches, sumOf } from "./model.js";
+import { ImageError, UserError, readImage } from "./image.js";
+import { classify } from "./model.js";
 
 /** @typedef {import("./model.js").Result} Result */
 
 const FIRST = "mel";
-const LITTLE = 0.01; // a class below this probability has a map that shows little
+const MIN_PROBABILITY = 0.01; // the heatmap of a less probable class means little
 const [FAINT, FULL] = [0.4, 0.75]; // opacity where the map is 1: of such a class, and of any other
-const LEAST = 0.01;
 const SHORT = { akiec: "Actinic keratosis / Bowen", nv: "Nevus (mole)" };
 
 /** @type {any} */
@@ -20,7 +19,7 @@ let shown = null;
 let result = null;
 let target = 0;
 let colours = new Uint8Array();
-let turn = 0; // the last choice wins, however fast they come
+let turn = 0; // number of the last request: results of earlier ones are dropped
 /** @type {ImageBitmap | null} */
 let bitmap = null;
 
@@ -40,10 +39,10 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A probability as whole per cent that never claims 0% or 100%. @param {number} probability */
+/** A probability in whole per cent, never as 0% or 100%. @param {number} probability */
 function percent(probability) {
-  if (probability < LEAST) return "< 1%";
-  return probability > 1 - LEAST ? "> 99%" : `${(100 * probability).toFixed(0)}%`;
+  if (probability < 0.01) return "< 1%";
+  return probability > 0.99 ? "> 99%" : `${(100 * probability).toFixed(0)}%`;
 }
 
 /** @param {any} diagnosis @returns {Node | string} */
@@ -51,16 +50,18 @@ function dot(diagnosis) {
   return diagnosis.malignant ? make("span", { className: "dot", title: "malignant" }) : "";
 }
 
-const codes = () => page.diagnoses.map((/** @type {any} */ one) => one.code);
-const chosen = () => page.models.find((/** @type {any} */ one) => one.name === find("#model select").value);
+/** Mark the buttons of one diagnosis as pressed. @param {string} selector @param {string} code */
+function press(selector, code) {
+  for (const button of document.querySelectorAll(selector)) {
+    button.setAttribute("aria-pressed", String(/** @type {any} */ (button).dataset.dx === code));
+  }
+}
 
-/** Read a file, classify it and show what was found. @param {Blob} file @param {string} example */
-async function take(file, example = "") {
+/** Read, classify and show a file. @param {Blob} file @param {string} example */
+async function openFile(file, example = "") {
   const mine = ++turn;
   await attempt(async () => {
-    for (const tile of document.querySelectorAll(".tiles button")) {
-      tile.setAttribute("aria-pressed", String(/** @type {any} */ (tile).dataset.dx === example));
-    }
+    press(".tiles button", example);
     const image = await readImage(file);
     if (mine !== turn) return image.close();
     bitmap?.close();
@@ -72,41 +73,39 @@ async function take(file, example = "") {
   });
 }
 
-/** Classify the image that is shown by the chosen model. @param {number} mine */
+/** Classify the current image by the selected model. @param {number} mine */
 async function run(mine) {
   if (!bitmap) return;
   document.body.classList.add("busy");
-  const found = await classify(chosen(), bitmap);
+  const found = await classify(page.models[find("#model select").selectedIndex], bitmap);
   if (mine !== turn) return;
   result = found;
   target = found.label;
   show(false);
 }
 
-/** Do something, and say in words what goes wrong. @param {() => Promise<any>} act */
+/** Run an action and show its error, unless a later one has started. @param {() => Promise<any>} act */
 async function attempt(act) {
   const mine = turn;
   try {
     await act();
   } catch (error) {
-    if (mine === turn) complain(error);
+    if (mine === turn) showError(error);
   } finally {
     if (mine === turn) document.body.classList.remove("busy");
   }
 }
 
 /** @param {any} error */
-function complain(error) {
-  const said = String(error?.message ?? error);
-  let [title, text] = ["Image not usable", said];
-  if (!(error instanceof Trouble)) {
-    title = "That did not work";
-    text = error instanceof RangeError || /memory|alloc|OOM/i.test(said)
+function showError(error) {
+  const message = String(error?.message ?? error);
+  let text = message;
+  if (!(error instanceof UserError)) {
+    text = error instanceof RangeError || /memory|alloc|OOM/i.test(message)
       ? "There is not enough memory. Close other tabs, or choose a smaller image or model."
-      : `The model could not be run here (${said.slice(0, 200)}). Reload the page, or choose another model.`;
-  } else if (!/image|pixel|empty|larger/i.test(said)) {
-    title = "That did not work";
+      : `The model could not be run here (${message.slice(0, 200)}). Reload the page, or choose another model.`;
   }
+  const title = error instanceof ImageError ? "Image not usable" : "Something went wrong";
   result = null;
   find("#details").hidden = true;
   find("#image").hidden = true;
@@ -116,12 +115,12 @@ function complain(error) {
   );
 }
 
-/** @param {boolean} anyway whether to show what the gate hides */
-function show(anyway) {
+/** @param {boolean} showRejected whether to show a result that the gate rejects */
+function show(showRejected) {
   if (!result) return;
-  const hidden = !anyway && ["blank", "strange"].includes(result.gate);
+  const hidden = !showRejected && ["blank", "strange"].includes(result.gate);
   find("#drawn").hidden = !result.entry.drawn_only;
-  find("#verdict").replaceChildren(hidden ? refusal(result) : verdict(result));
+  find("#verdict").replaceChildren(hidden ? rejection(result) : verdict(result));
   find("#details").hidden = hidden;
   if (hidden) return;
   find("#bars").replaceChildren(...bars(result));
@@ -130,7 +129,7 @@ function show(anyway) {
 }
 
 /** @param {Result} found */
-function refusal(found) {
+function rejection(found) {
   const rate = found.entry.gate?.rates.strange;
   const often = rate
     ? ` (About 1 in ${Math.max(2, Math.round(1 / rate))} genuine dermatoscope images is stopped by mistake.)`
@@ -151,7 +150,7 @@ function verdict(found) {
   const diagnosis = page.diagnoses[found.label];
   const unsure = found.gate === "unsure";
   return make("section", { className: unsure ? "verdict unsure" : "verdict", dataset: { label: diagnosis.code } },
-    shown?.example ? make("span", { className: "badge" }, "Example") : "",
+    shown?.example ? make("span", { className: "badge" }, "Example (drawn)") : "",
     make("h2", {}, dot(diagnosis), `${diagnosis.name} `,
       make("span", { className: "value" }, percent(found.probabilities[found.label]))),
     make("ul", { className: "chips" },
@@ -159,14 +158,24 @@ function verdict(found) {
     make("p", {}, rightLine(found)));
 }
 
-/** @param {Result} found @returns {string[][]} */
+/** The summed probability of some diagnoses. @param {Result} found @param {(one: any) => boolean} includes */
+function sumOf(found, includes) {
+  return page.diagnoses.reduce(
+    (sum, one, label) => sum + (includes(one) ? found.probabilities[label] : 0), 0,
+  );
+}
+
+/** Whether a result reaches a threshold, if the model has it. @param {Result} found @param {string} name */
+function reaches(found, name) {
+  const point = found.entry.points[name];
+  return point && sumOf(found, (one) => point.codes.includes(one.code)) >= point.threshold;
+}
+
+/** @param {Result} found @returns {string[][]} the text and kind of each chip */
 function chips(found) {
-  const malignant = page.diagnoses.filter((/** @type {any} */ one) => one.malignant);
-  const sum = sumOf(found, malignant.map((/** @type {any} */ one) => one.code), codes());
-  const all = [[
-    `Malignant, all three: ${percent(sum)}`, reaches(found, "malignant", codes()) ? "loud" : "calm",
-  ]];
-  const flagged = reaches(found, "melanoma", codes());
+  const sum = percent(sumOf(found, (one) => one.malignant));
+  const all = [[`Malignant, all three: ${sum}`, reaches(found, "malignant") ? "loud" : "calm"]];
+  const flagged = reaches(found, "melanoma");
   if (flagged !== undefined) {
     all.unshift(flagged ? ["Melanoma flag raised", "loud"] : ["No melanoma flag", "calm"]);
   }
@@ -180,7 +189,7 @@ function rightLine(found) {
   return `Results like this were right ${(100 * found.shareRight).toFixed(0)}% of the time in our test.`;
 }
 
-/** @param {Result} found the most probable first; each bar is a button for its heatmap */
+/** The probabilities, highest first; each bar is a button for its heatmap. @param {Result} found */
 function bars(found) {
   const order = [...found.probabilities.keys()].sort(
     (one, other) => found.probabilities[other] - found.probabilities[one] || one - other,
@@ -198,10 +207,9 @@ function bars(found) {
       make("span", { className: "track" }, fill),
       make("span", { className: "value" }, percent(probability)));
     button.setAttribute("aria-label", `${diagnosis.name}, ${kind}, ${percent(probability)}: show its heatmap`);
-    return make("li", { className: probability < LITTLE ? `${kind} faint` : kind }, button);
+    return make("li", { className: probability < MIN_PROBABILITY ? `${kind} faint` : kind }, button);
   });
-  const malignant = page.diagnoses.find((/** @type {any} */ one) => one.malignant);
-  return [make("ul", {}, ...rows), make("p", { className: "key" }, dot(malignant), "malignant")];
+  return [make("ul", {}, ...rows), make("p", { className: "key" }, dot({ malignant: true }), "malignant")];
 }
 
 /** Show the heatmap of a class. @param {number} label */
@@ -209,57 +217,56 @@ function explain(label) {
   if (!result || !shown) return;
   target = label;
   const { code, name } = page.diagnoses[label];
-  for (const button of document.querySelectorAll("#bars button")) {
-    button.setAttribute("aria-pressed", String(/** @type {any} */ (button).dataset.dx === code));
-  }
+  press("#bars button", code);
   const heatmap = result.heatmap(label);
-  const little = result.probabilities[label] < LITTLE;
+  const improbable = result.probabilities[label] < MIN_PROBABILITY;
   const view = find("#view input:checked").value;
   const stage = find("#stage");
-  const options = { view, opacity: little ? FAINT : FULL, colours };
+  const options = { view, opacity: improbable ? FAINT : FULL, colours };
   paint(stage, shown.picture, heatmap.flat ? null : heatmap, options);
   stage.setAttribute("aria-label", `Heatmap for ${name}, ${percent(result.probabilities[label])}`);
   find("#save").disabled = heatmap.flat;
-  const seen = shown.picture.width === shown.picture.height ? "" : " Grey parts were not seen by the model.";
-  find("#caption").textContent = heatmap.flat
-    ? `No heatmap: nothing in the image raised the score for ${name}.`
-    : (little ? "The model gives this class < 1%: this map shows little." : `Regions that raised the score for ${name}.`) + seen;
+  let caption = `Regions that raised the score for ${name}.`;
+  if (improbable) caption = "The model gives this class < 1%, so this map means little.";
+  if (shown.picture.width !== shown.picture.height) caption += " Grey parts were not seen by the model.";
+  if (heatmap.flat) caption = `No heatmap: nothing in the image raised the score for ${name}.`;
+  find("#caption").textContent = caption;
 }
 
-/** @param {Result} found what was measured of such results */
+/** How reliable such results are. @param {Result} found */
 function trust(found) {
   const { entry, label } = found;
   const { name, sentence } = page.diagnoses[label];
   const points = [`${name}. ${sentence}`];
   points.push(rightLine(found) || "How often such results are right was not measured for this model.");
   const whole = (/** @type {number} */ share) => `${(100 * share).toFixed(0)}%`;
-  for (const [key, what, caught, others] of [
+  for (const [key, flag, positives, negatives] of [
     ["melanoma", "melanoma flag", "melanomas", "other lesions"],
     ["malignant", "malignant total", "malignant lesions", "benign lesions"],
   ]) {
     const point = entry.points[key];
     if (point) {
-      points.push(`The ${what} is raised for ${whole(point.sensitivity)} of ${caught} and for ` +
-        `${whole(1 - point.specificity)} of ${others} (${point.split}).`);
+      points.push(`The ${flag} is raised for ${whole(point.sensitivity)} of ${positives} and for ` +
+        `${whole(1 - point.specificity)} of ${negatives} (${point.split}).`);
     }
   }
   const { images, median, worst, same_top: same } = entry.difference;
   points.push(
-    `To be small enough to load, the model's weights are rounded here. On ${images} drawn images, ` +
-    `probabilities differ from the original's by ${median.toFixed(3)} in the median and at most ` +
-    `${worst.toFixed(3)}; the diagnosis is the same on ${whole(same)}.`,
+    `The model's weights are rounded here, for a smaller download. On ${images} drawn images, ` +
+    `probabilities differ from the original model's by a median of ${median.toFixed(3)} and at most ` +
+    `${worst.toFixed(3)}; the diagnosis is the same in ${whole(same)}.`,
     "Malignant includes pre-cancer: actinic keratosis and Bowen's disease.",
-    "Every image gets one of seven diagnoses, also a rash or healthy skin. A low probability of " +
+    "Every image gets one of seven diagnoses, even a rash or healthy skin. A low probability of " +
     "melanoma does not rule it out.",
     "Bright regions raised a score. They don't show whether the class is right.",
   );
   return points;
 }
 
-/** Save what the stage shows, named after its class. */
+/** Save the current view of the heatmap, named after its class. */
 function save() {
   const name = `lesion_gradcam_${page.diagnoses[target].code}.png`;
-  find("#stage").toBlob((/** @type {Blob} */ blob) => {
+  find("#stage").toBlob((blob) => {
     const link = make("a", { href: URL.createObjectURL(blob), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
@@ -271,15 +278,15 @@ async function takeExample(code) {
   const mine = ++turn;
   await attempt(async () => {
     const answer = await fetch(`examples/${code}.webp`);
-    if (!answer.ok) throw new Trouble("The example could not be loaded. Check the connection.");
+    if (!answer.ok) throw new UserError("The example could not be loaded. Check the connection.");
     const file = await answer.blob();
-    if (mine === turn) await take(file, code);
+    if (mine === turn) await openFile(file, code);
   });
 }
 
 /**
- * Have the service worker keep the page for use without a network, and add the headers that threads
- * need where the server sends none: the page is then loaded once more, before anything large is.
+ * Register the service worker, which caches the page for offline use and adds the headers that
+ * threads need. If the server does not send them, the page is reloaded once.
  */
 async function isolate() {
   if (!navigator.serviceWorker) return;
@@ -291,16 +298,16 @@ async function isolate() {
     location.reload();
     await new Promise(() => {});
   } catch {
-    // A private window may refuse it: one thread, and no use offline.
+    // It may be forbidden in a private window: one thread then, and no offline use.
   }
 }
 
 function connect() {
-  find("#file").addEventListener("change", (/** @type {any} */ event) => {
-    if (event.target.files.length) take(event.target.files[0]);
+  find("#file").addEventListener("change", (event) => {
+    if (event.target.files.length) openFile(event.target.files[0]);
     event.target.value = "";
   });
-  find(".tiles").addEventListener("click", (/** @type {any} */ event) => {
+  find(".tiles").addEventListener("click", (event) => {
     const tile = event.target.closest("button");
     if (tile) takeExample(tile.dataset.dx);
   });
@@ -312,7 +319,7 @@ function connect() {
     document.addEventListener(kind, (/** @type {any} */ event) => {
       if (!event[from]?.files.length) return;
       event.preventDefault();
-      take(event[from].files[0]);
+      openFile(event[from].files[0]);
     });
   }
 }
@@ -325,13 +332,12 @@ async function start() {
   const strip = ramp.createImageData(256, 1);
   for (let at = 0; at < 256; at++) strip.data.set([...colours.slice(3 * at, 3 * at + 3), 255], 4 * at);
   ramp.putImageData(strip, 0, 0);
-  find("#model select").append(...page.models.map((/** @type {any} */ one) => make("option",
-    { value: one.name },
+  find("#model select").append(...page.models.map((one) => make("option", { value: one.name },
     one.title + (one.balanced_accuracy ? ` · balanced accuracy ${one.balanced_accuracy.toFixed(2)}` : ""))));
   connect();
   await takeExample(FIRST);
-  // The service worker keeps them: every model then works without a network.
-  if (navigator.serviceWorker?.controller) page.models.forEach((/** @type {any} */ one) => fetch(one.file));
+  // The service worker caches every model for offline use.
+  if (navigator.serviceWorker?.controller) page.models.forEach((one) => fetch(one.file));
 }
 
-start().catch(complain);
+start().catch(showError);

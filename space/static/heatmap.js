@@ -1,14 +1,14 @@
 // @ts-check
-/** Heatmaps: a few cells in colour over the picture, as strong as they are high. */
-import { kernels, openCanvas } from "./image.js";
+/** Heatmaps: enlarged and drawn in colour over the picture, with an opacity that follows the map. */
+import { bicubic, bilinear, kernels, openCanvas } from "./image.js";
 
 const SHOWN = 768; // pixels: the longer side of what is shown
-const FAINTEST = 0.3; // lower values are not coloured
+const FAINTEST = 0.3; // lower values have no colour
 const STEEPNESS = 0.7;
-const UNSEEN = 0.4; // of its brightness is left to what the network did not see
+const UNSEEN = 0.4; // brightness of parts that the network did not receive
 
 /**
- * Return a heatmap scaled to [0, 1] between its least and greatest value once enlarged.
+ * Return a heatmap scaled to [0, 1] by the minimum and maximum of the enlarged map.
  * @param {ArrayLike<number>} raw (h, w)
  * @param {number} height
  * @param {number} width
@@ -16,7 +16,8 @@ const UNSEEN = 0.4; // of its brightness is left to what the network did not see
  * @returns {{cells: Float32Array, map: Float32Array, flat: boolean}} (h, w) and (S, S)
  */
 export function toUnit(raw, height, width, size) {
-  const map = enlarge(raw, height, width, size);
+  // Bilinearly, as by OpenCV and pytorch-grad-cam.
+  const map = enlarge(raw, height, width, size, bilinear);
   let [low, high] = [Infinity, -Infinity];
   for (const value of map) {
     low = Math.min(low, value);
@@ -27,33 +28,7 @@ export function toUnit(raw, height, width, size) {
   return { cells: Float32Array.from(raw, unit), map: map.map(unit), flat };
 }
 
-/**
- * Enlarge bilinearly, as OpenCV and so pytorch-grad-cam do.
- * @param {ArrayLike<number>} raw (h, w)
- * @param {number} height
- * @param {number} width
- * @param {number} size
- */
-function enlarge(raw, height, width, size) {
-  const places = (/** @type {number} */ from) =>
-    Array.from({ length: size }, (_, index) => {
-      const place = Math.min(Math.max(((index + 0.5) * from) / size - 0.5, 0), from - 1);
-      const first = Math.floor(place);
-      return [first, Math.min(first + 1, from - 1), place - first];
-    });
-  const [down, across] = [places(height), places(width)];
-  const found = new Float32Array(size * size);
-  down.forEach(([upper, lower, below], row) =>
-    across.forEach(([left, right, beyond], column) => {
-      const at = (/** @type {number} */ line) =>
-        raw[line * width + left] * (1 - beyond) + raw[line * width + right] * beyond;
-      found[row * size + column] = at(upper) * (1 - below) + at(lower) * below;
-    }),
-  );
-  return found;
-}
-
-/** Copy an image to the size at which it is shown. @param {ImageBitmap} image */
+/** Copy an image in the size that is shown. @param {ImageBitmap} image */
 export function copyPicture(image) {
   const scale = SHOWN / Math.max(image.width, image.height);
   const side = (/** @type {number} */ length) => Math.max(1, Math.round(length * scale));
@@ -82,7 +57,7 @@ export function paint(target, picture, heatmap, { view, opacity, colours }) {
   const image = context.getImageData(0, 0, width, height);
   const side = Math.min(width, height);
   const [left, top] = [(width - side) >> 1, (height - side) >> 1];
-  const map = enlargeSmoothly(heatmap, side);
+  const map = enlarge(heatmap.cells, heatmap.height, heatmap.width, side, bicubic); // smoother
   for (let row = 0; row < height; row++) {
     for (let column = 0; column < width; column++) {
       const at = 4 * (row * width + column);
@@ -114,12 +89,15 @@ function paintPixel(pixels, at, { seen, value, view, opacity, colours }) {
 }
 
 /**
- * Enlarge by a bicubic surface, without the corners that straight lines would have.
- * @param {{cells: Float32Array, height: number, width: number}} heatmap
- * @param {number} side
+ * Enlarge a map to a square.
+ * @param {ArrayLike<number>} cells (h, w)
+ * @param {number} height
+ * @param {number} width
+ * @param {number} side of the square
+ * @param {(x: number) => number} filter
  */
-function enlargeSmoothly({ cells, height, width }, side) {
-  const [down, across] = [kernels(height, side).taps, kernels(width, side).taps];
+function enlarge(cells, height, width, side, filter) {
+  const [down, across] = [height, width].map((length) => kernels(length, side, { filter }).taps);
   const rows = new Float32Array(height * side);
   across.forEach(({ first, weights }, column) => {
     for (let row = 0; row < height; row++) {

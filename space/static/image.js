@@ -1,14 +1,17 @@
 // @ts-check
-/** Images: read within limits, scaled exactly as Pillow does, normalised for a network. */
+/** Images: read within limits, scaled exactly as by Pillow, and normalised for a network. */
 
-export const MOST_BYTES = 10 * 2 ** 20;
-const MOST_PIXELS = 40e6;
+const MAX_BYTES = 10 * 2 ** 20;
+const MAX_PIXELS = 40e6;
 const STRIP = 256; // rows that are read from an image at a time
 const BLANK = 8; // of 255: the range of each colour in a blank image
-const REACH = 2; // pixels: half the width of the bicubic kernel
+const REACH = 2; // pixels: half the width of the bicubic kernel, the wider one
 
-/** Something that the visitor is told in these words. */
-export class Trouble extends Error {}
+/** An error whose message is shown to the visitor. */
+export class UserError extends Error {}
+
+/** An image that can't be read. */
+export class ImageError extends UserError {}
 
 /**
  * Read an image file, upright and in sRGB.
@@ -17,22 +20,22 @@ export class Trouble extends Error {}
  */
 export async function readImage(file) {
   const name = file.name?.slice(-80) || "The image";
-  if (!file.size) throw new Trouble(`${name} is empty. Choose it again.`);
-  if (file.size > MOST_BYTES) throw new Trouble(`${name} is larger than 10 MB. Make it smaller.`);
+  if (!file.size) throw new ImageError(`${name} is empty. Choose another file.`);
+  if (file.size > MAX_BYTES) throw new ImageError(`${name} is larger than 10 MB. Make it smaller.`);
   const address = URL.createObjectURL(file);
   try {
-    // The size is known from the header; nothing is decoded before it is checked.
+    // The size is in the header, and is checked before the pixels are decoded.
     const { naturalWidth, naturalHeight } = await loadHeader(address);
-    if (naturalWidth * naturalHeight > MOST_PIXELS) {
-      throw new Trouble(
+    if (naturalWidth * naturalHeight > MAX_PIXELS) {
+      throw new ImageError(
         `${name} has ${naturalWidth}×${naturalHeight} pixels; at most 40 million can be read. ` +
         "Make it smaller first.",
       );
     }
     return await createImageBitmap(file);
   } catch (error) {
-    if (error instanceof Trouble) throw error;
-    throw new Trouble(`${name} isn't an image, or is damaged. Use JPEG or PNG.`);
+    if (error instanceof ImageError) throw error;
+    throw new ImageError(`${name} isn't an image, or is damaged. Use JPEG or PNG.`);
   } finally {
     URL.revokeObjectURL(address);
   }
@@ -49,10 +52,10 @@ function loadHeader(address) {
 }
 
 /**
- * Return what a network sees of an image: the centre square, scaled and normalised.
+ * Return the pixel values of an image for a network: the centre square, scaled and normalised.
  * @param {ImageBitmap | HTMLCanvasElement} image
  * @param {{size: number, mean: number[], std: number[], rounding: string}} settings
- * @returns {{values: Float32Array, blank: boolean}} (3, S, S) and whether it has one colour only
+ * @returns {{values: Float32Array, blank: boolean}} (3, S, S), and whether all pixels have nearly the same colour
  */
 export function preprocess(image, { size, mean, std, rounding }) {
   const bytes = scaleCentre(image, size, rounding);
@@ -73,10 +76,10 @@ export function preprocess(image, { size, mean, std, rounding }) {
 }
 
 /**
- * Scale the shorter side to `size` pixels and cut out the centre; only what is needed is computed.
+ * Scale the shorter side to `size` pixels and crop the centre; only the crop is computed.
  * @param {ImageBitmap | HTMLCanvasElement} image
  * @param {number} size
- * @param {string} rounding "even" or "down": where an odd pixel goes
+ * @param {string} rounding "even" or "down": of the crop's offset
  * @returns {Uint8ClampedArray} (S, S, 3)
  */
 function scaleCentre(image, size, rounding) {
@@ -85,7 +88,7 @@ function scaleCentre(image, size, rounding) {
     const scaled = length === shorter ? size : Math.trunc((size * length) / shorter);
     const half = (scaled - size) / 2;
     const first = rounding === "even" ? roundEven(half) : Math.floor(half);
-    return kernels(length, scaled, first, size);
+    return kernels(length, scaled, { offset: first, count: size });
   });
   const rows = down.stop - down.start;
   const width = across.stop - across.start;
@@ -93,7 +96,7 @@ function scaleCentre(image, size, rounding) {
   const { canvas, context } = openCanvas(width, Math.min(STRIP, rows));
   for (let top = 0; top < rows; top += STRIP) {
     const height = Math.min(STRIP, rows - top);
-    context.fillStyle = "white"; // what is transparent lies on white
+    context.fillStyle = "white"; // behind transparent pixels
     context.fillRect(0, 0, width, height);
     const place = [across.start, down.start + top, width, height];
     context.drawImage(image, place[0], place[1], width, height, 0, 0, width, height);
@@ -132,22 +135,22 @@ function scaleCentre(image, size, rounding) {
 }
 
 /**
- * Return the weights by which Pillow's bicubic filter makes pixels of a row out of those of another.
- * @param {number} from pixels there are
- * @param {number} to pixels of the whole scaled row
- * @param {number} offset first one that is wanted
- * @param {number} count how many are
+ * Return the weights for resizing a row of pixels, as Pillow computes them.
+ * @param {number} from length of the row
+ * @param {number} to length of the whole resized row
+ * @param {{offset?: number, count?: number, filter?: (x: number) => number}} options first pixel and
+ *   number of pixels of the result, and the filter
  * @returns {{start: number, stop: number, taps: {first: number, weights: number[]}[]}}
  */
-export function kernels(from, to, offset = 0, count = to) {
+export function kernels(from, to, { offset = 0, count = to, filter = bicubic } = {}) {
   const scale = from / to;
-  const stretch = Math.max(1, scale); // wider when made smaller: antialiasing
+  const stretch = Math.max(1, scale); // antialiasing of reduced images
   const taps = Array.from({ length: count }, (_, index) => {
     const centre = (offset + index + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - REACH * stretch + 0.5));
     const stop = Math.min(from, Math.trunc(centre + REACH * stretch + 0.5));
     const weights = Array.from({ length: stop - first }, (_, tap) =>
-      bicubic((first + tap - centre + 0.5) / stretch),
+      filter((first + tap - centre + 0.5) / stretch),
     );
     const sum = weights.reduce((total, weight) => total + weight, 0);
     return { first, weights: weights.map((weight) => weight / sum) };
@@ -157,14 +160,17 @@ export function kernels(from, to, offset = 0, count = to) {
 }
 
 /** @param {number} x */
-function bicubic(x) {
+export const bilinear = (x) => Math.max(0, 1 - Math.abs(x));
+
+/** @param {number} x */
+export function bicubic(x) {
   const a = -0.5;
   x = Math.abs(x);
   if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
   return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
-/** @param {number} value as Python's round: halves to the even neighbour */
+/** Round halves to the even neighbour, as Python does. @param {number} value */
 function roundEven(value) {
   const low = Math.floor(value);
   if (value - low !== 0.5) return Math.round(value);

@@ -1,6 +1,6 @@
 // @ts-check
-/** Models: onnxruntime-web and the networks, fetched from this site only and run in this browser. */
-import { Trouble, preprocess } from "./image.js";
+/** Models: onnxruntime-web and the networks, fetched from this site and run in the browser. */
+import { UserError, preprocess } from "./image.js";
 import { toUnit } from "./heatmap.js";
 
 const MOST_THREADS = 4;
@@ -40,7 +40,7 @@ export async function classify(entry, image) {
 
 /**
  * @param {any} gate of page.json
- * @param {ArrayLike<number> | undefined} measured the distance and the classifier's score
+ * @param {ArrayLike<number> | undefined} measured distance and classifier score
  * @param {number} top the highest probability
  */
 function judge(gate, measured, top) {
@@ -48,22 +48,6 @@ function judge(gate, measured, top) {
   // Negated, so that NaN is rejected.
   if (!(measured[0] <= (gate.distance_limit ?? Infinity) && measured[1] <= 0)) return "strange";
   return top >= gate.unsure_below ? "accepted" : "unsure";
-}
-
-/**
- * Tell whether a result reaches a threshold; undefined if there is none.
- * @param {Result} result
- * @param {string} name
- * @param {string[]} codes in the order of the probabilities
- */
-export function reaches(result, name, codes) {
-  const point = result.entry.points[name];
-  return point && sumOf(result, point.codes, codes) >= point.threshold;
-}
-
-/** @param {Result} result @param {string[]} some @param {string[]} codes */
-export function sumOf(result, some, codes) {
-  return some.reduce((sum, code) => sum + result.probabilities[codes.indexOf(code)], 0);
 }
 
 /** @param {any} entry */
@@ -87,9 +71,9 @@ function openSession(entry) {
 
 async function loadRuntime() {
   if (typeof WebAssembly !== "object") {
-    throw new Trouble(
+    throw new UserError(
       "This browser does not run WebAssembly, which the models need. Use a current browser, or " +
-      "switch WebAssembly on.",
+      "enable WebAssembly.",
     );
   }
   const script = "./runtime/ort.wasm.bundle.min.mjs";
@@ -103,10 +87,10 @@ async function loadRuntime() {
   return ort;
 }
 
-/** @param {string} path of this site; unpacked if it is compressed and the server did not say so */
+/** @param {string} path on this site; decompressed unless the server has declared the compression */
 async function fetchBytes(path) {
   const answer = await fetch(path).catch(() => null);
-  if (!answer?.ok) throw new Trouble(`${path} could not be loaded. Check the connection.`);
+  if (!answer?.ok) throw new UserError(`${path} could not be loaded. Check the connection.`);
   const bytes = await answer.arrayBuffer();
   const [first, second] = new Uint8Array(bytes, 0, 2);
   if (first !== 0x1f || second !== 0x8b) return bytes;

@@ -1,18 +1,18 @@
 // @ts-check
-/** Service worker: keeps the page for use offline, and adds the headers that threads need. */
+/** Service worker: caches the page for offline use, and adds the headers that threads need. */
 
-const CACHE = "hf-lesion-BUILD"; // changed by scripts/publish.py with any file of the page
+const CACHE = "hf-lesion-BUILD"; // scripts/publish.py sets a new version when a file changes
 const SHELL = ["./", "app.js", "image.js", "model.js", "heatmap.js", "style.css", "page.json",
   "manifest.json", "icon.svg"];
 /** @type {any} */
 const worker = self;
 
-worker.addEventListener("install", (/** @type {any} */ event) => {
+worker.addEventListener("install", (event) => {
   worker.skipWaiting();
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)));
 });
 
-worker.addEventListener("activate", (/** @type {any} */ event) => {
+worker.addEventListener("activate", (event) => {
   event.waitUntil((async () => {
     const old = (await caches.keys()).filter((name) => name.startsWith("hf-lesion-") && name !== CACHE);
     await Promise.all(old.map((name) => caches.delete(name)));
@@ -20,7 +20,7 @@ worker.addEventListener("activate", (/** @type {any} */ event) => {
   })());
 });
 
-worker.addEventListener("fetch", (/** @type {any} */ event) => {
+worker.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
   if (method === "GET" && new URL(url).origin === location.origin) event.respondWith(answer(url));
 });

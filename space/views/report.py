@@ -1,10 +1,10 @@
 """Report of one result: a self-contained HTML file, made on request and not stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 
+from PIL import Image
 from predictions import Explanation
 from registry import Entry
 from views.heatmap import caption, legend
@@ -36,60 +36,51 @@ footer { color: #4b5563; font-size: .85rem; overflow-wrap: anywhere; }
 """
 
 
-@dataclass(frozen=True)
-class Report:
-    """The contents of a report.
+def download(explanation: Explanation, entry: Entry, title: str, colours: str) -> str:
+    """Return a link that contains the report; the page clicks it.
 
-    Attributes:
+    Args:
         explanation: The result and its heatmap, as shown.
         entry: The model.
         title: The model's title.
         colours: The heatmap's colour map.
-        time: When the report is made, in UTC.
     """
-
-    explanation: Explanation
-    entry: Entry
-    title: str
-    colours: str
-    time: datetime
-
-
-def download(report: Report) -> str:
-    """Return a link that contains the report; the page clicks it."""
-    url = data_url(render(report).encode(), "text/html")
+    content = render(explanation, entry, title, colours).encode()
+    url = data_url(content, "text/html")
     return f'<a download="{FILE_NAME}" href="{url}">Download the report</a>'
 
 
-def render(report: Report) -> str:
-    """Return the report as HTML."""
-    result = report.explanation.result
+def render(explanation: Explanation, entry: Entry, title: str, colours: str) -> str:
+    """Return the report as HTML; arguments as for `download`."""
+    result = explanation.result
     if result.is_rejected:
-        title, parts = "Result hidden", [f"<p>{escape(rejection_text(result))}</p>"]
-        parts.append(_figures([_figure(report.explanation, None, "The image")]))
+        heading = "Result hidden"
+        parts = [f"<p>{escape(rejection_text(result))}</p>", _figures([_image_figure(explanation)])]
     else:
-        title = f"{NAMES[result.label]}, {percent(result.probability())}"
-        parts = _diagnosis(report)
-    made = (
-        f"Model {report.title} ({report.entry.name}), weights with SHA-256 "
-        f"{report.entry.weights_sha256 or 'unknown'}. {report.time:%Y-%m-%d %H:%M} UTC, hf_lesion."
+        heading = f"{NAMES[result.label]}, {percent(result.probability())}"
+        parts = _diagnosis(explanation, entry, colours)
+    source = (
+        f"Model {title} ({entry.name}), weights with SHA-256 {entry.weights_sha256 or 'unknown'}. "
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, hf_lesion."
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{TITLE}: report</title>'
         f'<style>{STYLE}</style></head><body><p class="notice"><b>{escape(NOTICE)}</b></p>'
-        f"<h1>{escape(title)}</h1>{''.join(parts)}<footer><p>{escape(made)}</p></footer></body></html>"
+        f"<h1>{escape(heading)}</h1>{''.join(parts)}<footer><p>{escape(source)}</p></footer></body>"
+        "</html>"
     )
 
 
-def _diagnosis(report: Report) -> list[str]:
-    explanation = report.explanation
+def _diagnosis(explanation: Explanation, entry: Entry, colours: str) -> list[str]:
     result = explanation.result
     items = "".join(
-        f'<li class="{kind}">{escape(text)}</li>' for text, kind in chips(result, report.entry)
+        f'<li class="{kind}">{escape(text)}</li>' for text, kind in chips(result, entry)
     )
-    figures = [_figure(explanation, None, "The image")]
-    if explanation.heatmap is not None:
-        figures.append(_figure(explanation, report.colours, caption(explanation)))
+    figures = [_image_figure(explanation)]
+    overlay = explanation.overlay(colours)
+    if overlay is not None:
+        text = f"{caption(explanation)} {METHOD_NAMES[explanation.method]}."
+        figures.append(_figure(overlay, caption(explanation), text, legend(colours)))
     rows = "".join(
         f'<tr class="{"malignant" if code in MALIGNANT else "benign"}"><th scope="row">'
         f"{escape(NAMES[code])}</th><td>{'malignant' if code in MALIGNANT else ''}</td>"
@@ -100,7 +91,7 @@ def _diagnosis(report: Report) -> list[str]:
     return [
         f"<p>{escape(line(result))}</p><ul>{items}</ul>",
         _figures(figures),
-        "" if explanation.heatmap is not None else f"<p>{escape(explanation.notice)}</p>",
+        f"<p>{escape(explanation.notice)}</p>" if explanation.notice else "",
         '<table><thead><tr><th scope="col">Diagnosis</th><td></td><th scope="col">Probability</th>'
         f"<td></td></tr></thead><tbody>{rows}</tbody></table>",
     ]
@@ -110,12 +101,12 @@ def _figures(figures: Sequence[str]) -> str:
     return f'<div class="pictures">{"".join(figures)}</div>'
 
 
-def _figure(explanation: Explanation, colours: str | None, text: str) -> str:
-    picture = explanation.result.picture if colours is None else explanation.overlay(colours)
-    assert picture is not None
-    key = "" if colours is None else legend(colours)
-    method = "" if colours is None else f" {METHOD_NAMES[explanation.method]}."
+def _image_figure(explanation: Explanation) -> str:
+    return _figure(explanation.result.picture, "The image", "The image")
+
+
+def _figure(picture: Image.Image, alt: str, text: str, key: str = "") -> str:
     return (
-        f'<figure><img src="{picture_url(picture)}" alt="{escape(text)}">{key}'
-        f"<figcaption>{escape(text + method)}</figcaption></figure>"
+        f'<figure><img src="{picture_url(picture)}" alt="{escape(alt)}">{key}'
+        f"<figcaption>{escape(text)}</figcaption></figure>"
     )

@@ -1,4 +1,4 @@
-"""Everything that a running page has to refuse, as requests: by the API and by the page's events.
+"""Invalid requests that a running page must reject, to the API and to the page's events.
 
 `BAD_REQUESTS` gives for each what sends it, and a part of the words that have to come back (None
 where any plain words will do). What sends it takes the page's address and the numbers of its

@@ -1,4 +1,4 @@
-"""A visitor's hands and eyes: what tests in a browser do on the page, and read off it."""
+"""Browser helpers: actions of a visitor on the page, and what the page then shows."""
 
 import base64
 import contextlib

@@ -1,4 +1,4 @@
-"""A running page with two small models, for the tests of the Space."""
+"""Fixtures of the Space's tests: a running page with two small models, and a browser."""
 
 import contextlib
 import copy

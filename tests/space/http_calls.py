@@ -1,4 +1,4 @@
-"""The page over plain HTTP: its calls as curl would make them, its events as the browser does."""
+"""HTTP requests to the page: API calls as by curl, and events as by the browser."""
 
 import json
 import re

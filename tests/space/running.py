@@ -1,4 +1,4 @@
-"""The page as its command starts it: a process of its own, with its words and files."""
+"""The page in a process of its own, started by its command, with its output and files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The page for who can't see it or uses no mouse: axe-core on every state, and the keyboard."""
+"""Accessibility: axe-core in every state of the page, and keyboard operation."""
 
 import pytest
 from space.browsing import (

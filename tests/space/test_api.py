@@ -1,4 +1,4 @@
-"""The three public calls, through gradio_client: equal to what the classifier says."""
+"""API endpoints through gradio_client: the same results as from the classifier."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What docstrings and README say about the public calls is what they return."""
+"""API documentation: docstrings and README match what the endpoints return."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command line: what it refuses, how it starts, and that it leaves nothing behind."""
+"""Command line: rejected options, startup, and the login file."""
 
 import signal
 import socket

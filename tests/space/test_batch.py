@@ -1,4 +1,4 @@
-"""Many images at once: zips that bite, files that are none, and the table of the ISIC."""
+"""Batches: malicious zips, unreadable files, and the CSV table in ISIC format."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The page in a real browser: a visitor's way through it, and that it asks no one else."""
+"""The page in a real browser, step by step, and without requests to other servers."""
 
 import base64
 import re

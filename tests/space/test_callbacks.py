@@ -1,4 +1,4 @@
-"""What the page shows: equal to what the classifier says, and nothing old next to a problem."""
+"""Callbacks: the classifier's results, and no old result next to an error."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""Whole frames on the page: heat where the model looked, and what it did not see told apart."""
+"""Models with different crops: heatmaps over the crop only, and the rest in grey."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""The examples: drawn by our own code from pinned seeds, and answered as intended."""
+"""Example images: drawn from pinned seeds, and classified as intended."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A gradio that no longer calls what the page replaces stops the start, and says why."""
+"""Startup checks: a gradio that ignores the page's overrides is rejected, with the reason."""
 
 import tomllib
 from pathlib import Path

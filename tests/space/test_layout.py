@@ -1,4 +1,4 @@
-"""Every tab at a phone's, a tablet's and a desktop's width, light and dark: all of it in sight."""
+"""Layout: nothing is cut off at phone, tablet and desktop widths, in light and dark mode."""
 
 import pytest
 from space.browsing import TABS, open_page, open_tab, send

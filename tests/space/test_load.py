@@ -1,4 +1,4 @@
-"""Many visitors at once: each gets the answer that it would get alone, and a full queue says so."""
+"""Load: concurrent visitors get correct results, and a full queue is reported."""
 
 import json
 import re

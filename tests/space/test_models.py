@@ -1,4 +1,4 @@
-"""The models that ship: each loads for anyone, is small, and is what its report was measured on."""
+"""Models shipped with the Space: loadable, small, and the ones that were measured."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One forward pass for each image and model, whatever is asked of it; kept for a short while."""
+"""Results: one forward pass per image and model, cached for a short time."""
 
 import gc
 import threading

@@ -1,4 +1,4 @@
-"""What no one may ask, and what fails on the page's side, comes back in the page's words."""
+"""Invalid requests and failed events are explained."""
 
 import gradio as gr
 import httpx

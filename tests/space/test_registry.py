@@ -1,4 +1,4 @@
-"""Models of the page: which are shown, in which order, why one is left out, and how one waits."""
+"""Model registry: selection, order, skipped models, and waiting until a model is loaded."""
 
 import json
 import shutil

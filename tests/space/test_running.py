@@ -1,4 +1,4 @@
-"""A page started by its command, among models that are no use, asked everything of the zoo at once.
+"""A page started by its command, with unusable models, under concurrent valid and invalid requests.
 
 Over HTTP, through the queue: each request is answered rightly or refused in words; nothing is
 written down that names an image, no file leaves, and nothing is left behind.

@@ -1,4 +1,4 @@
-"""SECURITY.md says what is needed: the floors in pyproject.toml and the Space's pins keep to it."""
+"""Minimum versions of SECURITY.md: those in pyproject.toml and the Space's pins satisfy them."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The page that runs in the browser: the same answers as in Python, and no word to anyone else."""
+"""Static page: the same results as in Python, and no requests to other servers."""
 
 import functools
 import http.server

@@ -1,4 +1,4 @@
-"""The page's temporary folder: gone at the end, swept up after a kill, never someone else's."""
+"""Temporary folder: deleted at the end or by the next start, and only the page's own."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""A zoo of inputs, read by functions: each as it has to be, or refused in words.
+"""Uploads: valid images are read exactly, invalid ones are rejected with an explanation.
 
 How a running page takes them is tested in test_running.py.
 """

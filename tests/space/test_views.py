@@ -1,4 +1,4 @@
-"""The page's words: one scale, never certain, always escaped, loud where a threshold is reached."""
+"""Views: percentages, escaping, chips, and the verdict's texts."""
 
 import html
 import re

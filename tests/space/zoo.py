@@ -1,4 +1,4 @@
-"""Images and what only looks like one: each with what the page has to make of it.
+"""Valid and invalid images, each with the expected result.
 
 `GOOD` gives the bytes of an image and the image that has to be classified; `BAD` the bytes of what
 has to be refused and a part of the message.
