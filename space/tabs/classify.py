@@ -7,14 +7,16 @@ from callbacks import EMPTY, FIRST, Page
 from predictions import COLOUR_MAPS, COLOURS, METHOD, PREDICTED, RUNNER_UP
 from uploads import MAX_FILE_BYTES, build_image_input, pass_unchecked
 from views import text
-from views.markup import thumbnail_url
+from views.markup import picture_url
 
 from hf_lesion.explain.names import METHOD_NAMES
+from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
 
 LIVE_REGION = '<div aria-live="polite">${value}</div>'
 # Melanoma first, since the page opens with it.
 TILES = ("mel", "nv", "bcc", "bkl", "df", "vasc", "akiec", "none")
+TILE_PIXELS = 240
 PRESS_TILE = """
 element.addEventListener('click', (event) => {
   const tile = event.target.closest('button[data-dx]');
@@ -117,7 +119,7 @@ def build_tiles(page: Page) -> gr.HTML:
     """Build the tiles of the example images."""
     tiles = "".join(
         f'<button type="button" data-dx="{code}" aria-pressed="{str(code == FIRST).lower()}">'
-        f'<img src="{thumbnail_url(page.examples[code])}" alt="">'
+        f'<img src="{picture_url(load_image(page.examples[code]), TILE_PIXELS)}" alt="">'
         f"<span>{text.TILES[code]}</span></button>"
         for code in TILES
     )

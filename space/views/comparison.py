@@ -49,7 +49,7 @@ def render(explanations: Mapping[str, Explanation], titles: Mapping[str, str]) -
         titles: The models' titles.
     """
     judged = {name: one for name, one in explanations.items() if not one.result.is_rejected}
-    cards = "".join(_card(name, one, titles[name]) for name, one in explanations.items())
+    cards = "".join(_model_card(name, one, titles[name]) for name, one in explanations.items())
     parts = [f'<h2 class="summary">{escape(_summary(judged, titles))}</h2>']
     parts.append(f'<div class="cards">{_image_card(explanations)}{cards}</div>')
     if judged:
@@ -71,34 +71,34 @@ def _summary(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> st
 
 
 def _image_card(explanations: Mapping[str, Explanation]) -> str:
+    is_cropped = any(one.is_cropped for one in explanations.values())
     picture = next(iter(explanations.values())).result.picture
-    return (
-        '<article class="card"><h3>Image</h3>'
-        f'<img src="{picture_url(_small(picture))}" alt="The image that all models classify">'
-        f"{f'<p>{CROPPED}</p>' if any(one.is_cropped for one in explanations.values()) else ''}"
-        "</article>"
-    )
+    note = f"<p>{CROPPED}</p>" if is_cropped else ""
+    return _card("Image", picture, "The image that all models classify", note)
 
 
-def _card(name: str, one: Explanation, title: str) -> str:
+def _model_card(name: str, one: Explanation, title: str) -> str:
     result = one.result
-    start = f'<article class="card" data-model="{escape(name)}"'
+    label = "" if result.is_rejected else result.label
+    attributes = f' data-model="{escape(name)}" data-label="{label}"'
     if result.is_rejected:
-        return (
-            f'{start} data-label=""><h3>{escape(title)}</h3>'
-            f'<img src="{picture_url(_small(result.picture))}" alt="The image">'
-            f"<p><strong>{NOT_JUDGED}</strong></p><p>{escape(rejection_text(result))}</p></article>"
-        )
-    score = percent(one.probability)
-    alt = f"Heatmap of {title} for {NAMES[one.target]}, {score}"
+        note = f"<p><strong>{NOT_JUDGED}</strong></p><p>{escape(rejection_text(result))}</p>"
+        return _card(title, result.picture, "The image", note, attributes)
     picture = one.overlay(COLOURS)
+    alt = f"Heatmap of {title} for {NAMES[one.target]}, {percent(one.probability)}"
     if picture is None:
         picture, alt = result.picture, f"The image. {one.notice}"
-    return (
-        f'{start} data-label="{result.label}"><h3>{escape(title)}</h3>'
-        f'<img src="{picture_url(_small(picture))}" alt="{escape(alt)}">'
+    note = (
         f"<p>{dot(result.label)}<strong>{escape(NAMES[result.label])}</strong> "
-        f"{escape(percent(result.probability()))}</p><p>{escape(_caption(one))}</p></article>"
+        f"{escape(percent(result.probability()))}</p><p>{escape(_caption(one))}</p>"
+    )
+    return _card(title, picture, alt, note, attributes)
+
+
+def _card(title: str, picture: Image.Image, alt: str, note: str, attributes: str = "") -> str:
+    return (
+        f'<article class="card"{attributes}><h3>{escape(title)}</h3>'
+        f'<img src="{picture_url(picture, THUMBNAIL_PIXELS)}" alt="{escape(alt)}">{note}</article>'
     )
 
 
@@ -144,9 +144,3 @@ def _agreement(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> 
     return (
         f"<details><summary>Agreement of the heatmaps: {escape(summary)}</summary>{text}</details>"
     )
-
-
-def _small(picture: Image.Image) -> Image.Image:
-    small = picture.copy()
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    return small

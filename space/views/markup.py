@@ -3,12 +3,10 @@
 import base64
 import io
 from html import escape
-from pathlib import Path
 
 from PIL import Image
 
 QUALITY = 90
-THUMBNAIL = 240  # pixels
 
 
 def data_url(content: bytes, kind: str) -> str:
@@ -21,8 +19,11 @@ def data_url(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def picture_url(picture: Image.Image) -> str:
-    """Return a picture as the `data:` URL of a JPEG."""
+def picture_url(picture: Image.Image, pixels: int | None = None) -> str:
+    """Return a picture as the `data:` URL of a JPEG, with at most this many pixels per side."""
+    if pixels is not None:
+        picture = picture.copy()
+        picture.thumbnail((pixels, pixels))
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=QUALITY)
     return data_url(stream.getvalue(), "image/jpeg")
@@ -39,11 +40,3 @@ def scrolling(table: str, label: str) -> str:
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}, scrolls '
         f'sideways">{table}</div>'
     )
-
-
-def thumbnail_url(file: Path) -> str:
-    """Return a thumbnail of an image file as a `data:` URL."""
-    with Image.open(file) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return picture_url(small)
