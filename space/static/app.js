@@ -328,12 +328,13 @@ async function start() {
   await isolate();
   page = await (await fetch("page.json")).json();
   colours = Uint8Array.from(page.colours.match(/../g), (pair) => parseInt(pair, 16));
-  const ramp = find("#ramp").getContext("2d");
-  const strip = ramp.createImageData(256, 1);
-  for (let at = 0; at < 256; at++) strip.data.set([...colours.slice(3 * at, 3 * at + 3), 255], 4 * at);
-  ramp.putImageData(strip, 0, 0);
-  find("#model select").append(...page.models.map((one) => make("option", { value: one.name },
-    one.title + (one.balanced_accuracy ? ` · balanced accuracy ${one.balanced_accuracy.toFixed(2)}` : ""))));
+  const ramp = page.colours.match(/.{6}/g).map((colour) => `#${colour}`);
+  find("#ramp").style.background = `linear-gradient(90deg, ${ramp.join()})`;
+  for (const { name, title, balanced_accuracy: accuracy, split } of page.models) {
+    const measured = accuracy ? ` · balanced accuracy ${accuracy.toFixed(2)}` : "";
+    const note = split === "validation" ? ` (${split})` : "";
+    find("#model select").append(make("option", { value: name }, title + measured + note));
+  }
   connect();
   await takeExample(FIRST);
   // The service worker caches every model for offline use.
