@@ -50,7 +50,7 @@ def test_text_tells_what_is_in_it():
     assert "| Melanoma (`mel`) | 200 | 10 | 11 | 221 |" in text
     assert "| **images** | 1,400 | 70 | 77 | 1,547 |" in text
     assert "| **lesions** | 700 | 35 | 42 | 777 |" in text
-    assert "12 images of the metadata were left out" in text
+    assert "12 images in the metadata were left out" in text
     assert "(seed 5)" in text
     assert "train 0.8, validation 0.1, test 0.1.\n  `splits.csv`" in text
     assert "doi:10.7910/DVN/DBW86T" in text
@@ -84,7 +84,7 @@ def test_what_was_done_to_the_images_is_told():
 def test_a_published_split_and_a_subset_are_told():
     published = {"seed": None, "fractions": None, "split_file": "theirs/splits.csv"}
     text = build_card({**RECORD, **published, "subset": "one-per-lesion"})
-    assert "in one split, as `theirs/splits.csv` names it." in text
+    assert "in the same split, as listed in `theirs/splits.csv`." in text
     assert "Only one image of each lesion is included: the one with the first image_id." in text
     single = build_card({**RECORD, "subset": "single-image"})
     assert "Only lesions with a single image are included." in single
@@ -102,4 +102,4 @@ def test_the_official_test_set_is_a_split_of_its_own():
     files = yaml.safe_load(front)["configs"][0]["data_files"]
     assert files[-1] == {"split": "official_test", "path": "data/official_test-*.parquet"}
     assert "| Melanoma (`mel`) | 200 | 10 | 11 | 2 | 223 |" in text
-    assert "`official_test` is the test set of the ISIC 2018 challenge" in text
+    assert "`official_test` is the complete test set of the ISIC 2018 challenge" in text

@@ -16,7 +16,7 @@ from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
 
 SPLITS = ("test", "validation")
 HEADINGS = (
-    "Intended use, and what it is not for",
+    "Intended use",
     "How to use",
     "Data",
     "Procedure",
@@ -24,7 +24,7 @@ HEADINGS = (
     "Calibration",
     "Operating points",
     "Subgroups",
-    "Limits",
+    "Limitations",
     "Citation",
     "Licence",
 )

@@ -59,12 +59,12 @@ def test_a_method_that_does_not_beat_the_gaussian_is_said_not_to():
 
 def test_lesions_that_reach_out_of_what_is_seen_are_counted():
     found = record(NONE)
-    assert "lies outside" not in tables.render_section(found)
+    assert "outside the crop" not in tables.render_section(found)
     outside = {"share": 0.1, "images": 12, "classes": {**dict.fromkeys(CODES, 0), "mel": 12}}
     found["localisation"]["outside"] = outside
     assert (
-        "In 12 of these images more than 10% of the lesion lies outside of what the model sees of "
-        "the frame (mel 12)." in tables.render_section(found)
+        "In 12 of these images more than 10% of the lesion is outside the crop that the model sees "
+        "(mel 12)." in tables.render_section(found)
     )
 
 
@@ -93,7 +93,7 @@ def test_overlap_is_told_at_every_threshold_and_bold_where_it_beats_the_gaussian
     found = record(NONE | {"dice_0.25": [0.1, 0.01, 0.2]})["localisation"]
     lines = tables.render("overlap", found).splitlines()
     assert lines[0] == (
-        "| map | IoU at 0.25 | IoU at 0.5 | IoU at 0.75 | Dice at 0.25 | Dice at 0.5 | "
+        "| heatmap | IoU at 0.25 | IoU at 0.5 | IoU at 0.75 | Dice at 0.25 | Dice at 0.5 | "
         "Dice at 0.75 |"
     )
     cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
@@ -185,7 +185,7 @@ def test_how_often_the_answer_survives():
     found = {"images": 60, "balanced_accuracy": [0.55, 0.5, 0.6], "changes": {"ruler": own}}
     text = tables.render_section({"shortcuts": found})
     assert "| ruler | 0.900 [0.500, 1.000] | 0.400 [0.300, 0.500] |" in text
-    assert "On 60 images; balanced accuracy without a change: 0.550 [0.500, 0.600]. Where" in text
+    assert "accuracy on the unchanged images: 0.550 [0.500, 0.600]. A prediction" in text
 
 
 def test_an_undefined_value_is_a_dash():
@@ -224,7 +224,7 @@ def look(difference, gain=(0.0, -0.1, 0.1)):
 def test_models_survive_side_by_side():
     found = compare_shortcuts({"a": survive(0.9), "b": survive(0.75, changes=("hair", "ink"))})
     assert found.splitlines()[:5] == [
-        "| change of the image | `a` | `b` |",
+        "| change to the image | `a` | `b` |",
         "| --- | --- | --- |",
         "| ruler | 0.900 [0.500, 1.000] | – |",
         "| hair | 0.900 [0.500, 1.000] | 0.750 [0.500, 1.000] |",
@@ -236,7 +236,7 @@ def test_models_survive_side_by_side():
 
 def test_what_was_not_measured_is_named_and_unequal_counts_are_told():
     found = compare_shortcuts({"a": None, "b": {}, "c": survive(1), "d": survive(1, images=1400)})
-    assert found.startswith("| change of the image | `c` | `d` |\n")
+    assert found.startswith("| change to the image | `c` | `d` |\n")
     assert "when 60 or 1,400 test images" in found
     assert found.endswith("Not measured: `a` and `b`.")
     assert compare_shortcuts({"a": None, "b": look([0.1, 0.05, 0.2])}) == ""
@@ -246,8 +246,8 @@ def test_models_look_side_by_side_and_one_that_beats_nothing_is_said_to():
     records = {"a": look([0.1, 0.05, 0.2]), "b": look([0.1, -0.05, 0.2]), "c": None}
     lines = compare_localisation(records).splitlines()
     assert lines[0] == (
-        "| model | map | energy inside | the Gaussian's | inside/outside | the Gaussian's | "
-        "beats the Gaussian in |"
+        "| model | heatmap | energy inside | Gaussian | inside/outside | Gaussian | "
+        "better than the Gaussian in |"
     )
     scores = "0.500 [0.300, 0.600] | 0.400 [0.300, 0.600] | " * 2
     beaten = "energy inside, pointing game, inside/outside and IoU at 0.5"
@@ -281,7 +281,7 @@ def test_a_record_of_other_weights_is_not_shown(tmp_path):
     ours, stale = write(tmp_path / "ours"), write(tmp_path / "stale", b"other weights")
     assert read_current(stale) is None
     text = render_block([stale, ours])
-    assert text.startswith("| change of the image | `ours` |\n")
+    assert text.startswith("| change to the image | `ours` |\n")
     assert text.endswith("Not measured: `stale`.\n\nImages: HAM10000, 60 of them.")
 
 
@@ -302,5 +302,5 @@ def test_models_without_a_record_and_a_damaged_one(tmp_path):
     write_explanations(bare, "validation", {"model": {"weights_sha256": ""}})
     assert read_current(bare) is None
     (bare / "explanations.json").write_text("{")
-    with pytest.raises(InputError, match="is damaged"):
+    with pytest.raises(InputError, match="is not a valid record"):
         render_block([bare])
