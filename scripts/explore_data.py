@@ -85,13 +85,17 @@ def main() -> None:
     from hf_lesion.data.record import read_fingerprint
     from hf_lesion.eda.frame import read_frame
     from hf_lesion.eda.report import build_charts, write_charts, write_page
-    from hf_lesion.eda.summary import summarise
+    from hf_lesion.eda.summary import Audit, summarise
     from hf_lesion.io.figures import write_figure
     from hf_lesion.io.files import read_json, write_text
+    from hf_lesion.io.records import parse_record
 
     output, private = arguments.output, arguments.private
     fingerprint = read_fingerprint(arguments.dataset)
-    audits = [read_json(file, fix=AGAIN) for file in arguments.audits]
+    audits = [
+        parse_record(file.read_bytes(), Audit, source=str(file), fix=AGAIN)
+        for file in arguments.audits
+    ]
     recipes = read_json(arguments.recipes, fix=AGAIN) if arguments.recipes else None
     output.mkdir(parents=True, exist_ok=True)
     frame = read_frame(arguments.dataset)

@@ -117,11 +117,7 @@ def plot_table(frame: pd.DataFrame, column: str) -> Figure:
 
 
 def plot_masks(frame: pd.DataFrame) -> Figure:
-    """Plot the area of the lesion as a fraction of the frame by diagnosis, and its centre.
-
-    Args:
-        frame: As from `read_frame`, with at least one mask.
-    """
+    """Plot the area of the lesion as a fraction of the frame by diagnosis, and its centre."""
     figure, (area, position) = _new_axes(WIDE, columns=2, width_ratios=(3, 2))
     plot_boxes(area, frame["area"], frame["dx"], palette=PALETTE)
     area.yaxis.set_major_formatter(PERCENT)
@@ -179,11 +175,7 @@ def plot_missing(frame: pd.DataFrame) -> Figure:
 
 
 def plot_leakage(shares: Mapping[str, float]) -> Figure:
-    """Plot the fraction of test images whose lesion is in train, by splitting scheme.
-
-    Args:
-        shares: Fractions in [0, 1] by name.
-    """
+    """Plot the fraction of test images whose lesion is in train, by splitting scheme."""
     figure, axes = _new_axes()
     bars = axes.barh(list(shares), list(shares.values()), color=BLUE)
     axes.bar_label(bars, [f"{share:.1%}" for share in shares.values()], padding=4)
@@ -194,13 +186,9 @@ def plot_leakage(shares: Mapping[str, float]) -> Figure:
 
 
 def plot_boxes(axes: Axes, values: pd.Series, groups: pd.Series, *, palette: Any = None) -> None:
-    """Plot a box for each group: quartiles, and whiskers from the 5th to the 95th percentile.
+    """Plot quartiles of (N,) values by group, with whiskers from the 5th to the 95th percentile.
 
-    Args:
-        axes: The axes to plot on.
-        values: (N,) numbers; NaN is ignored.
-        groups: (N,) names; tick labels include the number of known values.
-        palette: Colour of each group.
+    Tick labels include the number of known values of a group; NaN is ignored.
     """
     known = values.notna()
     hue = groups[known] if palette else None
@@ -224,12 +212,7 @@ def plot_boxes(axes: Axes, values: pd.Series, groups: pd.Series, *, palette: Any
 
 
 def plot_samples(chosen: Mapping[str, Sequence[int]], images: Mapping[int, Image.Image]) -> Figure:
-    """Plot a contact sheet with a row of images for each diagnosis.
-
-    Args:
-        chosen: Row numbers by diagnosis, as from `sample_images`.
-        images: Images by row number.
-    """
+    """Plot a contact sheet with a row of images for each diagnosis, as from `sample_images`."""
     columns = max(len(numbers) for numbers in chosen.values())
     height = WIDE[0] / columns * THUMBNAIL[1] / THUMBNAIL[0] + 0.3
     figure = new_figure((WIDE[0], len(chosen) * height))
@@ -250,13 +233,9 @@ def plot_near_duplicates(
     *,
     total: int,
 ) -> Figure:
-    """Plot pairs of near-duplicates side by side, with their ids, splits and correlation.
+    """Plot some of `total` pairs side by side, with their ids, splits and correlation.
 
-    Args:
-        rows: image_id, label and split by row number.
-        pairs: At least one pair, in the order of the plot.
-        images: Images of equal height by row number.
-        total: Total number of pairs found.
+    Images are of equal height, by row number.
     """
     columns = min(PAIRS_PER_ROW, len(pairs))
     lines = -(-len(pairs) // columns)

@@ -1,7 +1,6 @@
 """Table of a dataset: one row per image with metadata, mask geometry and mean colours."""
 
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from hf_lesion.data.description import WHITE
 from hf_lesion.data.reader import check_rows, open_image, read_rows_with_progress
-from hf_lesion.errors import InputError
+from hf_lesion.data.shards import TEXT_COLUMNS
+from hf_lesion.io.decoding import read_size
 from hf_lesion.labels import CODES
 
 UNKNOWN = "unknown"  # a value of sex and localization in HAM10000
-TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")
 COLUMNS = ("image", "mask", "label", "age", *TEXT_COLUMNS)
 PARTS = ("frame", "lesion", "skin")
 COLOUR_SIZE = (64, 48)  # pixels; sufficient for mean colours
-WHITE = 127  # grey levels above belong to the lesion
 # Luminance of gamma-encoded sRGB: ITU-R BT.601, as in images of mode L.
 LUMINANCE = np.array([0.299, 0.587, 0.114])
 
@@ -27,18 +26,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114])
 def read_frame(folder: Path) -> pd.DataFrame:
     """Read every row of a prepared dataset and summarise its image and mask.
 
-    Args:
-        folder: A prepared dataset.
-
     Returns:
         One row per image: `split`, `dx` (categories in the order of `CODES`), `age` (years, NaN),
         the text columns as stored (None where null), `width` and `height` in pixels; `area` of the
         mask (fraction of the frame), `x` and `y` of its centre of mass (in [0, 1] from the upper
         left), NaN without a mask; mean red, green and blue in [0, 255] of the whole image
         (`frame_r`, …), inside the mask (`lesion_r`, …) and outside it (`skin_r`, …).
-
-    Raises:
-        InputError: If `folder` is not a prepared dataset, or cannot be read.
     """
     check_rows(folder)
     rows = read_rows_with_progress(folder, COLUMNS, "Reading")
@@ -84,11 +77,7 @@ def luminance(frame: pd.DataFrame, part: str) -> pd.Series:
 
 
 def sample_images(frame: pd.DataFrame, *, per_class: int, seed: int) -> dict[str, list[int]]:
-    """Sample images of each diagnosis at random, at most one per lesion.
-
-    Returns:
-        Up to `per_class` row numbers for each diagnosis that occurs.
-    """
+    """Return up to `per_class` random row numbers of each diagnosis, at most one per lesion."""
     lesions = frame["lesion_id"].fillna(frame["image_id"])
     one_each = frame[~lesions.duplicated()].sample(frac=1, random_state=seed)
     chosen = one_each.groupby("dx", observed=True).head(per_class).sort_index()
@@ -96,10 +85,11 @@ def sample_images(frame: pd.DataFrame, *, per_class: int, seed: int) -> dict[str
 
 
 def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    (width, height), pixels = _read_pixels(row)
+    pixels = np.asarray(open_image(row, draft=COLOUR_SIZE).resize(COLOUR_SIZE), dtype=float)
+    width, height = read_size(row["image"]["bytes"])
     # The original archive contains masks with an inverted palette; grey levels are unambiguous.
     lesion = (
-        np.asarray(open_image(dict(row), column="mask").convert("L")) > WHITE
+        np.asarray(open_image(row, column="mask").convert("L")) > WHITE
         if row["mask"] is not None
         else None
     )
@@ -113,19 +103,6 @@ def _reduce(split: str, row: Mapping[str, Any]) -> dict[str, Any]:
         **_describe_mask(lesion),
         **_describe_colours(pixels, lesion),
     }
-
-
-def _read_pixels(row: Mapping[str, Any]) -> tuple[tuple[int, int], NDArray[np.float64]]:
-    """Return the size of an image and a small copy, (H, W, 3) in [0, 255]."""
-    try:
-        image = Image.open(BytesIO(row["image"]["bytes"]))
-        size = image.size
-        image.draft("RGB", COLOUR_SIZE)  # decodes a JPEG at reduced size
-        return size, np.asarray(image.convert("RGB").resize(COLOUR_SIZE), dtype=float)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"The image of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
-        ) from error
 
 
 def _describe_mask(lesion: NDArray[np.bool_] | None) -> dict[str, float]:

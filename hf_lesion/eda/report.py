@@ -42,12 +42,7 @@ class Chart:
 
 
 def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> list[Chart]:
-    """Plot all charts for which the data is available.
-
-    Args:
-        frame: As from `read_frame`. The chart of masks is omitted without masks.
-        leakage: As in `DatasetSummary`. The chart of leakage is omitted if empty.
-    """
+    """Plot all charts for which the data is available, such as masks or leakage."""
     share = "Colour: fraction within the diagnosis."
     said = {
         name: _association(frame, name) for name in ("sex", "localization", "dx_type", "dataset")
@@ -106,16 +101,7 @@ def write_page(
     title: str,
     fingerprint: str,
 ) -> None:
-    """Write a self-contained HTML page with all charts.
-
-    Args:
-        charts: Charts in the order of the page.
-        paths: SVG or PNG file of each chart by name.
-        target: The HTML file to write.
-        frame: As from `read_frame`.
-        title: Title of the page.
-        fingerprint: Fingerprint of the dataset.
-    """
+    """Write a self-contained HTML page with all charts, from their SVG or PNG files by name."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("hf_lesion.eda"),
         autoescape=True,

@@ -7,7 +7,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from hf_lesion.eda.frame import count_images_per_lesion, tabulate
-from hf_lesion.errors import InputError
+from hf_lesion.io.records import Record
 
 TABLES = ("sex", "localization", "dx_type", "dataset")
 # Pairs of experiments in scripts/experiments/compare_protocols.py.
@@ -18,6 +18,33 @@ ARMS = {
     ("protocols", "copied"): "rows copied, then split by row",
 }
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class _Mean(Record):
+    mean: float
+
+
+class _Average(Record):
+    draws: int
+    share: _Mean
+
+
+class _Scheme(Record):
+    name: str
+    average: _Average | None = None
+
+
+class _Seen(Record):
+    share: float
+
+
+class Audit(Record):
+    """What is read of the record of scripts/audit_splits.py, leakage.json."""
+
+    scheme: _Scheme | None
+    leaks: bool
+    test_rows_seen: _Seen
+    fingerprint: str
 
 
 class SplitLeakage(BaseModel):
@@ -31,19 +58,12 @@ class SplitLeakage(BaseModel):
 
 
 class LeakagePrice(BaseModel):
-    """Balanced accuracy with or without leakage.
+    """Balanced accuracy with or without leakage."""
 
-    Attributes:
-        name: Description of the experiment.
-        balanced_accuracy: Mean over the seeds.
-        interval: 95% interval, bootstrap over lesions.
-        difference: `mean` and `interval` of the paired difference to the previous experiment.
-    """
-
-    name: str
-    balanced_accuracy: float
-    interval: tuple[float, float]
-    difference: dict[str, Any] | None = None
+    name: str  # description of the experiment
+    balanced_accuracy: float  # mean over the seeds
+    interval: tuple[float, float]  # 95%, bootstrap over lesions
+    difference: dict[str, Any] | None = None  # `mean` and `interval`, paired with the previous
 
 
 class DatasetSummary(BaseModel):
@@ -65,7 +85,7 @@ def summarise(
     frame: pd.DataFrame,
     *,
     fingerprint: str,
-    audits: Sequence[Mapping[str, Any]] = (),
+    audits: Sequence[Audit] = (),
     recipes: Mapping[str, Any] | None = None,
 ) -> DatasetSummary:
     """Summarise a dataset.
@@ -73,11 +93,8 @@ def summarise(
     Args:
         frame: As from `read_frame`.
         fingerprint: Fingerprint of the dataset.
-        audits: Records of scripts/audit_splits.py, of the splits of the dataset and of others.
+        audits: Of the splits of the dataset and of others.
         recipes: The record of scripts/experiments/compare_protocols.py.
-
-    Raises:
-        InputError: If an audit is not a record of scripts/audit_splits.py.
     """
     tables = {column: tabulate(frame, column) for column in TABLES}
     ages = frame.dropna(subset=["age"]).groupby("dx", observed=True)["age"]
@@ -102,22 +119,16 @@ def _as_counts(counts: pd.Series) -> dict[str, int]:
     return {str(name): int(count) for name, count in counts.items()}
 
 
-def _summarise_audit(audit: Mapping[str, Any]) -> SplitLeakage:
-    try:
-        scheme, seen = audit["scheme"] or {}, audit["test_rows_seen"]
-        # The mean over many draws is more precise than a single draw.
-        average = scheme.get("average")
-        return SplitLeakage(
-            scheme=scheme.get("name"),
-            leaks=audit["leaks"],
-            share=average["share"]["mean"] if average else seen["share"],
-            draws=average["draws"] if average else 1,
-            fingerprint=audit["fingerprint"],
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            "Expected a record written by scripts/audit_splits.py (leakage.json)."
-        ) from error
+def _summarise_audit(audit: Audit) -> SplitLeakage:
+    # The mean over many draws is more precise than a single draw.
+    average = None if audit.scheme is None else audit.scheme.average
+    return SplitLeakage(
+        scheme=None if audit.scheme is None else audit.scheme.name,
+        leaks=audit.leaks,
+        share=average.share.mean if average else audit.test_rows_seen.share,
+        draws=average.draws if average else 1,
+        fingerprint=audit.fingerprint,
+    )
 
 
 def _summarise_recipes(recipes: Mapping[str, Any]) -> list[LeakagePrice]:

@@ -23,11 +23,7 @@ LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
 
 class DamageError(InputError):
-    """Files that do not match SHA256SUMS.
-
-    Attributes:
-        files: Their names within the folder.
-    """
+    """Files that do not match SHA256SUMS; `files` are their names within the folder."""
 
     def __init__(self, text: str, files: Sequence[str]):
         super().__init__(text)
@@ -42,11 +38,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that SHA256SUMS lists, by its name within the folder.
-
-    Raises:
-        InputError: As `parse_manifest`, or if there is none.
-    """
+    """Return the SHA-256 of each file that SHA256SUMS lists, by its name within the folder."""
     file = folder / MANIFEST
     if not file.is_file():
         raise InputError(f"There is no {file}. scripts/publish.py writes one.")
@@ -54,11 +46,7 @@ def read_manifest(folder: Path) -> dict[str, str]:
 
 
 def parse_manifest(text: str, *, source: str = MANIFEST) -> dict[str, str]:
-    """Parse the lines of sha256sum.
-
-    Raises:
-        InputError: If a line is none of them, or names a file outside the folder.
-    """
+    """Parse the lines of sha256sum; a file outside the folder is an InputError."""
     sums = {}
     for number, line in enumerate(text.splitlines(), 1):
         found = LINE.fullmatch(line)
@@ -81,7 +69,6 @@ def check_manifest(folder: Path, *, suffixes: Sequence[str] | None = None) -> No
 
     Raises:
         DamageError: If a file differs, is absent, or is there and not listed.
-        InputError: If SHA256SUMS itself can't be read.
     """
     if not (folder / MANIFEST).is_file():
         return

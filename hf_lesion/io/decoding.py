@@ -89,9 +89,7 @@ def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image
 def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
     """Return an image with all pixels decoded, in its own mode and stored orientation.
 
-    Args:
-        source: As for `load_image`.
-        draft: Likewise.
+    Arguments are those of `load_image`.
 
     Raises:
         InputError: If it is too large, empty, or of a mode that `load_image` does not show.
@@ -114,12 +112,7 @@ def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Ima
 
 
 def read_size(source: str | Path | bytes) -> tuple[int, int]:
-    """Return width and height in pixels of an image once upright, from its header alone.
-
-    Raises:
-        InputError: If it is not an image.
-        OSError: As `load_image`.
-    """
+    """Return width and height in pixels of an image once upright, from its header alone."""
     try:
         with _quiet(), _open(source) as image:
             return upright_size(image)
@@ -159,9 +152,7 @@ def describe_left_out(files: Sequence[Named]) -> str:
 def lay_down(image: Image.Image, view: int) -> Image.Image:
     """Return an image in one of its eight orientations: lesions have no upright.
 
-    Args:
-        image: Any image.
-        view: From 0, as it is, to 7: quarter turns, from 4 on of the mirrored image.
+    View 0 is the image as it is; quarter turns follow, from 4 on those of the mirrored image.
     """
     mirrored = ImageOps.mirror(image) if view >= VIEWS // 2 else image
     turn = TURNS[view % len(TURNS)]

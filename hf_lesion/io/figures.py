@@ -45,13 +45,7 @@ def check_format(path: Path) -> None:
 def write_figure(figure: Figure, path: Path, *, resolution: int | None = None) -> None:
     """Write a figure atomically as PNG or WebP, which is smaller for photographs.
 
-    Args:
-        figure: The figure.
-        path: Ends in one of `FORMATS`.
-        resolution: Dots per inch; None takes `RESOLUTION`.
-
-    Raises:
-        InputError: If it ends in something else.
+    `resolution` is in dots per inch.
     """
     check_format(path)
     options = {"quality": WEBP_QUALITY} if path.suffix.lower() == ".webp" else {}

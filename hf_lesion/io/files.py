@@ -22,12 +22,7 @@ REPLACED = ".replaced-"
 def whole_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield an empty folder that is renamed to `target` on success and deleted on failure.
 
-    Args:
-        target: The folder to make. Its parent is created.
-        overwrite: Replace an existing folder.
-
-    Raises:
-        InputError: If `target` already exists and is not empty and `overwrite` is false.
+    A `target` that exists and is not empty is only replaced with `overwrite`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
@@ -75,11 +70,7 @@ def storable_name(name: str | Path) -> str:
 
 
 def check_model_path(path: str | Path) -> None:
-    """Check that a model can be kept at a path: safetensors opens names in UTF-8 only.
-
-    Raises:
-        InputError: If its bytes are not UTF-8.
-    """
+    """Raise InputError unless a path is UTF-8: safetensors opens no other names."""
     if storable_name(path) != str(path):
         raise InputError(
             f"{storable_name(path)} is not UTF-8, and safetensors opens no other names. Rename it, "
@@ -93,9 +84,6 @@ def walk(folder: Path) -> list[Path]:
     Linked folders are followed, each folder once: a link that leads back ends there, and one to a
     folder that lies below `folder` itself adds nothing. Hidden files and folders are passed over,
     and so is what is not a file, such as a pipe or a device.
-
-    Raises:
-        OSError: If a folder can't be read.
     """
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -125,28 +113,17 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(file: Path, *, fix: str) -> dict[str, Any]:
-    """Return the record that a file holds as JSON.
-
-    Args:
-        file: To read.
-        fix: What to do about a damaged one, as a sentence.
-
-    Raises:
-        InputError: As `parse_json`.
-    """
+    """Return the record that a file holds as JSON; see `parse_json`."""
     return parse_json(file.read_bytes(), source=str(file), fix=fix)
 
 
 def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
-    """Parse a record.
+    """Return the record in JSON bytes; raise InputError if they hold none.
 
     Args:
         data: JSON as UTF-8.
         source: Its name, for messages.
         fix: What to do about a damaged one, as a sentence.
-
-    Raises:
-        InputError: If it is not JSON, or JSON of something else than a record.
     """
     try:
         found = json.loads(data.decode())

@@ -32,10 +32,7 @@ def provenance() -> dict[str, Any]:
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git_revision": git_revision(),
         "versions": package_versions(),
-        "machine": {
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-        },
+        "machine": {"platform": platform.platform(), "python": platform.python_version()},
     }
 
 

@@ -1,5 +1,6 @@
 """JSON records as typed models: written whole, validated on reading."""
 
+import json
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-Kind = TypeVar("Kind", bound=Record)
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 def write_record(file: Path, record: Record) -> Path:
@@ -25,16 +26,7 @@ def write_record(file: Path, record: Record) -> Path:
 
 
 def read_record(file: Path, kind: type[Kind], *, fix: str) -> Kind | None:
-    """Read a record; None if there is no such file.
-
-    Args:
-        file: JSON, as from `write_record`.
-        kind: The record's model.
-        fix: What to do about a damaged file, as a sentence.
-
-    Raises:
-        InputError: As `parse_record`.
-    """
+    """Return a record; None if there is no such file. Arguments are those of `parse_record`."""
     return (
         parse_record(file.read_bytes(), kind, source=str(file), fix=fix) if file.is_file() else None
     )
@@ -53,10 +45,13 @@ def parse_record(data: bytes | str, kind: type[Kind], *, source: str, fix: str) 
         InputError: If the text is not JSON, or a field is missing or invalid; names both.
     """
     try:
-        return kind.model_validate_json(data)
+        # Python's parser: pydantic's takes no names of files that are not UTF-8.
+        return kind.model_validate(json.loads(data))
     except ValidationError as error:
         found = list_offenders([_describe(one) for one in error.errors(include_url=False)], 3)
         raise InputError(f"{source} is not a valid record: {found}. {fix}") from error
+    except ValueError as error:
+        raise InputError(f"{source} is not a valid record: Invalid JSON: {error}. {fix}") from error
 
 
 def _describe(error: Any) -> str:

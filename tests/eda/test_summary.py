@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_lesion.eda.summary import DatasetSummary, summarise
+from hf_lesion.eda.summary import Audit, DatasetSummary, summarise
 from hf_lesion.errors import InputError
+from hf_lesion.io.records import parse_record
 from hf_lesion.labels import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,22 +45,28 @@ def test_an_unknown_age_and_an_absent_class_are_left_out(bare):
 
 
 def test_it_names_no_image_and_no_lesion(frame):
-    text = summarise(frame, fingerprint="f", audits=[OWN]).model_dump_json()
+    text = summarise(frame, fingerprint="f", audits=[Audit(**OWN)]).model_dump_json()
     assert not [name for name in [*frame["image_id"], *frame["lesion_id"]] if f'"{name}"' in text]
 
 
 def test_a_random_split_counts_by_the_mean_of_its_draws(frame):
-    own, drawn = summarise(frame, fingerprint="f", audits=[OWN, DRAWN]).leakage
+    own, drawn = summarise(frame, fingerprint="f", audits=[Audit(**OWN), Audit(**DRAWN)]).leakage
     assert (own.scheme, own.share, own.draws) == (None, 0.0, 1)
     assert (drawn.scheme, drawn.share, drawn.draws) == ("image-level", 0.4, 20)
 
 
 @pytest.mark.parametrize(
-    "audit", [{}, {**OWN, "test_rows_seen": None}, {**OWN, "scheme": "x"}, {**OWN, "leaks": "so"}]
+    ("change", "field"),
+    [
+        ({"test_rows_seen": None}, "test_rows_seen"),
+        ({"scheme": "x"}, "scheme"),
+        ({"leaks": "so"}, "leaks"),
+    ],
 )
-def test_another_record_is_refused(frame, audit):
-    with pytest.raises(InputError, match=r"Expected a record written by scripts.audit_splits.py"):
-        summarise(frame, fingerprint="f", audits=[audit])
+def test_a_damaged_audit_is_named_with_its_field(change, field):
+    text = json.dumps({**OWN, **change})
+    with pytest.raises(InputError, match=f"^leakage.json is not a valid record: {field}: .* Again"):
+        parse_record(text, Audit, source="leakage.json", fix="Again.")
 
 
 def test_the_price_of_the_leak_is_told_for_what_was_run(frame):
