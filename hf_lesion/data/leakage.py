@@ -41,15 +41,10 @@ TEST_FRACTION = 0.2  # as in the common train_test_split(..., test_size=0.2)
 
 @dataclass(frozen=True)
 class Scan:
-    """Identity of each image of a dataset.
+    """Identity of each image of a dataset."""
 
-    Attributes:
-        rows: One row per image: image_id, lesion_id, label (code), split, sha256 (of the file).
-        hashes: (N, 4, 32) perceptual hashes, as from `near_duplicates.hash_image`.
-    """
-
-    rows: pd.DataFrame
-    hashes: NDArray[np.uint8]
+    rows: pd.DataFrame  # image_id, lesion_id, label (code), split, sha256 (of the file)
+    hashes: NDArray[np.uint8]  # (N, 4, 32), as from `near_duplicates.hash_image`
 
 
 def scan(folder: Path, *, with_hashes: bool = True) -> Scan:

@@ -15,7 +15,7 @@ from hf_lesion.data.shards import Outcome
 from hf_lesion.data.splits import OFFICIAL_TEST, name_splits
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.checksums import file_sha256
-from hf_lesion.io.files import read_json
+from hf_lesion.io.records import Record, parse_record
 from hf_lesion.labels import CODES
 
 RECORD_FILE = "prepared.json"
@@ -23,8 +23,14 @@ SPLITS_FILE = "splits.csv"
 PREPARE_HINT = (
     "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
 )
-# Entries that every reader needs. Records of earlier versions contain only these.
-ENTRIES: dict[str, type] = {"fingerprint": str, "images": dict, "counts": dict}
+
+
+class Prepared(Record, extra="allow"):
+    """Entries that every reader needs. Records of earlier versions contain only these."""
+
+    fingerprint: str
+    images: dict[str, int]  # by split
+    counts: dict[str, dict[str, int]]  # by split and diagnosis
 
 
 def fingerprint(table: pd.DataFrame) -> str:
@@ -51,11 +57,8 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder} is not a prepared dataset: it has no {RECORD_FILE}. {PREPARE_HINT}"
         )
-    record = read_json(path, fix=PREPARE_HINT)
-    missing = [name for name, kind in ENTRIES.items() if not isinstance(record.get(name), kind)]
-    if missing:
-        raise InputError(f"{path} lacks {list_offenders(missing)}. {PREPARE_HINT}")
-    return record
+    record = parse_record(path.read_bytes(), Prepared, source=str(path), fix=PREPARE_HINT)
+    return record.model_dump()
 
 
 def read_fingerprint(folder: Path) -> str:

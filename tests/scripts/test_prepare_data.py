@@ -139,10 +139,7 @@ def test_defaults_that_are_copied_are_those_of_the_library(monkeypatch):
             ("--source", "a", "--download"),
             "argument --download: not allowed with argument --source",
         ),
-        (
-            ("--source", "a", "--with_masks"),
-            "--with_masks needs --download",
-        ),
+        (("--source", "a", "--with_masks"), "--with_masks needs --download"),
         (
             ("--source", "a", "--subset", "some"),
             "argument --subset: invalid choice: 'some' "
