@@ -202,27 +202,13 @@ def _create_timm(
         raise no_weights(architecture, reason.rstrip(".")) from error
 
 
-def load_classifier(
-    source: str, *, revision: str | None = None
-) -> tuple[PreTrainedModel, BaseImageProcessor]:
-    """Load a saved classifier as it is, in float32, with its processor.
-
-    Args:
-        source: Folder or Hub id of a model with the seven diagnoses.
-        revision: Branch, tag or commit on the Hub.
-
-    Raises:
-        InputError: If it can't be loaded or has other classes.
-    """
-    return load_snapshot(open_snapshot(source, revision=revision))
+def load_classifier(source: str) -> tuple[PreTrainedModel, BaseImageProcessor]:
+    """Load a saved classifier, a folder or Hub id, as it is, in float32, with its processor."""
+    return load_snapshot(open_snapshot(source))
 
 
 def load_snapshot(snapshot: Snapshot) -> tuple[PreTrainedModel, BaseImageProcessor]:
-    """Load a saved classifier from its checked folder, as `load_classifier` does.
-
-    Raises:
-        InputError: If it can't be loaded or has other classes.
-    """
+    """Load a saved classifier from its checked folder, as `load_classifier` does."""
     folder = str(snapshot.folder)
     with _loading(snapshot.name if snapshot.revision else folder):
         model = AutoModelForImageClassification.from_pretrained(

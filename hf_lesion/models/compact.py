@@ -22,13 +22,10 @@ def save_compact(
     thousand: a variance may lie outside of float16's range.
 
     Args:
-        model: A classifier in float32.
+        model: A classifier in float32; others are a ValueError.
         processor: Its image processor, saved next to it.
         folder: Where they go.
         whole: Names of tensors that stay in full precision.
-
-    Raises:
-        ValueError: If the model is not in float32: its config would say so.
     """
     if model.dtype != torch.float32:
         raise ValueError(f"Expected a float32 model, got {model.dtype}.")

@@ -11,21 +11,14 @@ from hf_lesion.errors import InputError
 
 
 def forward(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
-    """Return a model's (B, C) logits, computed on its own device and in its own precision.
-
-    Args:
-        model: A classifier.
-        pixel_values: (B, 3, S, S) from its own preprocessing.
-    """
+    """Return (B, C) logits of (B, 3, S, S) pixel values, on a model's own device and precision."""
     return model(pixel_values=pixel_values.to(model.device, model.dtype)).logits
 
 
 def forward_with_hooks(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
     """Return what `forward` does, by code that calls hooks: compiled code knows none added later.
 
-    Args:
-        model: As for `forward`; `check_not_compiled` passed it.
-        pixel_values: As for `forward`.
+    The model must have passed `check_not_compiled`.
     """
     call = model.forward if _is_compiled(model) else model
     return call(pixel_values=pixel_values.to(model.device, model.dtype)).logits

@@ -10,15 +10,7 @@ from hf_lesion.errors import InputError
 
 
 def find_head(model: nn.Module, classes: int) -> nn.Linear:
-    """Return the linear layer that turns features into logits.
-
-    Args:
-        model: A classifier.
-        classes: C, how many logits it gives.
-
-    Raises:
-        InputError: If no linear layer has C outputs.
-    """
+    """Return the linear layer that turns features into logits: the last with as many outputs."""
     linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     heads = [layer for layer in linear if layer.out_features == classes]
     if not heads:
@@ -35,10 +27,6 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def head_name(model: PreTrainedModel) -> str:
-    """Return the name of the last linear layer, whose input the penultimate features are.
-
-    Raises:
-        InputError: If there is none.
-    """
+    """Return the name of the last linear layer, whose input the penultimate features are."""
     head = find_head(model, model.config.num_labels)
     return next(name for name, layer in model.named_modules() if layer is head)

@@ -102,13 +102,9 @@ def build_stock_processor(preprocessing: Preprocessing) -> BaseImageProcessor:
 
 
 def describe_for_timm(config: dict[str, Any], preprocessing: Preprocessing) -> dict[str, Any]:
-    """Return timm's `pretrained_cfg` with our preprocessing in it.
+    """Return timm's `pretrained_cfg`, of timm or a checkpoint, with our preprocessing in it.
 
     `TimmWrapperImageProcessor` has no file of its own: what stands here is what it does.
-
-    Args:
-        config: The `pretrained_cfg` as timm or a checkpoint gives it.
-        preprocessing: What to put into it.
     """
     side = preprocessing.image_size
     return {
@@ -129,8 +125,7 @@ def describe_for_timm(config: dict[str, Any], preprocessing: Preprocessing) -> d
 def preprocessing_of(processor: BaseImageProcessor) -> Preprocessing:
     """Return what a processor does, for the training transforms to do the same.
 
-    Raises:
-        InputError: If the processor does not make square images of one size.
+    One that does not make square images of one size is an InputError.
     """
     if hasattr(processor, "data_config"):
         config = processor.data_config
@@ -177,15 +172,9 @@ def build_processor(config: TimmWrapperConfig) -> BaseImageProcessor:
 def change_processor(
     config: PretrainedConfig, processor: BaseImageProcessor, **changes: Any
 ) -> BaseImageProcessor:
-    """Return a copy of a processor with some settings changed.
+    """Return a copy of a processor with some fields of its `Preprocessing` changed.
 
-    Args:
-        config: The model's; that of a timm network takes the changes in.
-        processor: The model's.
-        changes: Fields of `Preprocessing`.
-
-    Raises:
-        InputError: As `preprocessing_of`.
+    The config of a timm network takes the changes in.
     """
     own = replace(preprocessing_of(processor), **{"crop_pct": 1.0, **changes})
     if not isinstance(config, TimmWrapperConfig):

@@ -40,17 +40,11 @@ TROUBLE = (OSError, HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Files of a model at one commit.
+    """Files of a model at one commit."""
 
-    Attributes:
-        folder: Where they lie; whole and undamaged where there is a SHA256SUMS to tell.
-        name: The folder's name, or the Hub id.
-        revision: The commit on the Hub; None for a folder.
-    """
-
-    folder: Path
-    name: str
-    revision: str | None = None
+    folder: Path  # whole and undamaged where there is a SHA256SUMS to tell
+    name: str  # of the folder, or the Hub id
+    revision: str | None = None  # the commit on the Hub; None for a folder
 
 
 def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
@@ -61,8 +55,8 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
         revision: Branch, tag or commit on the Hub; None takes that of `source`, or the newest.
 
     Raises:
-        InputError: If there is no such folder or model, it is not available, its files are not
-            those of its SHA256SUMS, or the name of a folder is not UTF-8.
+        InputError: If it is not available, its files are not those of its SHA256SUMS, or the name
+            of a folder is not UTF-8.
     """
     if Path(source).is_dir():
         check_model_path(source)
@@ -78,11 +72,7 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
 
 
 def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Return a Hub id and its revision, which may follow an @.
-
-    Raises:
-        InputError: If this is not a Hub id, or two revisions are given.
-    """
+    """Return a Hub id and its revision, which may follow an @; two of them are an InputError."""
     repo_id, _, pinned = source.partition("@")
     if source.startswith((".", "/", "~")) or repo_id.count("/") != 1:
         raise InputError(
@@ -137,10 +127,8 @@ def _is_whole(folder: Path) -> bool:
 def _trouble(repo_id: str, revision: str | None) -> InputError | None:
     """Return why the Hub cannot be used, or None; asked once, briefly.
 
-    huggingface_hub alone tries again and again for most of a minute.
-
-    Raises:
-        InputError: If the Hub says that there is no such model, or that it is not for everyone.
+    huggingface_hub alone tries again and again for most of a minute. That there is no such model,
+    or that it is not for everyone, is raised.
     """
 
     def ask() -> object:

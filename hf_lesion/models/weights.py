@@ -22,11 +22,7 @@ SECONDS = 5
 
 
 def check_weights_in_reach(architecture: str) -> None:
-    """Raise InputError unless timm's weights are cached or the Hub answers.
-
-    Args:
-        architecture: A timm architecture, with or without a pretrained tag.
-    """
+    """Raise InputError unless timm's weights are cached or the Hub answers."""
     config = timm.get_pretrained_cfg(architecture)
     if config is None or not config.hf_hub_id:
         raise InputError(
@@ -41,12 +37,7 @@ def check_weights_in_reach(architecture: str) -> None:
 
 
 def hub_trouble(repo_id: str, filename: str) -> str | None:
-    """Return why a file cannot be fetched, or None if it is cached or the Hub answers.
-
-    Args:
-        repo_id: A model's Hub id.
-        filename: The file that is needed.
-    """
+    """Return why a model's file can't be fetched, or None if it is cached or the Hub answers."""
     if isinstance(try_to_load_from_cache(repo_id, filename), str):
         return None
     try:
@@ -68,12 +59,7 @@ def no_weights(architecture: str, reason: str) -> InputError:
 def load_weights(network: torch.nn.Module, file: Path) -> None:
     """Load a backbone's weights into a timm network; a head for other classes starts at zero.
 
-    Args:
-        network: A network made by `timm.create_model`.
-        file: Safetensors in timm's own key names, with or without a classifier.
-
-    Raises:
-        InputError: If the file is missing, damaged, or of another architecture.
+    The file is safetensors in timm's own key names, with or without a classifier.
     """
     if not file.is_file():
         raise InputError(f"No weights at {file}. Pass --init_weights a .safetensors file.")
@@ -82,7 +68,9 @@ def load_weights(network: torch.nn.Module, file: Path) -> None:
     except SafetensorError as error:
         raise InputError(f"{file} is not a readable safetensors file: {error}") from error
     own = network.state_dict()
-    fitting = {key: value for key, value in weights.items() if _fits(own.get(key), value)}
+    fitting = {
+        key: value for key, value in weights.items() if key in own and own[key].shape == value.shape
+    }
     head = _head_keys(network)
     unused = [key for key in weights if key not in fitting and key not in head]
     missing = [key for key in own if key not in fitting and key not in head]
@@ -107,10 +95,6 @@ def start_head_at_zero(network: torch.nn.Module) -> None:
     own = network.state_dict()
     for key in _head_keys(network) & own.keys():
         own[key].zero_()
-
-
-def _fits(own: torch.Tensor | None, value: torch.Tensor) -> bool:
-    return own is not None and own.shape == value.shape
 
 
 def _head_keys(network: torch.nn.Module) -> set[str]:

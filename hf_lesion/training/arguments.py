@@ -210,12 +210,7 @@ class LesionTrainingArguments(TrainingArguments):
 
 
 def build_parser(description: str, *more: type) -> HfArgumentParser:
-    """Return the parser of all training flags, with `--config FILE` for a recipe.
-
-    Args:
-        description: Description in `--help`.
-        more: Further dataclasses of flags.
-    """
+    """Return the parser of all training flags and of further dataclasses, with `--config FILE`."""
     parser = HfArgumentParser(
         (ModelArguments, RecipeArguments, LesionTrainingArguments, *more),
         description=description,
@@ -235,8 +230,7 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
         The dataclasses of the parser, in its order: model, recipe, training and further ones.
 
     Raises:
-        InputError: If a flag is invalid, or the recipe is missing, not a YAML mapping or has
-            unknown keys.
+        InputError: If a flag is invalid, or the recipe is missing, not YAML or has unknown keys.
     """
     config = _find_config(argv)
     try:
@@ -255,11 +249,7 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
 
 
 def parse_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Parse settings by flag name, as `parse_arguments` does; None stands for the default.
-
-    Raises:
-        InputError: If a setting is unknown, or its value is invalid.
-    """
+    """Parse settings by flag name, as `parse_arguments` does; None stands for the default."""
     argv: list[str] = []
     for name, value in settings.items():
         values = value if isinstance(value, list) else [value]
@@ -269,11 +259,7 @@ def parse_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def read_recipe(file: Path) -> dict[str, Any]:
-    """Return the keys and values of a YAML recipe.
-
-    Raises:
-        InputError: If the file does not exist, is not YAML, or is not a mapping.
-    """
+    """Return the keys and values of a YAML recipe."""
     if not file.is_file():
         raise InputError(f"Recipe {file} not found. Recipes are in scripts/configs/.")
     try:

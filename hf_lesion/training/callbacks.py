@@ -4,10 +4,7 @@ import time
 from typing import Any
 
 import torch
-from transformers import (
-    ProgressCallback,
-    TrainerCallback,
-)
+from transformers import ProgressCallback, TrainerCallback
 
 from hf_lesion.training.samples import LesionSamples
 
@@ -67,12 +64,7 @@ class ImagesBar(ProgressCallback):
 
 
 def broadcast_first(value: bool, device: torch.device) -> bool:
-    """Return the value of the first process, so that all processes act at the same step.
-
-    Args:
-        value: The value of this process.
-        device: Device of the communication between processes.
-    """
+    """Return the value of the first process, so that all processes act at the same step."""
     shared = torch.tensor(int(value), device=device)
     torch.distributed.broadcast(shared, src=0)
     return bool(shared)

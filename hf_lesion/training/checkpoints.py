@@ -37,9 +37,7 @@ def list_checkpoints(output_dir: Path) -> list[Path]:
 def find_checkpoint(output_dir: Path, *, also: Sequence[str] = ()) -> Path | None:
     """Return the newest complete checkpoint, or None; damaged ones are logged and skipped.
 
-    Args:
-        output_dir: The folder of the run.
-        also: Files that a complete checkpoint of this run has in addition to the Trainer's.
+    `also` names files that a complete one of this run has in addition to the Trainer's.
     """
     for folder in list_checkpoints(output_dir):
         damage = describe_damage(folder, also=also)
@@ -66,21 +64,13 @@ def describe_damage(folder: Path, *, also: Sequence[str] = ()) -> str | None:
 def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: bool = False) -> None:
     """Write a model whose weights are the mean of the weights of several checkpoints.
 
-    Batch norm statistics are averaged as well. The record is that of the run of the first folder,
-    with a list of the folders. Averaging helps with checkpoints of one run, or of runs that started
-    from the same weights.
+    Those are finished runs, or checkpoint-* folders of finished runs, of one architecture. Batch
+    norm statistics are averaged as well. The record is that of the run of the first folder, with a
+    list of the folders. Averaging helps with checkpoints of one run, or of runs that started from
+    the same weights.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization"
     (UAI 2018); Wortsman et al., "Model soups" (ICML 2022).
-
-    Args:
-        folders: At least two finished runs, or checkpoint-* folders of finished runs.
-        output: The folder to create.
-        overwrite: Replace an existing folder.
-
-    Raises:
-        InputError: If a folder has no weights, does not belong to a finished run, or has another
-            architecture than the first.
     """
     if len(folders) < 2:
         raise InputError(f"Expected at least two checkpoints to average, got {len(folders)}.")

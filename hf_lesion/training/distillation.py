@@ -19,12 +19,8 @@ from hf_lesion.training.samples import collate
 class Teacher:
     """A trained classifier that predicts on the pixel values of a student.
 
-    Args:
-        model: A classifier of the same classes.
-        own: Preprocessing of the teacher.
-        student: Preprocessing of the student.
-        temperature: Divides the logits, above 0; values above 1 soften the probabilities.
-        bf16: Use bfloat16 autocast.
+    It has its own preprocessing and the student's. `temperature` divides the logits: values above 1
+    soften the probabilities. `bf16` is for autocast.
     """
 
     def __init__(
@@ -58,9 +54,7 @@ class Teacher:
 class TeacherCollator:
     """Collate samples, and blend the mean probabilities of the teachers into their labels.
 
-    Args:
-        teachers: At least one teacher.
-        weight: Weight of the teachers in the labels, in (0, 1].
+    `weight` is that of the teachers in the labels, in (0, 1].
     """
 
     def __init__(self, teachers: Sequence[Teacher], *, weight: float):

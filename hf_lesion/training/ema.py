@@ -21,9 +21,7 @@ RAW_WEIGHTS = "weights_in_training.safetensors"
 class EmaCallback(TrainerCallback):
     """Maintain the average, and swap it into the model for evaluation and saving.
 
-    Args:
-        decay: Decay of the average, in [0, 1); lower during the warm-up of the first steps.
-        checkpoint: The checkpoint to resume from, or None.
+    `decay` is in [0, 1), and lower during the warm-up of the first steps.
     """
 
     def __init__(self, decay: float, checkpoint: Path | None):

@@ -28,12 +28,7 @@ CELL = 1.3  # inches
 
 
 def plot_training_curves(history: list[dict[str, Any]], file: Path) -> None:
-    """Plot the losses and validation scores of a run to a PNG.
-
-    Args:
-        history: `trainer.state.log_history`.
-        file: The PNG to write.
-    """
+    """Plot the losses and validation scores in a `trainer.state.log_history` to a PNG."""
     figure = new_figure((10, 4))
     losses, scores = figure.subplots(1, 2)
     _plot(losses, history, "loss", "train", TRAIN_COLOUR)
@@ -51,16 +46,14 @@ def plot_training_curves(history: list[dict[str, Any]], file: Path) -> None:
     write_figure(figure, file, resolution=120)
 
 
-def plot_augmentations(images: Sequence[Image.Image], *, seed: int = 0) -> Figure:
+def plot_augmentations(images: Sequence[Image.Image]) -> Figure:
     """Plot random views of an image, one row per augmentation and for mixup and CutMix.
 
-    Args:
-        images: Two images: the one to augment, and the one that is mixed into it.
-        seed: Random seed.
+    The second image is mixed into the first.
     """
-    rows = {name: _views(images[0], name, seed) for name in AUGMENTATIONS}
-    rows["mixup"] = _mixed_views(images, seed, MIXUP_ALPHA, 0.0)
-    rows["cutmix"] = _mixed_views(images, seed, 0.0, CUTMIX_ALPHA)
+    rows = {name: _views(images[0], name) for name in AUGMENTATIONS}
+    rows["mixup"] = _mixed_views(images, MIXUP_ALPHA, 0.0)
+    rows["cutmix"] = _mixed_views(images, 0.0, CUTMIX_ALPHA)
     figure = new_figure((CELL * (VIEWS + 1), CELL * len(rows)))
     for axes, (name, views) in zip(figure.subplots(len(rows), VIEWS), rows.items(), strict=True):
         for cell, view in zip(axes, views, strict=True):
@@ -80,23 +73,23 @@ def _plot(axes: Any, history: list[dict[str, Any]], key: str, label: str, colour
         )
 
 
-def _views(image: Image.Image, augmentation: str, seed: int) -> list[NDArray[np.float32]]:
+def _views(image: Image.Image, augmentation: str) -> list[NDArray[np.float32]]:
     transform = build_train_transform(_unnormalised(), augmentation)
     views = []
     for index in range(VIEWS):
-        with seeded(sample_seed(seed, 0, index)):
+        with seeded(sample_seed(0, 0, index)):
             views.append(_to_array(transform(image)))
     return views
 
 
 def _mixed_views(
-    images: Sequence[Image.Image], seed: int, mixup: float, cutmix: float
+    images: Sequence[Image.Image], mixup: float, cutmix: float
 ) -> list[NDArray[np.float32]]:
     transform = build_train_transform(_unnormalised(), "none")
     pair = torch.stack([transform(image) for image in images[:2]])
     views = []
     for index in range(VIEWS):
-        with seeded(sample_seed(seed, 0, index)):
+        with seeded(sample_seed(0, 0, index)):
             sampled = sample_mix(mixup, cutmix, SIDE)
         assert sampled is not None
         mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, [sampled, sampled])

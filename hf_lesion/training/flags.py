@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 from argparse import SUPPRESS, ArgumentParser
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate.utils import DynamoBackend
@@ -77,15 +77,8 @@ _REASONS = {
 UNSUPPORTED = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """The valid values of a flag.
-
-    Attributes:
-        least: Inclusive lower bound.
-        below: Exclusive upper bound; None for no bound, infinity included.
-        words: Description of the range.
-    """
+class Range(NamedTuple):
+    """The valid values of a flag: from `least` to `below` (exclusive; None: infinity is valid)."""
 
     least: float
     below: float | None
@@ -139,17 +132,14 @@ def hide_unsupported(parser: ArgumentParser) -> None:
 def check_unsupported(arguments: TrainingArguments) -> None:
     """Raise InputError if an unsupported flag is neither None nor its default."""
     for field in dataclasses.fields(arguments):
-        value = getattr(arguments, field.name)
-        if field.name in UNSUPPORTED and value is not None and value != _default(field):
+        value, made = getattr(arguments, field.name), field.default_factory
+        default = field.default if made is dataclasses.MISSING else made()
+        if field.name in UNSUPPORTED and value is not None and value != default:
             raise InputError(f"--{field.name} is not supported: {UNSUPPORTED[field.name]}.")
 
 
 def check_ranges(settings: Any) -> None:
-    """Raise InputError if a number is out of range.
-
-    Args:
-        settings: A dataclass of flags; None is always valid.
-    """
+    """Raise InputError if a number in a dataclass of flags is out of range; None is valid."""
     for field in dataclasses.fields(settings):
         allowed, value = RANGES.get(field.name), getattr(settings, field.name)
         if allowed is None or value is None:
@@ -160,11 +150,9 @@ def check_ranges(settings: Any) -> None:
 
 
 def check_combinations(arguments: TrainingArguments) -> None:
-    """Check combinations of flags; the optimiser, schedule and compiler by trying them.
+    """Raise InputError if a metric, package or combination of flags is not available.
 
-    Raises:
-        InputError: If a metric, package, optimiser, schedule or compiler is not available, or flags
-            exclude each other.
+    The optimiser, schedule and compiler are tried.
     """
     steps = arguments.max_steps
     if steps != -1 and steps < 1:
@@ -198,11 +186,6 @@ def describe_slow_precision(arguments: TrainingArguments) -> str:
                 f"CPU has no instructions for it. Leave it out, or pass --{name} false."
             )
     return ""
-
-
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    made = field.default_factory
-    return field.default if made is dataclasses.MISSING else made()
 
 
 def _check_report_to(names: list[str]) -> None:

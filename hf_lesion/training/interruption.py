@@ -29,10 +29,9 @@ class DivergedError(InputError):
 
 
 class StopCallback(TrainerCallback):
-    """After a signal, save a checkpoint at the end of the step and stop the run.
+    """Save a checkpoint at the end of the step after a signal, and stop the run.
 
-    Attributes:
-        received: The signal number, or None.
+    `received` is the number of the signal, or None.
     """
 
     def __init__(self) -> None:
@@ -81,14 +80,8 @@ class FiniteCallback(TrainerCallback):
 def stop_by_signal(callback: StopCallback, resume: str) -> Iterator[None]:
     """Save a checkpoint and stop the run on Ctrl-C or SIGTERM, as a context manager.
 
-    A second signal ends the process immediately.
-
-    Args:
-        callback: A callback of the Trainer.
-        resume: How to resume the run, for the message.
-
-    Raises:
-        StoppedError: At the end of the block, if a signal was received.
+    A second signal ends the process immediately. At the end of the block, a `StoppedError` says how
+    to resume the run.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signal handlers can only be set in the main thread
@@ -116,11 +109,7 @@ def stop_by_signal(callback: StopCallback, resume: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock_folder(output_dir: Path) -> Iterator[None]:
-    """Lock the folder of a run against other runs, as a context manager.
-
-    Raises:
-        InputError: If another run holds the lock.
-    """
+    """Lock the folder of a run as a context manager; another run's lock is an InputError."""
     output_dir.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(output_dir / LOCK, timeout=0)
     try:
@@ -133,48 +122,28 @@ def lock_folder(output_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explain_out_of_memory(batch_size: int) -> Iterator[None]:
-    """Convert an out-of-memory error of torch to an InputError, as a context manager.
+def explain_exhaustion(output_dir: Path, batch_size: int) -> Iterator[None]:
+    """Convert errors of torch and safetensors over a lack of memory or disk space to an InputError.
 
-    Args:
-        batch_size: Images per step and device.
-
-    Raises:
-        InputError: If memory is exhausted.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise
-        half = max(1, batch_size // 2)
-        raise InputError(
-            f"Out of memory with {batch_size} images per step. Pass "
-            f"--per_device_train_batch_size {half} --gradient_accumulation_steps 2 for the same "
-            "effective batch, or a smaller --image_size."
-        ) from error
-
-
-@contextlib.contextmanager
-def explain_full_disk(output_dir: Path) -> Iterator[None]:
-    """Convert write errors of torch and safetensors to an InputError, as a context manager.
-
-    Args:
-        output_dir: The folder of the run.
-
-    Raises:
-        InputError: If a file cannot be written; an OSError is not converted.
+    An OSError is not converted. `batch_size` is the number of images per step and device.
     """
     try:
         yield
     except (SafetensorError, RuntimeError) as error:
-        if not any(word in str(error) for word in CANNOT_WRITE):
-            raise
-        raise InputError(
-            f"A checkpoint could not be written to {output_dir}; the disk may be full. Free disk "
-            "space and run the same command with --resume_from_checkpoint true. The incomplete "
-            "checkpoint is skipped."
-        ) from error
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            half = max(1, batch_size // 2)
+            raise InputError(
+                f"Out of memory with {batch_size} images per step. Pass "
+                f"--per_device_train_batch_size {half} --gradient_accumulation_steps 2 for the "
+                "same effective batch, or a smaller --image_size."
+            ) from error
+        if any(word in str(error) for word in CANNOT_WRITE):
+            raise InputError(
+                f"A checkpoint could not be written to {output_dir}; the disk may be full. Free "
+                "disk space and run the same command with --resume_from_checkpoint true. The "
+                "incomplete checkpoint is skipped."
+            ) from error
+        raise
 
 
 def _diverged(what: str, state: TrainerState) -> DivergedError:

@@ -18,15 +18,10 @@ from hf_lesion.labels import CODES
 
 
 class Mix(NamedTuple):
-    """Mixing parameters of a sample.
+    """Mixing parameters of a sample; without a box, all pixels are blended (mixup)."""
 
-    Attributes:
-        share: Weight of its own label, in [0, 1].
-        box: Top, bottom, left and right of the region taken from the next sample (CutMix); None
-            blends all pixels (mixup).
-    """
-
-    share: float
+    share: float  # weight of its own label, in [0, 1]
+    # CutMix: top, bottom, left and right of the region taken from the next sample.
     box: tuple[int, int, int, int] | None = None
 
 
@@ -47,11 +42,7 @@ def sample_mix(mixup: float, cutmix: float, side: int) -> Mix | None:
 
 
 def sample_share(alpha: float) -> float:
-    """Sample a weight in [0, 1] from Beta(alpha, alpha) with torch's global generator.
-
-    Args:
-        alpha: Above 0.
-    """
+    """Sample a weight in [0, 1] from Beta(alpha, alpha) with torch's global generator."""
     return float(torch.distributions.Beta(alpha, alpha).sample())
 
 
@@ -72,10 +63,7 @@ def mix(batch: dict[str, torch.Tensor], mixes: Sequence[Mix]) -> dict[str, torch
     for own, (_, box) in zip(kept, mixes, strict=True):
         if box is not None:
             own.fill_(1)[:, box[0] : box[1], box[2] : box[3]] = 0
-    return {
-        "pixel_values": _blend(pixels, kept),
-        "labels": _blend(labels, shares.view(-1, 1)),
-    }
+    return {"pixel_values": _blend(pixels, kept), "labels": _blend(labels, shares.view(-1, 1))}
 
 
 def _sample_box(share: float, side: int) -> Mix:

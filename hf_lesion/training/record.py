@@ -83,8 +83,7 @@ def check_identity(
 ) -> list[dict[str, Any]]:
     """Return the legs of the run, including this one; a leg is one start of the script.
 
-    Raises:
-        InputError: If the settings differ from those of the checkpoint.
+    Settings that differ from those of the checkpoint are an InputError.
     """
     leg = {"from": None if checkpoint is None else checkpoint.name, **provenance()}
     file = output_dir / RUN
@@ -168,11 +167,7 @@ def read_teachers(folders: Sequence[str] | None) -> dict[str, Any] | list[Any] |
 def read_lineage(source: str | None) -> dict[str, Any] | None:
     """Return the main entries of the record of an initial model or a teacher.
 
-    Args:
-        source: A model folder, an architecture name or None.
-
-    Returns:
-        None if `source` is not a folder with a record.
+    None if `source`, a model folder or the name of an architecture, has no record.
     """
     if source is None or not (Path(source) / TRAINING).is_file():
         return None

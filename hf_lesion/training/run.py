@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,8 +25,7 @@ from hf_lesion.training.figures import plot_training_curves
 from hf_lesion.training.flags import describe_slow_precision
 from hf_lesion.training.interruption import (
     StopCallback,
-    explain_full_disk,
-    explain_out_of_memory,
+    explain_exhaustion,
     lock_folder,
     stop_by_signal,
 )
@@ -66,15 +66,7 @@ def train(
 ) -> Run:
     """Train a classifier and save it with its preprocessing, record and curves.
 
-    Args:
-        model_arguments: Network and initial weights.
-        recipe: Dataset, augmentation and labels.
-        arguments: Settings of the Trainer.
-        splits: Train and validation; None opens the dataset of the recipe.
-        callbacks: Further callbacks.
-
-    Raises:
-        InputError: If an argument does not match the data, the weights or the output folder.
+    `splits` are train and validation; None opens the dataset of the recipe.
     """
     # The first of several processes locks the folder for all.
     first = arguments.process_index == 0
@@ -88,11 +80,7 @@ def choose_checkpoint(
     """Return the checkpoint to resume from, or None to start a new run.
 
     `--resume_from_checkpoint true` selects the newest complete checkpoint of the run, if any.
-
-    Args:
-        output_dir: The folder of the run.
-        arguments: Settings of the Trainer.
-        also: Files that a complete checkpoint has in addition to the Trainer's.
+    `also` names files that a complete checkpoint has in addition to the Trainer's.
 
     Raises:
         InputError: If the folder contains another run, or the given checkpoint is incomplete.
@@ -122,13 +110,10 @@ def choose_checkpoint(
 
 
 def keep_freed_memory() -> bool:
-    """Make the C library reuse freed memory instead of returning it to the system.
+    """Make the C library reuse freed memory, and return whether it has this setting.
 
     By default, glibc requests new pages for every large tensor and the kernel clears them. A step
     of `tf_efficientnet_lite0` (192 px, 32 images, one core) took 5.4 s that way and 3.3 s this way.
-
-    Returns:
-        Whether the C library has this setting; others are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -140,14 +125,8 @@ def keep_freed_memory() -> bool:
 def leave_out(splits: DatasetDict, source: str) -> DatasetDict:
     """Return the splits with a source excluded from train and validation.
 
-    Images of the same lesions from other sources, of which HAM10000 has a few, are also excluded.
-
-    Args:
-        splits: Train and validation, with the column `dataset` of the metadata of HAM10000.
-        source: A value of that column.
-
-    Raises:
-        InputError: If the source does not occur.
+    Images of the same lesions from other sources, of which HAM10000 has a few, are also excluded. A
+    source that does not occur in the column `dataset` is an InputError.
     """
     chosen = ("train", "validation")
     is_known = SOURCE in splits["train"].features
@@ -181,9 +160,8 @@ def describe_start(trainer: Trainer, name: str) -> str:
         arguments.gradient_accumulation_steps,
         arguments.world_size,
     )
-    effective = parts[0] * parts[1] * parts[2]
     return (
-        f"Training {name} on {images}. Effective batch size {effective} "
+        f"Training {name} on {images}. Effective batch size {math.prod(parts)} "
         f"({parts[0]} images x {parts[1]} accumulated x {parts[2]} processes), learning rate "
         f"{arguments.learning_rate:g}, {arguments.lr_scheduler_type.value} schedule."
     )
@@ -243,8 +221,7 @@ def _train(
     resume = "To resume, run the same command with --resume_from_checkpoint true."
     with (
         stop_by_signal(stopper, resume),
-        explain_out_of_memory(arguments.per_device_train_batch_size),
-        explain_full_disk(output_dir),
+        explain_exhaustion(output_dir, arguments.per_device_train_batch_size),
     ):
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     hours = round((time.monotonic() - start) / 3600, 4)

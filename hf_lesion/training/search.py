@@ -39,11 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_space(file: Path) -> Space:
-    """Read the search space: for each setting a list of choices or a range {low, high}.
-
-    Raises:
-        InputError: If the file is missing or empty, or an entry is neither a list nor a range.
-    """
+    """Read the search space: for each setting a list of choices or a range {low, high}."""
     space: Space = {}
     for key, entry in read_recipe(file).items():
         try:
@@ -87,10 +83,6 @@ def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
             the study.
         space: As from `read_space`.
         trials: Total number of trials.
-
-    Raises:
-        InputError: If the folder contains another search, or a setting is invalid.
-        StoppedError: After Ctrl-C or SIGTERM.
     """
     model, recipe, training = parse_settings(settings)
     if training.world_size > 1 or training.publish or training.eval_strategy == "no":

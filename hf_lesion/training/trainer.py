@@ -45,20 +45,9 @@ def build_trainer(
     checkpoint: Path | None = None,
     stopper: StopCallback | None = None,
 ) -> Trainer:
-    """Build the Trainer of a run.
+    """Build the Trainer of a run, on train and validation of `splits`.
 
-    Args:
-        model: A classifier.
-        processor: Its image processor.
-        splits: Train and validation.
-        recipe: Augmentation, labels and regularisation.
-        arguments: Settings of the Trainer.
-        checkpoint: The checkpoint to resume from, or None.
-        stopper: Callback that stops the run on request, or None.
-
-    Raises:
-        InputError: If the network does not support activation checkpointing or a batch of one
-            image, or early stopping is requested without evaluations.
+    `checkpoint` is what the run resumes from, `stopper` stops it on request.
     """
     _prepare_network(model, processor, recipe, arguments)
     preprocessing = preprocessing_of(processor)

@@ -74,18 +74,34 @@ def test_pipeline_needs_no_remote_code_where_hf_lesion_is_imported(tiny_cnn_mode
     assert {entry["label"] for entry in answer} == set(CODES)
 
 
+OURS = "import hf_lesion"
+PIPELINE = "from transformers import pipeline"
+AUTO = "from transformers import AutoModelForImageClassification"
+
+
 @pytest.mark.parametrize(
     "lines",
     [
-        "import hf_lesion; from transformers import pipeline",
-        pytest.param("from transformers import pipeline; import hf_lesion", marks=pytest.mark.slow),
-        "import transformers.models.auto.modeling_auto; from transformers import pipeline; "
-        "import hf_lesion",
+        (PIPELINE, OURS),
+        # In this process too: see the test above.
+        pytest.param((OURS, PIPELINE), marks=pytest.mark.slow),
+        pytest.param((AUTO, OURS), marks=pytest.mark.slow),
+        pytest.param((OURS, AUTO), marks=pytest.mark.slow),
     ],
 )
-def test_the_order_of_the_imports_does_not_matter(tiny_cnn_model, lines):
-    load = f"pipeline('image-classification', model={str(tiny_cnn_model)!r})"
-    code = f"{lines}; print(type({load}.model))"
+def test_the_order_of_the_imports_does_not_matter(tiny_cnn_model, tmp_path, lines):
+    """Neither to AutoConfig, of a folder that has no code of its own, nor to `pipeline`."""
+    config = json.loads((tiny_cnn_model / "config.json").read_text())
+    del config["auto_map"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    code = "; ".join(
+        (
+            *lines,
+            "from transformers import AutoConfig, pipeline",
+            f"print(type(AutoConfig.from_pretrained({str(tmp_path)!r})))",
+            f"print(type(pipeline('image-classification', model={str(tiny_cnn_model)!r}).model))",
+        )
+    )
     answer = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -93,7 +109,8 @@ def test_the_order_of_the_imports_does_not_matter(tiny_cnn_model, lines):
         check=False,
         stdin=subprocess.DEVNULL,
     )
-    assert "hf_lesion.models.cnn.LesionCnnForImageClassification" in answer.stdout, answer.stderr
+    for name in ("LesionCnnConfig", "LesionCnnForImageClassification"):
+        assert f"hf_lesion.models.cnn.{name}" in answer.stdout, answer.stderr
 
 
 def test_building_is_seeded():
@@ -103,25 +120,3 @@ def test_building_is_seeded():
 
     first, second = build().state_dict(), build().state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        pytest.param(
-            "import hf_lesion; from transformers import AutoModelForImageClassification",
-            marks=pytest.mark.slow,
-        ),
-        "from transformers import AutoModelForImageClassification; import hf_lesion",
-    ],
-)
-def test_autoconfig_knows_the_cnn_once_models_can_be_loaded(tiny_cnn_model, tmp_path, lines):
-    config = json.loads((tiny_cnn_model / "config.json").read_text())
-    del config["auto_map"]
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    code = f"{lines}; from transformers import AutoConfig; "
-    code += f"print(type(AutoConfig.from_pretrained({str(tmp_path)!r})))"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert "hf_lesion.models.cnn.LesionCnnConfig" in answer.stdout, answer.stderr

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from hf_lesion.errors import InputError
-from hf_lesion.training.interruption import explain_out_of_memory
+from hf_lesion.training.interruption import explain_exhaustion
 
 
 @pytest.mark.parametrize(
@@ -13,7 +15,7 @@ from hf_lesion.training.interruption import explain_out_of_memory
     ],
 )
 def test_a_lack_of_memory_names_the_way_out(error):
-    with pytest.raises(InputError) as refusal, explain_out_of_memory(32):
+    with pytest.raises(InputError) as refusal, explain_exhaustion(Path("out"), 32):
         raise error
     assert str(refusal.value) == (
         "Out of memory with 32 images per step. Pass --per_device_train_batch_size 16 "
@@ -22,5 +24,5 @@ def test_a_lack_of_memory_names_the_way_out(error):
 
 
 def test_other_errors_pass():
-    with pytest.raises(RuntimeError, match=r"^shapes$"), explain_out_of_memory(32):
+    with pytest.raises(RuntimeError, match=r"^shapes$"), explain_exhaustion(Path("out"), 32):
         raise RuntimeError("shapes")

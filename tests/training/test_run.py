@@ -33,10 +33,8 @@ from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "scripts" / "configs"
-RECIPES = (
-    *("cnn", "cnn_student", "resnet18", "densenet121", "resnet50", "tf_efficientnet_lite0"),
-    *("resnet50_gpu", "densenet121_gpu"),
-)
+RECIPES = ("cnn", "cnn_student", "tf_efficientnet_lite0")
+LARGE_RECIPES = ("resnet18", "densenet121", "resnet50", "resnet50_gpu", "densenet121_gpu")
 TINY_CNN = '{"widths": [4, 8], "pooling": "average", "hidden_sizes": []}'
 
 
@@ -112,7 +110,7 @@ class StopError(RuntimeError):
     ("model", "precision"),
     [
         ("cnn", "fp32"),
-        ("test_efficientnet", "fp16"),
+        pytest.param("test_efficientnet", "fp16", marks=pytest.mark.slow),
         # Many CPUs imitate bfloat16, slowly.
         pytest.param("cnn", "bf16", marks=pytest.mark.slow),
         pytest.param("test_resnet", "bf16", marks=pytest.mark.slow),
@@ -205,7 +203,7 @@ def test_a_named_checkpoint_must_be_whole(sample_dataset, tmp_path):
 
 
 def test_a_lower_loss_is_the_better_one(sample_dataset, tmp_path):
-    options = ["--num_train_epochs", "3", "--metric_for_best_model", "loss"]
+    options = ["--max_steps", "3", "--save_steps", "1", "--metric_for_best_model", "loss"]
     record = run(tmp_path / "out", sample_dataset, *options).record
     losses = [entry["eval_loss"] for entry in record["history"] if "eval_loss" in entry]
     assert record["best_metric"] == {"name": "loss", "value": min(losses)}
@@ -243,7 +241,10 @@ def test_training_stops_when_nothing_gets_better(sample_dataset, tmp_path):
     assert record["epochs"] < 9
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
+)
 def test_a_signal_saves_first_and_the_run_goes_on_to_the_same_weights(
     finished, sample_dataset, tmp_path, monkeypatch, number, code
 ):
@@ -393,7 +394,7 @@ def test_validation_is_whole_and_training_drops_only_if_asked(drop_last, sample_
     assert (record["dataset"]["samples_per_epoch"], record["steps"]) == expected
 
 
-@pytest.mark.parametrize("accumulated", ["1", "3"])
+@pytest.mark.parametrize("accumulated", [pytest.param("1", marks=pytest.mark.slow), "3"])
 def test_an_image_that_is_left_over_does_not_end_the_run(accumulated, sample_dataset, tmp_path):
     """At 32 pixels the last map of this network is 1x1: batch norm fails on a single image."""
     options = ["--per_device_train_batch_size", "59", "--num_train_epochs", "2"]
@@ -451,7 +452,9 @@ def test_a_source_is_left_out_of_training_and_validation(sample_dataset, tmp_pat
         leave_out(splits.remove_columns("dataset"), "rosendahl")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [*RECIPES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE_RECIPES)]
+)
 def test_every_recipe_takes_a_step_here(name, sample_dataset, tmp_path):
     """On random weights, in float32 and small, since there is neither a GPU nor a network."""
     argv = ["--config", str(CONFIGS / f"{name}.yaml"), "--dataset", str(sample_dataset)]
@@ -462,6 +465,7 @@ def test_every_recipe_takes_a_step_here(name, sample_dataset, tmp_path):
     assert train(*parse_arguments(build_parser("test"), argv)).record["steps"] == 1
 
 
+@pytest.mark.slow
 def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path):
     """With a progress bar in images, and scores for TensorBoard."""
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
@@ -481,6 +485,15 @@ def test_the_script_launches_and_says_where_things_are(sample_dataset, tmp_path)
     assert "eval/balanced_accuracy" in events.Tags()["scalars"]
 
 
+def test_the_script_trains_and_says_where_things_are(sample_dataset, tmp_path, monkeypatch, capsys):
+    words = ["--config", CONFIGS / "sample_cnn.yaml", "--dataset", sample_dataset]
+    words += ["--output_dir", tmp_path / "out", "--max_steps", 1, "--disable_tqdm", "true"]
+    monkeypatch.setattr(sys, "argv", ["train.py", *map(str, words)])
+    runpy.run_path(str(ROOT / "scripts" / "train.py"), run_name="__main__")
+    assert f"Model, training.json and curves.png: {tmp_path / 'out'}\n" in capsys.readouterr().out
+    assert (tmp_path / "out" / "training.json").is_file()
+
+
 def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
     words = ["--dataset", str(tmp_path), "--output_dir", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["train.py", *words])
@@ -490,6 +503,7 @@ def test_a_mistake_is_one_line(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"error: .*prepare_data\.py.*\n", capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_two_processes_train_save_by_the_clock_and_evaluate_together(sample_dataset, tmp_path):
     """gloo here; NCCL by the same line on GPUs. A deadlock would end in the timeout."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]

@@ -100,8 +100,14 @@ def test_the_best_recipe_trains_to_the_value_of_the_search(found, folder, tmp_pa
     assert run.record["best_metric"]["value"] == pytest.approx(found.best_value, abs=1e-12)
 
 
+@pytest.fixture
+def no_results(monkeypatch):
+    """Leave out the plots, which take longer than the trials."""
+    monkeypatch.setattr("hf_lesion.training.search._write_results", lambda *_: None)
+
+
 def test_a_search_goes_on_and_repeats_the_trial_that_was_killed(
-    found, folder, sample_dataset, space
+    found, folder, sample_dataset, space, no_results
 ):
     killed = found.ask(space)
     more = search(settings_of(folder, sample_dataset), space, 4)
@@ -120,7 +126,7 @@ def test_another_search_in_the_folder_is_refused(found, folder, sample_dataset, 
         search(settings_of(folder, sample_dataset, weight_decay=0.2), space, 4)
 
 
-def test_trials_that_diverge_end_alone(tmp_path, sample_dataset):
+def test_trials_that_diverge_end_alone(tmp_path, sample_dataset, no_results):
     space = space_of(
         "learning_rate: [1e-3, 1.0e+30]\nweight_decay: {low: 0.0, high: 0.1}", tmp_path
     )
