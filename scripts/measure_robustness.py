@@ -6,7 +6,7 @@ Writes robustness.json and robustness.png to the model folder, and prints the ta
 """
 
 import argparse
-from typing import Any
+from functools import partial
 
 from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
@@ -25,14 +25,16 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the record of a model on a split."""
-    from functools import partial
-
+@one_line_errors
+def main() -> None:
+    """Measure, write record and figure, print the table."""
+    arguments = parse_arguments()
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import robustness, scoring
     from hf_lesion.evaluation.distortions import DISTORTIONS
     from hf_lesion.evaluation.report.build import weights_sha256
+    from hf_lesion.evaluation.report.figures import draw_robustness
+    from hf_lesion.io.figures import write_figure
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
@@ -42,21 +44,10 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     predict = partial(scoring.predict, classifier, batch_size=arguments.batch_size)
     found = robustness.measure(predict, images, arguments.only or tuple(DISTORTIONS))
     model = {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)}
-    return robustness.build_record(found, data=images.origin, model=model)
-
-
-@one_line_errors
-def main() -> None:
-    """Measure, write record and figure, print the table."""
-    arguments = parse_arguments()
-    from hf_lesion.evaluation import robustness
-    from hf_lesion.evaluation.report.figures import draw_robustness
-    from hf_lesion.io.figures import write_figure
-
-    record = measure(arguments)
+    record = robustness.build_record(found, data=images.origin, model=model)
     folder = arguments.output or arguments.model
     path = robustness.write_record(folder, record)
-    title = f"{record['model']['name']} on {record['images']:,} images ({record['data']['split']})"
+    title = f"{classifier.name} on {record['images']:,} images ({record['data']['split']})"
     write_figure(draw_robustness(record, title=title), folder / FIGURE)
     print(robustness.render_table(record))
     print(f"\nWritten: {path}, {folder / FIGURE}")

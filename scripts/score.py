@@ -170,7 +170,7 @@ def main() -> None:
     from hf_lesion.calibration.fit import read_fits
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import predictions, scoring
-    from hf_lesion.evaluation.report import build, pages, record
+    from hf_lesion.evaluation.report import build, pages, record, tables
     from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.verbosity import quiet_libraries
 
@@ -202,7 +202,7 @@ def main() -> None:
     predictions.write_predictions(output / f"predictions_{split}.csv", answers)
     path = record.write_record(output, split, found)
     pages.write_pages(output, record.read_report(path), fresh={split})
-    print(record.format_table(found))
+    print(tables.format_table(found))
     print(
         f"\nWritten: {path}; next to it {pages.MARKDOWN}, {pages.PAGE}, {pages.FIGURES}/ and "
         f"predictions_{split}.csv"

@@ -214,15 +214,14 @@ def _explain_answer(error: HfHubHTTPError, what: str) -> str:
 
 
 def _explain_status(status: int, what: str, quoted: str) -> str:
-    if status == CONFLICT:
-        return f"{what} exists already, and is not yours to see. Pass another --repo_id.{quoted}"
-    if status == CHANGED:
-        return f"{what} was changed by someone else meanwhile. {AGAIN}"
-    if status == TOO_MANY:
-        return f"{what}: the Hub asks for a pause (HTTP 429). Wait some minutes. {AGAIN}"
     if status >= SERVER or status == TIMEOUT:
         return f"{what}: the Hub has trouble of its own (HTTP {status}). {AGAIN}"
-    return f"{what}: the Hub refuses (HTTP {status}).{quoted}"
+    known = {
+        CONFLICT: f" exists already, and is not yours to see. Pass another --repo_id.{quoted}",
+        CHANGED: f" was changed by someone else meanwhile. {AGAIN}",
+        TOO_MANY: f": the Hub asks for a pause (HTTP 429). Wait some minutes. {AGAIN}",
+    }
+    return what + known.get(status, f": the Hub refuses (HTTP {status}).{quoted}")
 
 
 def _root(error: BaseException) -> BaseException:

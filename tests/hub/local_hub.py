@@ -27,11 +27,7 @@ ROUTES = (
     ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/branch/(?P<rev>.+)", "branch"),
     ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/paths-info/(?P<rev>[^/]+)", "paths_info"),
     ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/refs", "refs"),
-    (
-        "GET",
-        r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/tree/(?P<rev>[^/]+)(/(?P<path>.+))?",
-        "tree",
-    ),
+    ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/tree/(?P<rev>[^/]+)(/(?P<path>.+))?", "tree"),
     ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)(/revision/(?P<rev>.+))?", "info"),
     (
         "POST",

@@ -14,13 +14,7 @@ from conftest import save_telling_model
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.hub import browser
-from hf_lesion.hub.browser import (
-    BrowserNetwork,
-    check_ending,
-    compare,
-    export_for_browser,
-    shorten,
-)
+from hf_lesion.hub.browser import BrowserNetwork, check_ending, compare, export_for_browser, shorten
 from hf_lesion.hub.onnx import draw_images, open_session
 from hf_lesion.models.preprocessing import change_processor
 from hf_lesion.ood.gate import Gate

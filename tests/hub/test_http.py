@@ -4,7 +4,6 @@ Slow: each step starts a process of its own, as users do. The steps are in order
 """
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -179,19 +178,11 @@ def test_what_was_cached_works_when_the_hub_is_gone(shared_hub, run, lesion, tmp
 
 
 class TestFaults:
-    @pytest.mark.parametrize(
-        ("path", "fault", "text"),
-        [
-            ("/commit/", answer(403, "No rights"), "you have no right to write there"),
-        ],
-    )
-    def test_an_upload_that_fails_leaves_nothing_half_and_is_finished_later(
-        self, hub, run, models, path, fault, text
-    ):
-        hub.spoil("POST|PUT", path, fault, times=6)
+    def test_an_upload_that_fails_leaves_nothing_half_and_is_finished_later(self, hub, run, models):
+        hub.spoil("POST|PUT", "/commit/", answer(403, "No rights"), times=6)
         words = [PUBLISH, "model", "--model", models["resnet"], "--repo_id", "me/resnet"]
         line = one_line(run(hub, *words))
-        assert re.search(text, line)
+        assert "you have no right to write there" in line
         assert "me/resnet was made and is empty so far" in line
         assert hub.repo("me/resnet").own_files == []
         hub.heal()
@@ -224,15 +215,8 @@ class TestFaults:
             found["images"] == json.loads((sample_dataset / "prepared.json").read_text())["images"]
         )
 
-    @pytest.mark.parametrize(
-        ("environment", "text"),
-        [
-            ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "me/resnet: the Hub can't be reached ("),
-        ],
-    )
-    def test_without_an_account_or_a_hub_it_is_said_at_once(
-        self, hub, run, models, environment, text
-    ):
+    def test_without_a_hub_it_is_said_at_once(self, hub, run, models):
         words = [PUBLISH, "model", "--model", models["resnet"], "--repo_id", "me/resnet"]
-        assert one_line(run(hub, *words, **environment)).startswith(f"error: {text}")
+        line = one_line(run(hub, *words, HF_ENDPOINT="http://127.0.0.1:9"))
+        assert line.startswith("error: me/resnet: the Hub can't be reached (")
         assert not hub.repos
