@@ -39,13 +39,8 @@ def main() -> None:
     answers = comparison.read_answers(folders, images, arguments.split)
     weights = {folder.name: weights_sha256(folder) for folder in folders}
     pairs = comparison.compare_pairs(answers)
-    found = {
-        "models": weights,
-        "data": images.origin,
-        "provenance": provenance(),
-        "pairs": pairs,
-    }
-    file = comparison.write_comparison(arguments.models, arguments.split, found)
+    about = {"models": weights, "data": images.origin, "provenance": provenance()}
+    file = comparison.write_comparison(arguments.models, arguments.split, {**about, "pairs": pairs})
     for pair in pairs:
         change = format_difference(pair["differences"]["balanced_accuracy"])
         print(f"{pair['first']} minus {pair['second']}: balanced accuracy {change}")

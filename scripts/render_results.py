@@ -70,18 +70,17 @@ def main() -> None:
             raise InputError(f"{file} not found. Pass Markdown files as --files.")
         text = file.read_text(encoding="utf-8")
         wanted[file] = fill_blocks(text, blocks, source=str(file))
-    stale = [file for file, text in wanted.items() if read_text(file) != text]
+    stale = [
+        file
+        for file, text in wanted.items()
+        if not file.is_file() or file.read_text(encoding="utf-8") != text
+    ]
     if arguments.check and stale:
         print(f"Out of date: {', '.join(map(str, stale))}. Run scripts/render_results.py.")
         sys.exit(1)
     for file in stale:
         write_text(file, wanted[file])
     print("\n\n".join(blocks[name] for name in ("results", "pairs", "calibration") if blocks[name]))
-
-
-def read_text(file: Path) -> str | None:
-    """Return the text of a file; None if it does not exist."""
-    return file.read_text(encoding="utf-8") if file.is_file() else None
 
 
 if __name__ == "__main__":

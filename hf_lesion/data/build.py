@@ -77,17 +77,8 @@ def prepare(
     The split is drawn over all of the metadata, before a subset is chosen and images are left out,
     so that neither moves an image to another split. Rows are sorted by image_id. By default image
     and mask files are stored unchanged, including palette PNGs (`mask` is decoded to grey levels on
-    reading).
-
-    Args:
-        source: Folder or zip archive in one of the layouts of `hf_lesion.data.sources`.
-        output: The folder to create.
-        seed: Seed of the split.
-        fractions: Fractions of the lesions in train, validation and test.
-        allow_missing: Leave out images that are missing, damaged or not in the metadata.
-        overwrite: Replace an existing prepared dataset.
-        selection: Which images to prepare.
-        resize: How images are stored.
+    reading). With `allow_missing`, images are left out that are missing, damaged or not in the
+    metadata. `fractions` are of the lesions in train, validation and test.
 
     Returns:
         The content of `prepared.json`: "fingerprint" (of images, labels and splits), "content" (a

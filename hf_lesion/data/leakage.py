@@ -196,12 +196,8 @@ def build_record(
 ) -> dict[str, Any]:
     """Return the content of `leakage.json`.
 
-    Args:
-        folder: The prepared dataset.
-        found: Its images.
-        rows: The rows to compare: `found.rows`, or the result of a splitting scheme.
-        scheme: The splitting scheme ("name", options, averages); None for the dataset's own splits.
-        near: As from `find_near_duplicates`.
+    The rows are `found.rows`, for the splits of the dataset, or the result of a splitting scheme,
+    whose name, options and averages are `scheme`. `near` is as from `find_near_duplicates`.
 
     Returns:
         "leaks" is true if a lesion or an identical image crosses; near-duplicates do not count.

@@ -88,13 +88,9 @@ def summarise(
     audits: Sequence[Audit] = (),
     recipes: Mapping[str, Any] | None = None,
 ) -> DatasetSummary:
-    """Summarise a dataset.
+    """Summarise a dataset, with audits of its splits and of others.
 
-    Args:
-        frame: As from `read_frame`.
-        fingerprint: Fingerprint of the dataset.
-        audits: Of the splits of the dataset and of others.
-        recipes: The record of scripts/experiments/compare_protocols.py.
+    `recipes` is the record of scripts/experiments/compare_protocols.py.
     """
     tables = {column: tabulate(frame, column) for column in TABLES}
     ages = frame.dropna(subset=["age"]).groupby("dx", observed=True)["age"]

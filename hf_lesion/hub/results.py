@@ -16,7 +16,6 @@ from hf_lesion.io.numbers import format_difference
 from hf_lesion.labels import CODES
 
 TEST, VALIDATION = "test", "validation"
-MEGABYTE = 1e6
 HEADER = (
     "model",
     "network",
@@ -190,7 +189,7 @@ def _cells(model: Shipped) -> list[str]:
     return [
         f"`{model.name}`",
         f"{model.architecture}, {test['preprocessing']['height']} px",
-        f"{parameters:.1f} million, {model.weight_bytes / MEGABYTE:.1f} MB",
+        f"{parameters:.1f} million, {model.weight_bytes / 1e6:.1f} MB",
         *(format_metric(test, name) for name in SCORES),
     ]
 

@@ -23,6 +23,7 @@ VALIDATION_COLOUR = "#D55E00"
 SECOND_COLOUR = "#009E73"
 SIDE = 128  # pixels
 VIEWS = 7
+UNNORMALISED = Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 MIXUP_ALPHA, CUTMIX_ALPHA = 0.4, 1.0
 CELL = 1.3  # inches
 
@@ -74,7 +75,7 @@ def _plot(axes: Any, history: list[dict[str, Any]], key: str, label: str, colour
 
 
 def _views(image: Image.Image, augmentation: str) -> list[NDArray[np.float32]]:
-    transform = build_train_transform(_unnormalised(), augmentation)
+    transform = build_train_transform(UNNORMALISED, augmentation)
     views = []
     for index in range(VIEWS):
         with seeded(sample_seed(0, 0, index)):
@@ -85,7 +86,7 @@ def _views(image: Image.Image, augmentation: str) -> list[NDArray[np.float32]]:
 def _mixed_views(
     images: Sequence[Image.Image], mixup: float, cutmix: float
 ) -> list[NDArray[np.float32]]:
-    transform = build_train_transform(_unnormalised(), "none")
+    transform = build_train_transform(UNNORMALISED, "none")
     pair = torch.stack([transform(image) for image in images[:2]])
     views = []
     for index in range(VIEWS):
@@ -95,10 +96,6 @@ def _mixed_views(
         mixed = mix({"pixel_values": pair, "labels": torch.tensor([0, 1])}, [sampled, sampled])
         views.append(_to_array(mixed["pixel_values"][0]))
     return views
-
-
-def _unnormalised() -> Preprocessing:
-    return Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def _to_array(pixel_values: torch.Tensor) -> NDArray[np.float32]:
