@@ -109,8 +109,6 @@ def build(page: Page, blocks: gr.Blocks) -> Parts:
         blocks: The page.
     """
     parts = _build_parts(page)
-    for component in (parts.method, parts.colours):
-        pass_unchecked(component)
     _connect(page, parts, blocks)
     return parts
 
@@ -199,18 +197,22 @@ def _build_parts(page: Page) -> Parts:
                         gr.Accordion("Heatmap settings", open=False, elem_id="settings"),
                         gr.Row(),
                     ):
-                        method = gr.Dropdown(
-                            [(name, key) for key, name in METHOD_NAMES.items()],
-                            value=METHOD,
-                            label="Method",
-                            filterable=False,
-                            elem_id="method",
+                        method = pass_unchecked(
+                            gr.Dropdown(
+                                [(name, key) for key, name in METHOD_NAMES.items()],
+                                value=METHOD,
+                                label="Method",
+                                filterable=False,
+                                elem_id="method",
+                            )
                         )
-                        colours = gr.Radio(
-                            [(name, key) for key, name in COLOUR_MAPS.items()],
-                            value=COLOURS,
-                            label="Colours",
-                            elem_id="colours",
+                        colours = pass_unchecked(
+                            gr.Radio(
+                                [(name, key) for key, name in COLOUR_MAPS.items()],
+                                value=COLOURS,
+                                label="Colours",
+                                elem_id="colours",
+                            )
                         )
         saved = gr.HTML(js_on_load=PRESS_LINK, elem_id="saved")
         target = build_target(elem_id="target", visible="hidden")

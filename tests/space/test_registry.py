@@ -7,9 +7,10 @@ import threading
 import pytest
 from PIL import Image
 
-from hf_lesion.calibration.thresholds import OperatingPoint, OperatingPoints, write_operating_points
+from hf_lesion.calibration.thresholds import FILE, OperatingPoint, OperatingPoints
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.records import write_record
 
 WAIT = 20
 TOKEN = (
@@ -174,8 +175,9 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
     def write(sha):
         write_report(copy, {"test": part, "validation": part}, sha)
         (copy / "gate.json").write_text(json.dumps(of[sha]))
-        write_operating_points(
-            copy, OperatingPoints(weights_sha256=sha, fitted_on={}, points={"melanoma": point})
+        write_record(
+            copy / FILE,
+            OperatingPoints(weights_sha256=sha, fitted_on={}, points={"melanoma": point}),
         )
 
     write(own)

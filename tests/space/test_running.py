@@ -1,7 +1,7 @@
 """A page started by its command, with unusable models, under concurrent valid and invalid requests.
 
-Over HTTP, through the queue: each request is answered rightly or refused in words; nothing is
-written down that names an image, no file leaves, and nothing is left behind.
+Over HTTP, through the queue: each request gets the correct result or an explanation; no log names
+an image, no other file is served, and nothing is left behind.
 """
 
 import base64
@@ -34,7 +34,7 @@ from space import zoo
 CLIENTS = 8
 LOADED = 60  # seconds
 MEGABYTE = 2**20
-# What no answer may hold: where things lie on this machine, or how it failed inside.
+# Must not appear in any response: local paths and internals of errors.
 SECRETS = ("Traceback", "/tmp/", "site-packages", "root:x", "PATH=", "hf_lesion_page_", "/home/")
 NOT_SERVED = [
     "file=/etc/passwd",

@@ -11,7 +11,7 @@ import pytest
 from hf_lesion.errors import InputError
 from space import zoo
 
-# What no answer may hold: where things lie on this machine, or how it failed inside.
+# Must not appear in any response: local paths and internals of errors.
 SECRETS = ("Traceback", "/tmp/", "/gradio", "site-packages", "root:", "hf_lesion_page_")
 
 
