@@ -116,7 +116,7 @@ def test_each_diagnosis_stands_beside_its_controls_right_and_wrong_apart():
         "0.60 / 0.25 |" in lines
     )
     assert "| `df` | right | 0 | – | – / – | – | – / – |" in lines
-    assert "Controls: Gaussian in the middle / random map." in lines[-1]
+    assert "Baselines: Gaussian in the middle / random map." in lines[-1]
     assert lines[-1].startswith("Grad-CAM by diagnosis.")
     del found["maps"]["gradcam"]["classes"]
     assert tables.render("classes", {"maps": {"fine": found["maps"]["fine"]}}) == ""
