@@ -222,7 +222,7 @@ def test_the_log_names_no_image_and_holds_no_traceback(app, refused, shown):
     written = app.err.read_text().splitlines()
     later = [line for line in written if " was skipped: " not in line]
     assert later
-    assert {re.sub(r": \w+$", "", line) for line in later} == {"A request was refused"}
+    assert {re.sub(r": \w+$", "", line) for line in later} == {"Invalid request"}
     assert not [name for name in (*zoo.GOOD, *zoo.BAD) if name in "\n".join(later)]
     digests = [hashlib.sha256(content).hexdigest()[:8] for content, _ in zoo.GOOD.values()]
     assert not [digest for digest in digests if digest in app.said()]
