@@ -62,7 +62,7 @@ WRONG_BODIES = [
 BROKEN_URLS = {
     "not base64": ("@@@@", "The image is not valid base64. Send the image as a file."),
     "no image": ("QUJD", "The image isn't an image, or is damaged."),
-    "nothing": ("", "The image is empty. Upload it again."),
+    "nothing": ("", "The image is empty. Choose another file."),
     "too large": ("QUJD" * 4 * 2**20, "The image is larger than 10 MB. Make it smaller."),
 }
 WRONG_MODELS = ["../secret", "", "TINY_CNN", None, 7, [MODEL], "a" * 9999]
