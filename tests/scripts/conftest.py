@@ -50,3 +50,16 @@ def call(request, monkeypatch, tmp_path):
     """Return a function that runs the module's SCRIPT in an empty folder: (exit code, out, err)."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: run_in_process(request.module.SCRIPT, *arguments)
+
+
+@pytest.fixture
+def refusal(call):
+    """Return a function that runs the script and returns the one line of its refusal."""
+
+    def refuse(*arguments):
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, ""), err
+        assert err.count("\n") == 1, err
+        return err.rstrip("\n")
+
+    return refuse

@@ -92,13 +92,11 @@ def test_other_ways_to_split_fail_with_their_share(call, sample_dataset, scheme,
     assert record["leaks"] is True
 
 
-def test_what_is_wrong_is_one_line(call, sample_dataset, tmp_path):
-    code, out, err = call("--dataset", tmp_path / "none")
-    assert (code, out) == (2, "")
-    assert err.startswith(f"error: Dataset folder {tmp_path / 'none'} not found. ")
-    assert err.count("\n") == 1
-    code, out, err = call("--dataset", sample_dataset, "--as", "image-level", "--test_fraction", 2)
-    assert (code, out, err) == (2, "", "error: Expected a test fraction between 0 and 1; got 2.\n")
+def test_what_is_wrong_is_one_line(refusal, sample_dataset, tmp_path):
+    absent = tmp_path / "none"
+    assert refusal("--dataset", absent).startswith(f"error: Dataset folder {absent} not found. ")
+    options = ("--dataset", sample_dataset, "--as", "image-level", "--test_fraction", 2)
+    assert refusal(*options) == "error: Expected a test fraction between 0 and 1; got 2."
 
 
 def test_help_has_examples_and_knows_the_schemes(call):

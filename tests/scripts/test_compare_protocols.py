@@ -213,6 +213,7 @@ def test_cells_are_trained_once_and_rendered(run, sample_dataset, tmp_path):
     assert err.endswith("without-0.json is of other data or settings: pass another --output.\n")
 
 
+@pytest.mark.slow
 def test_weights_to_start_from_are_used_and_named(run, sample_dataset, tmp_path):
     network = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
     save_file(network.state_dict(), tmp_path / "lite0.safetensors")

@@ -1,7 +1,9 @@
 import csv
 import json
 import os
+import runpy
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import datasets
@@ -12,14 +14,16 @@ import safetensors.torch
 import transformers
 from points import melanoma_points
 
-from hf_lesion.calibration.thresholds import write_operating_points
+from hf_lesion.calibration.thresholds import FILE as POINTS
 from hf_lesion.data.build import Selection, prepare
 from hf_lesion.data.record import read_fingerprint, read_split_sum
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.predictions import parse_predictions
 from hf_lesion.evaluation.report.build import weights_sha256
-from hf_lesion.evaluation.report.record import format_table, read_report
+from hf_lesion.evaluation.report.record import read_report
+from hf_lesion.evaluation.report.tables import format_table
 from hf_lesion.io.decoding import IMAGE_SUFFIXES
+from hf_lesion.io.records import write_record
 from hf_lesion.labels import CODES, NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,19 +36,6 @@ FIGURES = (
     "roc",
     "subgroups",
 )
-
-
-@pytest.fixture
-def refusal(call):
-    """Return a function that runs the script and returns the one line of its refusal."""
-
-    def refuse(*arguments):
-        code, out, err = call(*arguments)
-        assert (code, out) == (2, ""), err
-        assert err.count("\n") == 1, err
-        return err.rstrip("\n")
-
-    return refuse
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +93,15 @@ def test_another_prevalence_needs_no_second_run(scored, call, sample_dataset, tm
     """The same answers give the same scores; thresholds beside the weights are measured."""
     model, _ = scored
     copied = shutil.copytree(model, tmp_path / "tiny")
-    write_operating_points(copied, melanoma_points(weights_sha256(copied), threshold=0.5))
+    write_record(copied / POINTS, melanoma_points(weights_sha256(copied), threshold=0.5))
+    trained_on = {"fingerprint": "0" * 64}
+    (copied / "training.json").write_text(json.dumps({"dataset": trained_on}))
     answers = ("--predictions", model / "predictions_test.csv", "--melanoma_prevalence", 0.25)
     code, _, err = call("--model", copied, "--dataset", sample_dataset, *answers)
     assert code == 0, err
+    assert "was trained on another preparation of the data" in err
     before, after = (read_report(folder)["test"] for folder in (model, copied))
+    assert after["data"]["same_as_training"] is False
     assert str(after["metrics"]) == str(before["metrics"])
     assert str(after["calibration"]["answers"]) == str(before["calibration"]["answers"])
     found = after["operating_points"]["melanoma"]
@@ -117,7 +112,7 @@ def test_another_prevalence_needs_no_second_run(scored, call, sample_dataset, tm
         "--model", copied, "--dataset", sample_dataset, "--split", "train", *answers
     )
     assert code == 2
-    assert err.startswith(f"error: {model / 'predictions_test.csv'} is of ")
+    assert f"error: {model / 'predictions_test.csv'} is of " in err
 
 
 def test_thresholds_of_other_weights_and_shares_that_are_none_are_refused(
@@ -128,7 +123,7 @@ def test_thresholds_of_other_weights_and_shares_that_are_none_are_refused(
     assert refusal(*arguments, "--melanoma_prevalence", "2") == (
         "error: --melanoma_prevalence is 2.0; pass a share, such as 0.02."
     )
-    write_operating_points(model, melanoma_points("b" * 64))
+    write_record(model / POINTS, melanoma_points("b" * 64))
     assert "was fitted on other weights than those next to it" in refusal(*arguments)
 
 
@@ -318,7 +313,8 @@ def test_an_unknown_split_and_dataset_are_refused(
 def test_a_damaged_report_is_found_before_the_work(refusal, scored, sample_dataset, tmp_path):
     (tmp_path / "report.json").write_text("{")
     message = refusal("--model", scored[0], "--dataset", sample_dataset, "--output", tmp_path)
-    assert message.startswith(f"error: {tmp_path / 'report.json'} is not JSON: ")
+    said = f"error: {tmp_path / 'report.json'} is not a valid record: Invalid JSON: "
+    assert message.startswith(said)
     assert (tmp_path / "report.json").read_text() == "{"
 
 
@@ -406,20 +402,16 @@ def test_one_source_is_scored_on_the_classes_that_it_has(
 @pytest.mark.parametrize(
     ("same_pixels", "same_splits"), [(True, False), (False, True), (False, False)]
 )
-def test_a_score_on_another_split_is_marked(
-    call, same_pixels, same_splits, tiny_timm_model, sample_dataset, tmp_path
-):
+def test_a_score_on_another_split_is_marked(same_pixels, same_splits, sample_dataset, capsys):
     """Another split of the same images may test a model on what it was trained on."""
-    model = shutil.copytree(tiny_timm_model, tmp_path / "model")
     is_same = same_pixels or same_splits
-    prepared = json.loads((sample_dataset / "prepared.json").read_text())
+    own = read_fingerprint(sample_dataset)
     data = {
-        "fingerprint": prepared["fingerprint"] if same_pixels else "0" * 64,
+        "fingerprint": own if same_pixels else "0" * 64,
         "splits_sha256": read_split_sum(sample_dataset) if same_splits else "0" * 64,
     }
-    (model / "training.json").write_text(json.dumps({"dataset": data}))
-    code, _, err = call("--model", model, "--dataset", sample_dataset)
-    assert code == 0, err
-    assert ("was trained on another preparation of the data" in err) is not is_same
-    report = json.loads((model / "report.json").read_text())
-    assert report["test"]["data"]["same_as_training"] is is_same
+    arguments = Namespace(model=Path("model"), dataset=sample_dataset)
+    compare_data = runpy.run_path(str(SCRIPT))["compare_data"]
+    assert compare_data({"dataset": data}, own, arguments) is is_same
+    warned = "was trained on another preparation of the data" in capsys.readouterr().err
+    assert warned is not is_same
