@@ -5,6 +5,7 @@ import functools
 import logging
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from transformers import BaseImageProcessor, PreTrainedModel
 from hf_lesion.calibration.reliability import FILE as RELIABILITY
 from hf_lesion.calibration.reliability import Reliability, read_reliability
 from hf_lesion.errors import InputError
-from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
 from hf_lesion.explain.gradcam import (
     GRADCAM,
     PREDICTED,
+    Explanation,
     Target,
     Trace,
     explain_each,
+    explain_nothing,
+    join,
     to_array,
     trace,
 )
@@ -422,7 +425,7 @@ class LesionClassifier:
             with self._evaluating() as network:
                 parts = explain_each(network, pixel_values, wanted, methods, layer=layer, fine=fine)
             for method, part in parts.items():
-                found[method].append(explained(part, boxes, method))
+                found[method].append(replace(part, boxes=tuple(boxes)))
         nothing = functools.partial(explain_nothing, (0, classes))
         return {
             method: join(parts) if parts else nothing(self.image_size, method)

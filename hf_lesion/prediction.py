@@ -4,7 +4,7 @@ import contextlib
 import operator
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, cast
 
 import numpy as np
@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.explanation import Explanation, explain_nothing, explained, join
-from hf_lesion.explain.gradcam import GRADCAM, PREDICTED, RANKS, Target, Trace
+from hf_lesion.explain.gradcam import (
+    GRADCAM,
+    PREDICTED,
+    RANKS,
+    Explanation,
+    Target,
+    Trace,
+    explain_nothing,
+    join,
+)
 from hf_lesion.explain.methods import check_method
 from hf_lesion.explain.overlay import OPACITY, overlay
 from hf_lesion.labels import CODES, LABEL2ID
@@ -106,8 +114,8 @@ class Prediction:
             if isinstance(traced, InputError):
                 raise traced
             columns, boxes = zip(*(next(rows) for _ in traced.logits), strict=True)
-            found = traced.explain(columns, method)
-            parts.append(explained(found, boxes, method).first())
+            found = traced.explain(columns, method).first()
+            parts.append(replace(found, boxes=boxes))
         height, width = self.pixel_values.shape[-2:]
         return join(parts) if parts else explain_nothing((0,), (height, width), method)
 

@@ -15,27 +15,20 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_curve
 
 from hf_lesion.calibration import metrics
-from hf_lesion.calibration.reliability import (
-    Reliability,
-    read_reliability,
-    write_reliability,
-)
-from hf_lesion.calibration.temperature import (
-    Calibration,
-    fold,
-    logit_offsets,
-    read_calibration,
-    write_calibration,
-)
+from hf_lesion.calibration.reliability import FILE as RELIABILITY
+from hf_lesion.calibration.reliability import Reliability, read_reliability
+from hf_lesion.calibration.temperature import FILE as CALIBRATION
+from hf_lesion.calibration.temperature import Calibration, fold, logit_offsets, read_calibration
+from hf_lesion.calibration.thresholds import FILE as POINTS
 from hf_lesion.calibration.thresholds import (
     OperatingPoint,
     OperatingPoints,
     read_operating_points,
     sum_of,
-    write_operating_points,
 )
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
+from hf_lesion.io.records import write_record
 from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
@@ -51,19 +44,12 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that a model is calibrated on, as arrays.
+    """The images that a model is calibrated on, as arrays."""
 
-    Attributes:
-        logits: (N, C) of the model as it is.
-        references: (N,) class ids.
-        lesions: (N,) each image's lesion as a number from 0.
-        origin: source, split and fingerprint, for the records.
-    """
-
-    logits: Floats
-    references: Ids
-    lesions: Ids
-    origin: Mapping[str, Any]
+    logits: Floats  # (N, C) of the model as it is
+    references: Ids  # (N,) class ids
+    lesions: Ids  # (N,) each image's lesion as a number from 0
+    origin: Mapping[str, Any]  # source, split and fingerprint, for the records
 
     @property
     def fitted_on(self) -> dict[str, Any]:
@@ -78,6 +64,12 @@ class Fits:
     calibration: Calibration | None = None
     points: OperatingPoints | None = None
     reliability: Reliability | None = None
+
+    @property
+    def by_file(self) -> dict[str, Calibration | OperatingPoints | Reliability]:
+        """The records by the names of their files, those that there are."""
+        found = {CALIBRATION: self.calibration, POINTS: self.points, RELIABILITY: self.reliability}
+        return {name: record for name, record in found.items() if record is not None}
 
 
 def fit_logits(
@@ -115,14 +107,14 @@ def fit_logits(
 def fit_threshold(
     scores: Floats, is_positive: NDArray[np.bool_], *, target: float
 ) -> tuple[float, float, float]:
-    """Return the highest threshold that finds at least `target` of the positives.
+    """Return the highest threshold that finds at least a share `target` of the positives.
 
     It lies halfway between that score and the next lower one, so that rounding flips no image.
 
     Args:
         scores: (N,) values in [0, 1].
         is_positive: (N,) the truth, of both kinds.
-        target: The sensitivity to reach, in (0, 1].
+        target: In (0, 1].
 
     Returns:
         The threshold, and its sensitivity and specificity on these images.
@@ -136,13 +128,7 @@ def fit_threshold(
 def fit_point(
     probabilities: Floats, references: Ids, name: str, *, target: float
 ) -> OperatingPoint:
-    """Return the operating point of one group of classes, see `fit_threshold`.
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-        name: Of a group of `LABEL_GROUPS`.
-        target: The sensitivity to reach, in (0, 1].
+    """Return the operating point of a group of `LABEL_GROUPS`, see `fit_threshold`.
 
     Raises:
         InputError: If there is no positive or no negative image, or `target` is out of range.
@@ -334,12 +320,8 @@ def fold_into(folder: Path, *, offsets: Floats, temperature: float) -> None:
 
 def write_fits(folder: Path, fits: Fits) -> None:
     """Write what was fitted for a model's weights, each record into its file."""
-    if fits.calibration is not None:
-        write_calibration(folder, fits.calibration)
-    if fits.points is not None:
-        write_operating_points(folder, fits.points)
-    if fits.reliability is not None:
-        write_reliability(folder, fits.reliability)
+    for name, record in fits.by_file.items():
+        write_record(folder / name, record)
 
 
 def read_fits(folder: Path) -> Fits:
@@ -350,13 +332,8 @@ def read_fits(folder: Path) -> Fits:
     """
     fits = Fits(read_calibration(folder), read_operating_points(folder), read_reliability(folder))
     own = file_sha256(folder / WEIGHTS)
-    named = {
-        "calibration.json": fits.calibration,
-        "operating_points.json": fits.points,
-        "reliability.json": fits.reliability,
-    }
-    for name, record in named.items():
-        if record is not None and record.weights_sha256 != own:
+    for name, record in fits.by_file.items():
+        if record.weights_sha256 != own:
             raise InputError(
                 f"{folder / name} was fitted on other weights than those next to it. Fit it again "
                 "with scripts/pack_model.py --model DIR --dataset DIR, or delete the file."

@@ -33,15 +33,8 @@ Floats = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 
-def measure_calibration(
-    probabilities: Floats, references: Ids, *, simulations: int = SIMULATIONS
-) -> dict[str, Any]:
-    """Return how well probabilities are calibrated, with the chance levels.
-
-    Args:
-        probabilities: (N, C) values in the order of `CODES`.
-        references: (N,) class ids.
-        simulations: How often labels are drawn for the chance levels.
+def measure_calibration(probabilities: Floats, references: Ids) -> dict[str, Any]:
+    """Return how well (N, C) probabilities are calibrated, with the chance levels.
 
     Returns:
         `metrics`: ece, class_balanced_ece, brier, log_loss; `chance`: for either ECE its `mean` and
@@ -52,12 +45,12 @@ def measure_calibration(
     top, answers = probabilities.max(axis=1), probabilities.argmax(axis=1)
     is_right = answered_right(probabilities, references)
     bins = _Bins(top)
-    drawn = [labels == answers for labels in _draw_labels(probabilities, simulations)]
+    drawn = [labels == answers for labels in _draw_labels(probabilities)]
     found = _summarise(bins, is_right, drawn)
     shares = np.bincount(references, minlength=probabilities.shape[1]) / len(references)
     balanced = [
         bins.errors(labels == answers, balancing_weights(labels))
-        for labels in _draw_labels(at_mix(probabilities, shares), simulations)
+        for labels in _draw_labels(at_mix(probabilities, shares))
     ]
     found["metrics"] |= {
         "class_balanced_ece": class_balanced_ece(probabilities, references),
@@ -68,23 +61,20 @@ def measure_calibration(
     return found
 
 
-def measure_reliability(
-    shares: Floats, is_right: NDArray[np.bool_], *, simulations: int = SIMULATIONS
-) -> dict[str, Any]:
+def measure_reliability(shares: Floats, is_right: NDArray[np.bool_]) -> dict[str, Any]:
     """Return how well promised shares of right answers are kept, with the chance level.
 
     Args:
         shares: (N,) values in [0, 1], as from `Reliability.share_right`.
         is_right: (N,) whether the answer was right.
-        simulations: How often outcomes are drawn for the chance level.
 
     Returns:
         `metrics` (ece, brier), `chance` and `reliability` as `measure_calibration`.
     """
     generator = np.random.default_rng(SEED)
     drawn = [
-        generator.random((min(CHUNK, simulations - start), len(shares))) < shares
-        for start in range(0, simulations, CHUNK)
+        generator.random((min(CHUNK, SIMULATIONS - start), len(shares))) < shares
+        for start in range(0, SIMULATIONS, CHUNK)
     ]
     found = _summarise(_Bins(shares), is_right, drawn)
     found["metrics"]["brier"] = float(((shares - is_right) ** 2).mean())
@@ -92,12 +82,7 @@ def measure_reliability(
 
 
 def answered_right(probabilities: Floats, references: Ids) -> NDArray[np.bool_]:
-    """Return (N,) whether the reference has the top probability; a tie for the top is wrong.
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-    """
+    """Return (N,) whether the reference has the top one of (N, C) probabilities; a tie is wrong."""
     rows = np.arange(len(references))
     others = np.array(probabilities, dtype=np.float64)
     others[rows, references] = -np.inf
@@ -105,11 +90,7 @@ def answered_right(probabilities: Floats, references: Ids) -> NDArray[np.bool_]:
 
 
 def balancing_weights(references: Ids) -> Floats:
-    """Return (..., N) weights of mean 1 that give each class present the same total.
-
-    Args:
-        references: (..., N) class ids.
-    """
+    """Return (..., N) weights of mean 1 that give each class in (..., N) ids the same total."""
     present = np.eye(references.max() + 1)[references]
     counts = present.sum(axis=-2, keepdims=True)
     of_image = (present * counts).sum(axis=-1)
@@ -117,33 +98,13 @@ def balancing_weights(references: Ids) -> Floats:
 
 
 def at_mix(probabilities: Floats, shares: Floats) -> Floats:
-    """Return (N, C) probabilities if the classes were as common as `shares`.
-
-    Args:
-        probabilities: (N, C) values, as if the classes were equally common.
-        shares: (C,) of each class.
-    """
+    """Return (N, C) probabilities of equally common classes as they are if (C,) `shares` hold."""
     mixed = probabilities * shares
     return mixed / np.maximum(mixed.sum(axis=1, keepdims=True), TINY)
 
 
-def ece(probabilities: Floats, references: Ids) -> float:
-    """Return the expected calibration error of the top class at the dataset's mix, in [0, 1].
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids. A tie for the top counts as wrong, as everywhere.
-    """
-    return _Bins(probabilities.max(axis=1)).error(answered_right(probabilities, references))
-
-
 def class_balanced_ece(probabilities: Floats, references: Ids) -> float:
-    """Return the same with every class weighing the same, in [0, 1].
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-    """
+    """Return the expected calibration error with every class weighing the same, in [0, 1]."""
     is_right = answered_right(probabilities, references)
     return _Bins(probabilities.max(axis=1)).error(is_right, balancing_weights(references))
 
@@ -157,10 +118,7 @@ def brier(probabilities: Floats, references: Ids) -> float:
 def log_loss(probabilities: Floats, references: Ids, weights: Floats | None = None) -> float:
     """Return the mean negative log-likelihood in nats; a probability of 0 counts as 1e-12.
 
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids.
-        weights: (N,) how much each image counts; None for all the same.
+    Images count as much as their (N,) `weights` say, by default all the same.
     """
     own = probabilities[np.arange(len(references)), references]
     return float(-np.average(np.log(np.maximum(own, TINY)), weights=weights))
@@ -221,12 +179,12 @@ def _chance(errors: Floats) -> dict[str, float]:
     return {"mean": float(errors.mean()), "upper": float(np.quantile(errors, UPPER))}
 
 
-def _draw_labels(probabilities: Floats, simulations: int) -> Iterator[Ids]:
+def _draw_labels(probabilities: Floats) -> Iterator[Ids]:
     """Yield (at most CHUNK, N) class ids, each drawn from its image's own probabilities."""
     generator = np.random.default_rng(SEED)
     edges = probabilities.cumsum(axis=1)[:, :-1] / probabilities.sum(axis=1, keepdims=True)
-    for start in range(0, simulations, CHUNK):
-        draws = generator.random((min(CHUNK, simulations - start), len(probabilities)))
+    for start in range(0, SIMULATIONS, CHUNK):
+        draws = generator.random((min(CHUNK, SIMULATIONS - start), len(probabilities)))
         labels = np.zeros(draws.shape, dtype=np.int64)
         for edge in edges.T:
             labels += draws > edge

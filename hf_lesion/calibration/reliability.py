@@ -14,30 +14,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import model_validator
 
-from hf_lesion.io.records import Record, read_record, write_record
+from hf_lesion.calibration.thresholds import FIX
+from hf_lesion.io.records import Record, read_record
 
 FILE = "reliability.json"
-FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
 
 
 class Check(Record):
     """How well the map fits images that it was not fitted on.
 
-    Attributes:
-        source: The dataset.
-        split: Its split.
-        fingerprint: Of the dataset.
-        images: N.
-        ece: Expected calibration error of the promised shares, in [0, 1].
-        chance_ece: The mean that a perfect map would show on as many images.
-        chance_ece_upper: The value that 95 % of perfect maps stay below.
+    The chance levels of the expected calibration error are the mean that a perfect map would show
+    on as many images, and the value that 95 % of perfect maps stay below.
     """
 
     source: str
     split: str
-    fingerprint: str | None
+    fingerprint: str | None  # of the dataset
     images: int
-    ece: float
+    ece: float  # of the promised shares, in [0, 1]
     chance_ece: float
     chance_ece_upper: float
 
@@ -73,18 +67,9 @@ class Reliability(Record):
         return self
 
     def share_right(self, probabilities: ArrayLike) -> NDArray[np.float64]:
-        """Return (N,) the share of right answers among results with such a top score, in [0, 1].
-
-        Args:
-            probabilities: (N, C) values.
-        """
+        """Return (N,) shares in [0, 1] of right answers among results of such a top score."""
         top = np.asarray(probabilities, dtype=np.float64).max(axis=1)
         return np.interp(top, self.scores, self.shares)
-
-
-def write_reliability(folder: Path, record: Reliability) -> Path:
-    """Write `reliability.json` into a model folder and return its path."""
-    return write_record(folder / FILE, record)
 
 
 def read_reliability(folder: Path) -> Reliability | None:

@@ -26,13 +26,13 @@ from pydantic import Field, field_validator
 from scipy.special import softmax
 from torch import nn
 
+from hf_lesion.calibration.thresholds import FIX
 from hf_lesion.errors import InputError
-from hf_lesion.io.records import Record, read_record, write_record
+from hf_lesion.io.records import Record, read_record
 from hf_lesion.labels import CODES
 from hf_lesion.models.head import find_head
 
 FILE = "calibration.json"
-FIX = "Fit it again with scripts/pack_model.py --model DIR --dataset DIR."
 TINY = 1e-12  # below float32's resolution of a probability: keeps the logarithm finite
 
 
@@ -66,11 +66,7 @@ class Calibration(Record):
         return offsets
 
     def as_trained(self, probabilities: ArrayLike) -> NDArray[np.float64] | None:
-        """Return (N, C) the probabilities before any correction; None if that is not known.
-
-        Args:
-            probabilities: (N, C) the calibrated model's, in the order of `CODES`.
-        """
+        """Return (N, C) calibrated probabilities without any correction; None if unknown."""
         if self.offsets is None and self.logit_adjustment:
             return None
         logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), TINY))
@@ -92,11 +88,6 @@ def logit_offsets(counts: ArrayLike, tau: float) -> NDArray[np.float64]:
 def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Linear:
     """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, in place.
 
-    Args:
-        model: A classifier of the seven diagnoses.
-        offsets: (C,) values.
-        temperature: T, above 0.
-
     Returns:
         The layer.
 
@@ -114,11 +105,6 @@ def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Line
         head.bias.add_(torch.as_tensor(np.asarray(offsets), dtype=head.bias.dtype))
         head.bias.div_(temperature)
     return head
-
-
-def write_calibration(folder: Path, record: Calibration) -> Path:
-    """Write `calibration.json` into a model folder and return its path."""
-    return write_record(folder / FILE, record)
 
 
 def read_calibration(folder: Path) -> Calibration | None:

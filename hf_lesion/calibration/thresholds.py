@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, field_validator
 
-from hf_lesion.io.records import Record, read_record, write_record
+from hf_lesion.io.records import Record, read_record
 from hf_lesion.labels import LABEL2ID
 
 FILE = "operating_points.json"
@@ -39,21 +39,14 @@ Floats = NDArray[np.float64]
 class OperatingPoint(Record):
     """A threshold on the sum of some classes' probabilities, and what it gave where it was chosen.
 
-    Attributes:
-        codes: The classes whose probabilities are added.
-        threshold: In [0, 1]; an image is flagged where the sum is at least this.
-        target_sensitivity: What the threshold was chosen for.
-        images: How many images it was chosen on.
-        positives: How many of them are of `codes`.
-        sensitivity: Fraction of the positives that were flagged there.
-        specificity: Fraction of the others that were not.
+    An image is flagged where the sum is at least the threshold.
     """
 
     codes: tuple[str, ...]
     threshold: float = Field(ge=0, le=1)
-    target_sensitivity: float
-    images: int
-    positives: int
+    target_sensitivity: float  # what the threshold was chosen for
+    images: int  # that it was chosen on
+    positives: int  # those of `codes` among them
     sensitivity: float
     specificity: float
 
@@ -70,13 +63,7 @@ class OperatingPoint(Record):
 
 
 class OperatingPoints(Record):
-    """All thresholds of one model (`operating_points.json`).
-
-    Attributes:
-        weights_sha256: The weights whose answers they are for.
-        fitted_on: source, split and fingerprint of the images they were chosen on.
-        points: Name → threshold.
-    """
+    """All thresholds of one model by name (`operating_points.json`)."""
 
     schema_version: Literal[1] = 1
     weights_sha256: str
@@ -85,19 +72,9 @@ class OperatingPoints(Record):
 
 
 def sum_of(probabilities: ArrayLike, codes: Sequence[str]) -> Floats:
-    """Return (N,) the sum of some classes' probabilities.
-
-    Args:
-        probabilities: (N, C) values in the order of `CODES`.
-        codes: Which classes.
-    """
+    """Return (N,) the sum of some classes' probabilities, of (N, C) in the order of `CODES`."""
     values = np.asarray(probabilities, dtype=np.float64)
     return values[:, [LABEL2ID[code] for code in codes]].sum(axis=1)
-
-
-def write_operating_points(folder: Path, record: OperatingPoints) -> Path:
-    """Write `operating_points.json` into a model folder and return its path."""
-    return write_record(folder / FILE, record)
 
 
 def read_operating_points(folder: Path) -> OperatingPoints | None:

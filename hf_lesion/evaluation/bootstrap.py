@@ -73,13 +73,9 @@ def estimate_metrics(
     *,
     names: Collection[str] | None = None,
 ) -> dict[str, Estimate]:
-    """Return metrics with their intervals.
+    """Return metrics of (N, 7) probabilities and (N,) class ids with their intervals.
 
-    Args:
-        probabilities: (N, 7) values in [0, 1] in the order of `CODES`.
-        references: (N,) class ids.
-        lesion_ids: As for `bootstrap`.
-        names: Names of `metrics.compute_metrics`; None for all.
+    The names are those of `metrics.compute_metrics`, None for all; `lesion_ids` as for `bootstrap`.
 
     Raises:
         InputError: If probabilities or references are malformed.
@@ -98,19 +94,10 @@ def paired_differences(
     references: ArrayLike,
     lesion_ids: Sequence[str] | None = None,
 ) -> dict[str, Estimate]:
-    """Return the paired differences between two models on the same images.
+    """Return second minus first in each of `PAIRED`: two models' (N, 7) probabilities of N images.
 
     Both are measured on the same resamples, so that what is hard about an image cancels out: the
-    interval is narrower than the two models' own intervals suggest.
-
-    Args:
-        first: (N, 7) probabilities of one model.
-        second: (N, 7) probabilities of the other, of the same images in the same order.
-        references: (N,) class ids.
-        lesion_ids: As for `bootstrap`.
-
-    Returns:
-        Second minus first for each of `PAIRED`.
+    interval is narrower than the two models' own intervals suggest. `lesion_ids`: see `bootstrap`.
 
     Raises:
         InputError: If probabilities or references are malformed.

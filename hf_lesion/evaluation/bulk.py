@@ -104,21 +104,13 @@ def fingerprint_weights(classifier: LesionClassifier) -> str:
 def open_job(parts: Path, images: Images, *, weights: str) -> None:
     """Create the folder of a job's parts, or check that the parts in it belong to this job.
 
-    Args:
-        parts: The folder.
-        images: The images to predict.
-        weights: As from `fingerprint_weights`.
+    The weights are told apart by `fingerprint_weights`.
 
     Raises:
         InputError: If they are of another model or other images.
     """
     names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
-    job = {
-        "names": names,
-        "weights": weights,
-        "part_images": PART_IMAGES,
-        "columns": SCHEMA.names,
-    }
+    job = {"names": names, "weights": weights, "part_images": PART_IMAGES, "columns": SCHEMA.names}
     file = parts / JOB
     if not file.is_file():
         write_json(file, job)
@@ -140,13 +132,7 @@ def predict_parts(
 ) -> None:
     """Write the missing parts of this process, with a progress bar.
 
-    Args:
-        classifier: Gives (B, 7) probabilities of B images.
-        images: All N images.
-        parts: The folder of the job's parts.
-        batch_size: B.
-        process: Number of this process, which takes every `processes`-th part.
-        processes: Number of processes.
+    Process number `process` takes every `processes`-th part.
     """
     numbers = range(process, count_parts(images), processes)
     todo = [number for number in numbers if not part_file(parts, number).is_file()]
@@ -169,12 +155,7 @@ def part_file(parts: Path, number: int) -> Path:
 
 
 def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
-    """Join all parts to one Parquet file, one part in memory, and remove them.
-
-    Args:
-        parts: The folder of the job's parts.
-        output: The file to write.
-        count: Number of parts.
+    """Join all `count` parts to one Parquet file, one part in memory, and remove them.
 
     Returns:
         How many `images` there are, and how many of them could not be read (`unreadable`).
@@ -214,11 +195,9 @@ def check_submission(names: Sequence[str]) -> None:
 
 
 def write_submission(predictions: Path, target: Path) -> None:
-    """Write predictions in the ISIC 2018 Task 3 format; images that could not be read are left out.
+    """Write what `merge_parts` wrote as a CSV of image, MEL, NV, …, in the order of the ISIC.
 
-    Args:
-        predictions: As `merge_parts` writes them.
-        target: The CSV to write: image, MEL, NV, …, in the order of the ISIC.
+    Unreadable images are left out.
 
     Raises:
         InputError: As `check_submission`.

@@ -4,23 +4,21 @@ import io
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
 from hf_lesion.evaluation.bootstrap import Estimate, paired_differences
-from hf_lesion.evaluation.predictions import (
-    Labelled,
-    Predictions,
-    parse_predictions,
-    read_predictions,
-)
+from hf_lesion.evaluation.predictions import Predictions, parse_predictions, read_predictions
 from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import REPORT, format_metric, read_report
 from hf_lesion.io import markdown
 from hf_lesion.io.checksums import TRAINING, list_models
 from hf_lesion.io.files import read_json, read_json_if_there, write_json
 from hf_lesion.io.numbers import format_difference
+
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.scoring import EvaluationSet
 
 RECORD = "comparison.json"
 PREDICTIONS = "predictions_{split}.csv"
@@ -63,7 +61,9 @@ def find_models(models: Path) -> list[Path]:
     return found
 
 
-def read_answers(folders: list[Path], images: Labelled, split: str) -> dict[str, Predictions]:
+def read_answers(
+    folders: list[Path], images: "EvaluationSet | Predictions", split: str
+) -> dict[str, Predictions]:
     """Return the predictions of each model for these images, by folder name.
 
     Raises:
@@ -84,8 +84,7 @@ def read_answers(folders: list[Path], images: Labelled, split: str) -> dict[str,
 def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return paired differences between each model and the next, in order of balanced accuracy.
 
-    Args:
-        models: Name to predictions, all for the same images.
+    The predictions of all models are for the same images.
 
     Returns:
         `first`, `second` and `differences` (first minus second, as from `paired_differences`).
@@ -162,7 +161,7 @@ def compare_runs(reference: Path, runs: Sequence[Path]) -> dict[str, Any]:
 
 def render_comparisons(comparisons: Sequence[dict[str, Any]]) -> str:
     """Return one table a comparison as Markdown, the best run first."""
-    return "\n\n".join(_render(comparison) for comparison in comparisons)
+    return "\n\n".join(map(_render, comparisons))
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

@@ -15,17 +15,11 @@ DIGITS = 4
 
 @dataclass(frozen=True)
 class Curve:
-    """Counts from the highest score down, one column for each of G different scores.
+    """Counts from the highest score down, one column for each of G different scores."""
 
-    Attributes:
-        thresholds: (G,) scores, falling.
-        hits: (..., G) weight of the positives that score at least the threshold.
-        alarms: (..., G) weight of the negatives that do.
-    """
-
-    thresholds: Floats
-    hits: Floats
-    alarms: Floats
+    thresholds: Floats  # (G,) scores, falling
+    hits: Floats  # (..., G) weight of the positives that score at least the threshold
+    alarms: Floats  # (..., G) weight of the negatives that do
 
     @property
     def sensitivity(self) -> Floats:
@@ -46,12 +40,9 @@ class Curve:
 def build_curve(
     scores: ArrayLike, is_positive: NDArray[np.bool_], weights: NDArray[Any] | None = None
 ) -> Curve:
-    """Return the curve of a score against a yes-or-no truth.
+    """Return the curve of (N,) scores, higher for yes, against (N,) truths.
 
-    Args:
-        scores: (N,) values, higher for yes.
-        is_positive: (N,) the truth.
-        weights: (..., N) how often each image counts; None counts each once.
+    An image counts as often as its (..., N) weights say; once without them.
     """
     values = np.asarray(scores, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
@@ -97,10 +88,7 @@ def specificity_at(curve: Curve, sensitivity: float) -> Floats:
 def thin_curve(x: Floats, y: Floats, points: int) -> dict[str, list[float]]:
     """Return at most `points` points of a monotonous line, evenly along it, to four digits.
 
-    Args:
-        x: (G,) values.
-        y: (G,) values.
-        points: How many to keep; the first and last are always there.
+    The first and last of the (G,) values are always among them.
     """
     if np.isnan(x).any() or np.isnan(y).any():
         return {"x": [], "y": []}

@@ -33,9 +33,7 @@ def is_positive(predictions: Predictions, codes: tuple[str, ...]) -> NDArray[np.
 
 
 def measure_question(
-    predictions: Predictions,
-    name: str,
-    statistics: Mapping[str, Statistic] = STATISTICS,
+    predictions: Predictions, name: str, statistics: Mapping[str, Statistic] = STATISTICS
 ) -> dict[str, Estimate]:
     """Return how well the probabilities separate one of `LABEL_GROUPS` from the other classes."""
     scores = sum_of(predictions.probabilities, LABEL_GROUPS[name])
@@ -53,10 +51,7 @@ def measure_point(
 ) -> dict[str, Estimate]:
     """Return the rates at a threshold that was fixed elsewhere, as from `expect`.
 
-    Args:
-        point: The threshold.
-        predictions: N predictions with their references.
-        prevalence: Share of positives among the people that the reader has in mind.
+    The prevalence is the share of positives among the people that the reader has in mind.
     """
     flags = point.flags(predictions.probabilities)
     truth = is_positive(predictions, point.codes)

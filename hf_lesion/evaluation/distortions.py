@@ -29,17 +29,11 @@ Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 @dataclass(frozen=True)
 class Distortion:
-    """One change of an image.
+    """One change of an image, from an RGB image and a random stream to the changed image."""
 
-    Attributes:
-        label: What a reader is told.
-        change: From an RGB image and a random stream to the changed image.
-        whole_frames_only: Whether it leaves square images, which are crops already, as they are.
-    """
-
-    label: str
+    label: str  # what a reader is told
     change: Change
-    whole_frames_only: bool = False
+    whole_frames_only: bool = False  # it leaves square images, which are crops already, as they are
 
 
 def distort(image: Image.Image, name: str, *, seed: int = 0) -> Image.Image:

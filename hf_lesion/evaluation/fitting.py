@@ -85,13 +85,7 @@ def fit_folder(
 def check_reliability(
     reliability: Reliability, predictions: Predictions, images: EvaluationSet
 ) -> Check:
-    """Return how well the promised shares of right answers are kept on these images.
-
-    Args:
-        reliability: Fitted on others.
-        predictions: The model's answers to the N images.
-        images: N images.
-    """
+    """Return how well the promised shares of right answers are kept on N images not fitted on."""
     found = metrics.measure_reliability(
         reliability.share_right(predictions.probabilities),
         metrics.answered_right(predictions.probabilities, predictions.references),

@@ -127,12 +127,8 @@ def check_scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return both as arrays that the functions of this module can compute with.
 
-    Args:
-        probabilities: (N, 7) values in [0, 1] in the order of `CODES`, each row summing to 1.
-        references: (N,) class ids.
-
     Raises:
-        InputError: If a shape, a value or a row's sum is not as above, or N is 0.
+        InputError: If they are not as for `compute_metrics`, or N is 0; names the first such rows.
     """
     scores, ids = np.asarray(probabilities, dtype=np.float64), np.asarray(references)
     _check_shapes(scores, ids)
@@ -156,15 +152,12 @@ def check_scores(
 
 
 def predicted_classes(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.int64]:
-    """Return the class of the top probability; a tie for the top counts as wrong.
+    """Return the class of the top of (N, C) probabilities; a tie for the top counts as wrong.
 
     The ISIC's scorer calls a tied image "undecided", which matches no reference. Here it becomes
     the first of the tied classes that is not the reference, so that every image stays in the
-    (C, C) confusion matrix and a classifier cannot gain by not deciding.
-
-    Args:
-        probabilities: (N, C) values.
-        references: (N,) class ids; they matter for ties only.
+    (C, C) confusion matrix and a classifier cannot gain by not deciding. The (N,) references matter
+    for ties only.
     """
     scores, ids = np.asarray(probabilities), np.asarray(references)
     is_top = scores == scores.max(axis=1, keepdims=True)
@@ -176,13 +169,7 @@ def predicted_classes(probabilities: ArrayLike, references: ArrayLike) -> NDArra
 def confusion_matrix(
     references: ArrayLike, predictions: ArrayLike, *, classes: int = len(CODES)
 ) -> NDArray[np.int64]:
-    """Return the (C, C) counts; rows are references, columns are predictions.
-
-    Args:
-        references: (N,) class ids.
-        predictions: (N,) class ids.
-        classes: C.
-    """
+    """Return (C, C) counts of (N,) class ids; rows are references, columns are predictions."""
     counts = sklearn.metrics.confusion_matrix(
         np.asarray(references), np.asarray(predictions), labels=np.arange(classes)
     )
@@ -190,38 +177,26 @@ def confusion_matrix(
 
 
 def accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the fraction of images on the diagonal.
+    """Return the fraction of images on the diagonal, in [0, 1]; NaN for no image.
 
-    Args:
-        confusion: (..., C, C) counts; rows are references. So for all reducers below: leading
-            axes, such as bootstrap resamples, are kept.
-
-    Returns:
-        (...) values in [0, 1]; NaN for no image.
+    Like all reducers below, it takes (..., C, C) counts with a row for each reference, and keeps
+    leading axes, such as bootstrap resamples.
     """
     return ratio(_hits(confusion).sum(axis=-1), confusion.sum(axis=(-2, -1)))
 
 
 def sensitivity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the fraction of each class that was predicted as that class (recall).
+    """Return (..., C) the fraction of each class that was predicted as that class (recall).
 
-    Args:
-        confusion: (..., C, C) counts; rows are references.
-
-    Returns:
-        (..., C) values in [0, 1]; NaN for a class with no reference.
+    NaN for a class with no reference.
     """
     return ratio(_hits(confusion), confusion.sum(axis=-1))
 
 
 def specificity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the fraction of the images of other classes that was not predicted as each class.
+    """Return (..., C) the fraction of the images of other classes not predicted as each class.
 
-    Args:
-        confusion: (..., C, C) counts; rows are references.
-
-    Returns:
-        (..., C) values in [0, 1]; NaN for a class to which every reference belongs.
+    NaN for a class to which every reference belongs.
     """
     others = confusion.sum(axis=(-2, -1))[..., None] - confusion.sum(axis=-1)
     false_alarms = confusion.sum(axis=-2) - _hits(confusion)
@@ -229,26 +204,12 @@ def specificity(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def balanced_accuracy(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean sensitivity over the classes present in the references.
-
-    Args:
-        confusion: (..., C, C) counts; rows are references.
-
-    Returns:
-        (...) values in [0, 1]; NaN for no image.
-    """
+    """Return the mean sensitivity over the classes present in the references."""
     return mean_of_defined(sensitivity(confusion))
 
 
 def macro_f1(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the mean F1 score over the classes present in references or predictions.
-
-    Args:
-        confusion: (..., C, C) counts; rows are references.
-
-    Returns:
-        (...) values in [0, 1]; NaN for no image.
-    """
+    """Return the mean F1 score over the classes present in references or predictions."""
     named = confusion.sum(axis=-1) + confusion.sum(axis=-2)
     return mean_of_defined(ratio(2 * _hits(confusion), named))
 

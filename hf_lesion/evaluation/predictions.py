@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import pandas as pd
@@ -12,22 +12,18 @@ from hf_lesion.errors import InputError
 from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES, LABEL2ID
 
+if TYPE_CHECKING:
+    from hf_lesion.evaluation.scoring import EvaluationSet
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions of a classifier with the references: the input of every metric.
-
-    Attributes:
-        image_ids: N names.
-        references: (N,) class ids.
-        probabilities: (N, 7) float64 in the order of `CODES`.
-        lesion_ids: N lesions, or None where they are unknown.
-    """
+    """Predictions of a classifier with the references: the input of every metric."""
 
     image_ids: tuple[str, ...]
-    references: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
-    lesion_ids: tuple[str, ...] | None = None
+    references: NDArray[np.int64]  # (N,) class ids
+    probabilities: NDArray[np.float64]  # (N, 7) in the order of `CODES`
+    lesion_ids: tuple[str, ...] | None = None  # None where they are unknown
 
 
 def take(predictions: Predictions, rows: NDArray[np.int64]) -> Predictions:
@@ -56,19 +52,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         table.to_csv(partial, index=False)
 
 
-class Labelled(Protocol):
-    """Images with their truth, as `scoring.EvaluationSet`."""
-
-    @property
-    def image_ids(self) -> tuple[str, ...]:
-        """N names."""
-
-    @property
-    def references(self) -> NDArray[np.int64]:
-        """(N,) class ids."""
-
-
-def read_predictions(path: Path, images: Labelled) -> Predictions:
+def read_predictions(path: Path, images: "EvaluationSet | Predictions") -> Predictions:
     """Read what `write_predictions` wrote for these images.
 
     Raises:

@@ -31,8 +31,6 @@ Predict = Callable[[EvaluationSet], Predictions]
 
 def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
     """Return `limit` images at random, by a fixed seed and in their order; all for None."""
-    if limit is None:
-        return images
     return take_images(images, draw_rows(len(images.image_ids), limit))
 
 
@@ -46,16 +44,9 @@ def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
 
 
 def measure(
-    predict: Predict,
-    images: EvaluationSet,
-    names: Sequence[str] = tuple(DISTORTIONS),
+    predict: Predict, images: EvaluationSet, names: Sequence[str] = tuple(DISTORTIONS)
 ) -> dict[str, Any]:
-    """Return a model's scores on the original images and under each distortion.
-
-    Args:
-        predict: Returns a model's predictions for an evaluation set.
-        images: N images.
-        names: Names in `DISTORTIONS`.
+    """Return a model's scores on the original images and under each of some `DISTORTIONS`.
 
     Returns:
         `images`, `unchanged` (scores), `distortions` (name → scores, `label`, `images`, and against

@@ -16,11 +16,7 @@ from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.description import describe_sizes, format_count, name_images
-from hf_lesion.data.image_files import (
-    ImageFile,
-    choose_files,
-    group_by_stem,
-)
+from hf_lesion.data.image_files import ImageFile, choose_files, group_by_stem
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
 from hf_lesion.data.reader import open_split
 from hf_lesion.data.record import get_description, read_record
@@ -79,10 +75,6 @@ class EvaluationSet:
 
 def read_split(folder: Path, split: str) -> EvaluationSet:
     """Read one split of a dataset that `scripts/prepare_data.py` made.
-
-    Args:
-        folder: The prepared dataset.
-        split: Which of its splits.
 
     Raises:
         InputError: As `open_split`, or if an image has no label or an image_id repeats.
@@ -165,9 +157,7 @@ def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> Evaluatio
 def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
     """Return the images of one source, under the set's name with the source's.
 
-    Args:
-        evaluation_set: With the group `dataset`, as HAM10000's metadata call the source.
-        source: One of its values.
+    The source is a value of the group `dataset`, as HAM10000's metadata call it.
 
     Raises:
         InputError: If the source does not occur.
@@ -183,14 +173,14 @@ def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
     return replace(take_images(evaluation_set, rows), name=f"{evaluation_set.name}_{source}")
 
 
-def draw_rows(total: int, count: int, *, seed: int = 0) -> list[int]:
-    """Return `count` random row numbers in order; all if there are not more."""
-    return sorted(np.random.default_rng(seed).permutation(total)[:count].tolist())
+def draw_rows(total: int, count: int | None) -> list[int]:
+    """Return `count` random row numbers in order; all if it is None or there are not more."""
+    return sorted(np.random.default_rng(0).permutation(total)[:count].tolist())
 
 
-def choose_rows(references: NDArray[np.int64], each: int, *, seed: int = 0) -> list[int]:
+def choose_rows(references: NDArray[np.int64], each: int) -> list[int]:
     """Return the rows of up to `each` random images of every class, in order."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     chosen: list[int] = []
     for label in range(len(CODES)):
         rows = np.flatnonzero(references == label)
@@ -210,11 +200,7 @@ def predict(
 ) -> Predictions:
     """Run the classifier over the set with a progress bar; one batch of images is in memory.
 
-    Args:
-        classifier: Gives (B, 7) probabilities of B images.
-        evaluation_set: N images.
-        batch_size: B.
-        views: Number of orientations of each image, of eight, whose predictions are averaged.
+    The predictions for so many `views` of each image, of its eight orientations, are averaged.
 
     Raises:
         InputError: If an image can't be read.
@@ -239,10 +225,8 @@ def over_batches(
 ) -> NDArray[Any]:
     """Return the (N, ...) rows that a function of images gives, with a progress bar.
 
-    Args:
-        function: Takes a list of images and `batch_size`, gives one row for each image.
-        evaluation_set: N images; those of one batch are in memory.
-        batch_size: How many at once.
+    The function takes a list of images, one batch of which is in memory, and `batch_size`; it
+    gives one row for each image.
 
     Raises:
         InputError: If an image can't be read.

@@ -38,20 +38,15 @@ Groups = Mapping[str, Sequence[str | None]]
 
 
 def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
-    """Return the subgroup of each value of a column; ages become bands.
+    """Return the subgroup of each value of a column of `COLUMNS`; ages become bands.
 
-    Args:
-        column: A key of `COLUMNS`.
-        values: N values; None, NaN and "" are unknown.
+    None, NaN and "" are unknown.
     """
     return tuple(_age_band(value) if column == AGE else _word(value) for value in values)
 
 
 def measure_groups(
-    predictions: Predictions,
-    groups: Groups,
-    *,
-    point: OperatingPoint | None = None,
+    predictions: Predictions, groups: Groups, *, point: OperatingPoint | None = None
 ) -> dict[str, dict[str, Any]]:
     """Return the scores of every value of every column, with intervals.
 

@@ -19,15 +19,10 @@ LEAST_IOU = 1 / 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """Similarity of two heatmaps of one image.
+    """Similarity of two heatmaps of one image; NaN if a map is flat."""
 
-    Attributes:
-        pearson: Correlation over the pixels, in [-1, 1]; NaN if a map is flat.
-        iou: Intersection over union of the top fifths, in [0, 1]; NaN if a map is flat.
-    """
-
-    pearson: float
-    iou: float
+    pearson: float  # correlation over the pixels, in [-1, 1]
+    iou: float  # intersection over union of the top fifths, in [0, 1]
 
     @property
     def is_apart(self) -> bool:
@@ -52,8 +47,7 @@ def compare_all(
 ) -> dict[tuple[str, str], Agreement]:
     """Return the agreement of each two models where both saw an image.
 
-    Args:
-        maps: A model's name → its (H, W) map of the image, and the box that the map fills.
+    Each has its (H, W) map of the image, and the box that the map fills.
     """
     found = {}
     for first, second in itertools.combinations(maps, 2):

@@ -53,6 +53,12 @@ class Faithfulness:
         return np.stack([deletion, insertion, self.road], axis=1)
 
 
+def join(parts: Sequence[Faithfulness]) -> Faithfulness:
+    """Concatenate the scores of one or more batches."""
+    columns = zip(*((part.deletion, part.insertion, part.road) for part in parts), strict=True)
+    return Faithfulness(*map(np.concatenate, columns))
+
+
 class Probabilities(nn.Module):
     """Wrapper that returns the bare (B, C) probabilities which pytorch-grad-cam needs."""
 
@@ -110,12 +116,8 @@ def measure_deletion(
 ) -> NDArray[np.float64]:
     """Return (N, S) the deletion curves alone, as `measure` does.
 
-    Args:
-        network: From (N, 3, H, W) pixel values to (N, C) probabilities; called once a share.
-        pixel_values: As for `measure`.
-        maps: As for `measure`.
-        targets: As for `measure`.
-        seed: As for `measure`.
+    The `network` goes from (N, 3, H, W) pixel values to (N, C) probabilities; it is called once a
+    share.
     """
     return _follow(network, pixel_values, rank_pixels(maps, seed=seed), targets, _taken())
 

@@ -58,29 +58,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells with a title above and a remark below it.
-
-    Attributes:
-        cells: As many in each row.
-        remark: A few lines; empty for none.
-        is_warning: Whether title and remark stand out.
-        title: One line; empty for none.
-    """
+    """A row of as many cells as each, with a title above and a remark below it."""
 
     cells: Sequence[Cell]
-    remark: str = ""
-    is_warning: bool = False
-    title: str = ""
+    remark: str = ""  # a few lines
+    is_warning: bool = False  # title and remark stand out
+    title: str = ""  # one line
 
 
 def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> Figure:
-    """Draw rows of pictures with their heatmaps on one colour scale.
-
-    Args:
-        rows: At least one.
-        title: Stands above all.
-        names: Stand above the columns.
-    """
+    """Draw rows of pictures with their heatmaps on one colour scale, under names of the columns."""
     layout = _lay_out(rows, textwrap.fill(title, int(_width(rows) * 11)), bool(names))
     figure = new_figure((layout.width, layout.height), layout=None)
     top = layout.height - layout.head

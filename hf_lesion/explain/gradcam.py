@@ -5,8 +5,8 @@ left behind; what they are weighed by is the library's own code (`hf_lesion.expl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -15,10 +15,13 @@ from transformers import PreTrainedModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
-from hf_lesion.explain.methods import GRADCAM, check_method, needs_gradient, weigh
+from hf_lesion.explain.methods import EIGENCAM, GRADCAM, check_method, weigh
 from hf_lesion.explain.placement import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
+from hf_lesion.labels import CODES
 from hf_lesion.models.forward import check_not_compiled, forward_with_hooks
+from hf_lesion.models.head import softmax
+from hf_lesion.models.preprocessing import Box
 
 PREDICTED, RUNNER_UP = "predicted", "runner-up"
 RANKS = {PREDICTED: 0, RUNNER_UP: 1}
@@ -26,29 +29,63 @@ Target = int | str
 
 
 @dataclass(frozen=True)
-class Heatmaps:
-    """Heatmaps of one or several classes of each image; "…" is B, or B and K.
+class Explanation:
+    """Heatmaps and the probabilities of the same forward pass; "…" is N, or N and K classes.
 
     Attributes:
-        maps: (…, H, W) float32 in [0, 1], each stretched from its own least to its own greatest
-            value, as pytorch-grad-cam does; all zero where it is flat.
-        lows: (…) the values that 0 stands for: maps compare only on their raw scale.
-        highs: (…) the values that 1 stands for.
+        heatmaps: (…, H, W) float32 in [0, 1] over the model's input, each stretched to its own
+            range, as pytorch-grad-cam does; all zero where it is flat.
         targets: (…) the class ids that were explained.
-        logits: (B, C) of the same forward pass.
+        probabilities: (N, C) float32.
+        lows: (…) what 0 stands for, in the method's own units.
+        highs: (…) what 1 stands for.
+        boxes: The part of each of N images that fills the input, for `overlay`: its left, upper,
+            right and lower edge as shares of the image's width and height.
+        method: Of `explain.methods.METHODS`.
     """
 
-    maps: NDArray[np.float32]
+    heatmaps: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
     lows: NDArray[np.float32]
     highs: NDArray[np.float32]
-    targets: NDArray[np.int64]
-    logits: NDArray[np.float32]
+    boxes: tuple[Box, ...] = ()
+    method: str = GRADCAM
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """(…) whether the map is flat: the layer holds no evidence for this class."""
+        return find_flat(self.heatmaps)
 
     @property
     def raw(self) -> NDArray[np.float32]:
-        """(…, H, W) the maps on their raw scale."""
+        """(…, H, W) the maps on their raw scale, where those of one model compare."""
         lows, highs = self.lows[..., None, None], self.highs[..., None, None]
-        return lows + self.maps * (highs - lows)
+        return lows + self.heatmaps * (highs - lows)
+
+    def first(self) -> "Explanation":
+        """Return the explanation of the first of K classes alone: (N, K, …) becomes (N, …)."""
+        kept = {
+            name: getattr(self, name)[:, 0] for name in ("heatmaps", "targets", "lows", "highs")
+        }
+        return replace(self, **kept)
+
+
+def join(parts: Sequence[Explanation]) -> Explanation:
+    """Concatenate the explanations of one or more batches."""
+    names = ("heatmaps", "targets", "probabilities", "lows", "highs")
+    together: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+    }
+    together["boxes"] = tuple(box for part in parts for box in part.boxes)
+    return replace(parts[0], **together)
+
+
+def explain_nothing(shape: tuple[int, ...], size: tuple[int, int], method: str) -> Explanation:
+    """Return the explanation of no images, with `shape` (0,), or (0, K) of K classes."""
+    none, answers = np.empty(shape, np.float32), np.empty((0, len(CODES)), np.float32)
+    maps = np.empty((*shape, *size), np.float32)
+    return Explanation(maps, np.empty(shape, np.int64), answers, none, none, method=method)
 
 
 @dataclass(frozen=True)
@@ -68,8 +105,8 @@ class Trace:
     activation: torch.Tensor
     size: tuple[int, int]
 
-    def explain(self, wanted: Sequence[Sequence[Target]], method: str = GRADCAM) -> Heatmaps:
-        """Return the heatmaps of K classes of each image.
+    def explain(self, wanted: Sequence[Sequence[Target]], method: str = GRADCAM) -> Explanation:
+        """Return the heatmaps of K classes of each image; which part of it was seen is not known.
 
         Args:
             wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
@@ -84,13 +121,13 @@ class Trace:
         logits = to_array(self.logits)
         targets = choose_targets(logits, wanted)
         activations = to_array(self.activation)
-        if needs_gradient(method):
+        if method != EIGENCAM:
             gradients = map(self._differentiate, targets.T)
             parts = [self._weigh(method, activations, gradient) for gradient in gradients]
-        else:  # one map for all classes
+        else:  # no gradient: one map for all classes
             parts = [self._weigh(method, activations, None)] * targets.shape[1]
         maps, lows, highs = (np.stack(column, axis=1) for column in zip(*parts, strict=True))
-        return Heatmaps(maps, lows, highs, targets, logits)
+        return Explanation(maps, targets, softmax(logits), lows, highs, method=method)
 
     def _differentiate(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the gradients (B, K', h, w) of one class's logit for each of (B,) class ids."""
@@ -102,10 +139,7 @@ class Trace:
             return to_array(torch.autograd.grad(objective, self.activation, retain_graph=True)[0])
 
     def _weigh(
-        self,
-        method: str,
-        activations: NDArray[np.float32],
-        gradient: NDArray[np.float32] | None,
+        self, method: str, activations: NDArray[np.float32], gradient: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         sizes = np.abs(activations)
         if gradient is not None:
@@ -141,68 +175,6 @@ def trace(model: PreTrainedModel, pixel_values: torch.Tensor, *, layer: str | No
     return Trace(logits, found[0], (height, width))
 
 
-def explain(
-    model: PreTrainedModel,
-    pixel_values: torch.Tensor,
-    targets: Sequence[Target] | None = None,
-    *,
-    method: str = GRADCAM,
-    layer: str | None = None,
-    fine: bool = False,
-) -> Heatmaps:
-    """Compute one heatmap for each image in a single forward pass.
-
-    Args:
-        model: As for `trace`.
-        pixel_values: As for `trace`.
-        targets: (B,) class ids, `PREDICTED` or `RUNNER_UP`; None explains the predicted classes.
-        method: One of `methods.METHODS`.
-        layer: As for `trace`.
-        fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
-
-    Raises:
-        InputError: If a class id or their number is wrong, the method is unknown, or no target
-            layer is known or it gives no feature map.
-    """
-    count = len(pixel_values)
-    wanted = [PREDICTED] * count if targets is None else list(targets)
-    if len(wanted) != count:
-        raise InputError(f"Expected one target per image ({count}), got {len(wanted)}.")
-    columns = [[target] for target in wanted]
-    found = explain_each(model, pixel_values, columns, [method], layer=layer, fine=fine)
-    return _first_class(found[method])
-
-
-def explain_classes(
-    model: PreTrainedModel,
-    pixel_values: torch.Tensor,
-    classes: Sequence[Target],
-    *,
-    method: str = GRADCAM,
-    layer: str | None = None,
-    fine: bool = False,
-) -> Heatmaps:
-    """Compute a heatmap for each of K classes of each image in a single forward pass.
-
-    Arguments and errors are those of `explain`, but for `classes`: (K,) class ids, `PREDICTED` or
-    `RUNNER_UP`, the same for all images.
-    """
-    wanted = [list(classes)] * len(pixel_values)
-    return explain_each(model, pixel_values, wanted, [method], layer=layer, fine=fine)[method]
-
-
-def explain_methods(
-    model: PreTrainedModel, pixel_values: torch.Tensor, methods: Sequence[str]
-) -> dict[str, Heatmaps]:
-    """Compute the heatmap of each image's predicted class by several methods in one forward pass.
-
-    Arguments and errors are those of `explain`.
-    """
-    wanted = [[PREDICTED]] * len(pixel_values)
-    found = explain_each(model, pixel_values, wanted, methods)
-    return {method: _first_class(own) for method, own in found.items()}
-
-
 def explain_each(
     model: PreTrainedModel,
     pixel_values: torch.Tensor,
@@ -211,11 +183,19 @@ def explain_each(
     *,
     layer: str | None = None,
     fine: bool = False,
-) -> dict[str, Heatmaps]:
+) -> dict[str, Explanation]:
     """Compute the heatmaps of K classes of each image by several methods in one forward pass.
 
-    Arguments and errors are those of `explain`, but for `wanted`: (B, K) class ids, `PREDICTED` or
-    `RUNNER_UP`.
+    Args:
+        model: As for `trace`.
+        pixel_values: As for `trace`.
+        wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
+        methods: Of `methods.METHODS`.
+        layer: As for `trace`.
+        fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
+
+    Raises:
+        InputError: If there is no such class or method, or as `trace`.
     """
     for method in methods:
         check_method(method)
@@ -223,28 +203,24 @@ def explain_each(
     found = {method: traced.explain(wanted, method) for method in methods}
     if fine:
         for method, own in found.items():
-            found[method] = _refine(model, pixel_values, own, method, layer)
+            found[method] = _refine(model, pixel_values, own, layer)
     return found
 
 
 def _refine(
-    model: PreTrainedModel,
-    pixel_values: torch.Tensor,
-    found: Heatmaps,
-    method: str,
-    layer: str | None,
-) -> Heatmaps:
+    model: PreTrainedModel, pixel_values: torch.Tensor, found: Explanation, layer: str | None
+) -> Explanation:
     """Return the mean of the maps of each image and of its shifted and mirrored views."""
     chosen: list[list[Target]] = found.targets.tolist()
-    parts, is_flat = [found.raw], find_flat(found.maps)
+    parts, is_flat = [found.raw], found.flat
     for view in VIEWS:
-        seen = trace(model, show(pixel_values, view), layer=layer).explain(chosen, method)
+        seen = trace(model, show(pixel_values, view), layer=layer).explain(chosen, found.method)
         parts.append(lay_back(seen.raw, view))
-        is_flat &= find_flat(seen.maps)
+        is_flat &= seen.flat
     mean = np.nanmean(np.stack(parts), axis=0)
     lows, highs = mean.min(axis=(-2, -1)), mean.max(axis=(-2, -1))
     maps = to_unit(mean, lows, highs, is_flat)
-    return Heatmaps(maps, lows, highs, found.targets, found.logits)
+    return replace(found, heatmaps=maps, lows=lows, highs=highs)
 
 
 def check_targets(targets: Sequence[Target], classes: int) -> None:
@@ -266,12 +242,6 @@ def choose_targets(
         ],
         dtype=np.int64,
     ).reshape(len(wanted), -1)
-
-
-def _first_class(found: Heatmaps) -> Heatmaps:
-    return Heatmaps(
-        found.maps[:, 0], found.lows[:, 0], found.highs[:, 0], found.targets[:, 0], found.logits
-    )
 
 
 def to_array(tensor: torch.Tensor) -> NDArray[np.float32]:

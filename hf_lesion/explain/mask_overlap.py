@@ -26,14 +26,11 @@ MEASURES = (
 def place_masks(
     masks: Sequence[Image.Image], preprocess: Callable[[list[Image.Image]], torch.Tensor]
 ) -> NDArray[np.bool_]:
-    """Return masks after the preprocessing that images undergo.
+    """Return (B, H, W) masks, true inside the lesion, after the preprocessing that images undergo.
 
     Args:
         masks: At least one; grey, white = lesion, in the frames of their images, of any sizes.
         preprocess: From RGB images to (B, 3, H, W) pixel values.
-
-    Returns:
-        (B, H, W), true inside the lesion.
     """
     sizes = list(dict.fromkeys(mask.size for mask in masks))
     # What the preprocessing makes of black and of white undoes its normalisation.

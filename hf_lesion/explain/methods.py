@@ -32,15 +32,10 @@ def check_method(method: str) -> None:
         raise InputError(f"Unknown method {method!r}: expected one of {', '.join(METHODS)}.")
 
 
-def needs_gradient(method: str) -> bool:
-    """Return whether the map depends on the class: EigenCAM's does not."""
-    return method != EIGENCAM
-
-
 def weigh(
     method: str, activations: NDArray[np.float32], gradients: NDArray[np.float32] | None
 ) -> NDArray[np.float32]:
-    """Return the raw heatmaps of a method, before the ReLU and rescaling.
+    """Return the (B, h, w) raw heatmaps of a method, before the ReLU and rescaling.
 
     EigenCAM is the first principal component of the activations: the same for every class, and its
     sign is whatever the decomposition gives.
@@ -49,9 +44,6 @@ def weigh(
         method: One of `METHODS`.
         activations: (B, K, h, w) of the target layer.
         gradients: (B, K, h, w) of a class's logit by them; None for EigenCAM.
-
-    Returns:
-        (B, h, w).
     """
     # The library's classes keep no state in this call: it is a function of what is passed.
     maps = _library(method).get_cam_image(None, None, None, activations, gradients, False)

@@ -20,11 +20,9 @@ FINE, FINE_VIEWS = "fine", 9
 
 
 def name_of(kind: str, kinds: Iterable[str]) -> str:
-    """Return the display name of a map in a record.
+    """Return the display name of a map: a method, a control or `FINE`.
 
-    Args:
-        kind: A method, a control or `FINE`.
-        kinds: All of the record, in its order: the finer map is a mean of the first one's.
+    `kinds` are all of the record, in its order: the finer map is a mean of the first one's.
     """
     if kind == FINE:
         return f"{name_of(next(iter(kinds)), ())} (mean of {FINE_VIEWS} views)"

@@ -68,14 +68,9 @@ def align(
 
 
 def share_outside(mask: Image.Image, box: Box) -> float:
-    """Return the share of a lesion that a network does not see.
+    """Return the share of a lesion, white in a mask, that a network does not see: outside its box.
 
-    Args:
-        mask: Grey, white = lesion, in the frame of its image.
-        box: The part of the image that the network sees.
-
-    Returns:
-        In [0, 1]; NaN if the mask is empty.
+    In [0, 1]; NaN if the mask is empty.
     """
     lesion = np.asarray(mask.convert("L")) > 127
     left, right = _span(box[0], box[2], mask.width)
@@ -143,17 +138,10 @@ def to_unit(
 
 
 def to_grid(heatmap: NDArray[np.float32], grid: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the values of the cells that a heatmap was enlarged from.
+    """Return the (h, w) values of the cells that an (H, W) heatmap was enlarged from by `stretch`.
 
     Enlarging bilinearly is a linear map that loses nothing, so its pseudo-inverse gives the cells
     back as they were.
-
-    Args:
-        heatmap: (H, W), enlarged by `stretch`.
-        grid: h and w of the feature map, at most H and W.
-
-    Returns:
-        (h, w)
     """
     rows, columns = (
         np.linalg.pinv(cv2.resize(np.eye(cells, dtype=np.float32), (cells, pixels)))

@@ -43,13 +43,9 @@ CHANGES: dict[str, Change] = {
 
 
 def change(image: Image.Image, mask: Image.Image, name: str, *, seed: int = 0) -> Image.Image:
-    """Return an image with one of the `CHANGES` made.
+    """Return an image with one of the `CHANGES` made; the same seed draws the same.
 
-    Args:
-        image: Of any size and mode; changed as `load_image` shows it.
-        mask: Of the same frame, any size; white = lesion.
-        name: Of `CHANGES`.
-        seed: Of what is drawn; the same seed draws the same.
+    The mask, white = lesion, is of the same frame and of any size.
     """
     return CHANGES[name](load_image(image), mask, np.random.default_rng(seed))
 

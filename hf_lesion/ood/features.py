@@ -41,15 +41,9 @@ def feature_layers(model: PreTrainedModel) -> tuple[str, ...]:
 def forward_with_features(
     model: PreTrainedModel, pixel_values: torch.Tensor, names: Sequence[str] = ()
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return (B, C) logits and features by name, from one forward pass.
+    """Return (B, C) logits and (B, D) features by name, from one forward pass.
 
-    Args:
-        model: A classifier.
-        pixel_values: (B, 3, S, S) from its own preprocessing.
-        names: `COLOURS` or names of submodules.
-
-    Returns:
-        Logits and features in float32 on the CPU; features are (B, D), D differs by name.
+    D differs by name, which is `COLOURS` or that of a submodule. All are float32, on the CPU.
 
     Raises:
         InputError: If layers are to be read and a part of the model is compiled.
@@ -65,15 +59,10 @@ def forward_with_features(
 def collect_features(
     model: PreTrainedModel, names: Sequence[str], pixel_values: torch.Tensor
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Fill the yielded mapping while the block runs the model on `pixel_values`.
+    """Fill the yielded mapping while the block runs the model on (B, 3, S, S) `pixel_values`.
 
     A stage gives (B, 2C) means and standard deviations of its maps, a linear layer its (B, D)
     input, `COLOURS` the (B, 65) of `describe_colours`, whatever precision the model computes in.
-
-    Args:
-        model: A classifier.
-        names: `COLOURS` or names of submodules.
-        pixel_values: (B, 3, S, S) that the block passes to the model.
     """
     found: dict[str, torch.Tensor] = {}
     hooks = []

@@ -70,19 +70,12 @@ Interval = Callable[[NDArray[np.bool_], Sequence[str]], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Observed:
-    """What a model returned for N images.
+    """What a model returned for N images."""
 
-    Attributes:
-        probabilities: (N, C).
-        features: Name → (N, D).
-        groups: N lesions or patients, whose images stay together.
-        references: (N,) class ids of dermoscopic images.
-    """
-
-    probabilities: NDArray[np.floating]
-    features: Mapping[str, NDArray[np.float32]]
-    groups: Sequence[str]
-    references: NDArray[np.int64] | None = None
+    probabilities: NDArray[np.floating]  # (N, C)
+    features: Mapping[str, NDArray[np.float32]]  # (N, D) by name
+    groups: Sequence[str]  # N lesions or patients, whose images stay together
+    references: NDArray[np.int64] | None = None  # (N,) class ids of dermoscopic images
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -123,10 +116,7 @@ def group_of(name: str) -> str:
 
 
 def fit_gate(
-    layers: Sequence[str],
-    dermoscopic: Observed,
-    others: Mapping[str, Observed],
-    held_out: Observed,
+    layers: Sequence[str], dermoscopic: Observed, others: Mapping[str, Observed], held_out: Observed
 ) -> Gate:
     """Fit a gate.
 
@@ -173,10 +163,7 @@ def fit_unsure(held_out: Observed) -> float:
 def measure_dermoscopic(gate: Gate, images: Observed, interval: Interval) -> DermoscopyRejection:
     """Return how a gate treats dermoscopic images that it was not fitted on.
 
-    Args:
-        gate: The gate.
-        images: With references.
-        interval: From (N,) flags and their groups to the interval of the share of true ones.
+    `interval` gives that of the share of true ones from (N,) flags and their groups.
     """
     verdicts = gate.judge(images.probabilities, stack(images.features, gate.inputs))
     kinds = np.asarray([verdict.kind for verdict in verdicts])
@@ -208,12 +195,8 @@ def measure_others(
 ) -> dict[str, Rejection]:
     """Return what gates reject of images that they were not fitted on.
 
-    Args:
-        layers: As for `fit_gate`.
-        dermoscopic: As for `fit_gate`.
-        others: Source → the same images in each version, as they are and retaken.
-        held_out: As for `fit_gate`.
-        interval: As for `measure_dermoscopic`.
+    Arguments are those of `fit_gate` and `measure_dermoscopic`, but for `others`: source → the same
+    images in each version, as they are and retaken.
 
     Returns:
         Source → rejection, cross-fitted: each image is judged by a gate that was fitted without the
@@ -265,13 +248,7 @@ def list_sources(
     others: Mapping[str, Sequence[Observed]],
     held_out: Mapping[str, Observed],
 ) -> list[Source]:
-    """Return what a gate is fitted on, for its record.
-
-    Args:
-        dermoscopic: Training images in each version.
-        others: Source → images in each version.
-        held_out: Source → validation images.
-    """
+    """Return what a gate is fitted on, for its record: all but `held_out` in each version."""
     return [
         Source(
             name="train",
@@ -280,12 +257,7 @@ def list_sources(
             purpose="dermoscopic images to be accepted",
         ),
         *(
-            Source(
-                name=name,
-                images=len(one[0]),
-                versions=len(one),
-                purpose=REJECTED,
-            )
+            Source(name=name, images=len(one[0]), versions=len(one), purpose=REJECTED)
             for name, one in others.items()
         ),
         *(

@@ -161,12 +161,7 @@ class Gate:
     def judge(
         self, probabilities: NDArray[np.floating], features: NDArray[np.float32]
     ) -> list[Verdict]:
-        """Return the verdict on each of N images.
-
-        Args:
-            probabilities: (N, C), each row summing to 1.
-            features: (N, D) of the same images.
-        """
+        """Return the verdict on each of N images by (N, C) probabilities and (N, D) features."""
         likeness, rejected = self.likeness(features), self.rejects(features)
         confidence = np.asarray(probabilities).max(axis=1, initial=0)
         return [self._verdict(*row) for row in zip(likeness, rejected, confidence, strict=True)]
@@ -188,10 +183,7 @@ def judge(
 ) -> list[Verdict]:
     """Return the verdict on each of N images; without a gate each is "unjudged".
 
-    Args:
-        gate: The model's, or None.
-        probabilities: (N, C), each row summing to 1.
-        features: (N, D) arrays under each name of the gate's inputs.
+    By (N, C) probabilities and (N, D) features under each name of the gate's inputs.
     """
     if gate is None:
         confidence = np.asarray(probabilities).max(axis=1, initial=0).tolist()
@@ -292,19 +284,12 @@ def find_gate(folder: Path) -> Gate | None:
 
 
 class Rejection(BaseModel):
-    """How many images of one source the gate rejects.
-
-    Attributes:
-        images: How many were measured.
-        refused: The rejected share in [0, 1].
-        interval: Its 95 % interval: bootstrap over lesions, patients or images.
-        refused_if_unknown: The rejected share by a gate fitted without any image of this source.
-    """
+    """How many images of one source the gate rejects."""
 
     images: int
-    refused: float | None
-    interval: tuple[float | None, float | None] | None = None
-    refused_if_unknown: float | None = None
+    refused: float | None  # share in [0, 1]
+    interval: tuple[float | None, float | None] | None = None  # 95 %, over lesions or patients
+    refused_if_unknown: float | None = None  # by a gate fitted without any image of this source
 
     @property
     def text(self) -> str:
@@ -317,57 +302,33 @@ class Rejection(BaseModel):
 
 
 class DermoscopyRejection(Rejection):
-    """How a gate treats dermoscopic images.
+    """How a gate treats dermoscopic images."""
 
-    Attributes:
-        unsure: Share of images marked as unsure.
-        right_unsure: Share of right answers marked as unsure.
-        accuracy: Share of right answers.
-        accuracy_unsure: The same of the images marked as unsure.
-        accuracy_accepted: The same of the accepted images.
-        by_class: Rejection of the images of each diagnosis.
-    """
-
-    unsure: float | None = None
-    right_unsure: float | None = None
+    unsure: float | None = None  # share of images marked as unsure
+    right_unsure: float | None = None  # share of right answers marked as unsure
     accuracy: float | None = None
-    accuracy_unsure: float | None = None
-    accuracy_accepted: float | None = None
+    accuracy_unsure: float | None = None  # of the images marked as unsure
+    accuracy_accepted: float | None = None  # of the accepted images
     by_class: dict[str, Rejection] = {}
 
 
 class Source(BaseModel):
-    """Images that a gate was fitted on.
-
-    Attributes:
-        name: Of the split, the folder or the kind of drawn images.
-        images: How many.
-        versions: How often each was shown, changed at random each time but the first.
-        purpose: What for, in words.
-    """
+    """Images that a gate was fitted on: a split, a folder or a kind of drawn images."""
 
     name: str
     images: int
-    versions: int
+    versions: int  # how often each was shown, changed at random each time but the first
     purpose: str
 
 
 class RiskCoverage(BaseModel):
-    """Share of wrong answers among the most confident ones, for growing shares of test images.
+    """Share of wrong answers among the most confident ones, for growing shares of test images."""
 
-    Attributes:
-        coverage: Shares of the images, ascending.
-        risk: The share of wrong answers at each.
-        low: Lower end of its interval.
-        high: Upper end of its interval.
-        aurc: Area under the curve.
-    """
-
-    coverage: list[float]
+    coverage: list[float]  # shares of the images, ascending
     risk: list[float | None]
-    low: list[float | None]
+    low: list[float | None]  # lower end of the interval of the risk
     high: list[float | None]
-    aurc: float | None
+    aurc: float | None  # area under the curve
 
 
 class MeasuredModel(BaseModel):
@@ -378,35 +339,22 @@ class MeasuredModel(BaseModel):
 
 
 class GateRecord(BaseModel):
-    """What `gate.json` says of a gate. Fields with a default are absent in earlier versions.
-
-    Attributes:
-        schema_version: 2; 1 in earlier versions.
-        summary: What it was fitted and measured on, in sentences.
-        fitted_on: The same as a list.
-        inputs: Names of the features.
-        refused_below: As in `Gate`.
-        unsure_below: As in `Gate`.
-        dermoscopic: Source → rejection of dermoscopic images; "test" is the test split.
-        other: Source → rejection of other images, none of which was used for fitting.
-        risk_coverage: Of the answers to test images, by confidence.
-        data: Origin of the test images, with their fingerprint.
-        model: The model.
-        provenance: Command, versions, git revision, machine and time.
-    """
+    """What `gate.json` says of a gate. Fields with a default are absent in earlier versions."""
 
     schema_version: int = 1
-    summary: str = ""
+    summary: str = ""  # what it was fitted and measured on, in sentences
     fitted_on: list[Source] = []
     inputs: list[str] = []
     refused_below: float | None = None
     unsure_below: float | None = None
-    dermoscopic: dict[str, DermoscopyRejection] = Field(
+    dermoscopic: dict[str, DermoscopyRejection] = Field(  # by source; "test" is the test split
         validation_alias=AliasChoices("dermoscopic", "real")
     )
-    other: dict[str, Rejection] = Field(validation_alias=AliasChoices("other", "strange"))
+    other: dict[str, Rejection] = Field(  # by source, none of which was used for fitting
+        validation_alias=AliasChoices("other", "strange")
+    )
     risk_coverage: RiskCoverage | None = None
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {}  # origin of the test images, with their fingerprint
     model: MeasuredModel = MeasuredModel()
     provenance: dict[str, Any] = {}
 

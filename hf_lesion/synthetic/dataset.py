@@ -70,12 +70,7 @@ LOCALIZATIONS = {
     "scalp": 0.01,
     "hand": 0.01,
 }
-SOURCES = {
-    "vidir_molemax": 0.40,
-    "vidir_modern": 0.33,
-    "rosendahl": 0.23,
-    "vienna_dias": 0.04,
-}
+SOURCES = {"vidir_molemax": 0.40, "vidir_modern": 0.33, "rosendahl": 0.23, "vienna_dias": 0.04}
 JPEG_QUALITIES = (88, 96)
 
 
@@ -130,12 +125,7 @@ def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = 
 
 
 def plan_sample(images: int, *, seed: int) -> list[Photograph]:
-    """Decide what is to be drawn: the table's rows, lesion by lesion, in an order free of `dx`.
-
-    Args:
-        images: How many, at least `MINIMUM_IMAGES`.
-        seed: At least 0.
-    """
+    """Decide what is to be drawn: the table's rows, lesion by lesion, in an order free of `dx`."""
     rng = np.random.default_rng(seed)
     lesions = [
         (dx, views)

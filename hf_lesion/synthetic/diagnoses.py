@@ -57,11 +57,11 @@ OUTLINES = {
 def paint_diagnosis(
     dx: str, patch: Patch, *, radius: float, elongation: float
 ) -> tuple[Layers, Map]:
-    """Paint one lesion in the centre of a patch.
+    """Paint one lesion in the centre of a patch, whose random stream decides all but the two sizes.
 
     Args:
         dx: The diagnosis, one of `labels.CODES`.
-        patch: Where to paint; its random stream decides all about the lesion but the two sizes.
+        patch: Where to paint.
         radius: Mean radius in units.
         elongation: Long axis over short axis, at least 1.
 

@@ -24,13 +24,7 @@ QUALITY = 90
 
 
 def draw_example(code: str, seed: int, *, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Draw an example.
-
-    Args:
-        code: One of `EXAMPLES`.
-        seed: Decides everything else; at least 0.
-        size: Width and height in pixels.
-    """
+    """Draw one of `EXAMPLES`; the seed, at least 0, decides everything but its size in pixels."""
     if code == NOT_A_LESION:
         return _draw_mug(np.random.default_rng(seed)).resize(size, Image.Resampling.LANCZOS)
     return draw_lesion(code, seed=seed, size=size)[0]
@@ -39,16 +33,12 @@ def draw_example(code: str, seed: int, *, size: tuple[int, int] = SIZE) -> Image
 def find_seed(
     code: str, is_good: Callable[[Image.Image], bool], *, start: int = 0, most: int = 200
 ) -> int:
-    """Return the first seed whose image is good as the page shows it.
+    """Return the first seed whose image of one of `EXAMPLES` is good as the page shows it.
 
-    Args:
-        code: One of `EXAMPLES`.
-        is_good: Asked of a small drawing first, and of the file's own pixels if that passes.
-        start: The first seed to try.
-        most: How many seeds to try.
+    `is_good` is asked of a small drawing first, and of the file's own pixels if that passes.
 
     Raises:
-        LookupError: If none of them is good.
+        LookupError: If none of `most` seeds is good.
     """
     small = (SIZE[0] // 2, SIZE[1] // 2)
     for seed in range(start, start + most):

@@ -77,12 +77,7 @@ def draw_lesion(
 
 
 def paint_lesion(dx: str, *, seed: int, height: int = SIZE[1]) -> Lesion:
-    """Paint the layers of one lesion.
-
-    Args:
-        dx: One of `labels.CODES`.
-        seed: Decides everything else; at least 0.
-        height: Of the views that are to be drawn, in pixels.
+    """Paint the layers of a lesion of one of `CODES`, for views of a height in pixels.
 
     Raises:
         InputError: If `dx` is unknown or `seed` negative.
@@ -103,12 +98,9 @@ def paint_lesion(dx: str, *, seed: int, height: int = SIZE[1]) -> Lesion:
 def draw_view(
     lesion: Lesion, *, view: int, size: tuple[int, int] = SIZE
 ) -> tuple[Image.Image, Image.Image]:
-    """Draw an image of a lesion: turned, shifted, scaled and lit as `view` decides.
+    """Draw an image of a lesion: turned, shifted, scaled and lit as the number `view` decides.
 
-    Args:
-        lesion: From `paint_lesion`, painted for the same height.
-        view: Number of the image, at least 0.
-        size: Width and height in pixels.
+    The lesion was painted for the same height.
 
     Returns:
         The RGB image and its mask, mode L, 255 inside the lesion and 0 outside.

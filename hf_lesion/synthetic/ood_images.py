@@ -32,14 +32,7 @@ SYLLABLES = ("ka", "lo", "mi", "ter", "an", "so", "ve", "du", "ri", "pel", "or",
 
 
 def draw_ood_image(kind: str, *, seed: int) -> Image.Image:
-    """Draw one image that is not dermoscopic.
-
-    Args:
-        kind: One of `KINDS`.
-        seed: Decides the picture; at least 0.
-
-    Returns:
-        RGB, `SIZE` pixels.
+    """Draw one image of `KINDS` that is not dermoscopic: RGB, `SIZE` pixels.
 
     Raises:
         InputError: If the kind is unknown.

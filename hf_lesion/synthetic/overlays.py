@@ -26,13 +26,7 @@ VIGNETTE_COLOUR = (8, 6, 8)
 def draw_hair(
     image: Image.Image, rng: np.random.Generator, *, count: int | None = None
 ) -> Image.Image:
-    """Draw curved hairs that taper to a point, all of one person's colour.
-
-    Args:
-        image: RGB or L.
-        rng: Source of every random choice.
-        count: How many hairs; by default 2 to 12.
-    """
+    """Draw curved hairs that taper to a point, all of one person's colour; by default 2 to 12."""
     count = int(rng.integers(2, 13)) if count is None else count
     colour = HAIR_COLOURS[rng.choice(len(HAIR_COLOURS), p=(0.3, 0.3, 0.2, 0.12, 0.08))]
     unit = min(image.size) / UNITS
@@ -152,10 +146,7 @@ def draw_vignette(
 ) -> Image.Image:
     """Draw the dark surround of a round field of view; the middle stays as it is.
 
-    Args:
-        image: RGB or L.
-        rng: Source of every random choice.
-        radius: Of the bright field, as a share of half the diagonal; by default 0.75 to 0.93.
+    The radius is a share of half the diagonal; by default 0.75 to 0.93.
     """
     width, height = image.size
     radius = rng.uniform(0.75, 0.93) if radius is None else radius

@@ -41,12 +41,7 @@ def sample_tone(person: np.random.Generator) -> NDArray[np.float32]:
 
 
 def paint_skin(patch: Patch, person: np.random.Generator) -> Layers:
-    """Paint bare skin.
-
-    Args:
-        patch: Where to paint; its stream decides where things lie.
-        person: Decides how much of everything one person's skin has.
-    """
+    """Paint bare skin: `person` decides how much of everything it has, the patch where it lies."""
     skin = Layers.empty(patch)
     mottled, red = person.uniform(0.02, 0.06), person.uniform(0.0, 0.1) * (person.random() < 0.4)
     brown = person.uniform(0.05, 0.22) * (person.random() < 0.4)

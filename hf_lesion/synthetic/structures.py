@@ -115,15 +115,9 @@ def dots(
     rim: float,
     sharpness: float,
 ) -> Map:
-    """Return spots scattered over the lesion, (H, W) in [0, 1].
+    """Return up to `count` spots scattered over the lesion, (H, W) in [0, 1]; see `texture.spots`.
 
-    Args:
-        patch: Where to draw.
-        border: Of the lesion.
-        count: How many at most.
-        radii: From and to, in units.
-        rim: They lie deeper than this, in radii of the lesion.
-        sharpness: As in `texture.spots`.
+    Their radii are from and to so many units; they lie deeper than `rim`, in radii of the lesion.
     """
     places = scatter(patch, border, count, rim=rim)
     return spots(patch, places, patch.rng.uniform(*radii, len(places)), sharpness=sharpness)

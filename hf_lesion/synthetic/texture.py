@@ -45,14 +45,9 @@ class Patch:
 
 
 def noise(patch: Patch, cell: float) -> Map:
-    """Return smooth noise of mean 0 and standard deviation 1.
+    """Return smooth noise of mean 0 and standard deviation 1 that changes over `cell` units.
 
-    Args:
-        patch: Where to draw.
-        cell: Distance in units over which the noise changes.
-
-    Returns:
-        (H, W) values, nearly all in [-3, 3].
+    (H, W) values, nearly all in [-3, 3].
     """
     rows, columns = patch.shape
     knots = _lattice(patch, cell)
@@ -73,10 +68,7 @@ def rough_noise(patch: Patch, cell: float, octaves: int = 3) -> Map:
 def ridges(patch: Patch, cell: float, width: float) -> Map:
     """Return winding lines where noise passes through 0, (H, W) in [0, 1].
 
-    Args:
-        patch: Where to draw.
-        cell: Distance in units over which the noise changes.
-        width: Of a line, in standard deviations of the noise.
+    The noise changes over `cell` units; lines are `width` of its standard deviations wide.
     """
     return np.exp(-((rough_noise(patch, cell, 2) / np.float32(width)) ** 2))
 
@@ -154,11 +146,7 @@ def cells(patch: Patch, size: float, *, warp: float = 0.0) -> tuple[Map, Map, ND
 def network(patch: Patch, size: float, line: float = 0.22, *, warp: float = 0.15) -> Map:
     """Return a mesh of lines, (H, W) in [0, 1], like a pigment network.
 
-    Args:
-        patch: Where to draw.
-        size: Width of a mesh, in units.
-        line: Width of a line, in meshes.
-        warp: How far the mesh is bent, in meshes.
+    A mesh is `size` units wide; a line is `line` meshes wide, and bent by `warp` meshes.
     """
     first, second, _ = cells(patch, size, warp=warp)
     return np.exp(-(((second - first) / np.float32(line)) ** 2))
@@ -192,11 +180,8 @@ def spots(
 ) -> Map:
     """Return round or oval spots, (H, W) in [0, 1].
 
-    Args:
-        patch: Where to draw.
-        centres: (N, 2) x and y in units from the centre.
-        radii: (N,) in units.
-        sharpness: 2 is a soft Gaussian; 8 has a sharp rim.
+    Centres are (N, 2) x and y from the patch's centre, radii (N,), both in units. A sharpness of 2
+    is a soft Gaussian; 8 has a sharp rim.
     """
     x, y = patch.coordinates()
     total = np.zeros(patch.shape, np.float32)

@@ -7,12 +7,13 @@ import pytest
 from hf_lesion.calibration import metrics
 from hf_lesion.calibration.fit import fit_reliability
 from hf_lesion.calibration.reliability import (
+    FILE,
     Check,
     Reliability,
     read_reliability,
-    write_reliability,
 )
 from hf_lesion.errors import InputError
+from hf_lesion.io.records import write_record
 
 
 def of(**changes):
@@ -45,7 +46,7 @@ def fit(top, is_right):
 
 def test_what_was_written_is_read_again(tmp_path):
     assert read_reliability(tmp_path) is None
-    write_reliability(tmp_path, of())
+    write_record(tmp_path / FILE, of())
     assert read_reliability(tmp_path) == of()
 
 
@@ -92,7 +93,7 @@ def test_few_images_or_equal_scores_give_a_map_too():
     ],
 )
 def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
-    file = write_reliability(tmp_path, of())
+    file = write_record(tmp_path / FILE, of())
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.* Fit it again"
     with pytest.raises(InputError, match=expected):

@@ -14,10 +14,10 @@ from hf_lesion.calibration.temperature import (
     fold,
     logit_offsets,
     read_calibration,
-    write_calibration,
 )
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
+from hf_lesion.io.records import write_record
 from hf_lesion.labels import CODES
 
 COUNTS = (20, 30, 80, 10, 80, 700, 10)
@@ -38,7 +38,7 @@ def of(**changes):
 
 def test_what_was_written_is_read_again(tmp_path):
     assert read_calibration(tmp_path) is None
-    write_calibration(tmp_path, of())
+    write_record(tmp_path / FILE, of())
     assert read_calibration(tmp_path) == of()
 
 
@@ -106,7 +106,7 @@ def test_a_record_of_version_1_loads_and_its_other_fields_are_ignored(tmp_path):
     ],
 )
 def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
-    file = write_calibration(tmp_path, of())
+    file = write_record(tmp_path / FILE, of())
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.*\. Fit it"
     with pytest.raises(InputError, match=expected):

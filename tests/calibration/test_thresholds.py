@@ -11,9 +11,9 @@ from hf_lesion.calibration.thresholds import (
     OperatingPoints,
     read_operating_points,
     sum_of,
-    write_operating_points,
 )
 from hf_lesion.errors import InputError
+from hf_lesion.io.records import write_record
 from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS, MALIGNANT
 
 MEL, NV = LABEL2ID["mel"], LABEL2ID["nv"]
@@ -42,7 +42,7 @@ def points():
 
 def test_what_was_written_is_read_again(tmp_path):
     assert read_operating_points(tmp_path) is None
-    path = write_operating_points(tmp_path, points())
+    path = write_record(tmp_path / FILE, points())
     assert path == tmp_path / FILE
     assert read_operating_points(tmp_path) == points()
     assert set(json.loads(path.read_text())["points"]) == {"malignant", "melanoma"}
@@ -78,7 +78,7 @@ def test_the_malignant_classes_are_added_and_the_threshold_itself_is_flagged():
     ],
 )
 def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
-    file = write_operating_points(tmp_path, points())
+    file = write_record(tmp_path / FILE, points())
     record = json.loads(file.read_text())
     change(record)
     file.write_text(json.dumps(record))

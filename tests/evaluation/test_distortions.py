@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.errors import InputError
 from hf_lesion.evaluation.distortions import DISTORTIONS, crop_to, distort
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from hf_lesion.explain.baselines import gaussian_map, random_maps, untrained_copy
-from hf_lesion.explain.gradcam import explain
+from hf_lesion.explain.gradcam import explain_each
 from hf_lesion.models.build import build_model
 
 
@@ -41,6 +41,9 @@ def test_every_weight_is_drawn_anew_and_the_model_left_alone(name):
     ]
     assert same == []
     again = untrained_copy(model, pixel_values, seed=7)
-    maps = [explain(one, pixel_values, [1] * 8).maps for one in (drawn, again, model)]
+    maps = [
+        explain_each(one, pixel_values, [[1]] * 8, ["gradcam"])["gradcam"].heatmaps
+        for one in (drawn, again, model)
+    ]
     assert np.array_equal(maps[0], maps[1])
     assert abs(maps[0] - maps[2]).max() > 0.1

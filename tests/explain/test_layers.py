@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hf_lesion.errors import InputError
-from hf_lesion.explain.gradcam import explain
+from hf_lesion.explain.gradcam import explain_each
 from hf_lesion.explain.layers import activations_of, stage_layers, target_layer
 from hf_lesion.models.build import build_model
 
@@ -41,11 +41,10 @@ def test_stages_get_coarser(name):
 
 
 def test_a_network_without_a_feature_map_is_told_what_to_pass():
-    with pytest.raises(
-        InputError,
-        match=r"gives \(1, \d+, 64\), which is not a feature map \(B, C, H, W\), so .* pass layer=",
-    ):
-        explain(build_model("test_vit")[0].eval(), torch.rand(1, 3, 160, 160))
+    model = build_model("test_vit")[0].eval()
+    said = r"gives \(1, \d+, 64\), which is not a feature map \(B, C, H, W\), so .* pass layer="
+    with pytest.raises(InputError, match=said):
+        explain_each(model, torch.rand(1, 3, 160, 160), [[1]], ["gradcam"])
 
 
 def test_an_unknown_architecture_is_told_what_to_pass():
@@ -71,7 +70,9 @@ def test_an_unknown_architecture_is_told_what_to_pass():
 def test_a_named_layer_is_read():
     model = build("test_resnet")
     pixel_values = torch.rand(1, 3, 64, 64)
-    coarse = explain(model, pixel_values, [1])
-    fine = explain(model, pixel_values, [1], layer="timm_model.layer2")
-    assert abs(coarse.maps - fine.maps).max() > 0.1
-    assert abs(coarse.logits - fine.logits).max() < 1e-5
+    coarse, fine = (
+        explain_each(model, pixel_values, [[1]], ["gradcam"], layer=layer)["gradcam"]
+        for layer in (None, "timm_model.layer2")
+    )
+    assert abs(coarse.heatmaps - fine.heatmaps).max() > 0.1
+    assert abs(coarse.probabilities - fine.probabilities).max() < 1e-5

@@ -87,7 +87,7 @@ def test_a_damaged_record_is_found_before_the_work(call, model, sample_dataset, 
         "score", "--model", model, "--dataset", sample_dataset, "--output", tmp_path
     )
     assert (code, out) == (2, "")
-    assert "explanations.json is damaged" in err
+    assert "explanations.json is not a valid record" in err
 
 
 def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model, tmp_path):

@@ -37,11 +37,7 @@ class Case:
 
 
 def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], list[Path]]:
-    """Return the images to explain, without masks, and the skipped files.
-
-    Args:
-        paths: Files, or folders whose images are all taken; see `list_images`.
-        masks: As for `read_cases`.
+    """Return the images to explain, without masks, and the skipped files of any folders in `paths`.
 
     Raises:
         InputError: If there is no image.
@@ -63,10 +59,8 @@ def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], l
 def read_cases(files: Sequence[Path], masks: Path | None) -> list[Case]:
     """Read images and the masks that go with them.
 
-    Args:
-        files: As from `find_cases`.
-        masks: Folder of `<name>_segmentation.png` or `<name>.png`; without one, masks are looked
-            for next to the images.
+    Masks are `<name>_segmentation.png` or `<name>.png` of the folder `masks`; without one, those
+    are looked for next to the images.
 
     Raises:
         InputError: If an image can't be read.
@@ -85,11 +79,7 @@ def compare_models(
 ) -> tuple[list[Row], list[dict[tuple[str, str], Agreement]]]:
     """Return a row for each image, the original and every model's map, and how far maps agree.
 
-    Args:
-        classifiers: The models.
-        cases: The images.
-        target: The class that is explained; None explains what each model predicts.
-        method: Of `explain.methods.METHODS`.
+    What is explained is the class `target`, or what each model predicts if it is None.
     """
     rows, agreements = [], []
     for case in cases:
@@ -112,11 +102,7 @@ def choose_cases(
 ) -> dict[str, list[int]]:
     """Return the rows of a class's most confident right answers and most confident wrong ones.
 
-    Args:
-        probabilities: (N, C).
-        references: (N,) class ids.
-        label: The class.
-        each: How many of either kind, at most.
+    At most `each` of either, by (N, C) probabilities and (N,) class ids.
     """
     rows = np.flatnonzero(references == label)
     answers, confidence = probabilities[rows].argmax(axis=1), probabilities[rows].max(axis=1)
@@ -175,12 +161,9 @@ def _say_answers(
     classifiers: Sequence[LesionClassifier],
     answers: Sequence[NDArray[np.float32]],
 ) -> Cell:
-    """Return a picture with each model's prediction, marked where it changed.
+    """Return a picture as it was changed with each model's prediction, marked where that changed.
 
-    Args:
-        picture: The image as it was changed.
-        classifiers: The models.
-        answers: (2, C) probabilities of each model: before, and now.
+    The answers are each model's (2, C) probabilities: before, and now.
     """
     lines, marked = [], []
     for place, (classifier, (before, now)) in enumerate(zip(classifiers, answers, strict=True)):

@@ -28,12 +28,7 @@ SIZE = (11.0, 8.2)  # inches
 
 
 def draw_scores(record: Mapping[str, Any], *, title: str) -> Figure:
-    """Draw one split's entry of `explanations.json`.
-
-    Args:
-        record: With "localisation"; "faithfulness" adds its curves.
-        title: Stands above.
-    """
+    """Draw one split's entry of `explanations.json` that has "localisation"; or more of it."""
     figure = new_figure(SIZE)
     grid = figure.add_gridspec(2, 6)
     maps = record["localisation"]["maps"]

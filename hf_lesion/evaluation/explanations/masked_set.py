@@ -33,14 +33,10 @@ CALIBRATION_IMAGES = 64  # that an untrained copy's batch norms see
 
 @dataclass(frozen=True)
 class MaskedSet:
-    """Labelled images with the masks of their lesions, read one at a time.
-
-    Attributes:
-        images: The images.
-        load_mask: From an index to the grey mask, white = lesion, in the frame of its image.
-    """
+    """Labelled images with the masks of their lesions, read one at a time."""
 
     images: EvaluationSet
+    # From an index to the grey mask, white = lesion, in the frame of its image.
     load_mask: Callable[[int], Image.Image]
 
     def batches(self, rows: Sequence[int], size: int, title: str) -> Iterator[list[int]]:
@@ -72,12 +68,9 @@ def read_masked_split(folder: Path, split: str) -> MaskedSet:
     return MaskedSet(images, load)
 
 
-def take_some(masked: MaskedSet, count: int | None, *, seed: int = 0) -> MaskedSet:
+def take_some(masked: MaskedSet, count: int | None) -> MaskedSet:
     """Return `count` random images in order; all if `count` is None or larger."""
-    total = len(masked.images.image_ids)
-    if count is None or count >= total:
-        return masked
-    rows = draw_rows(total, count, seed=seed)
+    rows = draw_rows(len(masked.images.image_ids), count)
     images = take_images(masked.images, rows)
     return MaskedSet(images, lambda index: masked.load_mask(rows[index]))
 
@@ -87,10 +80,7 @@ def build_mappers(
 ) -> dict[str, Mapper]:
     """Return one method, its finer map and the three baselines as functions of images.
 
-    Args:
-        classifier: The model to explain.
-        images: Some of them set an untrained copy's batch norms.
-        method: Of `explain.methods.METHODS`.
+    Some of the images given here set an untrained copy's batch norms.
     """
     size = classifier.image_size
     gaussian = baselines.gaussian_map(size)
@@ -163,38 +153,26 @@ def score_faithfulness(
     mappers: Mapping[str, Mapper],
     rows: Sequence[int],
     *,
-    road_rows: Sequence[int] = (),
+    road: int = 0,
     batch_size: int = 16,
 ) -> dict[str, faithfulness.Faithfulness]:
     """Measure deletion, insertion and ROAD of the maps of the predicted class of some images.
 
-    Args:
-        classifier: The model; predicts the classes.
-        masked: The images.
-        mappers: As from `build_mappers`.
-        rows: Which N images.
-        road_rows: For which of them ROAD is measured as well, which takes long; it is NaN for the
-            others.
-        batch_size: How many images at once.
+    ROAD, which takes long, is measured of the first so many rows only; it is NaN for the others.
     """
     found: dict[str, list[faithfulness.Faithfulness]] = {name: [] for name in mappers}
-    with_road = set(road_rows)
-    # Those with ROAD first, so that a batch is of one kind.
-    kinds = [[row for row in rows if (row in with_road) is kind] for kind in (True, False)]
-    order = [row for kind in kinds for row in kind]
-    for kind in kinds:
+    for with_road, kind in ((True, rows[:road]), (False, rows[road:])):
         for part in masked.batches(kind, batch_size, "Taking pixels away"):
             shown = [masked.images.load(row) for row in part]
             targets = classifier.predict(shown).argmax(axis=1)
             pixel_values = classifier.preprocess(shown).to(classifier.model.device)
             for name, mapper in mappers.items():
                 maps = mapper(shown, targets, part)
-                is_long = part[0] in with_road
                 one = faithfulness.measure(
-                    classifier.model, pixel_values, maps, targets, with_road=is_long
+                    classifier.model, pixel_values, maps, targets, with_road=with_road
                 )
                 found[name].append(_without_flat(one, maps))
-    return {name: _in_order(own, order, rows) for name, own in found.items()}
+    return {name: faithfulness.join(own) for name, own in found.items()}
 
 
 def answer_changed(
@@ -236,18 +214,6 @@ def _without_flat(
         np.where(flat, np.nan, values.T).T for values in (one.deletion, one.insertion, one.road)
     )
     return faithfulness.Faithfulness(deletion, insertion, road)
-
-
-def _in_order(
-    parts: Sequence[faithfulness.Faithfulness], order: Sequence[int], rows: Sequence[int]
-) -> faithfulness.Faithfulness:
-    places = [order.index(row) for row in rows]
-    return faithfulness.Faithfulness(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])[places]
-            for name in ("deletion", "insertion", "road")
-        )
-    )
 
 
 def _no_masks(folder: Path, what: str) -> InputError:

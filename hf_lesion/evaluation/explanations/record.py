@@ -1,17 +1,18 @@
 """The explanations record, `explanations.json`: heatmap scores of each split with intervals."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import RootModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.bootstrap import estimate, estimate_metrics
 from hf_lesion.evaluation.explanations.masked_set import UNCHANGED
+from hf_lesion.evaluation.report.record import SCHEMA_VERSION, Part, Version, compact_json
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -23,11 +24,11 @@ from hf_lesion.explain.faithfulness import (
 from hf_lesion.explain.mask_overlap import MEASURES, RATIO, THRESHOLDS
 from hf_lesion.explain.names import CONTROL_NAMES, FINE, GAUSSIAN
 from hf_lesion.explain.placement import NOTABLE
-from hf_lesion.io.files import whole_file, without_nan
+from hf_lesion.io.files import write_text
+from hf_lesion.io.records import read_record
 from hf_lesion.labels import CODES
 
 EXPLANATIONS = "explanations.json"
-SCHEMA_VERSION = 1
 MEDIANS = (MEASURES.index(RATIO),)
 AREAS = (DELETION, INSERTION, ROAD)
 
@@ -84,9 +85,7 @@ def describe_localisation(
 def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64]) -> dict[str, Any]:
     """Return the number of images whose lesion extends beyond what the network sees.
 
-    Args:
-        shares: (N,) the share of each lesion outside; NaN where it is unknown.
-        references: (N,) class ids.
+    By (N,) shares of each lesion outside, NaN where unknown, and (N,) class ids.
     """
     is_notable = shares > NOTABLE
     return {
@@ -162,8 +161,18 @@ def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
     }
 
 
+class Entry(Part):
+    """The parts that were measured of one split, as `describe_…` makes them."""
+
+    schema_version: Version
+
+
+class Explanations(RootModel[dict[str, Entry]]):
+    """The entries of all splits (`explanations.json`)."""
+
+
 def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Path:
-    """Write parts of a record under the split's name into `explanations.json`; the others stay.
+    """Write parts of one split's entry into `explanations.json`; the others stay.
 
     Raises:
         InputError: If there is a file that can't be read.
@@ -171,8 +180,7 @@ def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Pa
     path = folder / EXPLANATIONS
     record = read_explanations(path) if path.exists() else {}
     record[split] = {**record.get(split, {}), "schema_version": SCHEMA_VERSION, **parts}
-    with whole_file(path) as partial:
-        partial.write_text(compact_json(record), encoding="utf-8")
+    write_text(path, compact_json(record))
     return path
 
 
@@ -180,34 +188,13 @@ def read_explanations(path: Path) -> dict[str, Any]:
     """Read `explanations.json`, given as the file or as the folder that holds it.
 
     Raises:
-        InputError: If it is not there, no JSON or of another version.
+        InputError: If it is not there, not JSON or of another version; names the field.
     """
     file = path / EXPLANATIONS if path.is_dir() else path
-    if not file.is_file():
+    found = read_record(file, Explanations, fix="Delete it and score again.")
+    if found is None:
         raise InputError(f"There is no {file}. Make it with scripts/explain_images.py score.")
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        versions = {part["schema_version"] for part in record.values()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{file} is damaged ({type(error).__name__}). Delete it and score again."
-        ) from error
-    if versions - {SCHEMA_VERSION}:
-        raise InputError(
-            f"{file} has schema_version {sorted(versions)}; this version of hf_lesion reads "
-            f"{SCHEMA_VERSION}. Delete it and score again."
-        )
-    return record
-
-
-def compact_json(value: Any, indent: str = "") -> str:
-    """Return indented JSON whose lists stand in one line each; NaN becomes null."""
-    if not isinstance(value, dict):
-        return json.dumps(without_nan(value), ensure_ascii=False, allow_nan=False)
-    deeper = indent + "  "
-    lines = [f"{deeper}{json.dumps(k)}: {compact_json(v, deeper)}" for k, v in value.items()]
-    text = "{\n" + ",\n".join(lines) + f"\n{indent}}}" if lines else "{}"
-    return text if indent else text + "\n"
+    return found.model_dump()
 
 
 def _summarise(
@@ -247,9 +234,7 @@ def _against(
         kind: {
             name: one.rounded()
             for name, one in zip(
-                names,
-                estimate(table, lesion_ids, minus=tables[base], medians=medians),
-                strict=True,
+                names, estimate(table, lesion_ids, minus=tables[base], medians=medians), strict=True
             )
         }
         for kind, table in tables.items()

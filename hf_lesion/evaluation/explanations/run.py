@@ -30,19 +30,12 @@ PARTS = (LOCALISATION, SHORTCUTS, FAITHFULNESS)
 
 @dataclass(frozen=True)
 class Effort:
-    """Number of images for the slow measurements.
+    """Number of images for the slow measurements."""
 
-    Attributes:
-        subset: For the finer map and for shortcuts; at random.
-        faithful: Of each diagnosis, for deletion and insertion.
-        road: Of those, of each diagnosis, for ROAD.
-        batch_size: In memory at once.
-    """
-
-    subset: int = 400
-    faithful: int = 10
-    road: int = 6
-    batch_size: int = 32
+    subset: int = 400  # for the finer map and for shortcuts; at random
+    faithful: int = 10  # of each diagnosis, for deletion and insertion
+    road: int = 6  # of those, of each diagnosis, for ROAD
+    batch_size: int = 32  # in memory at once
 
 
 def measure_model(
@@ -81,13 +74,7 @@ def measure_model(
 
 
 def describe_run(classifier: LesionClassifier, masked: MaskedSet, folder: Path) -> dict[str, Any]:
-    """Return what is explained, of which weights, on which images.
-
-    Args:
-        classifier: The model.
-        masked: The split.
-        folder: Where the model's weights lie.
-    """
+    """Return what is explained, of which weights (in `folder`), on which images."""
     images = masked.images
     return {
         "data": images.origin,
@@ -134,15 +121,13 @@ def _measure_localisation(
 
 
 def _measure_faithfulness(
-    classifier: LesionClassifier,
-    masked: MaskedSet,
-    mappers: Mapping[str, Mapper],
-    effort: Effort,
+    classifier: LesionClassifier, masked: MaskedSet, mappers: Mapping[str, Mapper], effort: Effort
 ) -> dict[str, Any]:
     images = masked.images
-    rows = choose_rows(images.references, effort.faithful)
-    road_rows = choose_rows(images.references, min(effort.road, effort.faithful))
-    found = score_faithfulness(classifier, masked, mappers, rows, road_rows=road_rows)
+    first = choose_rows(images.references, min(effort.road, effort.faithful))
+    every = choose_rows(images.references, effort.faithful)
+    rows = [*first, *(row for row in every if row not in first)]
+    found = score_faithfulness(classifier, masked, mappers, rows, road=len(first))
     return record.describe_faithfulness(found, _take(images.lesion_ids, rows))
 
 

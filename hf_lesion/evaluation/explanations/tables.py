@@ -36,11 +36,9 @@ Estimates = Mapping[str, Sequence[float | None]]
 
 
 def render(part: str, *values: Any) -> str:
-    """Return a part of the template as Markdown; empty if it does not apply.
+    """Return a macro of templates/explanations.md.jinja, called with these values, as Markdown.
 
-    Args:
-        part: Name of a macro in templates/explanations.md.jinja.
-        values: Its arguments, such as a part of one split's entry of `explanations.json`.
+    Empty if it does not apply to them.
     """
     return str(
         getattr(_environment().get_template("explanations.md.jinja").module, part)(*values)
@@ -48,11 +46,7 @@ def render(part: str, *values: Any) -> str:
 
 
 def render_section(record: Found) -> str:
-    """Return the section of the card on explanations: tables and sentences.
-
-    Args:
-        record: One split's entry of `explanations.json`.
-    """
+    """Return the card's section on explanations, of one split's entry of `explanations.json`."""
     parts = [INTRODUCTION]
     if located := record.get(LOCALISATION):
         parts += [render(part, located) for part in (LOCALISATION, "outside", "overlap")]
@@ -163,8 +157,7 @@ def say_gains(records: Records) -> str:
 def read_current(folder: Path) -> dict[str, Any] | None:
     """Return the test entry of a model's `explanations.json`.
 
-    Returns:
-        None if it does not exist, or was measured on other weights than those in the folder.
+    None if it does not exist, or was measured on other weights than those in the folder.
 
     Raises:
         InputError: If the record can't be read.
@@ -178,10 +171,7 @@ def read_current(folder: Path) -> dict[str, Any] | None:
 
 
 def render_block(folders: Sequence[Path]) -> str:
-    """Return the tables on heatmaps and shortcuts, as Markdown.
-
-    Args:
-        folders: Of models, in the order of the tables.
+    """Return the tables on heatmaps and shortcuts of model folders, in their order, as Markdown.
 
     Raises:
         InputError: If a record can't be read.

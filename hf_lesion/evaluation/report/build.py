@@ -51,7 +51,7 @@ def build_record(
             mind.
 
     Returns:
-        What `report.ENTRIES` and `report.LATER_ENTRIES` list, and schema_version; an undefined
+        The fields of `record.Entry`, "calibration", "risk_coverage" and "curves"; an undefined
         metric is NaN.
     """
     known = fits or Fits()

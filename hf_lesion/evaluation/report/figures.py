@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from hf_lesion.evaluation.report.record import format_metric
 from hf_lesion.evaluation.report.tables import ANSWERS, GROUP_METRICS, behind, list_groups
 from hf_lesion.evaluation.subgroups import FEWEST
 from hf_lesion.io.figures import mark_score, name_rows, new_figure, title_figure
-from hf_lesion.io.numbers import format_interval
 from hf_lesion.labels import CODES, NAMES
 
 # One hue from light to dark: told apart by lightness, so safe for colour-blind readers.
@@ -34,12 +34,7 @@ CONFUSION_TITLE, CURVES_TITLE, ROBUSTNESS_TITLE = 85, 100, 80
 
 
 def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
-    """Draw a confusion matrix: colour and percentage by row, with the counts.
-
-    Args:
-        confusion: (7, 7) counts in the order of `CODES`; rows are references.
-        title: Stands above; wrapped where it is too long.
-    """
+    """Draw a confusion matrix of (7, 7) counts: colour and percentage by row, with the counts."""
     counts = np.asarray(confusion)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
@@ -76,40 +71,25 @@ def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
 
 
 def draw_roc(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw the ROC curve of each diagnosis and of "malignant", with its area and interval.
-
-    Args:
-        record: Of one split, as in `report.json`.
-        title: Stands above.
-    """
-    figure, panels = _panels(title)
-    for axes, name in zip(panels, [*CODES, "malignant"], strict=True):
-        points = record["curves"][name]["roc"]
+    """Draw the ROC curve of each diagnosis and of "malignant", with its area and interval."""
+    figure, panels = _draw_curves(record, "roc", "AUROC", "auroc", title)
+    for axes in panels.values():
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-        _curve(axes, points, f"AUROC {_score(record, name, 'auroc')}", name)
-    _name_panels(panels, "1 − specificity", "sensitivity")
+    _name_axes(figure, "1 − specificity", "sensitivity")
     return figure
 
 
 def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw the precision-recall curve of each diagnosis and of "malignant".
-
-    Args:
-        record: Of one split, as in `report.json`.
-        title: Stands above.
-    """
-    figure, panels = _panels(title)
-    for axes, name in zip(panels, [*CODES, "malignant"], strict=True):
-        points = record["curves"][name]["precision_recall"]
-        positives = (
-            record["questions"]["malignant"]["positives"]
-            if name == "malignant"
-            else record["class_counts"][name]
-        )
+    """Draw the precision-recall curve of each diagnosis and of "malignant"."""
+    figure, panels = _draw_curves(record, "precision_recall", "AP", "average_precision", title)
+    positives = {
+        **record["class_counts"],
+        "malignant": record["questions"]["malignant"]["positives"],
+    }
+    for name, axes in panels.items():
         # What a model that tells nothing apart would have.
-        axes.axhline(positives / record["images"], color=FAINT, linewidth=1, linestyle=":")
-        _curve(axes, points, f"AP {_score(record, name, 'average_precision')}", name)
-    _name_panels(panels, "recall (sensitivity)", "precision (PPV)")
+        axes.axhline(positives[name] / record["images"], color=FAINT, linewidth=1, linestyle=":")
+    _name_axes(figure, "recall (sensitivity)", "precision (PPV)")
     return figure
 
 
@@ -117,10 +97,6 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
     """Draw the calibration curve: accuracy against the top probability.
 
     The band holds 95 % of what a perfectly calibrated model of that sample size would show.
-
-    Args:
-        record: Of one split, as in `report.json`.
-        title: Stands above.
     """
     kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
     figure = new_figure((4.2 * max(len(kinds), 1.4), 5.2))
@@ -137,12 +113,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw the risk-coverage curve with its interval.
-
-    Args:
-        record: Of one split, as in `report.json`.
-        title: Stands above.
-    """
+    """Draw the risk-coverage curve with its interval."""
     found = record["risk_coverage"]
     figure = new_figure((7.2, 4.4))
     axes = figure.add_subplot()
@@ -163,12 +134,7 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw two scores of every subgroup; hollow squares have fewer than 30 images behind them.
-
-    Args:
-        record: Of one split, as in `report.json`, with subgroups.
-        title: Stands above.
-    """
+    """Draw two scores of every subgroup; hollow squares have fewer than 30 images behind them."""
     rows = list_groups(record)[::-1]
     shown = [name for name in SHOWN_GROUPS if name in rows[0][1]["metrics"]][:MOST_PANELS]
     figure = new_figure((10.5, GROUP_FRAME + GROUP_ROW * len(rows)))
@@ -194,38 +160,37 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
     return figure
 
 
-def _panels(title: str) -> tuple[Figure, list[Axes]]:
+def _draw_curves(
+    record: dict[str, Any], kind: str, short: str, metric: str, title: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with one panel for each diagnosis and one for "malignant"."""
     figure = new_figure((11, 6.2))
     panels = figure.subplots(*PANELS, sharex=True, sharey=True)
     title_figure(figure, title, characters=CURVES_TITLE)
-    return figure, list(panels.flat)
-
-
-def _name_panels(panels: list[Axes], x: str, y: str) -> None:
-    for place, axes in enumerate(panels):
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.02)
-        axes.set_aspect("equal")
+    found = dict(zip([*CODES, "malignant"], panels.flat, strict=True))
+    for name, axes in found.items():
+        if name == "malignant":
+            label = "malignant (mel, bcc, akiec)"
+            score = format_metric(record["questions"][name], metric)
+        else:
+            label, score = f"{NAMES[name]} ({name})", format_metric(record, f"{metric}_{name}")
+        axes.set_title(textwrap.fill(label, 27) + f"\n{short} {score}", fontsize=9.5)
+        points = record["curves"][name][kind]
+        if points["x"]:
+            axes.plot(points["x"], points["y"], color=INK, linewidth=1.8)
+        else:
+            axes.text(
+                0.5, 0.5, "not defined:\nno such image", ha="center", va="center", color=FAINT
+            )
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         _plain(axes)
-        if place >= PANELS[1]:
-            axes.set_xlabel(x)
-        if place % PANELS[1] == 0:
-            axes.set_ylabel(y)
+    return figure, found
 
 
-def _curve(axes: Axes, points: dict[str, list[float]], score: str, name: str) -> None:
-    label = "malignant (mel, bcc, akiec)" if name == "malignant" else f"{NAMES[name]} ({name})"
-    axes.set_title(textwrap.fill(label, 27) + f"\n{score}", fontsize=9.5)
-    if points["x"]:
-        axes.plot(points["x"], points["y"], color=INK, linewidth=1.8)
-    else:
-        axes.text(0.5, 0.5, "not defined:\nno such image", ha="center", va="center", color=FAINT)
-
-
-def _score(record: dict[str, Any], name: str, metric: str) -> str:
-    part = record["questions"]["malignant"] if name == "malignant" else record
-    key = metric if name == "malignant" else f"{metric}_{name}"
-    return format_interval(part["metrics"][key], part["intervals"]["bounds"][key])
+def _name_axes(figure: Figure, x: str, y: str) -> None:
+    for axes in figure.axes:
+        axes.set(xlabel=x, ylabel=y)
+        axes.label_outer()
 
 
 def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
@@ -291,15 +256,9 @@ def _plain(axes: Axes) -> None:
 
 
 def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw balanced accuracy under each distortion, with its interval.
-
-    Args:
-        record: As from `robustness.measure`.
-        title: Stands above; wrapped where it is too long.
-    """
+    """Draw balanced accuracy under each distortion, with its interval, of a `robustness` record."""
     ordered = sorted(
-        record["distortions"].values(),
-        key=lambda scores: -scores["metrics"]["balanced_accuracy"],
+        record["distortions"].values(), key=lambda scores: -scores["metrics"]["balanced_accuracy"]
     )
     rows = [("right under every one of these", record["always_right"])]
     rows += [(_label(scores, record), scores) for scores in reversed(ordered)]

@@ -46,17 +46,10 @@ class Section:
 def write_pages(
     folder: Path, report: Mapping[str, dict[str, Any]], *, fresh: Collection[str] | None = None
 ) -> list[Path]:
-    """Write report.md, report.html and the figures of every split of a report.
+    """Write report.md, report.html and the figures of every split of a report; return both pages.
 
-    Records of earlier versions, which lack what the page shows, are left out.
-
-    Args:
-        folder: Where `report.json` is.
-        report: Split → record, as from `read_report`.
-        fresh: Splits whose figures are drawn even if they are there; None: all.
-
-    Returns:
-        The two pages.
+    Records of earlier versions, which lack what the page shows, are left out. Figures that are
+    there are drawn again for the splits in `fresh`; None draws all.
     """
     whole = {split: record for split, record in report.items() if "curves" in record}
     for split, record in whole.items():
@@ -191,10 +184,7 @@ def _unsure(split: str, record: dict[str, Any]) -> Section:
     )
     alt = "Share of wrong answers among the surest images, for growing shares of them."
     return Section(
-        "risk",
-        "Risk and coverage",
-        (say,),
-        pictures=(_picture("risk_coverage", split, alt),),
+        "risk", "Risk and coverage", (say,), pictures=(_picture("risk_coverage", split, alt),)
     )
 
 
@@ -208,11 +198,7 @@ def _subgroups(split: str, record: dict[str, Any]) -> Section:
     )
     alt = "Two scores of every subgroup with intervals."
     return Section(
-        "subgroups",
-        "Subgroups",
-        (say, SKIN_TONE),
-        (table,),
-        (_picture("subgroups", split, alt),),
+        "subgroups", "Subgroups", (say, SKIN_TONE), (table,), (_picture("subgroups", split, alt),)
     )
 
 

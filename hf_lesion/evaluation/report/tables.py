@@ -1,15 +1,22 @@
-"""Tables of a report record, shared by the report pages and the model card."""
+"""Tables of a report record: those of the report pages and the model card, and the terminal's."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_lesion.evaluation.report.record import format_metric, headline_names
+from hf_lesion.evaluation.report.record import (
+    format_metric,
+    format_title,
+    headline_names,
+    say_images,
+)
 from hf_lesion.evaluation.subgroups import COLUMNS, FEWEST
 from hf_lesion.io import markdown
 from hf_lesion.io.numbers import format_interval
-from hf_lesion.labels import CODES, MALIGNANT, NAMES
+from hf_lesion.labels import CODES, MALIGNANT, NAMES, NOTICE
 
+TERMINAL_WIDTH = 90
 MARK = " †"
 MARK_NOTE = f"† fewer than {FEWEST} images behind this number: an anecdote, not a measurement."
 LABELS = {
@@ -49,6 +56,40 @@ class Table:
         """Return the table as Markdown, with its note as a paragraph."""
         lines = markdown.table_lines(self.header, self.rows)
         return "\n".join([*lines, "", self.note] if self.note else lines)
+
+
+def format_table(record: dict[str, Any]) -> str:
+    """Return the record as text for a terminal of 90 columns.
+
+    Headlines with their intervals come first, then a line for each diagnosis and for each subgroup,
+    then the notice.
+    """
+    headline = headlines(record)
+    width = max(len(name) for name in NAMES.values())
+    lines = [
+        format_title(record),
+        *textwrap.wrap(say_images(record), TERMINAL_WIDTH),
+        "",
+        *(f"{label:<25}{value}" for label, value in headline.rows),
+        headline.note,
+        "",
+        f"{'diagnosis':<{width}}  images  {'sensitivity':<20}  specificity  AUROC",
+    ]
+    for code in record["classes"]:
+        specificity, auroc = (
+            format_interval(record["metrics"][f"{name}_{code}"])
+            for name in ("specificity", "auroc")
+        )
+        lines.append(
+            f"{NAMES[code]:<{width}}  {record['class_counts'][code]:>6,}  "
+            f"{format_metric(record, f'sensitivity_{code}'):<20}  {specificity:>11}  {auroc:>5}"
+        )
+    if groups := list_groups(record):
+        lines += ["", f"{'subgroup':<{width}}  images  balanced accuracy"]
+    for label, part in groups:
+        shown = format_metric(part, "balanced_accuracy")
+        lines.append(f"{label:<{width}}  {part['images']:>6,}  {shown}")
+    return "\n".join([*lines, "", textwrap.fill(NOTICE, TERMINAL_WIDTH)])
 
 
 def headlines(record: dict[str, Any]) -> Table:

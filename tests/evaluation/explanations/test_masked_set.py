@@ -15,13 +15,13 @@ from hf_lesion.evaluation.explanations.masked_set import (
     read_masked_split,
 )
 from hf_lesion.evaluation.explanations.record import (
-    compact_json,
     describe_localisation,
     describe_outside,
     describe_shortcuts,
     read_explanations,
     write_explanations,
 )
+from hf_lesion.evaluation.report.record import compact_json
 from hf_lesion.explain.mask_overlap import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
 from hf_lesion.models.preprocessing import change_processor
@@ -114,9 +114,9 @@ def test_a_record_is_kept_beside_those_of_other_splits(tmp_path):
     }
     assert '    "b": [1, 2]\n' in path.read_text()
     for text, message in (
-        ("{", "is damaged"),
-        ('{"test": {}}', "is damaged"),
-        ('{"test": {"schema_version": 9}}', r"has schema_version \[9\]"),
+        ("{", "is not a valid record: Invalid JSON"),
+        ('{"test": {}}', r"is not a valid record: test\.schema_version: Field required"),
+        ('{"test": {"schema_version": 9}}', "got 9; this version of hf_lesion reads 1"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
