@@ -120,7 +120,7 @@ def render_table(record: dict[str, Any]) -> str:
             )
         )
     worst = record["always_right"]
-    rows.append(("right under every one", _cell(worst, "balanced_accuracy"), "", "", ""))
+    rows.append(("correct under all distortions", _cell(worst, "balanced_accuracy"), "", "", ""))
     return "\n".join(table_lines(HEADER, rows))
 
 

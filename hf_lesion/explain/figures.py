@@ -103,7 +103,7 @@ def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str,
     ]
     is_apart = any(one.is_apart for one in found.values())
     lines = [";  ".join(pairs[at : at + PAIRS_A_LINE]) for at in range(0, len(pairs), PAIRS_A_LINE)]
-    said = ["Some of these models look at different places:"] if is_apart else []
+    said = ["Some heatmaps highlight different regions:"] if is_apart else []
     return "\n".join([*said, *lines]), is_apart
 
 

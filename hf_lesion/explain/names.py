@@ -11,7 +11,7 @@ METHOD_NAMES = {
 }
 GAUSSIAN, RANDOM, UNTRAINED = "gaussian", "random", "untrained"
 CONTROL_NAMES = {
-    GAUSSIAN: "Gaussian in the middle",
+    GAUSSIAN: "centred Gaussian",
     RANDOM: "random map",
     UNTRAINED: "same network, random weights",
 }

@@ -58,7 +58,7 @@ LIMITS = """\
 - Rare diagnoses have few lesions: read their scores with their intervals.
 - Diagnoses were confirmed in unequal ways, melanomas by histopathology and many nevi by follow-up
   alone: see `dx_type` above.
-- Heatmaps show which regions moved an answer. They are not evidence for a diagnosis."""
+- Heatmaps show which regions influenced a prediction. They are not evidence for a diagnosis."""
 
 
 def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
@@ -201,7 +201,7 @@ def _say_data(model: Shipped) -> str:
     return (
         "HAM10000 (Tschandl et al. 2018): dermoscopic images from two clinics, in Austria and "
         f"Australia, split by lesion so that no lesion is in two splits: {counts}. The model was "
-        "trained on the first and chosen on validation; nothing was fitted or chosen on test. "
+        "trained on train and selected on validation; test was not used for fitting or selection. "
         f"{described} Preparation `{Path(dataset['folder']).name}`, fingerprint "
         f"`{dataset['fingerprint'][:12]}`."
     )
@@ -239,11 +239,11 @@ def _show(file: str, alt: str, charts: Collection[str]) -> str:
 def _points(record: dict[str, Any]) -> str:
     table = tables.operating_points(record)
     if table is None:
-        return "None are stored with this model."
+        return "This model has no thresholds."
     return (
-        "Thresholds on a sum of the model's probabilities, fixed on validation for the sensitivity "
-        "in the third column (`operating_points.json`), and what they do on test. PPV and the "
-        "counts for 1,000 people hold for the prevalence in the table, which is not that of a "
+        "Thresholds on sums of probabilities, chosen on validation for the sensitivity in the "
+        "third column (`operating_points.json`), and their performance on test. PPV and the "
+        "counts per 1,000 people assume the prevalence in the table, which is not that of a "
         "clinic: `scripts/score.py` takes yours (`--malignant_prevalence`, "
         "`--melanoma_prevalence`).\n\n" + table.markdown()
     )
@@ -254,8 +254,8 @@ def _subgroups(record: dict[str, Any]) -> str:
     if table is None:
         return SKIN_TONE
     return (
-        f"On test. {SKIN_TONE} Balanced accuracy is over the diagnoses that a group has: "
-        f"only groups with the same ones compare by it.\n\n{table.markdown()}"
+        f"On test. {SKIN_TONE} Balanced accuracy is averaged over the diagnoses present in a "
+        f"group; compare only groups with the same diagnoses.\n\n{table.markdown()}"
     )
 
 
@@ -267,8 +267,8 @@ def _robustness(model: Shipped) -> str:
     data = found["data"]
     return (
         f"The same {found['images']:,} images ({data.get('source')}, {data.get('split')}), changed "
-        "as cameras and people change them; the worst case in bold. In the last row an image "
-        f"counts only if it is answered rightly under every one of these.\n\n{render_table(found)}"
+        "under distortions; the worst case in bold. The last row counts an image only if it is "
+        f"classified correctly under all of them.\n\n{render_table(found)}"
     )
 
 
@@ -287,15 +287,15 @@ def _gate(model: Shipped) -> str:
     rows = [(name, f"{one.images:,}", one.text) for name, one in sources.items()]
     table = tables.Table(("images", "count", "rejected"), tuple(rows))
     unsure = (
-        f"The model calls itself unsure of {test.unsure:.1%} of the test images; of right "
-        f"answers {test.right_unsure:.1%} carry that note. "
+        f"{test.unsure:.1%} of the test images, and {test.right_unsure:.1%} of the correct "
+        f"predictions, are marked as unsure. "
         if test.unsure is not None and test.right_unsure is not None
         else ""
     )
     return (
-        'A gate next to the weights (`gate.safetensors`) says "this does not look like a '
-        f'dermoscopic image" or "the model is unsure". {unsure}{found.summary} '
-        "Rejected as non-dermoscopic; of dermoscopic images that is the false-alarm rate:\n\n"
+        "The gate (`gate.safetensors`) rejects non-dermoscopic images and marks unsure "
+        f"predictions. {unsure}{found.summary} "
+        "Rejection rates; for dermoscopic images these are false alarms:\n\n"
         f"{table.markdown()}"
     )
 

@@ -121,7 +121,7 @@ def check_quantised(folder: Path) -> None:
     file = folder / QUANTISED_FILE
     if file.is_file() and read_record(folder).get("file_sha256") != file_sha256(file):
         raise InputError(
-            f"What {file} costs in right answers is not known. Run scripts/export.py --int8, or "
+            f"The loss of accuracy of {file} was not measured. Run scripts/export.py --int8, or "
             "delete the file."
         )
 
@@ -141,6 +141,6 @@ def say_loss(record: Mapping[str, Any]) -> str:
     return (
         f"`{QUANTISED_FILE}` is the network of `{ONNX_FILE}` in {size['quantised']:.1f} MB instead "
         f"of {size['full']:.1f}. On {record['images']:,} images ({record['data']['split']}) it "
-        f"gives the same answer to {record['same_answer']:.1%}. Its scores minus those in full "
+        f"predicts the same class for {record['same_answer']:.1%}. Its scores minus those in full "
         f"precision, with intervals by paired bootstrap: {changes}."
     )

@@ -96,8 +96,8 @@ def _say_test(test: Mapping[str, Any]) -> str:
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
     return (
-        f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), none of "
-        f"which a model was trained or chosen on. In brackets: {found['level']:.0%} intervals, "
+        f"Test split: {test['images']:,} images of {test['lesions']:,} lesions ({counts}), "
+        f"not used for training or model selection. In brackets: {found['level']:.0%} intervals, "
         f"bootstrap over {found['unit']}s. {say_images(test)}"
     )
 
@@ -115,8 +115,8 @@ def render_pairs(shipped: Sequence[Shipped]) -> str:
         names = f"`{pair['first']}` minus `{pair['second']}`"
         rows.append([names, *(format_difference(pair["differences"][name]) for name in PAIRED)])
     sentence = (
-        "Differences on test, by paired bootstrap over lesions: what is hard about an image "
-        "cancels out, so they are known better than the models' own values."
+        "Differences on test. Paired bootstrap over lesions: intervals of differences are narrower "
+        "than those of single models."
     )
     return "\n".join([*markdown.table_lines(PAIRS_HEADER, rows), "", sentence])
 
@@ -127,10 +127,10 @@ def render_fits(shipped: Sequence[Shipped]) -> str:
     if not rows:
         return ""
     sentence = (
-        "On test. ECE over 15 bins, in parentheses what a perfectly calibrated model would show by "
-        "chance on as many images: of the scores with every diagnosis weighing the same, and of "
-        "the stated share of right answers at the dataset's mix. Thresholds were fixed on "
-        "validation; reports and cards have PPV and misses per 1,000 for a prevalence that you set."
+        "On test. ECE over 15 bins (in parentheses: that of a perfectly calibrated model on as "
+        "many images), of the class-balanced scores and of the reliability. Thresholds were "
+        "chosen on validation; reports and cards give PPV and misses per 1,000 for a prevalence "
+        "that you set."
     )
     return "\n".join([*markdown.table_lines(FITS_HEADER, rows), "", sentence])
 

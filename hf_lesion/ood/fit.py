@@ -274,12 +274,12 @@ def summarise(sources: Sequence[Source]) -> str:
     drawn = [one for one in rejected if one.name.startswith(DRAWN)]
     photos = [one for one in rejected if one not in drawn]
     named = [f"{one.images:,} photos of {one.name}" for one in photos]
-    named.append(f"{sum(one.images for one in drawn):,} drawn pictures of {len(drawn)} kinds")
+    named.append(f"{sum(one.images for one in drawn):,} drawn images of {len(drawn)} kinds")
     thresholds = [f"{one.images:,} images of {one.name}" for one in rest if one not in rejected]
     without = (
         ""
         if photos
-        else " No photos were given, so what it rejects of photos, of skin above all, is unknown."
+        else " No photos were provided, so their rejection rate, above all of skin, is unknown."
     )
     return (
         f"It was fitted on {accepted.images:,} dermoscopic images of the {accepted.name} split "

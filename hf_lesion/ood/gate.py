@@ -214,18 +214,18 @@ def project(
 def describe(kind: Kind, rate: float | None) -> str:
     """Return a verdict in words, with how often it is wrong if that is known."""
     if kind == STRANGE:
-        text = "This does not look like a dermoscopic image, so the answer means nothing."
-        often = "Of 100 dermoscopic images, about {} are rejected like this."
+        text = "Not recognised as a dermoscopic image: the prediction is not meaningful."
+        often = "About {} of 100 dermoscopic images are rejected by mistake."
     elif kind == UNSURE:
         text = (
-            "The model is unsure: on validation images, answers with so little confidence were "
-            "wrong much more often than the others."
+            "Low confidence: on validation, such predictions were wrong much more often than "
+            "the others."
         )
-        often = "Of 100 right answers, about {} carry this note."
+        often = "About {} of 100 correct predictions are marked like this."
     elif kind == UNJUDGED:
-        return "This model has no gate, so nothing tells whether the image is dermoscopic."
+        return "No gate: it is unknown whether the image is dermoscopic."
     else:
-        return "Looks like the dermoscopic images that the model knows."
+        return "Recognised as dermoscopic."
     return text if rate is None else f"{text} {often.format(round(100 * rate))}"
 
 

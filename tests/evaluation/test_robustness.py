@@ -83,7 +83,7 @@ def test_the_record_is_kept_drawn_and_rendered(found, tmp_path):
     assert {line.count("|") for line in table} == {6}
     figure = draw_robustness(kept, title="m")
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
-    assert labels[0] == "right under every one of these"
+    assert labels[0] == "correct under all distortions"
     assert labels[1] == "brightness × 0.7"
     assert labels[-1] == "unchanged"
 

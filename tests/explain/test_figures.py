@@ -92,7 +92,7 @@ def test_models_that_look_elsewhere_are_flagged():
     text, is_apart = describe_agreement({("a", "b"): alike, ("a", "c"): apart})
     assert is_apart
     first, second = text.split("\n")
-    assert first == "Some of these models look at different places:"
+    assert first == "Some heatmaps highlight different regions:"
     assert second == "a–b r 0.90, IoU 0.60;  a–c r -0.10, IoU 0.05 (apart)"
     assert "r –" in describe_agreement({("a", "b"): Agreement(np.nan, np.nan)})[0]
 

@@ -141,7 +141,7 @@ def test_without_points_and_calibration_the_card_says_so(folder):
         }
     (folder / "report.json").write_text(json.dumps(report))
     card = card_of(folder)
-    assert "None are stored with this model." in card
+    assert "This model has no thresholds." in card
     assert "Nothing was fitted for these weights" in card
 
 

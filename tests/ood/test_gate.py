@@ -74,9 +74,10 @@ def test_verdicts_follow_distance_first_and_confidence_second(gate, tmp_path):
         assert [one.confidence for one in verdicts] == [0.9, 0.9, 0.55, 0.55]
         assert [one.false_alarm_rate for one in verdicts] == [None, 0.041, 0.1, 0.041]
         assert verdicts[1].sentence.endswith(
-            "Of 100 dermoscopic images, about 4 are rejected like this."
+            "About 4 of 100 dermoscopic images are rejected by mistake."
         )
-        assert verdicts[2].sentence.endswith("Of 100 right answers, about 10 carry this note.")
+        unsure = verdicts[2].sentence
+        assert unsure.endswith("About 10 of 100 correct predictions are marked like this.")
 
 
 def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):

@@ -17,8 +17,8 @@ from hf_lesion.io.figures import new_figure, title_figure
 from hf_lesion.labels import CODES
 
 PANELS = {
-    "energy": "Share of the heat inside the lesion",
-    "pointing": "Hottest point inside the lesion",
+    "energy": "Energy inside the lesion",
+    "pointing": "Pointing game",
     "iou_0.5": "IoU at half of the maximum",
 }
 SIDES = {"right": "#0072B2", "wrong": "#D55E00"}

@@ -21,8 +21,8 @@ LOCATED = {"energy": "energy inside", "pointing": "pointing game", "ratio": "ins
 JUDGED = {**LOCATED, "iou_0.5": "IoU at 0.5"}  # the threshold that methods are judged by
 FAITHFUL = {"deletion": "deletion", "insertion": "insertion", "road": "ROAD"}
 INTRODUCTION = (
-    "Heatmaps show which regions moved the answer. They are not evidence for a diagnosis. Here "
-    "they are those of the predicted class."
+    "Heatmaps of the predicted class. They show which regions influenced the prediction and are "
+    "not evidence for a diagnosis."
 )
 LOCALISATION, FAITHFULNESS, SHORTCUTS = "localisation", "faithfulness", "shortcuts"
 LOWER_IS_BETTER = ("deletion",)  # of a deletion curve

@@ -106,7 +106,7 @@ def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
         upper.set_title(textwrap.fill(ANSWERS[kind], 38), fontsize=10)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=2, frameon=False, fontsize=9)
-    rows[0][0].set_ylabel("share that is right")
+    rows[0][0].set_ylabel("accuracy")
     rows[1][0].set_ylabel("images")
     title_figure(figure, title, characters=CURVES_TITLE)
     return figure
@@ -121,11 +121,11 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
         np.asarray(found[name], dtype=float) for name in ("coverage", "risk", "low", "high")
     )
     axes.fill_between(coverage, low, high, color=PALE, linewidth=0, label="95% interval")
-    axes.plot(coverage, risk, color=INK, marker="o", markersize=4, label="share of wrong answers")
+    axes.plot(coverage, risk, color=INK, marker="o", markersize=4, label="error rate")
     _percent(axes)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, None)
-    axes.set_xlabel("share of the images that is answered, the surest first")
+    axes.set_xlabel("coverage (most confident images first)")
     axes.set_ylabel("wrong among them")
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
@@ -215,7 +215,7 @@ def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
     _percent(upper)
     _plain(upper)
     lower.bar(confidence, bins["count"], width=0.045, color=INK)
-    lower.set_xlabel("probability of the top answer")
+    lower.set_xlabel("top probability")
     _plain(lower)
 
 
@@ -260,7 +260,7 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     ordered = sorted(
         record["distortions"].values(), key=lambda scores: -scores["metrics"]["balanced_accuracy"]
     )
-    rows = [("right under every one of these", record["always_right"])]
+    rows = [("correct under all distortions", record["always_right"])]
     rows += [(_label(scores, record), scores) for scores in reversed(ordered)]
     rows.append(("unchanged", record["unchanged"]))
     figure = new_figure((WIDTH, FRAME + ROW * len(rows)))

@@ -102,8 +102,8 @@ def say_fitted(record: dict[str, Any]) -> str:
     if not same:
         return ""
     return (
-        "Temperature, thresholds and reliability were fitted on these very images, so here they "
-        "look better than they are: judge them by another split."
+        "Temperature, thresholds and reliability were fitted on these images; their scores here "
+        "are optimistic."
     )
 
 
@@ -125,8 +125,8 @@ def _scores(split: str, record: dict[str, Any]) -> Section:
 
 def _curves(split: str, record: dict[str, Any]) -> Section:
     say = (
-        "How well the model ranks images for two questions, whatever the threshold: the sum of the "
-        "probabilities of mel, bcc and akiec, and that of mel alone."
+        "Threshold-free discrimination of two targets: malignant (the sum of the probabilities of "
+        "mel, bcc and akiec) and melanoma (mel alone)."
     )
     return Section(
         "curves",
@@ -147,7 +147,7 @@ def _calibration(split: str, record: dict[str, Any]) -> Section:
         "Calibration",
         tuple(text for text in paragraphs if text),
         (tables.calibration(record),),
-        (_picture("reliability", split, "Share that is right by probability of the top answer."),),
+        (_picture("reliability", split, "Reliability diagram: accuracy by top probability."),),
     )
 
 
@@ -156,9 +156,9 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
     if table is None:
         return None
     say = (
-        "Thresholds on the same sums, fixed on validation. PPV (how many of those flagged have it) "
-        "and the counts for 1,000 people hold for the prevalence in the table, if sensitivity and "
-        "specificity are the same there."
+        "Thresholds on the same sums, chosen on validation. PPV (the share of flagged cases that "
+        "have the condition) and the counts per 1,000 people assume the prevalence in the table, "
+        "with the same sensitivity and specificity."
     )
     calculator = tuple(
         {
@@ -179,10 +179,10 @@ def _unsure(split: str, record: dict[str, Any]) -> Section:
     found = record["risk_coverage"]
     at = dict(zip(found["coverage"], found["risk"], strict=True))
     say = (
-        f"Wrong answers: {at[1.0]:.1%} of all, {at[0.8]:.1%} of the surest 80% of the images, "
-        f"{at[0.5]:.1%} of the surest half. Area under the curve: {found['aurc']:.3f}."
+        f"Error rate: {at[1.0]:.1%} of all images, {at[0.8]:.1%} of the most confident 80%, "
+        f"{at[0.5]:.1%} of the most confident half. Area under the curve: {found['aurc']:.3f}."
     )
-    alt = "Share of wrong answers among the surest images, for growing shares of them."
+    alt = "Risk-coverage curve: error rate among the most confident images."
     return Section(
         "risk", "Risk and coverage", (say,), pictures=(_picture("risk_coverage", split, alt),)
     )
@@ -193,8 +193,8 @@ def _subgroups(split: str, record: dict[str, Any]) -> Section:
     if table is None:
         return Section("subgroups", "Subgroups", ("These images come without metadata.", SKIN_TONE))
     say = (
-        "Groups differ in the diagnoses they hold: balanced accuracy is over those that a group "
-        "has, so only groups with the same ones compare by it."
+        "Balanced accuracy is averaged over the diagnoses present in a group; compare only groups "
+        "with the same diagnoses."
     )
     alt = "Two scores of every subgroup with intervals."
     return Section(
@@ -213,7 +213,7 @@ def _origin(split: str, record: dict[str, Any]) -> Section:
         ("preprocessing", ", ".join(f"{k} {v}" for k, v in record["preprocessing"].items())),
         ("versions", ", ".join(f"{name} {version}" for name, version in made["versions"].items())),
     )
-    return Section("origin", "Where these numbers come from", tables=(Table(("", ""), rows),))
+    return Section("origin", "Provenance", tables=(Table(("", ""), rows),))
 
 
 def _picture(name: str, split: str, alt: str) -> Picture:

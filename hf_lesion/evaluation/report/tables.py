@@ -18,7 +18,7 @@ from hf_lesion.labels import CODES, MALIGNANT, NAMES, NOTICE
 
 TERMINAL_WIDTH = 90
 MARK = " †"
-MARK_NOTE = f"† fewer than {FEWEST} images behind this number: an anecdote, not a measurement."
+MARK_NOTE = f"† fewer than {FEWEST} images: not reliable."
 LABELS = {
     "auroc": "AUROC",
     "macro_auroc": "macro AUROC",
@@ -30,9 +30,9 @@ LABELS = {
 }
 QUESTIONS = {"malignant": "malignant (mel, bcc or akiec)", "melanoma": "melanoma"}
 ANSWERS = {
-    "uncalibrated": "the scores as trained",
+    "uncalibrated": "scores before calibration",
     "answers": "the scores",
-    "reliability": "reliability: the share of right answers that the page states",
+    "reliability": "reliability (shown on the page)",
 }
 GROUP_METRICS = {
     "balanced_accuracy": "balanced accuracy",
@@ -123,13 +123,13 @@ def classes(record: dict[str, Any]) -> Table:
 
 
 def confusion(record: dict[str, Any]) -> Table:
-    """Return the confusion matrix: true diagnoses down, answers across."""
+    """Return the confusion matrix: true diagnoses in rows, predictions in columns."""
     counts = record["confusion_matrix"]
     rows = [
         (f"`{code}`", *(f"{count:,}" for count in line))
         for code, line in zip(CODES, counts, strict=True)
     ]
-    return Table(("true \\ answer", *(f"`{code}`" for code in CODES)), tuple(rows))
+    return Table(("true \\ predicted", *(f"`{code}`" for code in CODES)), tuple(rows))
 
 
 def questions(record: dict[str, Any]) -> Table:
@@ -143,7 +143,7 @@ def questions(record: dict[str, Any]) -> Table:
         )
         for name, found in record["questions"].items()
     ]
-    return Table(("is it …", "images", *(_read_off(name) for name in names)), tuple(rows))
+    return Table(("target", "images", *(_read_off(name) for name in names)), tuple(rows))
 
 
 def operating_points(record: dict[str, Any]) -> Table | None:
@@ -183,16 +183,16 @@ def calibration(record: dict[str, Any]) -> Table:
         if kind in found
     ]
     note = (
-        f"ECE: expected calibration error of the top answer over {found['bins']} bins; "
-        "class-balanced: with every diagnosis weighing the same, as the scores are meant. In "
-        f"parentheses: what a perfectly calibrated model shows by chance on {record['images']:,} "
-        f"images (mean of {found['simulations']:,} simulations, and the value that 95% of them "
-        "stay below). Brier score and log loss at the dataset's mix."
+        f"ECE: expected calibration error of the top class over {found['bins']} bins; "
+        "class-balanced: all diagnoses weighted equally. In parentheses: the ECE of a perfectly "
+        f"calibrated model on {record['images']:,} images (mean of {found['simulations']:,} "
+        "simulations, and their 95th percentile). Brier score and log loss at the class "
+        "frequencies of the dataset."
     )
     header = (
         "probabilities",
         "class-balanced ECE",
-        "ECE at the dataset's mix",
+        "ECE, unweighted",
         "Brier",
         "log loss",
     )
@@ -203,9 +203,7 @@ def say_calibration(record: dict[str, Any]) -> str:
     """Return how the scores were calibrated, and what they are the probability of."""
     temperature = record["calibration"]["temperature"]
     if temperature is None:
-        return (
-            "Nothing was fitted for these weights: their probabilities are as training left them."
-        )
+        return "These weights are not calibrated."
     tau = record["calibration"].get("logit_adjustment")
     adjusted = (
         f"{tau:.2g} times the logarithm of each class's share of the training split is subtracted "
@@ -216,9 +214,9 @@ def say_calibration(record: dict[str, Any]) -> str:
     return (
         "A score is the probability if the seven diagnoses were equally common. "
         f"{adjusted} divided by a temperature of {temperature:.3f}; both are fitted on validation "
-        "and folded into the last layer. At the dataset's mix, where two of three images are "
-        "nevi, the scores of rare diagnoses are therefore too high: how often results with such a "
-        "score were right there is what reliability states."
+        "and folded into the last layer. In the dataset, where two of three images are nevi, the "
+        "scores of rare diagnoses are therefore too high. Reliability states how often predictions "
+        "with such a score are correct there."
     )
 
 

@@ -52,7 +52,7 @@ def test_a_method_that_does_not_beat_the_gaussian_is_said_not_to():
         "inside/outside and IoU at 0.5." in text
     )
     assert "| Grad-CAM | 20 | 0.500 [0.400, 0.600] |" in text
-    assert "| *Gaussian in the middle* | 20 | 0.600 [0.500, 0.700] |" in text
+    assert "| *centred Gaussian* | 20 | 0.600 [0.500, 0.700] |" in text
     assert "masks of 1,495 images" in text
     assert tables.render_section({}) == tables.INTRODUCTION
 
@@ -116,7 +116,7 @@ def test_each_diagnosis_stands_beside_its_controls_right_and_wrong_apart():
         "0.60 / 0.25 |" in lines
     )
     assert "| `df` | right | 0 | – | – / – | – | – / – |" in lines
-    assert "Baselines: Gaussian in the middle / random map." in lines[-1]
+    assert "Baselines: centred Gaussian / random map." in lines[-1]
     assert lines[-1].startswith("Grad-CAM by diagnosis.")
     del found["maps"]["gradcam"]["classes"]
     assert tables.render("classes", {"maps": {"fine": found["maps"]["fine"]}}) == ""
