@@ -24,7 +24,7 @@ from hf_lesion.labels import CODES
 RECORD = "robustness.json"
 SCHEMA_VERSION = 1
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
-HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same answer")
+HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same prediction")
 
 Predict = Callable[[EvaluationSet], Predictions]
 
