@@ -116,7 +116,7 @@ LOSS = {
 
 
 def test_without_its_price_or_with_that_of_another_file_it_is_refused(folder):
-    text = r"model_quantized\.onnx costs in right answers is not known\. Run scripts/export\.py"
+    text = r"accuracy of .*model_quantized\.onnx was not measured\. Run scripts/export\.py"
     with pytest.raises(InputError, match=text):
         quantisation.check_quantised(folder)
     quantisation.write_record(folder, LOSS, data={"split": "test"})
@@ -133,7 +133,7 @@ def test_the_record_is_read_back_and_said(folder):
     quantisation.write_record(folder, LOSS, data={"split": "test"})
     assert quantisation.say_loss(quantisation.read_record(folder)) == (
         "`onnx/model_quantized.onnx` is the network of `onnx/model.onnx` in 0.8 MB instead of 3.1. "
-        "On 1,495 images (test) it gives the same answer to 98.4%. Its scores minus those in full "
+        "On 1,495 images (test) it predicts the same class for 98.4%. Its scores minus those in full "
         "precision, with intervals by paired bootstrap: balanced accuracy -0.012 [-0.020, +0.001]; "
         "accuracy +0.001 [-0.003, +0.004]."
     )
