@@ -158,10 +158,10 @@ def test_the_record_says_what_was_fitted_and_what_is_unknown(photos):
     ]
     text = fit.summarise(sources)
     assert "700 dermoscopic images of the train split" in text
-    assert "against 200 photos of phones and 400 drawn pictures of 2 kinds" in text
+    assert "against 200 photos of phones and 400 drawn images of 2 kinds" in text
     assert "chosen on 700 images of validation." in text
-    assert "No photos were given" not in text
-    assert "No photos were given" in fit.summarise(fit.list_sources(accepted, drawn, known))
+    assert "No photos were provided" not in text
+    assert "No photos were provided" in fit.summarise(fit.list_sources(accepted, drawn, known))
 
 
 def test_photos_of_one_patient_are_one_group():
