@@ -134,8 +134,8 @@ def test_the_record_is_read_back_and_said(folder):
     assert quantisation.say_loss(quantisation.read_record(folder)) == (
         "`onnx/model_quantized.onnx` is the network of `onnx/model.onnx` in 0.8 MB instead of 3.1. "
         "On 1,495 images (test) it predicts the same class for 98.4%. Its scores minus those in "
-        "full precision, with intervals by paired bootstrap: balanced accuracy -0.012 [-0.020, +0.001]; "
-        "accuracy +0.001 [-0.003, +0.004]."
+        "full precision, with intervals by paired bootstrap: balanced accuracy "
+        "-0.012 [-0.020, +0.001]; accuracy +0.001 [-0.003, +0.004]."
     )
     (folder / RECORD).write_text("[1]")
     with pytest.raises(InputError, match=r"quantisation\.json holds a list instead of a record"):
