@@ -230,8 +230,7 @@ def _render(comparison: dict[str, Any]) -> str:
         f"`{comparison['network']}`, {comparison['image_size']} px, {comparison['epochs']:g} "
         f"epochs; reference `{comparison['reference']}`: {shown}. Measured on {SPLIT} "
         f"({comparison['images']:,} images); differences are paired, in brackets 95% intervals by "
-        "bootstrap over lesions: they reflect the sampling of images, not of "
-        "another seed would."
+        "bootstrap over lesions: they reflect the sampling of images, not of seeds."
     )
     return "\n".join([sentence, "", *rows])
 

@@ -53,7 +53,7 @@ def test_everything_a_card_needs_is_there(folder):
         "Skin tone is not recorded",
         "a temperature of 1.250",
         "7,026 in train",
-        "nothing was fitted or chosen on test. Images: HAM10000, 140 of its 10,015 images, 256×256",
+        "test was not used for fitting or selection. Images: HAM10000, 140 of its 10,015 images, 256",
         "vasc 20. Images: HAM10000, 140 of its 10,015 images, 256×256 px.",
         "name: HAM10000, 140 of its 10,015 images, 256×256 px, split by lesion",
         "0.3 hours in the last of 2 runs",
@@ -142,7 +142,7 @@ def test_without_points_and_calibration_the_card_says_so(folder):
     (folder / "report.json").write_text(json.dumps(report))
     card = card_of(folder)
     assert "This model has no thresholds." in card
-    assert "Nothing was fitted for these weights" in card
+    assert "These weights are not calibrated." in card
 
 
 def test_a_report_of_an_earlier_version_is_refused(folder):

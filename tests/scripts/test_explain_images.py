@@ -33,7 +33,7 @@ def test_a_split_is_scored_beside_its_controls(call, model, sample_dataset):
     outside = located["outside"]
     assert outside["share"] == 0.1
     assert outside["images"] == 0  # drawn lesions lie in the middle
-    assert "In 0 of these images more than 10% of the lesion lies outside" in out
+    assert "In 0 of these images more than 10% of the lesion is outside" in out
     assert record["preprocessing"] == {"height": 64, "width": 64, "crop_mode": "centre"}
     for own in maps.values():
         assert own["right"]["images"] + own["wrong"]["images"] == own["all"]["images"]

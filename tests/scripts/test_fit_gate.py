@@ -94,8 +94,8 @@ def test_without_photos_the_record_says_what_is_unknown(call, model, sample_data
     )
     assert code == 0, err
     record = json.loads((tmp_path / "out" / "gate.json").read_text())
-    assert "No photos were given" in record["summary"]
-    assert "No photos were given" in out
+    assert "No photos were provided" in record["summary"]
+    assert "No photos were provided" in out
     assert all(name.startswith("drawn: ") for name in record["other"])
     assert record["dermoscopic"]["test"]["images"] == 8
 

@@ -36,14 +36,14 @@ def test_clients_at_once_get_what_each_would_get_alone(page_url, questions, clas
     expected = ask_each(page_url, questions)
     assert len({response.probabilities for response in expected}) == 2 * len(classifiers)
     assert sum(response.heatmap != b"" for response in expected) == 2 * len(classifiers)
-    load = send_all(page_url, questions, expected, clients=8, count=24)
-    assert (len(load.seconds), load.refused, load.wrong) == (24, [], 0)
+    seconds, wrong, refused = send_all(page_url, questions, expected, clients=8, count=24)
+    assert (len(seconds), wrong, refused) == (24, 0, [])
 
 
 def test_an_answer_that_differs_is_noticed(page_url, questions):
     expected = ask_each(page_url, questions[:2])
-    load = send_all(page_url, questions[:2], expected[::-1], clients=2, count=2)
-    assert load.wrong == 2
+    _, wrong, _ = send_all(page_url, questions[:2], expected[::-1], clients=2, count=2)
+    assert wrong == 2
 
 
 def test_the_script_writes_a_record_of_the_load(page_url, classifiers, monkeypatch, tmp_path):
@@ -64,9 +64,9 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions):
     _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         expected = ask_each(url, questions[:1])
-        load = send_all(url, questions[:1], expected, clients=16, count=16)
-        assert set(load.refused) == {"Queue is full! Please try again."}
-        assert len(load.refused) < 16
+        _, _, refused = send_all(url, questions[:1], expected, clients=16, count=16)
+        assert set(refused) == {"Queue is full! Please try again."}
+        assert len(refused) < 16
         assert ask_each(url, questions[:1])[0].equals(expected[0])
     finally:
         demo.close()
@@ -79,11 +79,11 @@ def test_fifty_clients_and_two_thousand_requests(tmp_path):
     app = start_app(tmp_path, free_port(), "--models", *MODELS)
     try:
         expected = ask_each(app.url, questions)
-        load = send_all(app.url, questions, expected, clients=50, count=500)
-        assert (len(load.seconds), load.refused, load.wrong) == (500, [], 0)
+        seconds, wrong, refused = send_all(app.url, questions, expected, clients=50, count=500)
+        assert (len(seconds), wrong, refused) == (500, 0, [])
         before = resident_megabytes(app.process.pid)
-        load = send_all(app.url, questions, expected, clients=50, count=2000)
-        assert (len(load.seconds), load.refused, load.wrong) == (2000, [], 0)
+        seconds, wrong, refused = send_all(app.url, questions, expected, clients=50, count=2000)
+        assert (len(seconds), wrong, refused) == (2000, 0, [])
         assert resident_megabytes(app.process.pid) - before < MOST_GROWTH
     finally:
         app.stop()
