@@ -53,7 +53,7 @@ def test_everything_a_card_needs_is_there(folder):
         "Skin tone is not recorded",
         "a temperature of 1.250",
         "7,026 in train",
-        "test was not used for fitting or selection. Images: HAM10000, 140 of its 10,015 images, 256",
+        "test was not used for fitting or selection. Images: HAM10000, 140 of its 10,015 images",
         "vasc 20. Images: HAM10000, 140 of its 10,015 images, 256×256 px.",
         "name: HAM10000, 140 of its 10,015 images, 256×256 px, split by lesion",
         "0.3 hours in the last of 2 runs",
