@@ -247,8 +247,8 @@ def compare(
     heatmaps = _enlarge(maps[rows, top][:, None], pixels.shape[-1])[:, 0]
     alike = np.array([True])
     if classifier.gate is not None:
-        measured = np.concatenate([output[2] for output in outputs])
-        rejected = ~((measured[:, 0] <= classifier.gate.distance_limit) & (measured[:, 1] <= 0))
+        distances, scores = np.concatenate([output[2] for output in outputs]).T
+        rejected = classifier.gate.decide(distances, scores)
         alike = np.array([v.kind == STRANGE for v in prediction.verdicts]) == rejected
     return Difference(
         len(images),

@@ -118,22 +118,28 @@ class Gate:
         found: NDArray[np.float64] = features @ self.weight.double().numpy() + self.offset
         return found
 
-    def likeness(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (N,) shares of held-out images at least as unusual as (N, D) features.
+    def likeness(
+        self, distances: NDArray[np.floating], scores: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Return (N,) shares of held-out images at least as unusual as the given ones.
 
-        By distance or by the classifier, whichever is smaller.
+        By (N,) `distances` or by (N,) `scores` of the classifier, whichever is smaller.
         """
-        by_distance = _share_above(self._references, self.distances(features))
+        by_distance = _share_above(self._references, distances)
         if self.scores is None:
             return by_distance
-        scores = self.scores.double().numpy()
-        return np.minimum(by_distance, _share_above(scores, self.classify(features)))
+        return np.minimum(by_distance, _share_above(self.scores.double().numpy(), scores))
+
+    def decide(
+        self, distances: NDArray[np.floating], scores: NDArray[np.floating]
+    ) -> NDArray[np.bool_]:
+        """Return (N,) whether images are rejected, by (N,) `distances` and classifier `scores`."""
+        # Negated, so that NaN is rejected.
+        return ~((distances <= self.distance_limit) & (scores <= 0))
 
     def rejects(self, features: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Return (N,) whether images with (N, D) features are rejected as non-dermoscopic."""
-        near = self.distances(features) <= self.distance_limit
-        # Negated, so that NaN is rejected.
-        return ~(near & (self.classify(features) <= 0))
+        return self.decide(self.distances(features), self.classify(features))
 
     @cached_property
     def distance_limit(self) -> float:
@@ -142,9 +148,7 @@ class Gate:
         At least the share `refused_below` of the held-out images is as unusual.
         """
         count = len(self._references)
-        shares = (
-            1 - np.arange(count + 1) / count
-        )  # by the number of held-out images that are nearer
+        shares = 1 - np.arange(count + 1) / count  # by the number of nearer held-out images
         nearer = int((shares >= self.refused_below).sum()) - 1
         return float(self._references[nearer]) if nearer < count else float("inf")
 
@@ -162,7 +166,8 @@ class Gate:
         self, probabilities: NDArray[np.floating], features: NDArray[np.float32]
     ) -> list[Verdict]:
         """Return the verdict on each of N images by (N, C) probabilities and (N, D) features."""
-        likeness, rejected = self.likeness(features), self.rejects(features)
+        distances, scores = self.distances(features), self.classify(features)
+        likeness, rejected = self.likeness(distances, scores), self.decide(distances, scores)
         confidence = np.asarray(probabilities).max(axis=1, initial=0)
         return [self._verdict(*row) for row in zip(likeness, rejected, confidence, strict=True)]
 
