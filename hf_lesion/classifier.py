@@ -204,8 +204,8 @@ class LesionClassifier:
             batch_size: How many images go through the network at once.
 
         Raises:
-            InputError: If an image can't be read, or there is no such class or method. A network
-                that can't be explained is an error only once a heatmap is asked for.
+            InputError: If an image can't be read, or a class or method is unknown. A network that
+                can't be explained is an error only once a heatmap is requested.
         """
         check_method(method)
         pairs = list(pair(read_images(images), target, count_images(images)))

@@ -131,7 +131,7 @@ def pair(
         count: How many items there are; None if that is not known before the last one.
 
     Raises:
-        InputError: If there is no such class, or not one for each item.
+        InputError: If a class is unknown, or their number is not that of the items.
     """
     if _is_one(targets):
         one = class_of(PREDICTED if targets is None else cast(Target, targets))

@@ -200,7 +200,7 @@ def predict(
 ) -> Predictions:
     """Run the classifier over the set with a progress bar; one batch of images is in memory.
 
-    The predictions for so many `views` of each image, of its eight orientations, are averaged.
+    Predictions are averaged over the first `views` of the eight orientations of each image.
 
     Raises:
         InputError: If an image can't be read.

@@ -157,7 +157,7 @@ def _count_lines(text: str) -> int:
 
 
 def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> None:
-    """Write a row's title or remark, its upper edge so many inches above the figure's foot."""
+    """Write a row's title or remark; `top` is its upper edge in inches above the figure's foot."""
     figure.text(
         0.03 * CELL / layout.width,
         top / layout.height,

@@ -113,7 +113,7 @@ class Trace:
             method: One of `methods.METHODS`.
 
         Raises:
-            InputError: If there is no such class or method.
+            InputError: If a class or method is unknown.
         """
         check_method(method)
         for own in wanted:
@@ -195,7 +195,7 @@ def explain_each(
         fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
 
     Raises:
-        InputError: If there is no such class or method, or as `trace`.
+        InputError: If a class or method is unknown, or as `trace`.
     """
     for method in methods:
         check_method(method)

@@ -15,7 +15,7 @@ CONTROL_NAMES = {
     RANDOM: "random map",
     UNTRAINED: "same network, random weights",
 }
-# The first method of a record, averaged over so many shifted and mirrored copies of the image.
+# The first method of a record, averaged over `FINE_VIEWS` shifted and mirrored copies.
 FINE, FINE_VIEWS = "fine", 9
 
 

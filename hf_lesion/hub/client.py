@@ -58,7 +58,7 @@ class Target:
     repo_id: str
     kind: Kind
     revision: str | None = None  # the branch; None is the main one
-    head: str | None = None  # the branch's commit; None where there is no such branch yet
+    head: str | None = None  # the branch's commit; None if the branch does not exist yet
     exists: bool = False
     private: bool | None = None  # None where it does not exist
     files: Mapping[str, str] | None = None  # SHA-256 by name; "" where that is not known

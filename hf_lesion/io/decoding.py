@@ -71,7 +71,7 @@ def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image
     Raises:
         InputError: If it is not an image, is damaged, has floating-point values, or has more than
             `MAX_PIXELS` pixels.
-        OSError: If there is no such file, or it may not be read.
+        OSError: If the file does not exist or is not readable.
     """
     try:
         image = decode(source, draft=draft)

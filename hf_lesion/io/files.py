@@ -135,7 +135,7 @@ def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
 
 
 def read_json_if_there(file: Path, *, fix: str) -> dict[str, Any]:
-    """Return the record of a file as `read_json` does; empty if there is no such file."""
+    """Return the record of a file as `read_json` does; empty if the file does not exist."""
     return read_json(file, fix=fix) if file.is_file() else {}
 
 

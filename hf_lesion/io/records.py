@@ -26,7 +26,7 @@ def write_record(file: Path, record: Record) -> Path:
 
 
 def read_record(file: Path, kind: type[Kind], *, fix: str) -> Kind | None:
-    """Return a record; None if there is no such file. Arguments are those of `parse_record`."""
+    """Return a record; None if the file does not exist. Arguments are those of `parse_record`."""
     return (
         parse_record(file.read_bytes(), kind, source=str(file), fix=fix) if file.is_file() else None
     )

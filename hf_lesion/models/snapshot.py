@@ -127,8 +127,8 @@ def _is_whole(folder: Path) -> bool:
 def _trouble(repo_id: str, revision: str | None) -> InputError | None:
     """Return why the Hub cannot be used, or None; asked once, briefly.
 
-    huggingface_hub alone tries again and again for most of a minute. That there is no such model,
-    or that it is not for everyone, is raised.
+    huggingface_hub alone retries for most of a minute. Raises InputError if the
+    model does not exist or is gated.
     """
 
     def ask() -> object:

@@ -1,7 +1,7 @@
 """Pretrained weights: read from a file, or from the Hub after checking that it answers.
 
-huggingface_hub tries again and again for most of a minute before it gives up, with a line of log
-each time. A user without a network shall know after seconds.
+huggingface_hub retries for most of a minute, with a line in the log each time; without a network,
+this module reports an error after seconds.
 """
 
 from pathlib import Path

@@ -117,7 +117,7 @@ def dots(
 ) -> Map:
     """Return up to `count` spots scattered over the lesion, (H, W) in [0, 1]; see `texture.spots`.
 
-    Their radii are from and to so many units; they lie deeper than `rim`, in radii of the lesion.
+    `radii` is the range of their radii; they lie deeper than `rim`, in radii of the lesion.
     """
     places = scatter(patch, border, count, rim=rim)
     return spots(patch, places, patch.rng.uniform(*radii, len(places)), sharpness=sharpness)

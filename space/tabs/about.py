@@ -33,8 +33,8 @@ LIMITS = """
 PRIVACY = """
 An image is read on the server that runs this page and sent nowhere else. It is stored in a
 temporary folder and deleted within 70 minutes, or when the server stops. A copy of the size that
-you see and the models' results stay in memory for five minutes. There is no history, there are no
-usage statistics, and file names are never logged.
+you see and the models' results stay in memory for five minutes. No history or usage statistics
+are kept, and file names are never logged.
 """
 LICENCE = f"""
 Code: Apache-2.0; this page is the folder `space/` of hf_lesion, next to the package that it uses.

@@ -158,7 +158,7 @@ def score_faithfulness(
 ) -> dict[str, faithfulness.Faithfulness]:
     """Measure deletion, insertion and ROAD of the maps of the predicted class of some images.
 
-    ROAD, which takes long, is measured of the first so many rows only; it is NaN for the others.
+    ROAD is slow and computed for the first `road` rows only; it is NaN for the others.
     """
     found: dict[str, list[faithfulness.Faithfulness]] = {name: [] for name in mappers}
     for with_road, kind in ((True, rows[:road]), (False, rows[road:])):

@@ -65,8 +65,7 @@ class Measured(Part):
 class Entry(Part):
     """One model on one evaluation set, as `build_record` makes it.
 
-    A later issue may add fields under the same version; changing or removing one needs a new
-    version.
+    Fields may be added without a new version; changing or removing one requires it.
     """
 
     schema_version: Version
