@@ -119,7 +119,7 @@ class Gate:
         return found
 
     def likeness(
-        self, distances: NDArray[np.floating], scores: NDArray[np.floating]
+        self, distances: NDArray[np.float64], scores: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return (N,) shares of held-out images at least as unusual as the given ones.
 
