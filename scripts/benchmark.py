@@ -1,12 +1,12 @@
 """Benchmarks of data loading, training, explaining and the web demo.
 
     python scripts/benchmark.py data --dataset data/ham10000
-    python scripts/benchmark.py train --model cnn resnet18
+    python scripts/benchmark.py train --dataset data/ham10000 --model cnn resnet18
     python scripts/benchmark.py explain --model runs/cnn
     python scripts/benchmark.py serve --url http://127.0.0.1:7860 --clients 50 --requests 500
 
 data     from Parquet to batches of 128x128 pixels on one thread: evaluation and each augmentation.
-train    training steps as in scripts/train.py, compared with batches that are already in memory.
+train    training steps of each network, as in scripts/train.py.
 explain  probabilities, gate and Grad-CAM of an image, compared with one forward pass.
 serve    latency and throughput of a running page (start one with `make demo`) under many clients;
          each response is compared with that to a single client.
@@ -17,7 +17,6 @@ candidate of each round, with the lowest and highest value.
 """
 
 import argparse
-import io
 import os
 import tempfile
 import threading
@@ -32,14 +31,13 @@ from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
-    import datasets
     from gradio_client import Client
+    from PIL import Image
 
 SPACE = Path(__file__).resolve().parent.parent / "space"
 IMAGE_SIZE = (600, 450)  # pixels, as in HAM10000
 SIDE = 128  # input size in pixels
 BATCH = 32
-WARM_UP = 2  # training steps before the clock starts
 TOLERANCE = 1e-6  # of probabilities
 TIMEOUT = 300  # seconds; requests are queued
 
@@ -61,20 +59,17 @@ def parse_arguments() -> argparse.Namespace:
         add("--images", type=count, default=images, help="images per round (default: %(default)s)")
         add("--rounds", type=count, default=rounds, help="number of rounds (default: %(default)s)")
     for command in (data, train):
-        cli.add_shared(command, "dataset", help="use its images (default: synthetic images)")
+        cli.add_shared(command, "dataset", required=True)
+    several: dict[str, Any] = {"type": str, "nargs": "+"}
     network = ["tf_efficientnet_lite0"]
-    cli.add_shared(
-        train, "model", type=str, nargs="+", default=network, help="cnn or timm architectures"
-    )
+    cli.add_shared(train, "model", **several, default=network, help="cnn or timm architectures")
     cli.add_shared(train, "batch_size")
-    train.add_argument(
-        "--image_size", type=count, default=SIDE, help="pixels (default: %(default)s)"
-    )
+    train.add_argument("--image_size", type=count, default=SIDE, help="pixels (default: 128)")
     train.add_argument("--augmentation", default="standard", help="name (default: %(default)s)")
     shipped = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
     folders = [os.path.relpath(folder) for folder in shipped]
     help_text = "trained models (default: those of space/models)"
-    cli.add_shared(explain, "model", type=str, nargs="+", default=folders, help=help_text)
+    cli.add_shared(explain, "model", **several, default=folders, help=help_text)
     add = serve.add_argument
     add("--url", default="http://127.0.0.1:7860", help="URL of the page (default: %(default)s)")
     names = [folder.name for folder in shipped]
@@ -123,47 +118,19 @@ def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> 
     return {title: summary.to_dict("index")}
 
 
-def encode_lesions(count: int) -> list[bytes]:
-    """Return synthetic lesions of all diagnoses in turn, encoded as JPEG."""
+def draw_image(seed: int) -> "Image.Image":
+    """Return a synthetic lesion of HAM10000's size; consecutive seeds are of all diagnoses."""
     from hf_lesion.labels import CODES
     from hf_lesion.synthetic.lesions import draw_lesion
 
-    found = []
-    for seed in range(count):
-        stream = io.BytesIO()
-        lesion, _ = draw_lesion(CODES[seed % len(CODES)], seed=seed, size=IMAGE_SIZE)
-        lesion.save(stream, "JPEG", quality=95)
-        found.append(stream.getvalue())
-    return found
-
-
-def read_rows(source: Path | None, count: int, folder: Path) -> "datasets.Dataset":
-    """Return the training images of a prepared dataset, or synthetic ones written to a folder."""
-    import datasets
-
-    from hf_lesion.data.build import read_fingerprint
-    from hf_lesion.labels import CODES
-
-    if source is not None:
-        read_fingerprint(source)
-        return datasets.load_dataset(str(source), split="train")
-    # A few images, repeated, since generating an image takes longer than reading it.
-    drawn = [{"bytes": image, "path": None} for image in encode_lesions(len(CODES))]
-    places = [index % len(drawn) for index in range(count)]
-    rows = datasets.Dataset.from_dict(
-        {"image": [drawn[place] for place in places], "label": places},
-        features=datasets.Features(
-            image=datasets.Image(), label=datasets.ClassLabel(names=list(CODES))
-        ),
-    )
-    rows.to_parquet(folder / "rows.parquet")
-    return datasets.Dataset.from_parquet(str(folder / "rows.parquet"), cache_dir=str(folder))
+    return draw_lesion(CODES[seed % len(CODES)], seed=seed, size=IMAGE_SIZE)[0]
 
 
 def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure data loading from stored images to batches."""
     import torch
 
+    from hf_lesion.data.reader import open_splits
     from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
     from hf_lesion.training.augmentation import AUGMENTATIONS, build_train_transform, least_side
     from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
@@ -174,63 +141,40 @@ def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     settings = Preprocessing(SIDE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    with tempfile.TemporaryDirectory() as folder:
-        rows = read_rows(arguments.dataset, arguments.images, Path(folder))
-        rows = rows.select(range(min(len(rows), arguments.images)))
-        evaluated = LesionSamples(rows, EvalTransform(build_stock_processor(settings)))
-        candidates = {"evaluation": partial(read, evaluated)}
-        for name in AUGMENTATIONS:
-            transform, side = build_train_transform(settings, name), least_side(settings, name)
-            samples = LesionSamples(rows, transform, least_side=side)
-            candidates[f"augmentation {name}"] = partial(read, samples)
-        return compare("data", candidates, rounds=arguments.rounds, images=len(rows))
+    rows = open_splits(arguments.dataset)["train"]
+    rows = rows.select(range(min(len(rows), arguments.images)))
+    evaluated = LesionSamples(rows, EvalTransform(build_stock_processor(settings)))
+    candidates = {"evaluation": partial(read, evaluated)}
+    for name in AUGMENTATIONS:
+        transform, side = build_train_transform(settings, name), least_side(settings, name)
+        samples = LesionSamples(rows, transform, least_side=side)
+        candidates[f"augmentation {name}"] = partial(read, samples)
+    return compare("data", candidates, rounds=arguments.rounds, images=len(rows))
 
 
 def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure training steps with and without data loading."""
-    from hf_lesion.labels import CODES
-
-    found: dict[str, Any] = {}
+    """Measure the training steps of each network."""
     steps = max(1, arguments.images // arguments.batch_size)
+    candidates = {name: partial(time_training, arguments, name, steps) for name in arguments.model}
+    title = f"training, {arguments.image_size} px, batch of {arguments.batch_size}"
     images = steps * arguments.batch_size
-    with tempfile.TemporaryDirectory() as folder:
-        rows = read_rows(arguments.dataset, max(images, len(CODES)), Path(folder))
-        for name in arguments.model:
-            train = partial(time_training, arguments, name, rows, steps)
-            candidates = {"in memory": partial(train, in_memory=True), "training": train}
-            title = f"{name}, {arguments.image_size} px, batch of {arguments.batch_size}"
-            found |= compare(title, candidates, rounds=arguments.rounds, images=images)
-    return found
+    return compare(title, candidates, rounds=arguments.rounds, images=images)
 
 
-def time_training(
-    arguments: argparse.Namespace,
-    name: str,
-    rows: "datasets.Dataset",
-    steps: int,
-    *,
-    in_memory: bool = False,
-) -> float:
-    """Return the time of training steps after the warm-up in seconds."""
-    from datasets import DatasetDict
-    from transformers import TrainerCallback
+def time_training(arguments: argparse.Namespace, name: str, steps: int) -> float:
+    """Return the time of training steps in seconds."""
     from transformers.trainer_callback import PrinterCallback
 
+    from hf_lesion.data.reader import open_splits
     from hf_lesion.models.build import build_model
     from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArguments
     from hf_lesion.training.trainer import build_trainer
-
-    ends = []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            ends.append(time.perf_counter())
 
     model, processor = build_model(name, image_size=arguments.image_size)
     with tempfile.TemporaryDirectory() as folder:
         training = LesionTrainingArguments(
             output_dir=folder,
-            max_steps=WARM_UP + steps,
+            max_steps=steps,
             per_device_train_batch_size=arguments.batch_size,
             dataloader_drop_last=True,
             eval_strategy="no",
@@ -239,39 +183,30 @@ def time_training(
             logging_strategy="no",
             disable_tqdm=True,
         )
-        splits = DatasetDict(train=rows, validation=rows.select(range(1)))
         recipe = RecipeArguments(augmentation=arguments.augmentation)
+        splits = open_splits(arguments.dataset)
         trainer = build_trainer(model, processor, splits, recipe, training)
-        if in_memory:
-            samples = trainer.train_dataset
-            ready = [samples[index] for index in range(min(len(samples), BATCH))]
-            trainer.train_dataset = [ready[index % len(ready)] for index in range(len(samples))]
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Clock)
-        trainer.train()
-    return ends[-1] - ends[WARM_UP - 1]
+        return float(trainer.train().metrics["train_runtime"])
 
 
 def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure predictions with gate and Grad-CAM relative to a forward pass."""
-    from PIL import Image
-
     from hf_lesion.classifier import LesionClassifier
 
-    def repeat(call: Callable[..., Any]) -> None:
+    def repeat(call: Callable[[], object]) -> None:
         for _ in range(arguments.images):
-            call([image])
-
-    def explain(classifier: LesionClassifier, images: list[Image.Image]) -> Any:
-        return classifier(images).heatmaps
+            call()
 
     found: dict[str, Any] = {}
-    image = Image.open(io.BytesIO(encode_lesions(1)[0])).convert("RGB")
+    images = [draw_image(0)]
     for name in arguments.model:
         classifier = LesionClassifier.from_pretrained(name, device="cpu")
+        forward = partial(classifier.predict, images)
+        explained = partial(lambda classifier: classifier(images).heatmaps, classifier)
         candidates = {
-            "forward pass": partial(repeat, classifier.predict),
-            "with gate and Grad-CAM": partial(repeat, partial(explain, classifier)),
+            "forward pass": partial(repeat, forward),
+            "with gate and Grad-CAM": partial(repeat, explained),
         }
         title = f"{name}, {classifier.image_size[1]} px"
         found |= compare(title, candidates, rounds=arguments.rounds, images=arguments.images)
@@ -302,9 +237,9 @@ class Response(NamedTuple):
 def build_requests(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Request]:
     """Write synthetic images; return requests for each image, with and without a heatmap."""
     found = []
-    for number, content in enumerate(encode_lesions(images)):
+    for number in range(images):
         image = folder / f"lesion_{number}.jpg"
-        image.write_bytes(content)
+        draw_image(number).save(image, quality=95)
         found += [Request(to, name, image) for name in models for to in ("/classify", "/explain")]
     return found
 
