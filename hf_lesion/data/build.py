@@ -23,7 +23,6 @@ from hf_lesion.data.record import (
     describe_images,
     fingerprint,
     hash_lines,
-    list_left_out,
     read_fingerprint,
 )
 from hf_lesion.data.resizing import Resize
@@ -113,7 +112,7 @@ def prepare(
                 **describe_images(table),
                 **count_images(table),
                 "framing": resize.describe(),
-                "left_out": list_left_out(no_file, no_row, outcomes, unscored=unscored),
+                "left_out": _list_left_out(no_file, no_row, outcomes, unscored=unscored),
                 **_describe_split(selection, fractions=fractions, seed=seed),
                 "source": str(source),
                 "provenance": provenance(),
@@ -243,6 +242,23 @@ def _check_outcomes(outcomes: Iterable[Outcome], *, allow_missing: bool) -> None
             f"{len(problems)} files cannot be read: {list_offenders(problems)}. "
             "Download them again, or pass --allow_missing to leave them out."
         )
+
+
+def _list_left_out(
+    no_file: list[str], no_row: list[str], outcomes: list[Outcome], *, unscored: list[str]
+) -> dict[str, Any]:
+    """Return the images that were left out, with reasons; "count" is that of metadata rows."""
+    unreadable = {one.image_id: one.image_problem for one in outcomes if one.image_problem}
+    return {
+        "count": len(no_file) + len(unreadable),
+        "no_file": no_file,
+        "unreadable": unreadable,
+        "unreadable_masks": {
+            one.image_id: one.mask_problem for one in outcomes if one.mask_problem
+        },
+        "no_row": no_row,
+        "unscored": unscored,
+    }
 
 
 def _build_table(frame: pd.DataFrame, outcomes: Iterable[Outcome]) -> pd.DataFrame:

@@ -103,18 +103,13 @@ def measure_spread(mask: Image.Image, size: tuple[int, int]) -> float | None:
 
 
 def _describe_geometry(counted: Sequence[tuple[tuple[int, int], int]], square: str) -> str:
-    squares = sum(images for (width, height), images in counted if width == height)
-    total = sum(images for _, images in counted)
-    if squares == total:
+    ratios = [width / height for (width, height), _ in counted]
+    if set(ratios) == {1}:
         return square
-    ratios = [width / height for (width, height), _ in counted if width != height]
     if max(ratios) - min(ratios) > 2 * RATIO_TOLERANCE:
-        frames = "frames of several proportions"
-    elif abs(ratios[0] - FRAME_RATIO) <= RATIO_TOLERANCE:
-        frames = "whole frame (4:3)"
-    else:
-        frames = f"frames of {ratios[0]:.2f}:1"
-    return frames if not squares else f"{squares:,} of them square ({square}), the others {frames}"
+        return "frames of several proportions"
+    is_published = abs(ratios[0] - FRAME_RATIO) <= RATIO_TOLERANCE
+    return "whole frame (4:3)" if is_published else f"frames of {ratios[0]:.2f}:1"
 
 
 def _format_size(size: tuple[int, int]) -> str:

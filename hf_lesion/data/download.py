@@ -67,11 +67,7 @@ def download(
 ) -> list[Path]:
     """Download missing or damaged files into a folder, verify their MD5, and return their paths.
 
-    Args:
-        folder: Target folder. Interrupted downloads in it are resumed.
-        with_masks: Also download the lesion masks.
-        with_official_test: Also download the official test images and their ground truth.
-        base_url: URL of Dataverse or a mirror with the same API.
+    Interrupted downloads are resumed; `base_url` is Dataverse or a mirror with the same API.
 
     Raises:
         InputError: If a file cannot be downloaded, or does not have the MD5 stated by Dataverse.
@@ -156,9 +152,8 @@ def _fetch(fetcher: pooch.Pooch, name: str) -> Path:
 def _retry(step: Callable[[], T], position: Callable[[], int] = lambda: 0) -> T:
     """Call `step` until it succeeds, retrying after interruptions, timeouts and busy servers.
 
-    Args:
-        step: Raises a `requests.RequestException` if it fails.
-        position: Returns the number of bytes received. Attempts that advance it are not counted.
+    `step` raises a `requests.RequestException` if it fails. Attempts that advance `position`, the
+    number of bytes received, are not counted.
 
     Raises:
         TransferError: If the server refuses, or after `ATTEMPTS` without progress.

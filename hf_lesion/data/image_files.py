@@ -38,12 +38,8 @@ def choose_files(
 ) -> dict[str, File]:
     """Return the file of each stem that has one, the first of several with the same content.
 
-    Without an exact match, a single match in other letter case is taken.
-
-    Args:
-        groups: Files by stem.
-        stems: The stems to look up.
-        where: Name of the source in error messages.
+    `groups` are files by stem; without an exact match, a single match in other letter case is
+    taken. `where` is the name of the source in error messages.
 
     Raises:
         InputError: If two files of one stem differ.
@@ -70,13 +66,9 @@ def choose_files(
 
 
 def decode_image(data: bytes, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Decode every pixel of an image file, in its stored mode.
+    """Decode every pixel of the content of an image file, in its stored mode.
 
-    This also checks that `load_image` accepts it.
-
-    Args:
-        data: Content of a file of one of the `IMAGE_SUFFIXES`.
-        draft: As for `load_image`.
+    `draft` is as for `load_image`, which accepts every file that this function does.
 
     Raises:
         InputError: If `data` is empty, not an image, or damaged; the message is a short reason.

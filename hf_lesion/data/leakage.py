@@ -48,10 +48,9 @@ class Scan:
 
 
 def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
-    """Read every image of a prepared dataset once; about 0.5 kB of memory per image.
+    """Read every image of a prepared dataset once, without comparing it with its record.
 
-    The files are not compared with the record of the dataset. Without `with_hashes`, the perceptual
-    hashes are left empty.
+    Needs about 0.5 kB of memory per image. Without `with_hashes`, perceptual hashes are left empty.
     """
     rows, hashes = [], []
     for split, row in read_rows_with_progress(folder, ["image", *COLUMNS], "Reading"):
@@ -124,12 +123,12 @@ SCHEMES: dict[str, Callable[..., pd.DataFrame]] = {
 def compare_splits(
     rows: pd.DataFrame, near: Sequence[NearDuplicate] | None = None
 ) -> list[dict[str, Any]]:
-    """Return the lesions, files and near-duplicates that each pair of splits shares.
+    """Return what each pair of splits shares.
 
     Returns:
-        For each pair of splits: "splits" (two names), "lesions" (shared lesion_ids), "identical"
-        (pairs of image_ids with the same bytes, one per content), "near_duplicates" (their number,
-        or None if they were not searched for).
+        For each pair: "splits" (two names), "lesions" (shared lesion_ids), "identical" (pairs of
+        image_ids with the same bytes, one per content), "near_duplicates" (their number, None if
+        they were not searched for).
     """
     parts = {str(split): part for split, part in rows.groupby("split", sort=False)}
     return [
@@ -148,9 +147,9 @@ def compare_splits(
 def repeat_scheme(
     rows: pd.DataFrame, scheme: str, *, test_fraction: float = TEST_FRACTION, draws: int = DRAWS
 ) -> dict[str, Any]:
-    """Return "draws", and mean and standard deviation of a scheme's shares of `count_seen`.
+    """Return mean and standard deviation of the fractions of `count_seen`, over random splits.
 
-    They are over as many random splits, with the seeds from 0.
+    The splits are drawn by one of `SCHEMES` with the seeds from 0 to `draws` - 1.
     """
     split = SCHEMES[scheme]
     counts = pd.DataFrame(
@@ -167,9 +166,9 @@ def count_seen(rows: pd.DataFrame) -> dict[str, Any]:
     """Count the test rows whose lesion or identical image is in train.
 
     Returns:
-        "rows" of test; "seen" and "share" of those whose lesion_id or image content is in train;
-        "all_others_seen" and "share_all_others" of those whose lesion has other rows, all of which
-        are in train.
+        "rows" in test; "seen" and "share": number and fraction whose lesion_id or image content is
+        in train; "all_others_seen" and "share_all_others": those whose lesion has other rows, all
+        of them in train.
     """
     train, test = (rows[rows["split"] == split] for split in (TRAIN, TEST))
     known = train["lesion_id"].dropna()
@@ -196,12 +195,13 @@ def build_record(
 ) -> dict[str, Any]:
     """Return the content of `leakage.json`.
 
-    The rows are `found.rows`, for the splits of the dataset, or the result of a splitting scheme,
+    `rows` are `found.rows` to audit the splits of the dataset, or the result of a splitting scheme
     whose name, options and averages are `scheme`. `near` is as from `find_near_duplicates`.
 
     Returns:
-        "leaks" is true if a lesion or an identical image crosses; near-duplicates do not count.
-        "fingerprint" is computed from the files, "fingerprint_prepared" is that of the record.
+        "leaks" is true if a lesion or an identical image is in two splits; near-duplicates do not
+        count. "fingerprint" is computed from the files, "fingerprint_prepared" is that of the
+        record.
     """
     pairs = compare_splits(rows, near[0] if near else None)
     return {

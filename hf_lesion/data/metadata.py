@@ -61,8 +61,8 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
     Returns:
         One row per image, in the order of the stream, with the columns `METADATA_COLUMNS`: text,
         None where the field is empty; `dx` in lower case, `image_id` without a file's ending, `age`
-        in years as float, NaN where unknown. A `dataset` column that the stream lacks is all None;
-        other columns are passed over.
+        in years as float, NaN where unknown. `dataset` is None if the stream lacks it; other
+        columns are ignored.
 
     Raises:
         InputError: If the stream is not a table, lacks a column, an id or a readable age, names an
@@ -116,10 +116,8 @@ def drop_unscored(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, str]) -> pd.DataFrame:
     """Parse the training ground truth and lesion groupings of the challenge.
 
-    Args:
-        truth: As for `parse_ground_truth`.
-        groupings: As for `parse_table`, with `image`, `lesion_id` and `diagnosis_confirm_type`.
-        names: Names of the two streams in error messages.
+    The first stream is as for `parse_ground_truth`; the second has the columns `image`, `lesion_id`
+    and `diagnosis_confirm_type`. `names` are those of the streams in error messages.
 
     Returns:
         As `parse_metadata`; age, sex, localization and dataset are unknown.

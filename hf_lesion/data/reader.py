@@ -55,7 +55,15 @@ def open_splits(folder: Path) -> DatasetDict:
     cache = Path(datasets.config.HF_DATASETS_CACHE) / CACHE / _content_key(record, shards)
     if not _is_whole(cache, shards):
         _unpack(folder, record, shards, cache)
-    splits = {split: _load(_arrow_file(cache, split), split) for split in shards}
+    try:
+        splits = {
+            split: Dataset.from_file(
+                str(_arrow_file(cache, split)), split=datasets.NamedSplit(split)
+            )
+            for split in shards
+        }
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(cache, str(error)) from error
     if {split: len(rows) for split, rows in splits.items()} != record["images"]:
         raise _damaged(cache, "its numbers of rows differ from the record")
     return DatasetDict(splits)
@@ -140,10 +148,7 @@ def open_image(
 ) -> Image.Image:
     """Decode the image of a row with `load_image`, or its mask in its stored mode.
 
-    Args:
-        row: A row of a prepared dataset; an error names its image.
-        column: "image" or "mask".
-        draft: As for `load_image`.
+    `column` is "image" or "mask", `draft` as for `load_image`; an error names the image.
     """
     try:
         picture = decode_image(row[column]["bytes"], draft=draft)
@@ -221,13 +226,6 @@ def _read_footer(path: Path) -> bytes:
         end = stream.seek(-FOOTER_TAIL, os.SEEK_END)
         stream.seek(max(0, end - int.from_bytes(stream.read(4), "little")))
         return stream.read()
-
-
-def _load(file: Path, split: str) -> Dataset:
-    try:
-        return Dataset.from_file(str(file), split=datasets.NamedSplit(split))
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(file.parent, str(error)) from error
 
 
 def _arrow_file(cache: Path, split: str) -> Path:

@@ -1,7 +1,6 @@
 """Record of a prepared dataset, `prepared.json`: counts, omitted images, fingerprint."""
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from hf_lesion.data.checksums import read_checksums
 from hf_lesion.data.description import describe_dataset
-from hf_lesion.data.shards import Outcome
 from hf_lesion.data.splits import OFFICIAL_TEST, name_splits
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.checksums import file_sha256
@@ -95,14 +93,10 @@ def get_description(record: dict[str, Any], split: str) -> str | None:
 
 
 def describe_images(table: pd.DataFrame) -> dict[str, Any]:
-    """Describe the images, with those of the official test set described separately.
+    """Describe images as `describe_dataset` does, those of the official test set separately.
 
-    Args:
-        table: One row per image with `split`, `was_cut` and the columns of `describe_dataset`.
-
-    Returns:
-        As `describe_dataset`; "official_test" has the same entries for the official test set, if it
-        is included.
+    `table` also has the columns `split` and `was_cut`. The entry "official_test" exists only if the
+    official test set is included.
     """
     is_official = table["split"] == OFFICIAL_TEST
     own, official = table[~is_official], table[is_official]
@@ -134,28 +128,4 @@ def count_images(table: pd.DataFrame) -> dict[str, Any]:
         "without_mask": int((~table["has_mask"].astype(bool)).sum()),
         "published": sum(sums.get(image_id) == sha256 for image_id, sha256 in pairs),
         "enlarged": int(table["was_enlarged"].astype(bool).sum()),
-    }
-
-
-def list_left_out(
-    no_file: list[str], no_row: list[str], outcomes: Iterable[Outcome], *, unscored: list[str]
-) -> dict[str, Any]:
-    """List the images of the metadata and the files that were left out.
-
-    Returns:
-        "count" (of rows), "no_file", "unreadable" and "unreadable_masks" (reason by image_id),
-        "no_row", "unscored" (not included in "count").
-    """
-    outcomes = list(outcomes)
-    unreadable = {
-        outcome.image_id: outcome.image_problem for outcome in outcomes if outcome.image_problem
-    }
-    masks = {outcome.image_id: outcome.mask_problem for outcome in outcomes if outcome.mask_problem}
-    return {
-        "count": len(no_file) + len(unreadable),
-        "no_file": no_file,
-        "unreadable": unreadable,
-        "unreadable_masks": masks,
-        "no_row": no_row,
-        "unscored": unscored,
     }

@@ -63,12 +63,10 @@ def encode_image(image: Image.Image, resize: Resize) -> bytes:
 
 
 def encode_mask(mask: Image.Image, resize: Resize, image_size: tuple[int, int]) -> bytes:
-    """Return a mask, cropped and resized like its image, as a 1-bit PNG (white = lesion).
+    """Return an upright grey mask, cropped and resized like its image, as a 1-bit PNG.
 
-    Args:
-        mask: Upright, grey, of any size with the aspect ratio of its image.
-        resize: Crop and size of the image.
-        image_size: Width and height of the upright image in pixels, before cropping.
+    Its size may be another than `image_size`, the (width, height) of the upright image in pixels
+    before cropping, but with the same aspect ratio.
 
     Raises:
         InputError: If the mask has another aspect ratio.
@@ -80,14 +78,10 @@ def encode_mask(mask: Image.Image, resize: Resize, image_size: tuple[int, int]) 
             f"{mask.width}×{mask.height} pixels"
         )
     box, size = resize.compute_box(width, height)
-    scaled = _scale(box, mask.width / width, mask.height / height)
+    across, down = mask.width / width, mask.height / height
+    scaled = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
     cropped = mask.resize(size, Image.Resampling.NEAREST, box=scaled)
     return _encode(cropped.convert("1", dither=Image.Dither.NONE), format="PNG")
-
-
-def _scale(box: Box, across: float, down: float) -> tuple[float, float, float, float]:
-    left, upper, right, lower = box
-    return left * across, upper * down, right * across, lower * down
 
 
 def _encode(image: Image.Image, **options: Any) -> bytes:

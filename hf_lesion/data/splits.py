@@ -28,11 +28,10 @@ def split_by_lesion(
     """Assign each image to a split, at random by lesion, stratified by diagnosis.
 
     The result depends on the set of (lesion, diagnosis) and the seed, not on the order of the rows.
-    Fractions refer to lesions; those of images differ slightly.
 
     Args:
         frame: One row per image, with the columns `lesion_id` and `dx`.
-        fractions: Of train, validation and test; each in (0, 1), together 1.
+        fractions: Of the lesions in train, validation and test; each in (0, 1), together 1.
         seed: In [0, 2**32).
 
     Returns:
@@ -48,10 +47,10 @@ def split_by_lesion(
 
 
 def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
-    """Return the rows of a subset.
+    """Return the rows of one of `SUBSETS`.
 
-    That is one of `SUBSETS`: all images; the first image_id of each lesion; or only lesions that
-    have a single image (5,514 in HAM10000).
+    These are all images, the first image_id of each lesion, or only lesions with a single image
+    (5,514 in HAM10000).
     """
     if subset not in SUBSETS:
         raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
@@ -95,12 +94,9 @@ def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
 
 
 def apply_splits(frame: pd.DataFrame, splits: pd.Series, *, name: str) -> pd.Series:
-    """Return the split of each image in a published split, as from `parse_splits`.
+    """Return the split of each image of `frame` in a published split, as from `parse_splits`.
 
-    Args:
-        frame: One row per image, with the columns `image_id` and `lesion_id`.
-        splits: By image_id.
-        name: Name of the published split in error messages.
+    `name` is that of the published split in error messages.
 
     Raises:
         InputError: If either has images that the other lacks, or a lesion is in two splits.

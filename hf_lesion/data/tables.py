@@ -23,8 +23,8 @@ def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
     Args:
         stream: UTF-8 with or without a byte order mark, or UTF-16 with one; commas, tabs or
             semicolons, any line ends, fields quoted or not. Empty fields at the end of a row may be
-            too many or too few.
-        name: What to call the stream in errors.
+            missing or superfluous.
+        name: Name of the stream in error messages.
 
     Returns:
         Text without surrounding spaces, "" where a field is empty, columns in lower case and

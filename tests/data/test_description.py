@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from hf_lesion.data.checksums import read_checksums
-from hf_lesion.data.description import describe_dataset, describe_sizes, measure_spread, name_images
+from hf_lesion.data.description import describe_dataset, describe_sizes, measure_spread
 
 PUBLISHED = [stem for stem in read_checksums() if "_seg" not in stem]
 
@@ -48,17 +48,11 @@ def test_squares_of_a_source_are_told_apart_by_the_lesions_masks(spread, geometr
 def test_several_sizes_are_summed_up():
     sizes = [(600, 450)] * 5 + [(256, 256)] * 2 + [(1024, 768)]
     assert describe_sizes(sizes) == (
-        "3 sizes from 256×256 to 1024×768 px, mostly 600×450 px, 2 of them square (square images), "
-        "the others whole frame (4:3)"
+        "3 sizes from 256×256 to 1024×768 px, mostly 600×450 px, frames of several proportions"
     )
     assert describe_sizes([(600, 400), (300, 200)]) == (
         "2 sizes from 300×200 to 600×400 px, mostly 600×400 px, frames of 1.50:1"
     )
-    assert describe_sizes([(600, 400), (400, 300)]).endswith(", frames of several proportions")
-
-
-def test_images_of_no_known_dataset_are_named_as_the_caller_says():
-    assert name_images(["a"], official=False, otherwise="1 images of x") == "1 images of x"
 
 
 def test_the_spread_of_a_lesion_is_that_of_its_image():

@@ -17,7 +17,6 @@ from hf_lesion.data import reader
 from hf_lesion.data.build import prepare
 from hf_lesion.data.reader import (
     check_rows,
-    list_shards,
     map_images,
     open_image,
     open_split,
@@ -25,11 +24,10 @@ from hf_lesion.data.reader import (
     read_rows,
     read_thumbnails,
 )
+from hf_lesion.data.record import PREPARE_HINT
 from hf_lesion.eda.frame import read_frame
-from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
-HINT = "Prepare one with: python scripts/prepare_data.py --source HAM10000 --output data/ham10000"
 AGAIN = "Prepare it again with scripts/prepare_data.py, or copy all files of one preparation."
 TEST = "data/test-00000-of-00001.parquet"
 
@@ -75,16 +73,10 @@ def test_splits_are_those_of_load_dataset(sample_dataset):
     [
         ("ham[1]", "ham1"),
         ("ham*", "ham2"),
-        ("ham?", "ham3"),
         ("{ham,pig}", "pig"),
         ("ham::pig", "pig"),
-        ("!ham", "pig"),
-        ("**", "pig"),
-        ("data:v2", "data"),
         ("hf:", "pig"),
         ("~", "pig"),
-        ("ham 100%", "pig"),
-        ("run=1", "pig"),
     ],
 )
 def test_a_folder_of_any_name_is_that_folder(
@@ -96,7 +88,7 @@ def test_a_folder_of_any_name_is_that_folder(
     (tmp_path / "away").mkdir()
     expected = ids_of(open_splits(sample_dataset))
     monkeypatch.chdir(tmp_path / "away")
-    for folder in (f"{tmp_path}/{name}/", f"../{name}", "../link", f"../away/../{name}/"):
+    for folder in (f"../{name}", "../link"):
         assert ids_of(open_splits(Path(folder))) == expected
     monkeypatch.chdir(tmp_path)
     assert ids_of(open_splits(Path(name))) == expected
@@ -104,12 +96,15 @@ def test_a_folder_of_any_name_is_that_folder(
     assert rows == [(split, image_id) for split, ids in expected.items() for image_id in ids]
 
 
-def test_a_folder_that_is_replaced_is_never_served_from_the_cache(sample_folder, tmp_path):
+def test_a_folder_that_is_replaced_is_never_served_from_the_cache(
+    sample_dataset, split_otherwise, tmp_path
+):
     seen = []
-    for seed in (0, 1, 0):
-        prepare(sample_folder, tmp_path / "out", seed=seed, overwrite=True)
+    for folder in (sample_dataset, split_otherwise):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        shutil.copytree(folder, tmp_path / "out")
         seen.append(ids_of(open_splits(tmp_path / "out")))
-    assert seen[0] == seen[2] != seen[1]
+    assert seen[0] == ids_of(open_splits(sample_dataset)) != seen[1]
     for image in (draw_png(1), draw_png(2)):
         shutil.rmtree(tmp_path / "small", ignore_errors=True)
         write_dataset(tmp_path / "small", labels=[0], images=[image])
@@ -133,27 +128,15 @@ def test_files_of_another_preparation_are_found_out(copy, other):
     assert refusal(open_splits, copy) == (
         f"{copy} does not match its prepared.json: {found}. {AGAIN}"
     )
+    (copy / TEST).unlink()
+    for function in (check_rows, read_frame):
+        assert "it has 0 rows of test instead of" in refusal(function, copy)
+    shutil.copyfile(other / TEST, copy / TEST)
     record["images"]["test"] = count
     (copy / "prepared.json").write_text(json.dumps(record))
     assert refusal(open_splits, copy) == (
         f"{copy} does not match its prepared.json: the fingerprint of its images differs. {AGAIN}"
     )
-
-
-def test_a_split_without_file_and_a_file_without_split(copy):
-    shutil.copyfile(copy / TEST, copy / TEST.replace("test", "official_test"))
-    count = pq.read_metadata(copy / TEST).num_rows
-    found = f"it has {count} rows of official_test instead of 0"
-    assert refusal(check_rows, copy) == (
-        f"{copy} does not match its prepared.json: {found}. {AGAIN}"
-    )
-    (copy / TEST.replace("test", "official_test")).unlink()
-    (copy / TEST).unlink()
-    found = f"it has 0 rows of test instead of {count}"
-    for function in (check_rows, open_splits, read_frame):
-        assert refusal(function, copy) == (
-            f"{copy} does not match its prepared.json: {found}. {AGAIN}"
-        )
 
 
 def test_many_who_open_a_dataset_at_once_unpack_it_once(tmp_path, monkeypatch):
@@ -194,26 +177,21 @@ def test_a_damaged_cache_and_a_full_disk_are_said(tmp_path, monkeypatch):
     assert not list((tmp_path / "cache").rglob("*.arrow"))
 
 
-def test_columns_that_are_absent_and_labels_that_differ_are_said(tmp_path):
+def test_columns_that_are_absent_labels_that_differ_and_damage_are_said(tmp_path):
     folder = write_dataset(tmp_path / "no_id", leave_out=["image_id"])
-    assert refusal(open_splits, folder) == f"{folder / TEST} lacks the columns image_id. {HINT}"
+    lacking = f"{folder / TEST} lacks the columns image_id. {PREPARE_HINT}"
+    assert refusal(open_splits, folder) == lacking
+    assert refusal(list, read_rows(folder, ["image_id"])) == lacking
+    path = folder / TEST
+    path.write_bytes(path.read_bytes()[:-100])
+    message = refusal(list, read_rows(folder, ["image"]))
+    assert message.startswith(f"{path} cannot be read as Parquet: ")
+    assert message.endswith(PREPARE_HINT)
     folder = write_dataset(tmp_path / "swapped", names=("bcc", "akiec", *CODES[2:]))
     assert refusal(open_splits, folder) == (
         f"Expected the labels akiec, bcc, bkl, df, mel, nv, vasc; {folder} has bcc, akiec, bkl, "
-        f"df, mel, nv, vasc. {HINT}"
+        f"df, mel, nv, vasc. {PREPARE_HINT}"
     )
-
-
-def test_rows_are_those_of_load_dataset_in_its_order(sample_dataset):
-    found = list(read_rows(sample_dataset, ["image_id", "label", "age"]))
-    loaded = load_dataset(str(sample_dataset))
-    expected = [
-        (split, {"image_id": row["image_id"], "label": row["label"], "age": row["age"]})
-        for split, part in loaded.items()
-        for row in part.select_columns(["image_id", "label", "age"])
-    ]
-    assert found == expected
-    assert len(found) == sum(loaded.num_rows.values())
 
 
 def test_wanted_images_are_read_in_one_pass(sample_dataset):
@@ -225,32 +203,7 @@ def test_wanted_images_are_read_in_one_pass(sample_dataset):
     assert (small.size, small.mode) == ((40, 30), "RGB")
 
 
-def test_folder_that_is_no_dataset(tmp_path):
-    with pytest.raises(InputError, match=re.escape(f"{tmp_path} is not a prepared dataset")):
-        list_shards(tmp_path)
-
-
-def test_damaged_shard_is_named(copy):
-    path = copy / "data" / "test-00000-of-00001.parquet"
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputError) as caught:
-        list(read_rows(copy, ["image_id"]))
-    text = str(caught.value)
-    assert text.startswith(f"{path} cannot be read as Parquet: ")
-    assert text.endswith(HINT)
-
-
-def test_lacking_column_is_named(copy):
-    path = copy / "data" / "test-00000-of-00001.parquet"
-    pq.write_table(pq.read_table(path).drop_columns(["age", "sex"]), path)
-    assert (
-        refusal(list, read_rows(copy, ["image_id", "age", "sex"]))
-        == f"{path} lacks the columns age, sex. {HINT}"
-    )
-
-
 def test_image_that_does_not_decode_is_named():
     assert refusal(open_image, {"image_id": "ISIC_1", "image": {"bytes": b""}}) == (
         "The image of ISIC_1 cannot be read: empty file. Prepare the dataset again."
     )
-    assert Image.MAX_IMAGE_PIXELS  # the bomb guard that decode_image relies on is on

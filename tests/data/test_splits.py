@@ -44,10 +44,12 @@ def test_no_lesion_crosses_and_every_image_has_a_split(frame):
     assert (splits.groupby(frame["lesion_id"]).nunique() == 1).all()
 
 
-def test_fractions_hold_for_the_lesions_of_each_diagnosis(frame):
-    lesions = frame.assign(split=split_by_lesion(frame)).drop_duplicates("lesion_id")
+@pytest.mark.parametrize("fractions", [FRACTIONS, (0.5, 0.2, 0.3)])
+def test_fractions_hold_for_the_lesions_of_each_diagnosis(frame, fractions):
+    splits = split_by_lesion(frame, fractions=fractions)
+    lesions = frame.assign(split=splits).drop_duplicates("lesion_id")
     counts = pd.crosstab(lesions["dx"], lesions["split"])[list(SPLITS)]
-    expected = counts.sum(axis=1).to_numpy()[:, None] * np.array(FRACTIONS)
+    expected = counts.sum(axis=1).to_numpy()[:, None] * np.array(fractions)
     assert (counts - expected).abs().to_numpy().max() <= 1.5
     assert (counts.to_numpy() > 0).all()
 
@@ -59,26 +61,15 @@ def test_same_seed_same_split_whatever_the_order_of_rows(frame):
     assert not split_by_lesion(frame, seed=2).equals(first)
 
 
-def test_other_fractions(frame):
-    lesions = frame.drop_duplicates("lesion_id")
-    shares = split_by_lesion(lesions, fractions=(0.5, 0.2, 0.3)).value_counts(normalize=True)
-    assert shares[list(SPLITS)].to_numpy() == pytest.approx([0.5, 0.2, 0.3], abs=0.01)
-
-
-@pytest.mark.parametrize("few", [1, 2, 3])
-def test_too_few_lesions(few):
-    assert refusal(split_by_lesion, draw_frame({"nv": 100, "mel": 50, "df": few})) == (
+def test_too_few_lesions():
+    assert refusal(split_by_lesion, draw_frame({"nv": 100, "mel": 50, "df": 3})) == (
         "Too few lesions to split each diagnosis into train, validation and test by 0.7 0.15 0.15: "
-        f"df {few}. Expected about 8 lesions of each diagnosis: add images or pass other "
-        "--fractions."
+        "df 3. Expected about 8 lesions of each diagnosis: add images or pass other --fractions."
     )
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_the_number_of_lesions_that_the_error_asks_for_suffices(seed):
-    frame = draw_frame(dict.fromkeys(CODES, 8), seed)
-    table = pd.crosstab(frame["dx"], split_by_lesion(frame, seed=seed))
-    assert (table.to_numpy() > 0).all()
+    for seed in range(6):  # so many suffice
+        frame = draw_frame(dict.fromkeys(CODES, 8), seed)
+        table = pd.crosstab(frame["dx"], split_by_lesion(frame, seed=seed))
+        assert (table.to_numpy() > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -99,28 +90,17 @@ def test_fractions_out_of_range(frame, fractions, shown):
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_seed_out_of_range(frame, seed):
-    assert (
-        refusal(split_by_lesion, frame, seed=seed)
-        == f"Expected a seed from 0 to 4294967295; got {seed}."
-    )
+    message = f"Expected a seed from 0 to 4294967295; got {seed}."
+    assert refusal(split_by_lesion, frame, seed=seed) == message
 
 
-def test_one_image_of_each_lesion_is_that_with_the_first_id(frame):
-    chosen = choose_subset(frame, "one-per-lesion")
-    expected = frame.groupby("lesion_id")["image_id"].min()
-    assert chosen.set_index("lesion_id")["image_id"].sort_index().equals(expected)
-
-
-def test_single_images_are_of_lesions_without_another(frame):
-    counts = frame["lesion_id"].value_counts()
-    single = set(counts.index[counts == 1])
-    chosen = choose_subset(frame, "single-image")
-    assert len(chosen) == len(single)
-    assert set(chosen["lesion_id"]) == single
-
-
-def test_all_is_all_and_other_subsets_are_unknown(frame):
+def test_subsets_are_all_images_or_the_first_of_each_lesion_or_single_ones(frame):
     assert choose_subset(frame, "all").equals(frame)
+    first = choose_subset(frame, "one-per-lesion").set_index("lesion_id")["image_id"]
+    assert first.sort_index().equals(frame.groupby("lesion_id")["image_id"].min())
+    counts = frame["lesion_id"].value_counts()
+    single = choose_subset(frame, "single-image")["lesion_id"]
+    assert sorted(single) == sorted(counts.index[counts == 1])
     assert refusal(choose_subset, frame, "some") == (
         "Expected one of the subsets all, one-per-lesion, single-image; got some."
     )
@@ -165,12 +145,8 @@ def test_a_published_split_that_is_no_split_is_refused():
     assert published_error(PUBLISHED.replace("test", "holdout")) == (
         "s.csv has 1 unknown splits: 'holdout'. Expected one of train, validation, test."
     )
-    assert published_error(PUBLISHED + "a,test\n") == (
-        "s.csv has 1 duplicate image_ids: a. Keep one row per image."
-    )
-    assert published_error("name,split\na,train\n") == (
-        "s.csv lacks 1 columns: image_id. Expected image_id, split; got name, split."
-    )
+    assert "1 duplicate image_ids: a." in published_error(PUBLISHED + "a,test\n")
+    assert "s.csv lacks 1 columns: image_id." in published_error("name,split\na,train\n")
 
 
 def test_a_split_file_that_is_not_there(tmp_path):
@@ -193,31 +169,13 @@ def test_every_diagnosis_is_in_every_split_but_the_official_one():
 
 
 @pytest.mark.real_data
-def test_real_subsets_have_the_known_counts(pytestconfig):
-    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
-    frame = parse_metadata((source / "HAM10000_metadata.csv").open("rb"))
-    single = choose_subset(frame, "single-image")
-    assert len(single) == 5_514
-    assert single["dx"].value_counts().to_dict() == {
-        "nv": 4415,
-        "bkl": 440,
-        "mel": 230,
-        "bcc": 175,
-        "akiec": 151,
-        "vasc": 64,
-        "df": 39,
-    }
-    assert len(choose_subset(frame, "one-per-lesion")) == 7_470
-
-
-@pytest.mark.real_data
 def test_real_lesions_are_split_as_asked(pytestconfig):
     source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000"
     frame = parse_metadata((source / "HAM10000_metadata.csv").open("rb"))
+    assert len(choose_subset(frame, "single-image")) == 5_514
+    assert len(choose_subset(frame, "one-per-lesion")) == 7_470
     frame["split"] = split_by_lesion(frame)
     assert (frame.groupby("lesion_id")["split"].nunique() == 1).all()
-    lesions = frame.drop_duplicates("lesion_id")
-    counts = pd.crosstab(lesions["dx"], lesions["split"])[list(SPLITS)]
-    expected = counts.sum(axis=1).to_numpy()[:, None] * np.array(FRACTIONS)
-    assert (counts - expected).abs().to_numpy().max() < 1.5
-    assert counts.sum().to_list() == [5230, 1120, 1120]
+    assert frame.drop_duplicates("lesion_id")["split"].value_counts()[list(SPLITS)].to_list() == [
+        *(5230, 1120, 1120)
+    ]
