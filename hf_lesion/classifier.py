@@ -27,20 +27,19 @@ from hf_lesion.explain.gradcam import (
     Explanation,
     Target,
     Trace,
+    check_method,
     explain_each,
     explain_nothing,
     join,
     to_array,
     trace,
 )
-from hf_lesion.explain.methods import check_method
 from hf_lesion.io.checksums import TRAINING, WEIGHTS, file_sha256
 from hf_lesion.io.files import read_json_if_there
 from hf_lesion.io.images import Pictures, count_images, read_images
 from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_snapshot
-from hf_lesion.models.forward import walk
-from hf_lesion.models.head import head_name, softmax
+from hf_lesion.models.forward import head_name, softmax, walk
 from hf_lesion.models.preprocessing import (
     Box,
     Preprocessing,
@@ -138,7 +137,7 @@ class LesionClassifier:
             processor,
             gate=gate if _is_of(own, gate, folder / GATE) else None,
             name=snapshot.name,
-            record=read_record(folder),
+            record=read_json_if_there(folder / TRAINING, fix="Train the model again."),
             revision=snapshot.revision,
             reliability=reliability if _is_of(own, reliability, folder / RELIABILITY) else None,
         )
@@ -195,17 +194,8 @@ class LesionClassifier:
         """Return probabilities, verdicts and heatmaps of some images, from one forward pass.
 
         The images are kept, and so is what any other heatmap of them is made of: for more images
-        than one looks at, use `judge` and `explain`, which keep none.
-
-        Args:
-            images: One image or several.
-            target: What `heatmaps` shows: as `targets` of `explain`.
-            method: As for `explain`.
-            batch_size: How many images go through the network at once.
-
-        Raises:
-            InputError: If an image can't be read, or a class or method is unknown. A network that
-                can't be explained is an error only once a heatmap is requested.
+        than one looks at, use `judge` and `explain`, which keep none. The arguments are those of
+        `explain`; a network that can't be explained is an error only once a heatmap is requested.
         """
         check_method(method)
         pairs = list(pair(read_images(images), target, count_images(images)))
@@ -235,13 +225,9 @@ class LesionClassifier:
         return softmax(self.logits(images, batch_size=batch_size))
 
     def share_right(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64] | None:
-        """Return (N,) how often results with such a top score were right in the test.
+        """Return (N,) how often results like (N, C) `probabilities` were right in the test.
 
-        Args:
-            probabilities: (N, C) answers of this model.
-
-        Returns:
-            Values in [0, 1], see `calibration.reliability`; None if the model has no map for it.
+        Values in [0, 1], see `calibration.reliability`; None if the model has no map for it.
         """
         return self.reliability.share_right(probabilities) if self.reliability else None
 
@@ -312,18 +298,10 @@ class LesionClassifier:
         fine: bool = False,
         batch_size: int = BATCH_SIZE,
     ) -> Explanation:
-        """Return a heatmap for each of several classes of each image, from one forward pass.
+        """Return a heatmap for each of K classes of each image, from one forward pass.
 
-        Args:
-            images: Images of any size and mode.
-            classes: K class ids or codes, "predicted" or "runner-up"; None explains all seven.
-            method: As for `explain`.
-            layer: As for `explain`.
-            fine: As for `explain`.
-            batch_size: As for `explain`.
-
-        Raises:
-            InputError: As `explain`.
+        `classes` are ids or codes, "predicted" or "runner-up"; None explains all seven. All else is
+        as for `explain`.
         """
         ids = [class_of(target) for target in (self.codes if classes is None else classes)]
         batches = self._batches(images, None, batch_size)
@@ -333,16 +311,7 @@ class LesionClassifier:
     def explain_methods(
         self, images: Pictures, methods: Sequence[str], *, batch_size: int = BATCH_SIZE
     ) -> dict[str, Explanation]:
-        """Return the predicted classes' heatmaps by several methods, from one forward pass.
-
-        Args:
-            images: Images of any size and mode.
-            methods: As `method` of `explain`.
-            batch_size: As for `explain`.
-
-        Raises:
-            InputError: As `explain`.
-        """
+        """Return the predicted classes' heatmaps by several methods, from one forward pass."""
         batches = self._batches(images, None, batch_size)
         wanted = ((part, [[PREDICTED]] * len(part), boxes) for part, _, boxes in batches)
         found = self._explain(wanted, 1, methods)
@@ -444,15 +413,3 @@ def _is_of(own: str | None, found: Gate | Reliability | None, file: Path) -> boo
     if found is not None and found.weights_sha256 != own:
         logger.warning("%s was not fitted on these weights and is not used. Fit it again.", file)
     return found is not None and found.weights_sha256 == own
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the training record next to a model's weights.
-
-    Returns:
-        What `training.json` says; empty if there is none.
-
-    Raises:
-        InputError: If it is not JSON.
-    """
-    return read_json_if_there(folder / TRAINING, fix="Train the model again.")

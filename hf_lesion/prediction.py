@@ -20,10 +20,10 @@ from hf_lesion.explain.gradcam import (
     Explanation,
     Target,
     Trace,
+    check_method,
     explain_nothing,
     join,
 )
-from hf_lesion.explain.methods import check_method
 from hf_lesion.explain.overlay import OPACITY, overlay
 from hf_lesion.labels import CODES, LABEL2ID
 from hf_lesion.models.preprocessing import Box
@@ -81,15 +81,7 @@ class Prediction:
         return self.explain(self.targets, self.method).heatmaps
 
     def explain(self, targets: Targets = None, method: str = GRADCAM) -> Explanation:
-        """Return heatmaps of any class by any method, from the forward pass that is over.
-
-        Args:
-            targets: As for `LesionClassifier.explain`.
-            method: As for `LesionClassifier.explain`.
-
-        Raises:
-            InputError: As `LesionClassifier.explain`.
-        """
+        """Return what `LesionClassifier.explain` does, from the forward pass that is over."""
         check_method(method)
         count = len(self.probabilities)
         wanted = tuple(target for _, target in pair(range(count), targets, count))
@@ -99,12 +91,7 @@ class Prediction:
             return self._found[wanted, method]
 
     def overlay(self, row: int = 0, *, opacity: float = OPACITY) -> Image.Image:
-        """Return one of the images with its heatmap blended over it.
-
-        Args:
-            row: Which of the N images.
-            opacity: Weight of the heatmap's colours in [0, 1].
-        """
+        """Return one of the N images with its heatmap blended over it, by `opacity` in [0, 1]."""
         return overlay(self.images[row], self.heatmaps[row], self.boxes[row], opacity=opacity)
 
     def _explain(self, wanted: Sequence[Target], method: str) -> Explanation:
@@ -149,11 +136,7 @@ def pair(
 
 
 def class_of(target: Target) -> Target:
-    """Return the class id of a diagnosis given as id or code; a rank as it is.
-
-    Raises:
-        InputError: If it is none of these.
-    """
+    """Return the class id of a diagnosis given as id or code; a rank as it is."""
     return target if isinstance(target, str) and target in RANKS else class_id(target)
 
 

@@ -30,7 +30,7 @@ from hf_lesion.calibration.thresholds import FIX
 from hf_lesion.errors import InputError
 from hf_lesion.io.records import Record, read_record
 from hf_lesion.labels import CODES
-from hf_lesion.models.head import find_head
+from hf_lesion.models.forward import find_head
 
 FILE = "calibration.json"
 TINY = 1e-12  # below float32's resolution of a probability: keeps the logarithm finite

@@ -6,12 +6,13 @@ What shows images of a dataset belongs where git ignores it.
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,16 +23,14 @@ from hf_lesion.io.figures import new_figure
 from hf_lesion.models.preprocessing import Box
 
 CELL = 2.1  # inches
-LINE = 0.145  # inches a line of text below a picture
+LINE = 0.145  # inches a line of text above or below a picture
+TITLE_LINE, NAMES, GAP, SCALE = 0.25, 0.22, 0.25, 0.5  # inches
 PAIRS_A_LINE = 3
-TITLE_LINE = 0.22  # inches a line of the title
-NAMES_ROOM, ROW_TITLE_ROOM, FOOT = 0.26, 0.19, 0.1  # inches
 THUMBNAIL = 240  # pixels: what a cell shows
 OUTLINE = "#56B4E9"
 WARNING = "#D55E00"
 FLATTEST, TALLEST = 0.3, 1.3  # room of a picture, in widths: what is taller is drawn narrower
 RESOLUTION = 110  # dots per inch: of what holds small pictures
-POINTS = 72  # an inch
 
 
 @dataclass(frozen=True)
@@ -68,29 +67,26 @@ class Row:
 
 def draw_rows(rows: Sequence[Row], *, title: str, names: Sequence[str] = ()) -> Figure:
     """Draw rows of pictures with their heatmaps on one colour scale, under names of the columns."""
-    layout = _lay_out(rows, textwrap.fill(title, int(_width(rows) * 11)), bool(names))
-    figure = new_figure((layout.width, layout.height), layout=None)
-    top = layout.height - layout.head
-    for place, (row, picture) in enumerate(zip(rows, layout.pictures, strict=True)):
-        if row.title:
-            _write(figure, layout, row, row.title, top)
-        foot = top - layout.above - picture
-        for column, cell in enumerate(row.cells):
-            box = ((column + 0.03) * CELL, foot, 0.94 * CELL, 0.97 * picture)
-            axes = _add_axes(figure, layout, box)
-            _draw_cell(axes, cell)
-            if place == 0 and column < len(names):
-                axes.set_title(
-                    names[column], loc="left", fontsize=9, pad=4 + layout.above * POINTS,
-                    parse_math=False,
-                )  # fmt: skip
-        top = foot - layout.caption
-        _write(figure, layout, row, row.remark, top)
-        top -= layout.remark
-    figure.suptitle(layout.title, x=0.03 * CELL / layout.width, y=1 - 0.08 / layout.height,
-                    ha="left", va="top", fontsize=11, parse_math=False)  # fmt: skip
-    if any(cell.heatmap is not None for row in rows for cell in row.cells):
-        _draw_scale(figure, layout)
+    columns = max(len(row.cells) for row in rows)
+    has_scale = any(cell.heatmap is not None for row in rows for cell in row.cells)
+    heights = [_measure_height(row) for row in rows] + [SCALE] * has_scale
+    heights[0] += NAMES if names else 0.0
+    wrapped = textwrap.fill(title, int(columns * CELL * 11))
+    head = TITLE_LINE * (1 + wrapped.count("\n"))
+    figure = new_figure((columns * CELL, sum(heights) + head))
+    figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11, parse_math=False)
+    bands = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for band, row in zip(bands, rows, strict=False):
+        _draw_row(band, row, columns)
+    for axes, name in zip(bands[0].axes, names, strict=False):
+        axes.set_title(name, loc="left", fontsize=9, parse_math=False)
+    if has_scale:
+        axes = bands[-1].subplots(subplot_kw={"box_aspect": 0.06 / columns})
+        scale = ScalarMappable(Normalize(0, 1), COLOUR_MAP)
+        bar = figure.colorbar(scale, cax=axes, orientation="horizontal")
+        bar.set_label("heat, of each map's maximum; dark grey: not seen", fontsize=7)
+        bar.ax.tick_params(labelsize=7)
+        bar.outline.set_visible(False)
     return figure
 
 
@@ -107,30 +103,10 @@ def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str,
     return "\n".join([*said, *lines]), is_apart
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where things are, in inches; `pictures` are the rows' heights, `above` their titles'."""
-
-    title: str
-    width: float
-    height: float
-    head: float
-    above: float
-    pictures: Sequence[float]
-    caption: float
-    remark: float
-
-
-def _lay_out(rows: Sequence[Row], title: str, has_names: bool) -> _Layout:
-    pictures = [CELL * max(map(_proportion, row.cells)) for row in rows]
-    lines = max(_count_lines(cell.caption) for row in rows for cell in row.cells)
-    caption = 0.16 + lines * LINE
-    remarks = max(_count_lines(row.remark) for row in rows)
-    remark = remarks * LINE + 0.16 if remarks else 0.06
-    above = ROW_TITLE_ROOM if any(row.title for row in rows) else 0.0
-    head = 0.12 + _count_lines(title) * TITLE_LINE + has_names * NAMES_ROOM
-    height = head + sum(pictures) + len(rows) * (above + caption + remark) + FOOT
-    return _Layout(title, _width(rows), height, head, above, pictures, caption, remark)
+def _measure_height(row: Row) -> float:
+    """Return the height of a row in inches."""
+    texts = [row.title, row.remark, max((cell.caption for cell in row.cells), key=_count_lines)]
+    return CELL * max(map(_proportion, row.cells)) + LINE * sum(map(_count_lines, texts)) + GAP
 
 
 def _proportion(cell: Cell) -> float:
@@ -139,35 +115,22 @@ def _proportion(cell: Cell) -> float:
     return min(TALLEST, max(FLATTEST, height / width))
 
 
-def _add_axes(figure: Figure, layout: _Layout, box: tuple[float, float, float, float]) -> Axes:
-    """Return axes at a place that is given as left, lower edge, width and height in inches."""
-    left, lower, width, height = box
-    return figure.add_axes(
-        (left / layout.width, lower / layout.height, width / layout.width, height / layout.height)
-    )
-
-
-def _width(rows: Sequence[Row]) -> float:
-    has_scale = any(cell.heatmap is not None for row in rows for cell in row.cells)
-    return max(len(row.cells) for row in rows) * CELL + (0.9 if has_scale else 0.0)
-
-
 def _count_lines(text: str) -> int:
     return text.count("\n") + 1 if text else 0
 
 
-def _write(figure: Figure, layout: _Layout, row: Row, text: str, top: float) -> None:
-    """Write a row's title or remark; `top` is its upper edge in inches above the figure's foot."""
-    figure.text(
-        0.03 * CELL / layout.width,
-        top / layout.height,
-        text,
-        parse_math=False,
-        va="top",
-        fontsize=8,
-        color=WARNING if row.is_warning else "0.25",
-        fontweight="bold" if row.is_warning else "normal",
-    )
+def _draw_row(band: SubFigure, row: Row, columns: int) -> None:
+    style: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": 8, "parse_math": False}
+    style |= {"color": WARNING, "fontweight": "bold"} if row.is_warning else {"color": "0.25"}
+    if row.title:
+        band.suptitle(row.title, **style)
+    if row.remark:
+        band.supxlabel(row.remark, **style)
+    for place, axes in enumerate(band.subplots(1, columns, squeeze=False)[0]):
+        if place < len(row.cells):
+            _draw_cell(axes, row.cells[place])
+        else:
+            axes.set_axis_off()
 
 
 def _draw_cell(axes: Axes, cell: Cell) -> None:
@@ -188,22 +151,10 @@ def _draw_cell(axes: Axes, cell: Cell) -> None:
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     for place, line in enumerate(cell.caption.split("\n")):
-        axes.annotate(line, (0, 0), xytext=(0, -(0.06 + place * LINE) * POINTS),
+        axes.annotate(line, (0, 0), xytext=(0, -4 - 10 * place),
                       xycoords="axes fraction", textcoords="offset points", fontsize=8, va="top",
                       parse_math=False,
                       color=WARNING if place in cell.marked else "black")  # fmt: skip
-
-
-def _draw_scale(figure: Figure, layout: _Layout) -> None:
-    """Draw the colour scale next to the first row."""
-    picture = layout.pictures[0]
-    foot = layout.height - layout.head - layout.above - picture
-    axes = _add_axes(figure, layout, (layout.width - 0.7, foot, 0.12, 0.97 * picture))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), COLOUR_MAP), cax=axes)
-    bar.set_label("heat, of each map's maximum", fontsize=7)
-    bar.ax.set_xlabel("dark grey:\nnot seen", fontsize=7)
-    bar.ax.tick_params(labelsize=7)
-    bar.outline.set_visible(False)
 
 
 def caption_of(

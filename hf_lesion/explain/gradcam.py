@@ -1,29 +1,44 @@
 """Grad-CAM and related heatmaps: any number of classes from one forward pass.
 
 Activations and gradients of the target layer are taken here, with no gradient below it and no hook
-left behind; what they are weighed by is the library's own code (`hf_lesion.explain.methods`).
+left behind; pytorch-grad-cam, without its own hooks, weighs them.
+
+Sources: Grad-CAM (Selvaraju et al., ICCV 2017), Grad-CAM++ (Chattopadhay et al., WACV 2018),
+HiResCAM (Draelos and Carin, arXiv 2011.08891), LayerCAM (Jiang et al., IEEE TIP 2021), EigenCAM
+(Muhammad and Yeasin, IJCNN 2020): the first principal component of the activations, the same for
+every class, with the sign that the decomposition gives.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pytorch_grad_cam import EigenCAM, GradCAM, GradCAMPlusPlus, HiResCAM, LayerCAM
+from pytorch_grad_cam.base_cam import BaseCAM
+from torch import nn
 from transformers import PreTrainedModel
 
 from hf_lesion.errors import InputError
 from hf_lesion.explain.layers import activations_of, target_layer
-from hf_lesion.explain.methods import EIGENCAM, GRADCAM, check_method, weigh
+from hf_lesion.explain.names import PREDICTED, RUNNER_UP
 from hf_lesion.explain.placement import find_flat, stretch, to_unit
 from hf_lesion.explain.views import VIEWS, lay_back, show
 from hf_lesion.labels import CODES
-from hf_lesion.models.forward import check_not_compiled, forward_with_hooks
-from hf_lesion.models.head import softmax
+from hf_lesion.models.forward import check_not_compiled, forward_with_hooks, softmax
 from hf_lesion.models.preprocessing import Box
 
-PREDICTED, RUNNER_UP = "predicted", "runner-up"
+GRADCAM, EIGENCAM = "gradcam", "eigencam"
+METHODS: dict[str, type[BaseCAM]] = {
+    GRADCAM: GradCAM,
+    "gradcam++": GradCAMPlusPlus,
+    "hirescam": HiResCAM,
+    "layercam": LayerCAM,
+    EIGENCAM: EigenCAM,
+}
 RANKS = {PREDICTED: 0, RUNNER_UP: 1}
 Target = int | str
 
@@ -41,7 +56,7 @@ class Explanation:
         highs: (…) what 1 stands for.
         boxes: The part of each of N images that fills the input, for `overlay`: its left, upper,
             right and lower edge as shares of the image's width and height.
-        method: Of `explain.methods.METHODS`.
+        method: One of `METHODS`.
     """
 
     heatmaps: NDArray[np.float32]
@@ -110,14 +125,8 @@ class Trace:
 
         Args:
             wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
-            method: One of `methods.METHODS`.
-
-        Raises:
-            InputError: If a class or method is unknown.
+            method: One of `METHODS`.
         """
-        check_method(method)
-        for own in wanted:
-            check_targets(own, self.logits.shape[1])
         logits = to_array(self.logits)
         targets = choose_targets(logits, wanted)
         activations = to_array(self.activation)
@@ -144,7 +153,9 @@ class Trace:
         sizes = np.abs(activations)
         if gradient is not None:
             sizes = sizes * np.abs(gradient)
-        return stretch(weigh(method, activations, gradient), sizes.sum(axis=1), self.size)
+        # The library's classes keep no state in this call: it is a function of what is passed.
+        raw = _library(method).get_cam_image(None, None, None, activations, gradient, False)
+        return stretch(np.asarray(raw, np.float32), sizes.sum(axis=1), self.size)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -186,16 +197,11 @@ def explain_each(
 ) -> dict[str, Explanation]:
     """Compute the heatmaps of K classes of each image by several methods in one forward pass.
 
-    Args:
-        model: As for `trace`.
-        pixel_values: As for `trace`.
-        wanted: (B, K) class ids, `PREDICTED` or `RUNNER_UP`.
-        methods: Of `methods.METHODS`.
-        layer: As for `trace`.
-        fine: Average over the image and `views.VIEWS` of it, which takes nine times as long.
+    `wanted` are (B, K) class ids, `PREDICTED` or `RUNNER_UP`; `fine` averages over the image and
+    `views.VIEWS` of it, which takes nine times as long. All else is as for `trace`.
 
     Raises:
-        InputError: If a class or method is unknown, or as `trace`.
+        InputError: If a method is unknown, or as `trace`.
     """
     for method in methods:
         check_method(method)
@@ -223,11 +229,16 @@ def _refine(
     return replace(found, heatmaps=maps, lows=lows, highs=highs)
 
 
-def check_targets(targets: Sequence[Target], classes: int) -> None:
-    """Raise InputError unless each is a valid class id or a rank."""
-    for target in targets:
-        if target not in RANKS and not (not isinstance(target, str) and 0 <= int(target) < classes):
-            raise InputError(f"Expected class ids from 0 to {classes - 1}, got {target}.")
+def check_method(method: str) -> None:
+    """Raise InputError unless the method is known."""
+    if method not in METHODS:
+        raise InputError(f"Unknown method {method!r}: expected one of {', '.join(METHODS)}.")
+
+
+@cache
+def _library(method: str) -> BaseCAM:
+    """Return the library's object, built without a network or layer and so without hooks."""
+    return METHODS[method](nn.Linear(1, 1), [])
 
 
 def choose_targets(

@@ -1,4 +1,4 @@
-"""Display names of heatmap methods and baselines. Imports nothing heavy."""
+"""Names of heatmap methods, baselines and explained classes. Imports nothing heavy."""
 
 from collections.abc import Iterable
 
@@ -9,6 +9,8 @@ METHOD_NAMES = {
     "layercam": "LayerCAM",
     "eigencam": "EigenCAM",
 }
+# What may be explained instead of a certain class.
+PREDICTED, RUNNER_UP = "predicted", "runner-up"
 GAUSSIAN, RANDOM, UNTRAINED = "gaussian", "random", "untrained"
 CONTROL_NAMES = {
     GAUSSIAN: "centred Gaussian",

@@ -15,26 +15,14 @@ from hf_lesion.io.decoding import load_image
 from hf_lesion.synthetic.overlays import draw_hair, draw_ink, draw_ruler, draw_vignette
 
 Change = Callable[[Image.Image, Image.Image, np.random.Generator], Image.Image]
-BLACK = (0, 0, 0)
 HAIRS = 12
-VIGNETTE_RADIUS = 0.75  # of half the diagonal: the darkest that we draw by chance
+VIGNETTE_RADIUS = 0.75  # of half the diagonal: the darkest that is sampled
 
 
-def black_out_lesion(
-    image: Image.Image, mask: Image.Image, _rng: np.random.Generator
-) -> Image.Image:
-    """Return the image with the lesion blacked out: only its outline remains."""
-    return Image.composite(Image.new("RGB", image.size, BLACK), image, _fit(mask, image))
-
-
-def keep_lesion(image: Image.Image, mask: Image.Image, _rng: np.random.Generator) -> Image.Image:
-    """Return the image with everything but the lesion blacked out."""
-    return Image.composite(image, Image.new("RGB", image.size, BLACK), _fit(mask, image))
-
-
+# From an image, its mask of the same size and a generator to the changed image.
 CHANGES: dict[str, Change] = {
-    "lesion blacked out": black_out_lesion,
-    "only the lesion": keep_lesion,
+    "lesion blacked out": lambda image, mask, _: Image.composite(_black(image), image, mask),
+    "only the lesion": lambda image, mask, _: Image.composite(image, _black(image), mask),
     "ruler": lambda image, _, rng: draw_ruler(image, rng),
     "hair": lambda image, _, rng: draw_hair(image, rng, count=HAIRS),
     "ink": lambda image, _, rng: draw_ink(image, rng),
@@ -47,9 +35,11 @@ def change(image: Image.Image, mask: Image.Image, name: str, *, seed: int = 0) -
 
     The mask, white = lesion, is of the same frame and of any size.
     """
-    return CHANGES[name](load_image(image), mask, np.random.default_rng(seed))
+    picture = load_image(image)
+    fitted = mask.convert("L").resize(picture.size, Image.Resampling.NEAREST)
+    inside = fitted.point(lambda value: 255 * (value > 127))
+    return CHANGES[name](picture, inside, np.random.default_rng(seed))
 
 
-def _fit(mask: Image.Image, image: Image.Image) -> Image.Image:
-    fitted = mask.convert("L").resize(image.size, Image.Resampling.NEAREST)
-    return fitted.point(lambda value: 255 * (value > 127))
+def _black(image: Image.Image) -> Image.Image:
+    return Image.new("RGB", image.size)

@@ -33,7 +33,7 @@ from hf_lesion.explain.placement import FLAT, stretch
 from hf_lesion.hub.onnx import INPUT, check_packages, draw_images, open_session, write_network
 from hf_lesion.io.files import whole_file
 from hf_lesion.labels import CODES
-from hf_lesion.models.head import find_head
+from hf_lesion.models.forward import find_head
 from hf_lesion.ood.features import COLOURS, describe_colours, pool
 from hf_lesion.ood.gate import STRANGE, project
 

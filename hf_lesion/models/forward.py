@@ -1,9 +1,11 @@
-"""Forward passes: logits of pixel values, with or without forward hooks on the layers."""
+"""Forward passes: logits, with or without hooks on the layers; softmax; the last linear layer."""
 
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -22,6 +24,29 @@ def forward_with_hooks(model: PreTrainedModel, pixel_values: torch.Tensor) -> to
     """
     call = model.forward if _is_compiled(model) else model
     return call(pixel_values=pixel_values.to(model.device, model.dtype)).logits
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities of (N, C) logits, computed as torch (and so `pipeline()`) does."""
+    return torch.from_numpy(logits).softmax(dim=-1).numpy()
+
+
+def find_head(model: nn.Module, classes: int) -> nn.Linear:
+    """Return the linear layer that turns features into logits: the last with as many outputs."""
+    linear = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    heads = [layer for layer in linear if layer.out_features == classes]
+    if not heads:
+        raise InputError(
+            f"{type(model).__name__} has no linear layer with {classes} outputs, so it has no "
+            "penultimate features. Pass a model whose last layer is linear."
+        )
+    return heads[-1]
+
+
+def head_name(model: PreTrainedModel) -> str:
+    """Return the name of the last linear layer, whose input the penultimate features are."""
+    head = find_head(model, model.config.num_labels)
+    return next(name for name, layer in model.named_modules() if layer is head)
 
 
 def check_not_compiled(model: PreTrainedModel) -> None:

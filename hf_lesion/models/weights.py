@@ -32,19 +32,12 @@ def check_weights_in_reach(architecture: str) -> None:
     hub_id = config.hf_hub_id
     if hub_id.endswith("/"):
         hub_id += f"{config.architecture}.{config.tag}"
-    if trouble := hub_trouble(hub_id, WEIGHTS):
-        raise no_weights(architecture, trouble)
-
-
-def hub_trouble(repo_id: str, filename: str) -> str | None:
-    """Return why a model's file can't be fetched, or None if it is cached or the Hub answers."""
-    if isinstance(try_to_load_from_cache(repo_id, filename), str):
-        return None
+    if isinstance(try_to_load_from_cache(hub_id, WEIGHTS), str):
+        return
     try:
         get_session().head(constants.ENDPOINT, timeout=SECONDS)
     except (OSError, OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError) as error:
-        return type(error).__name__
-    return None
+        raise no_weights(architecture, type(error).__name__) from error
 
 
 def no_weights(architecture: str, reason: str) -> InputError:

@@ -13,8 +13,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel, TimmWrapperForImageClassification
 
 from hf_lesion.models.cnn import LesionCnnForImageClassification
-from hf_lesion.models.forward import check_not_compiled, forward, forward_with_hooks
-from hf_lesion.models.head import head_name
+from hf_lesion.models.forward import (
+    check_not_compiled,
+    forward,
+    forward_with_hooks,
+    head_name,
+)
 
 COLOURS = "colours"
 GRIDS = (8, 16, 32)  # cells a side for edges: coarse, hence insensitive to sharpness

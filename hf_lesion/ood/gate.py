@@ -13,7 +13,7 @@ was fitted and measured on); `scripts/fit_gate.py` writes both. It rejects an im
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +31,7 @@ from hf_lesion.io.files import read_json_if_there, write_json
 
 GATE = "gate.safetensors"
 GATE_RECORD = "gate.json"
-DISTANCE_ONLY, SCHEMA_VERSION = "1", "2"  # version 1 has no classifier
+SCHEMA_VERSION = "2"
 Kind = Literal["accepted", "strange", "unsure", "unjudged"]
 ACCEPTED: Kind = "accepted"
 STRANGE: Kind = "strange"
@@ -79,12 +79,11 @@ class Gate:
         reference: (R,) distances of held-out dermoscopic images in ascending order.
         refused_below: Least likeness by distance of an accepted image.
         unsure_below: Least confidence of an answer without a reservation.
-        weight: (D,) of the classifier; None in a gate of an earlier version.
+        weight: (D,) of the classifier; None for a gate by distance alone.
         offset: Of the classifier: an image is rejected if `features @ weight + offset` > 0.
         scores: (S,) scores of held-out dermoscopic images in ascending order; None as `weight`.
         rates: False-alarm rate of each kind of verdict, where measured.
-        weights_sha256: The weights that it was fitted on; None in a gate of an earlier version,
-            for which `gate.json` tells.
+        weights_sha256: The weights that it was fitted on.
     """
 
     inputs: tuple[str, ...]
@@ -251,7 +250,7 @@ def write_gate(path: Path, gate: Gate) -> None:
 
 
 def read_gate(path: Path) -> Gate:
-    """Read what `write_gate` wrote, now or in an earlier version.
+    """Read what `write_gate` wrote.
 
     Raises:
         InputError: If the file is damaged or of another version.
@@ -260,7 +259,7 @@ def read_gate(path: Path) -> Gate:
         with safe_open(path, framework="pt") as stored:
             header: dict[str, Any] = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        if header["schema_version"] not in (DISTANCE_ONLY, SCHEMA_VERSION):
+        if header["schema_version"] != SCHEMA_VERSION:
             raise InputError(
                 f"{path} has schema_version {header['schema_version']}; this version of hf_lesion "
                 f"reads {SCHEMA_VERSION}. {FIX}"
@@ -273,19 +272,9 @@ def read_gate(path: Path) -> Gate:
 
 
 def find_gate(folder: Path) -> Gate | None:
-    """Return the gate next to a model's weights, with the weights it was fitted on, or None.
-
-    Raises:
-        InputError: As `read_gate`, or if `gate.json` is needed and damaged.
-    """
+    """Return the gate next to a model's weights, or None; raises as `read_gate`."""
     file = folder / GATE
-    if not file.is_file():
-        return None
-    gate = read_gate(file)
-    if gate.weights_sha256 is not None:
-        return gate
-    record = read_gate_record(folder)
-    return replace(gate, weights_sha256=record.model.weights_sha256 if record else None)
+    return read_gate(file) if file.is_file() else None
 
 
 class Rejection(BaseModel):
@@ -344,20 +333,19 @@ class MeasuredModel(BaseModel):
 
 
 class GateRecord(BaseModel):
-    """What `gate.json` says of a gate. Fields with a default are absent in earlier versions."""
+    """What `gate.json` says of a gate."""
 
-    schema_version: int = 1
+    schema_version: int = 2
     summary: str = ""  # what it was fitted and measured on, in sentences
     fitted_on: list[Source] = []
     inputs: list[str] = []
     refused_below: float | None = None
     unsure_below: float | None = None
-    dermoscopic: dict[str, DermoscopyRejection] = Field(  # by source; "test" is the test split
+    # By source. "test" is the test split; no other source was used for fitting.
+    dermoscopic: dict[str, DermoscopyRejection] = Field(
         validation_alias=AliasChoices("dermoscopic", "real")
     )
-    other: dict[str, Rejection] = Field(  # by source, none of which was used for fitting
-        validation_alias=AliasChoices("other", "strange")
-    )
+    other: dict[str, Rejection] = Field(validation_alias=AliasChoices("other", "strange"))
     risk_coverage: RiskCoverage | None = None
     data: dict[str, Any] = {}  # origin of the test images, with their fingerprint
     model: MeasuredModel = MeasuredModel()

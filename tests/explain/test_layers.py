@@ -23,16 +23,10 @@ def build(name):
         ("cnn", "features.3.2"),
     ],
 )
-def test_the_last_layer_with_positions_is_found(name, layer):
-    model = build(name)
-    assert target_layer(model) is model.get_submodule(layer)
-
-
-@pytest.mark.parametrize("name", ["test_resnet", "cnn"])
-def test_stages_get_coarser(name):
+def test_stages_get_coarser_and_the_last_is_the_target_layer(name, layer):
     model = build(name)
     layers = stage_layers(model)
-    assert layers[-1] is target_layer(model)
+    assert layers[-1] is target_layer(model) is model.get_submodule(layer)
     with activations_of(layers) as found:
         model(pixel_values=torch.rand(1, 3, 64, 64)).logits.sum().backward()
     sides = [activation.shape[-1] for activation in found]

@@ -27,22 +27,18 @@ def test_a_cropped_map_lies_in_the_middle_and_nothing_is_said_beside_it():
     assert placed[225, 187] == pytest.approx(0.25, abs=0.01)
 
 
-def test_the_border_of_a_padded_map_is_cut_away():
+def test_the_border_of_a_padded_map_is_cut_away_and_a_squashed_map_covers_all():
     placed = place(ramps()[1], PADDED, (600, 450))
     assert not np.isnan(placed).any()
     # The image's upper edge is an eighth down the input, its lower edge seven.
     assert placed[0, 300] == pytest.approx(1 / 8, abs=0.01)
     assert placed[-1, 300] == pytest.approx(7 / 8, abs=0.01)
-
-
-def test_a_squashed_map_covers_all():
     wide, _ = ramps()
-    placed = place(wide, WHOLE, (600, 450))
     enlarged = Image.fromarray(wide).resize((600, 450), Image.Resampling.BICUBIC)
-    assert np.array_equal(placed, np.asarray(enlarged))
+    assert np.array_equal(place(wide, WHOLE, (600, 450)), np.asarray(enlarged))
 
 
-@pytest.mark.parametrize("size", [(601, 450), (451, 333), (8, 7), (3, 2), (10_000, 1), (1, 1)])
+@pytest.mark.parametrize("size", [(601, 450), (8, 7), (10_000, 1), (1, 1)])
 def test_odd_sizes_are_cut_evenly(size):
     placed = place(np.ones((8, 8), np.float32), seen_box("centre", size), size)
     seen = ~np.isnan(placed)
@@ -56,10 +52,8 @@ def test_odd_sizes_are_cut_evenly(size):
     ("mode", "size", "at"),
     [
         ("centre", (600, 450), (300, 225)),
-        ("centre", (450, 600), (120, 200)),
         ("squash", (600, 450), (75, 300)),
         ("pad", (600, 450), (500, 50)),
-        ("pad", (300, 600), (30, 500)),
     ],
 )
 def test_heat_is_drawn_where_the_network_found_it(mode, size, at):

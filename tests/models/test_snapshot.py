@@ -10,46 +10,29 @@ from hf_lesion.io.checksums import write_manifest
 from hf_lesion.models.snapshot import open_snapshot, split_revision
 
 
-def test_a_folder_is_taken_as_it_is(tmp_path):
-    snapshot = open_snapshot(str(tmp_path))
-    assert (snapshot.folder, snapshot.name, snapshot.revision) == (tmp_path, tmp_path.name, None)
-
-
-def test_a_folder_that_safetensors_cannot_open_is_refused_for_its_name(tmp_path):
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    folder.mkdir()
-    with pytest.raises(InputError, match=r"^\S+caf\\udce9 is not UTF-8, and safetensors opens no"):
-        open_snapshot(str(folder))
-
-
-def test_a_damaged_folder_is_refused(tmp_path):
+def test_a_folder_is_checked_and_taken_as_it_is(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"mean": 0.5}))
     write_manifest(tmp_path)
-    open_snapshot(str(tmp_path))
+    snapshot = open_snapshot(str(tmp_path))
+    assert (snapshot.folder, snapshot.name, snapshot.revision) == (tmp_path, tmp_path.name, None)
     (tmp_path / "config.json").write_text(json.dumps({"mean": 0.6}))
     with pytest.raises(InputError, match=r"says: config\.json is different\. Fetch it again"):
         open_snapshot(str(tmp_path))
+    unreadable = tmp_path / os.fsdecode(b"caf\xe9")
+    unreadable.mkdir()
+    with pytest.raises(InputError, match=r"^\S+caf\\udce9 is not UTF-8, and safetensors opens no"):
+        open_snapshot(str(unreadable))
 
 
-@pytest.mark.parametrize(
-    ("source", "revision", "expected"),
-    [
-        ("me/a", None, ("me/a", None)),
-        ("me/a@v1", None, ("me/a", "v1")),
-        ("me/a", "v1", ("me/a", "v1")),
-        ("me/a@v1", "v1", ("me/a", "v1")),
-    ],
-)
-def test_a_revision_may_stand_behind_an_at(source, revision, expected):
-    assert split_revision(source, revision) == expected
-
-
-def test_two_revisions_are_one_too_many():
+def test_a_revision_may_stand_behind_an_at():
+    assert split_revision("me/a") == ("me/a", None)
+    for given in (("me/a@v1", None), ("me/a", "v1"), ("me/a@v1", "v1")):
+        assert split_revision(*given) == ("me/a", "v1")
     with pytest.raises(InputError, match="me/a@v1 names a revision, and another one is given: v2"):
         split_revision("me/a@v1", "v2")
 
 
-@pytest.mark.parametrize("source", ["./runs/none", "/runs/none", "none", "a/b/c", "~/none"])
+@pytest.mark.parametrize("source", ["./runs/none", "none", "a/b/c", "~/none"])
 def test_what_is_neither_is_refused(source):
     with pytest.raises(InputError, match=r"There is no model folder .* such as owner/name"):
         open_snapshot(source)

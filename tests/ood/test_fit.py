@@ -57,16 +57,11 @@ def rejected(gate, images):
     return gate.rejects(stack(images.features, gate.inputs)).mean()
 
 
-def test_the_inputs_are_colours_and_stages_but_not_the_penultimate_features(gate):
-    assert gate.inputs == ("colours", "a", "b", "c")
-
-
 def test_few_new_dermoscopic_images_are_rejected_and_most_others(gate):
+    assert gate.inputs == ("colours", "a", "b", "c")  # not the penultimate features
     assert rejected(gate, observe(10, 4000)) < 0.06
     assert rejected(gate, observe(11, 400, late=1.5)) > 0.9
-
-
-def test_the_distance_rejects_a_kind_that_the_classifier_never_saw(gate):
+    # By the distance, a kind that the classifier never saw.
     unknown = observe(12, 400, near=4.0)
     assert rejected(gate, unknown) > 0.95
     features = stack(unknown.features, gate.inputs)

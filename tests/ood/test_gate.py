@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from raised import refusal
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
@@ -11,11 +12,10 @@ from hf_lesion.io.files import write_json
 from hf_lesion.ood import gate as ood
 
 SURE, UNSURE = [0.9, 0.1], [0.55, 0.45]
-OLD_RECORD = {
-    "schema_version": 1,
-    "candidates": {"colours": {"drawn: noise": 1.0}},
-    "real": {"test": {"images": 9, "refused": 0.1, "unsure": 0.2, "right_unsure": None}},
-    "strange": {"drawn": {"images": 9, "refused": 1.0}},
+RECORD = {
+    "schema_version": 2,
+    "dermoscopic": {"test": {"images": 9, "refused": 0.1, "unsure": 0.2, "right_unsure": None}},
+    "other": {"drawn": {"images": 9, "refused": 1.0, "interval": (0.9, 1.0)}},
     "model": {"name": "a", "weights_sha256": "ab"},
 }
 
@@ -49,35 +49,22 @@ def classifying(gate):
     )
 
 
-def write_version_1(path, gate):
-    """Write a gate as hf_lesion did before there was a classifier."""
-    tensors = {name: getattr(gate, name).float().contiguous() for name in ood.DISTANCE}
-    about = {
-        "inputs": list(gate.inputs),
-        "refused_below": gate.refused_below,
-        "unsure_below": gate.unsure_below,
-        "rates": dict(gate.rates),
-        "weights_sha256": gate.weights_sha256,
-    }
-    header = {"format": "pt", "schema_version": "1", "gate": json.dumps(about)}
-    save_file(tensors, path, metadata=header)
-
-
-def test_verdicts_follow_distance_first_and_confidence_second(gate, tmp_path):
-    write_version_1(tmp_path / ood.GATE, gate)
-    for each in (gate, ood.read_gate(tmp_path / ood.GATE)):
-        # Half the squared distance: 0.5, 12.5 (beyond all references), 0.5, 12.5.
-        features = np.array([[1, 0, 0], [5, 0, 0], [0, 1, 0], [0, 5, 0]], np.float32)
-        verdicts = each.judge(np.array([SURE, SURE, UNSURE, UNSURE]), features)
-        assert [one.kind for one in verdicts] == ["accepted", "strange", "unsure", "strange"]
-        assert [one.likeness for one in verdicts] == pytest.approx([0.95, 0, 0.95, 0])
-        assert [one.confidence for one in verdicts] == [0.9, 0.9, 0.55, 0.55]
-        assert [one.false_alarm_rate for one in verdicts] == [None, 0.041, 0.1, 0.041]
-        assert verdicts[1].sentence.endswith(
-            "About 4 of 100 dermoscopic images are rejected by mistake."
-        )
-        unsure = verdicts[2].sentence
-        assert unsure.endswith("About 10 of 100 correct predictions are marked like this.")
+def test_verdicts_follow_distance_first_and_confidence_second(gate):
+    # Half the squared distance: 0.5, 12.5 (beyond all references), 0.5, 12.5.
+    features = np.array([[1, 0, 0], [5, 0, 0], [0, 1, 0], [0, 5, 0]], np.float32)
+    verdicts = gate.judge(np.array([SURE, SURE, UNSURE, UNSURE]), features)
+    assert [one.kind for one in verdicts] == ["accepted", "strange", "unsure", "strange"]
+    assert [one.likeness for one in verdicts] == pytest.approx([0.95, 0, 0.95, 0])
+    assert [one.confidence for one in verdicts] == [0.9, 0.9, 0.55, 0.55]
+    assert [one.false_alarm_rate for one in verdicts] == [None, 0.041, 0.1, 0.041]
+    for place, text in (
+        (1, "About 4 of 100 dermoscopic images are rejected by mistake."),
+        (2, "About 10 of 100 correct predictions are marked like this."),
+    ):
+        assert verdicts[place].sentence.endswith(text)
+    inside, outside = gate.distances(np.array([[0, 0, 0], [0, 0, 90]], np.float32))
+    assert inside == pytest.approx(0, abs=1e-4)
+    assert outside > 20  # what the directions leave out counts too
 
 
 def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):
@@ -88,12 +75,6 @@ def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):
     expected = [7 / 11, 2 / 11, 0, 4 / 11]
     assert [one.likeness for one in verdicts] == pytest.approx(expected)
     assert classifying.rejects(features).tolist() == [False, True, True, False]
-
-
-def test_what_the_directions_leave_out_counts_too(gate):
-    inside, outside = gate.distances(np.array([[0, 0, 0], [0, 0, 90]], np.float32))
-    assert inside == pytest.approx(0, abs=1e-4)
-    assert outside > 20
 
 
 def test_features_that_are_not_numbers_are_rejected(gate, classifying):
@@ -128,12 +109,8 @@ def test_a_gate_is_read_as_it_was_written(name, request, tmp_path):
         assert same, field.name
 
 
-def test_a_gate_is_found_with_the_weights_it_was_fitted_on(gate, tmp_path):
+def test_a_gate_is_found_next_to_the_weights(gate, tmp_path):
     assert ood.find_gate(tmp_path) is None
-    ood.write_gate(tmp_path / ood.GATE, gate)
-    assert ood.find_gate(tmp_path).weights_sha256 is None
-    write_json(tmp_path / "gate.json", OLD_RECORD)
-    assert ood.find_gate(tmp_path).weights_sha256 == "ab"
     ood.write_gate(tmp_path / ood.GATE, dataclasses.replace(gate, weights_sha256="cd"))
     assert ood.find_gate(tmp_path).weights_sha256 == "cd"
 
@@ -153,12 +130,13 @@ def test_damaged_files_are_explained(gate, tmp_path):
         ood.read_gate(path)
 
 
-def test_a_record_of_an_earlier_version_is_read(tmp_path):
+def test_a_record_is_read_as_it_was_written_and_its_shares_have_intervals(tmp_path):
     assert ood.read_gate_record(tmp_path) is None
-    write_json(tmp_path / "gate.json", OLD_RECORD)
+    write_json(tmp_path / "gate.json", RECORD)
     record = ood.read_gate_record(tmp_path)
     assert record.dermoscopic["test"].text == "10.0%"
-    assert record.other["drawn"].refused == 1
+    assert record.other["drawn"].text == "100.0% [90.0%, 100.0%]"
+    assert ood.Rejection(images=0, refused=None).text == "–"
     assert record.model.weights_sha256 == "ab"
     assert record.risk_coverage is None
     ood.write_gate_record(tmp_path, record)
@@ -166,23 +144,15 @@ def test_a_record_of_an_earlier_version_is_read(tmp_path):
 
 
 def test_a_damaged_record_names_the_file_and_the_fields(tmp_path):
-    record = json.loads(json.dumps(OLD_RECORD))
-    record["real"]["test"]["refused"] = "many"
-    del record["strange"]
+    record = json.loads(json.dumps(RECORD))
+    record["dermoscopic"]["test"]["refused"] = "many"
+    del record["other"]
     write_json(tmp_path / "gate.json", record)
-    with pytest.raises(InputError) as caught:
-        ood.read_gate_record(tmp_path)
-    text = str(caught.value)
+    text = refusal(ood.read_gate_record, tmp_path)
     assert text.startswith(f"{tmp_path / 'gate.json'} is damaged: ")
-    assert "real.test.refused (Input should be a valid number" in text
+    assert "dermoscopic.test.refused (Input should be a valid number" in text
     assert "other (Field required)" in text
     assert text.endswith(ood.FIX)
-
-
-def test_a_rejected_share_is_written_with_its_interval():
-    found = ood.Rejection(images=10, refused=0.041, interval=(0.0, 0.1))
-    assert found.text == "4.1% [0.0%, 10.0%]"
-    assert ood.Rejection(images=0, refused=None).text == "–"
 
 
 def test_the_distance_limit_is_the_greatest_distance_of_an_accepted_image(gate):

@@ -14,7 +14,7 @@ from hf_lesion.evaluation.explanations.tables import (
     say_gains,
 )
 from hf_lesion.explain.mask_overlap import MEASURES, THRESHOLDS
-from hf_lesion.explain.methods import METHODS
+from hf_lesion.explain.gradcam import METHODS
 from hf_lesion.explain.names import CONTROL_NAMES, FINE_VIEWS, METHOD_NAMES, name_of
 from hf_lesion.explain.views import VIEWS
 from hf_lesion.labels import CODES

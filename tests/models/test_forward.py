@@ -2,7 +2,7 @@ import pytest
 from torch import nn
 
 from hf_lesion.errors import InputError
-from hf_lesion.models.head import find_head
+from hf_lesion.models.forward import find_head
 
 
 def test_the_last_linear_layer_with_as_many_outputs_as_classes():
