@@ -22,8 +22,9 @@ weights.
 
 import argparse
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
@@ -32,8 +33,6 @@ from hf_lesion.labels import LABEL_GROUPS, TARGET_SENSITIVITY
 CROP_MODES = ("centre", "squash", "pad")  # those of hf_lesion, which imports slowly
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hf_lesion.calibration.fit import Fits
 
 
@@ -42,49 +41,24 @@ def parse_arguments() -> argparse.Namespace:
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, metavar="DIR", help="--output_dir of scripts/train.py")
-    cli.add_shared(parser, "model", help="instead of --run: a packed folder to calibrate again")
-    cli.add_shared(parser, "output", help="the folder to make (default: --model itself)")
+    cli.add_shared(parser, "model", help="instead of --run: packed folder to calibrate again")
+    cli.add_shared(parser, "output", help="folder to write (default: --model)")
     cli.add_shared(parser, "overwrite")
-    add(
-        "--image_size",
-        type=int,
-        metavar="N",
-        help="side of the input in pixels (default: as in training); weights stay as they are",
-    )
-    add(
-        "--crop_mode",
-        choices=CROP_MODES,
-        help="how a frame becomes a square; only of a run on square images (default: the run's)",
-    )
-    cli.add_shared(parser, "dataset", help="folder that prepare_data.py wrote: calibrate on it")
-    cli.add_shared(
-        parser,
-        "split",
-        default="validation",
-        help="the split to calibrate on, never the one to be judged by (default: validation)",
-    )
-    add(
-        "--check_split",
-        default="test",
-        metavar="NAME",
-        help="the split to check reliability on (default: test)",
-    )
-    add(
-        "--logit_adjustment",
-        type=float,
-        metavar="TAU",
-        help="how much of the training split's class shares to take from the logits (default: "
-        "fitted on --split)",
-    )
+    help_text = "side of the input in pixels (default: as in training)"
+    add("--image_size", type=int, metavar="N", help=help_text)
+    help_text = "how a frame becomes a square; only of a run on square images (default: the run's)"
+    add("--crop_mode", choices=CROP_MODES, help=help_text)
+    cli.add_shared(parser, "dataset", help="folder written by prepare_data.py to calibrate on")
+    help_text = "split to calibrate on, never the one to score on (default: validation)"
+    cli.add_shared(parser, "split", default="validation", help=help_text)
+    help_text = "split to check reliability on (default: test)"
+    add("--check_split", default="test", metavar="NAME", help=help_text)
+    help_text = "weight of the training split's class shares in the logits (default: fitted)"
+    add("--logit_adjustment", type=float, metavar="TAU", help=help_text)
+    share: dict[str, Any] = {"type": float, "default": TARGET_SENSITIVITY, "metavar": "SHARE"}
     for name, codes in LABEL_GROUPS.items():
-        add(
-            f"--{name}_sensitivity",
-            type=float,
-            default=TARGET_SENSITIVITY,
-            metavar="SHARE",
-            help=f"share of {', '.join(codes)} that the {name} threshold should find (default: "
-            f"{TARGET_SENSITIVITY})",
-        )
+        help_text = f"share of {', '.join(codes)} above its threshold (default: %(default)s)"
+        add(f"--{name}_sensitivity", **share, help=help_text)
     arguments = parser.parse_args()
     check_arguments(arguments)
     return arguments
@@ -114,31 +88,21 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     arguments.output = arguments.output or model
 
 
-def calibrate(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
-    """Return what calibrates a packed folder; None without --dataset."""
-    if arguments.dataset is None:
-        return None
+def calibrate(arguments: argparse.Namespace, folder: Path) -> None:
+    """Calibrate a packed folder and print what was fitted."""
     from hf_lesion.data.record import read_counts
     from hf_lesion.evaluation.fitting import fit_folder
     from hf_lesion.evaluation.scoring import read_split
 
-    images = read_split(arguments.dataset, arguments.split)
-    check_on = read_split(arguments.dataset, arguments.check_split)
-    counts = read_counts(arguments.dataset, "train")
-    sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in LABEL_GROUPS}
-
-    def fit(folder: Path) -> None:
-        fits = fit_folder(
-            folder,
-            images,
-            counts,
-            sensitivities=sensitivities,
-            tau=arguments.logit_adjustment,
-            check_on=check_on,
-        )
-        print(describe_fits(fits))
-
-    return fit
+    fits = fit_folder(
+        folder,
+        read_split(arguments.dataset, arguments.split),
+        read_counts(arguments.dataset, "train"),
+        sensitivities={name: getattr(arguments, f"{name}_sensitivity") for name in LABEL_GROUPS},
+        tau=arguments.logit_adjustment,
+        check_on=read_split(arguments.dataset, arguments.check_split),
+    )
+    print(describe_fits(fits))
 
 
 def describe_fits(fits: "Fits") -> str:
@@ -172,12 +136,11 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    finish = calibrate(arguments)
-    if arguments.run is None and finish is not None:
+    if arguments.run is None:
         overwrite = arguments.overwrite or arguments.output == arguments.model
-        with whole_folder(arguments.output, overwrite=overwrite) as partial:
-            shutil.copytree(arguments.model, partial, dirs_exist_ok=True)
-            finish(partial)
+        with whole_folder(arguments.output, overwrite=overwrite) as partial_folder:
+            shutil.copytree(arguments.model, partial_folder, dirs_exist_ok=True)
+            calibrate(arguments, partial_folder)
     else:
         pack_model(
             arguments.run,
@@ -185,7 +148,7 @@ def main() -> None:
             overwrite=arguments.overwrite,
             crop_mode=arguments.crop_mode,
             image_size=arguments.image_size,
-            finish=finish,
+            finish=partial(calibrate, arguments) if arguments.dataset else None,
         )
     print(f"Packed: {arguments.output}, {folder_bytes(arguments.output) / 1e6:.1f} MB")
 

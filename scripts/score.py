@@ -12,15 +12,12 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
 from hf_lesion.io.checksums import CONFIG, WEIGHTS
 from hf_lesion.labels import PREVALENCES
-
-if TYPE_CHECKING:
-    from hf_lesion.evaluation.scoring import EvaluationSet
 
 MODEL_FILES = (CONFIG, WEIGHTS)
 DEFAULT_SPLIT = "test"
@@ -31,59 +28,24 @@ def parse_arguments() -> argparse.Namespace:
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "model", required=True)
     cli.add_shared(parser, "dataset")
-    split_help = (
-        f"split of the dataset (default: {DEFAULT_SPLIT}); with --images: name of the set "
-        "(default: that of the ground truth's file)"
-    )
-    cli.add_shared(parser, "split", default=None, help=split_help)
+    help_text = f"split of the dataset (default: {DEFAULT_SPLIT}), or a name for the --images"
+    cli.add_shared(parser, "split", default=None, help=help_text)
     add = parser.add_argument
-    add(
-        "--only_source",
-        metavar="NAME",
-        help="only the images of one source (column dataset), such as rosendahl; with --split "
-        "train, one that scripts/train.py was told to --leave_out_source",
-    )
-    add(
-        "--images",
-        type=Path,
-        metavar="DIR|ZIP",
-        help="instead of --dataset: folder of <image_id>.jpg (or .png, .webp, .tif and so on), or "
-        "a zip archive of them, as the ISIC's are downloaded",
-    )
-    add(
-        "--ground_truth",
-        type=Path,
-        metavar="FILE",
-        help="their diagnoses, with commas or tabs: image and one-hot MEL, NV, BCC, AKIEC, BKL, "
-        "DF, VASC (the ISIC's form), or image_id and dx; the other columns of HAM10000's metadata "
-        "are optional",
-    )
+    help_text = "only the images of one source (column dataset), such as rosendahl"
+    add("--only_source", metavar="NAME", help=help_text)
+    help_text = "instead of --dataset: folder or zip archive of <image_id>.jpg or other images"
+    add("--images", type=Path, metavar="DIR|ZIP", help=help_text)
+    help_text = "their diagnoses as CSV or TSV: image and one-hot MEL, NV …, or image_id and dx"
+    add("--ground_truth", type=Path, metavar="FILE", help=help_text)
     cli.add_shared(parser, "batch_size")
-    add(
-        "--views",
-        type=int,
-        default=1,
-        choices=range(1, 9),
-        metavar="N",
-        help="average the answers to N of the 8 orientations of an image (default: 1; takes N "
-        "times as long)",
-    )
+    help_text = "average over N of the 8 orientations of an image (default: 1)"
+    add("--views", type=int, default=1, choices=range(1, 9), metavar="N", help=help_text)
     for name, share in PREVALENCES.items():
-        add(
-            f"--{name}_prevalence",
-            type=float,
-            default=share,
-            metavar="SHARE",
-            help=f"share of the people you have in mind who have it ({name}), for PPV and misses "
-            f"per 1,000 (default: {share}, of no clinic in particular)",
-        )
-    add(
-        "--predictions",
-        type=Path,
-        metavar="CSV",
-        help="instead of running the model: predictions_<split>.csv of an earlier run on the same "
-        "images, to see another prevalence in seconds",
-    )
+        share_of: dict[str, Any] = {"type": float, "default": share, "metavar": "SHARE"}
+        help_text = f"prevalence for PPV and misses per 1,000, {name} (default: {share})"
+        add(f"--{name}_prevalence", **share_of, help=help_text)
+    help_text = "predictions_<split>.csv of an earlier run on the same images, to skip the model"
+    add("--predictions", type=Path, metavar="CSV", help=help_text)
     cli.add_shared(parser, "output")
     arguments = parser.parse_args()
     check_arguments(arguments)
@@ -92,10 +54,8 @@ def parse_arguments() -> argparse.Namespace:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
-    given = tuple(
-        getattr(arguments, name) is not None for name in ("dataset", "images", "ground_truth")
-    )
-    if given not in ((True, False, False), (False, True, True)):
+    given = [name for name in ("dataset", "images", "ground_truth") if getattr(arguments, name)]
+    if given not in (["dataset"], ["images", "ground_truth"]):
         raise InputError("Pass either --dataset, or both --images and --ground_truth.")
     for name in PREVALENCES:
         value = getattr(arguments, f"{name}_prevalence")
@@ -126,16 +86,6 @@ def check_output(output: Path) -> None:
         pass
     if (output / REPORT).exists():
         read_report(output)
-
-
-def read_evaluation_set(arguments: argparse.Namespace) -> "EvaluationSet":
-    """Return the images and references that the arguments name."""
-    from hf_lesion.evaluation.scoring import keep_source, read_images, read_split
-
-    if arguments.dataset is None:
-        return read_images(arguments.images, arguments.ground_truth, name=arguments.split)
-    found = read_split(arguments.dataset, arguments.split)
-    return keep_source(found, arguments.only_source) if arguments.only_source else found
 
 
 def compare_data(
@@ -176,7 +126,13 @@ def main() -> None:
 
     quiet_libraries()
     fits = read_fits(arguments.model)
-    evaluation_set = read_evaluation_set(arguments)
+    if arguments.dataset is None:
+        files = arguments.images, arguments.ground_truth
+        evaluation_set = scoring.read_images(*files, name=arguments.split)
+    else:
+        evaluation_set = scoring.read_split(arguments.dataset, arguments.split)
+    if arguments.only_source:
+        evaluation_set = scoring.keep_source(evaluation_set, arguments.only_source)
     if evaluation_set.left_out:
         print(describe_left_out(evaluation_set.left_out), flush=True)
     classifier = LesionClassifier.from_pretrained(arguments.model)

@@ -35,7 +35,6 @@ SUFFIXES: Mapping[Kind, frozenset[str]] = {
 }
 WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")
 TOKEN = re.compile(r"\bhf_[A-Za-z]{34}\b")
-LARGEST_TEXT = 5_000_000
 SHOWN = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 TOLERANCE = 1e-3  # a card shows three or four digits
 
@@ -47,12 +46,57 @@ ONNX_FILE, QUANTISED_FILE = "onnx/model.onnx", "onnx/model_quantized.onnx"
 
 
 def check_files(folder: Path, kind: Kind) -> None:
-    """Raise InputError if a folder has unknown kinds of files, tokens or dataset images."""
+    """Raise InputError if a folder has other kinds of files, access tokens or dataset images."""
     names = list_files(folder)
-    _check_suffixes(names, kind)
-    _check_tokens(folder, names)
+    others = [
+        name
+        for name in names
+        if Path(name).suffix not in SUFFIXES[kind] and Path(name).name not in WITHOUT_SUFFIX
+    ]
+    if others:
+        raise InputError(
+            f"{len(others)} files are of a kind that is not published with a {kind}: "
+            f"{list_offenders(others)}. Remove them from the folder."
+        )
+    texts = {
+        name: (folder / name).read_text(encoding="utf-8", errors="replace")
+        for name in names
+        if Path(name).suffix in TEXTS
+    }
+    for name, text in texts.items():
+        if TOKEN.search(text):
+            raise InputError(f"{name} contains an access token of the Hub. Remove it.")
     if kind != "dataset":
-        check_pictures(folder, names)
+        check_pictures(folder, names, texts)
+
+
+def check_pictures(folder: Path, names: Sequence[str], texts: Mapping[str, str]) -> None:
+    """Raise InputError unless all pictures are charts of Matplotlib or our drawn examples.
+
+    Refused by name, by content, and if embedded in a text without being a file of the folder.
+    """
+    published = set(read_checksums().values())
+    drawn = {one["sha256"] for one in read_examples().values()}
+    pictures = {name: file_sha256(folder / name) for name in names if _is_picture(folder / name)}
+    refused = [
+        name
+        for name, sha256 in pictures.items()
+        if DATASET_NAME.search(Path(name).name)
+        or sha256 in published
+        or not (sha256 in drawn or _is_chart(folder / name))
+    ]
+    allowed = set(pictures.values())
+    refused += [
+        f"one inside {name}"
+        for name, text in texts.items()
+        if not allowed.issuperset(map(_decoded_sha256, EMBEDDED.findall(text)))
+    ]
+    if refused:
+        raise InputError(
+            f"{len(refused)} pictures are, or may be, images of HAM10000: "
+            f"{list_offenders(refused)}. Its licence does not permit publishing them with a model "
+            "or a Space. Remove them."
+        )
 
 
 def check_model(folder: Path) -> None:
@@ -60,7 +104,7 @@ def check_model(folder: Path) -> None:
     classifier = LesionClassifier.from_pretrained(folder, device="cpu")
     answer = classifier.predict([draw_lesion("nv", seed=0)[0]])
     if not (abs(answer.sum() - 1) < TOLERANCE and (answer >= 0).all()):
-        raise InputError(f"{folder.name} answers {answer[0].tolist()}: no probabilities.")
+        raise InputError(f"Expected probabilities from {folder.name}, got {answer[0].tolist()}.")
 
 
 def check_model_card(folder: Path) -> None:
@@ -71,7 +115,7 @@ def check_model_card(folder: Path) -> None:
     if not drawn and licence != NON_COMMERCIAL:
         raise InputError(
             f"The card's licence is {licence}; weights trained on HAM10000 are {NON_COMMERCIAL}, "
-            "as the images are. Mend the card's front matter."
+            "as the images are. Correct the front matter of the card."
         )
     report = read_report(folder) if (folder / REPORT).is_file() else {}
     check_card(read_front_matter(folder), report)
@@ -84,15 +128,13 @@ def check_shown(folder: Path) -> None:
     absent = [name for name in shown if "://" not in name and not (folder / name).is_file()]
     if absent:
         raise InputError(
-            f"The card shows {len(absent)} pictures that are not there: {list_offenders(absent)}. "
-            "Take them out of the card."
+            f"The card shows {len(absent)} pictures that do not exist: {list_offenders(absent)}. "
+            "Remove them from the card."
         )
 
 
 def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-    """Raise InputError if a result in a card's `model-index` is not what the report says.
-
-    Values and intervals are compared, of every split and metric.
+    """Raise InputError if a value or interval in a card's `model-index` differs from the report.
 
     Args:
         front: The card's front matter.
@@ -110,8 +152,8 @@ def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
             wrong.append(f"the interval of {metric} on {split} is {interval}, measured {bounds}")
     if wrong:
         raise InputError(
-            f"The card is not what {REPORT} says: {list_offenders(wrong, 3)}. Delete {CARD}: it is "
-            "written anew."
+            f"The card does not match {REPORT}: {list_offenders(wrong, 3)}. Delete {CARD} to have "
+            "it rendered again."
         )
 
 
@@ -119,14 +161,14 @@ def read_front_matter(folder: Path) -> dict[str, Any]:
     """Return the YAML at the start of a folder's README.md, or raise InputError."""
     file = folder / CARD
     if not file.is_file():
-        raise InputError(f"{folder} has no {CARD}: what is published has a card.")
+        raise InputError(f"{folder} has no {CARD}. A published folder needs a card.")
     found = re.match(r"---\n(.*?)\n---\n", file.read_text(encoding="utf-8"), re.DOTALL)
     try:
         front = yaml.safe_load(found[1]) if found else None
     except yaml.YAMLError as error:
         raise InputError(f"The front matter of {file} is not YAML: {error}") from error
     if not isinstance(front, dict):
-        raise InputError(f"{file} has no front matter: YAML between two lines of ---.")
+        raise InputError(f"{file} has no front matter (YAML between two lines of ---).")
     return front
 
 
@@ -153,52 +195,6 @@ def _is_near(said: Sequence[Any], measured: Sequence[float | None]) -> bool:
     )
 
 
-def _check_suffixes(names: list[str], kind: Kind) -> None:
-    strange = [
-        name
-        for name in names
-        if Path(name).suffix not in SUFFIXES[kind] and Path(name).name not in WITHOUT_SUFFIX
-    ]
-    if strange:
-        raise InputError(
-            f"{len(strange)} files are of a kind that is not published with a {kind}: "
-            f"{list_offenders(strange)}. Remove them from the folder."
-        )
-
-
-def _check_tokens(folder: Path, names: list[str]) -> None:
-    for name in names:
-        file = folder / name
-        if file.suffix in TEXTS and file.stat().st_size <= LARGEST_TEXT:
-            text = file.read_text(encoding="utf-8", errors="replace")
-            if TOKEN.search(text):
-                raise InputError(f"{name} holds an access token of the Hub. Take it out.")
-
-
-def check_pictures(folder: Path, names: Sequence[str]) -> None:
-    """Raise InputError unless all pictures are charts of Matplotlib or our drawn examples.
-
-    Names and bytes of the dataset's images are refused, and so are pictures that are embedded in a
-    text without being a file of the folder.
-    """
-    published = set(read_checksums().values())
-    drawn = {one["sha256"] for one in read_examples().values()}
-    pictures = {name: file_sha256(folder / name) for name in names if _is_picture(folder / name)}
-    taken = [
-        name
-        for name, sha256 in pictures.items()
-        if DATASET_NAME.search(Path(name).name)
-        or sha256 in published
-        or not (sha256 in drawn or _is_chart(folder / name))
-    ]
-    taken += _list_embedded(folder, names, allowed=set(pictures.values()))
-    if taken:
-        raise InputError(
-            f"{len(taken)} pictures are, or may be, images of HAM10000: {list_offenders(taken)}. "
-            "Its licence lets nobody pass them on with a model or a Space. Remove them."
-        )
-
-
 def _is_chart(file: Path) -> bool:
     """Return whether a picture is a PNG that Matplotlib wrote; it puts its name into the file."""
     if file.suffix != ".png":
@@ -210,23 +206,11 @@ def _is_chart(file: Path) -> bool:
         return False
 
 
-def _list_embedded(folder: Path, names: Sequence[str], *, allowed: set[str]) -> list[str]:
-    """Return the text files that embed a picture which is not a file of the folder."""
-    found = []
-    for name in names:
-        if Path(name).suffix in TEXTS:
-            text = (folder / name).read_text(encoding="utf-8", errors="replace")
-            embedded = (_sha256_of(data) for data in EMBEDDED.findall(text))
-            if not allowed.issuperset(embedded):
-                found.append(f"one inside {name}")
-    return found
-
-
-def _sha256_of(data: str) -> str:
+def _decoded_sha256(data: str) -> str:
     try:
         return hashlib.sha256(base64.b64decode(data)).hexdigest()
     except ValueError:
-        return "none"
+        return "not base64"
 
 
 def _is_picture(file: Path) -> bool:
@@ -248,13 +232,12 @@ def check_measured_weights(folder: Path) -> None:
     if others:
         raise InputError(
             f"{len(others)} files were made from other weights: {list_offenders(others)}. Make "
-            "them again with what wrote them, such as scripts/score.py, scripts/fit_gate.py and "
-            "scripts/export.py."
+            "them again with the scripts that wrote them, such as score.py, fit_gate.py, export.py."
         )
 
 
 def _list_measured(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield each record, or its part of a split, with the weights that it was measured on."""
+    """Yield each record, or its entry for a split, with the weights that it was measured on."""
     for file in sorted(folder.glob("*.json")):
         found = read_json(file, fix="Make it again.")
         if isinstance(found.get("weights_sha256"), str):

@@ -10,8 +10,6 @@ from typing import Any, Literal
 from huggingface_hub import HfApi, get_session, get_token, hf_hub_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -24,7 +22,7 @@ from hf_lesion.io.tokens import FORBIDDEN, UNAUTHORIZED, describe_rejection
 
 Kind = Literal["model", "dataset", "space"]
 CARD = "README.md"
-SECONDS = 60.0  # without an answer or a byte: the client itself would wait for ever
+SECONDS = 60.0  # without an answer or a byte; the client itself has no timeout
 NAME = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_][A-Za-z0-9._-]{0,94}[A-Za-z0-9_]|[A-Za-z0-9_]")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 GITATTRIBUTES = ".gitattributes"
@@ -33,15 +31,13 @@ FRESH = {GITATTRIBUTES, CARD}
 
 LOGIN = "Run `hf auth login`, or set HF_TOKEN."
 WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
-AGAIN = "Run the same line again: what was sent is not sent twice."
+AGAIN = "Run the same command again: what was sent is not sent twice."
 QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
 PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
 CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
 # Of the libraries: raised by the client itself, by its transport, and around a failed upload.
 RAISED = (
     HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     httpx.HTTPError,
     ConnectionError,
@@ -127,23 +123,23 @@ def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Tar
 def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
     """Return whether the repository is private, or will be created as private.
 
-    `private` is as asked for; None is private for a dataset and public for the others. `overwrite`
-    replaces what this program did not write.
+    `private` is the wish; None is private for a dataset and public for the others. `overwrite`
+    replaces files that this program did not write.
 
     Raises:
-        InputError: If that would show what was to be private, or lose somebody's files.
+        InputError: If that would publish what was to be private, or replace somebody's files.
     """
     wanted = target.kind == "dataset" if private is None else private
     if wanted and target.private is False:
         raise InputError(
-            f"{target.repo_id} exists and is public, and a private one is asked for"
-            f"{'' if private else ' (datasets are, unless --public is passed)'}. Make it private "
-            "in its settings on the Hub, or pass --public."
+            f"{target.repo_id} exists and is public; expected a private one"
+            f"{'' if private else ' (datasets are private by default)'}. Make it private in its "
+            "settings on the Hub, or pass --public."
         )
     if not target.ours and not overwrite:
         others = sorted(set(target.files or {}) - FRESH)
         raise InputError(
-            f"{target.repo_id} exists and holds what scripts/publish.py did not write: "
+            f"{target.repo_id} exists and has files that scripts/publish.py did not write: "
             f"{list_offenders(others)}. Pass another --repo_id, or --overwrite to replace it all."
         )
     return wanted if target.private is None else target.private
@@ -177,30 +173,27 @@ def hub_errors(what: str) -> Iterator[None]:
 
 def explain(error: BaseException, what: str) -> str:
     """Return the cause of an error and how to fix it."""
-    root = _root(error)
-    if isinstance(root, OfflineModeIsEnabled):
+    # The client wraps errors of an upload in its own "Error while uploading …".
+    while isinstance(error, RuntimeError) and error.__cause__ is not None:
+        error = error.__cause__
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, OfflineModeIsEnabled):
         return f"{what}: HF_HUB_OFFLINE is set, so nothing goes to the Hub. Unset it."
-    if isinstance(root, LocalTokenNotFoundError):
-        return f"You are not logged in to the Hub. {LOGIN}"
-    if isinstance(root, HfHubHTTPError):
-        return _explain_answer(root, what)
-    if isinstance(root, HFValidationError):
-        return f"{what} is not a valid repository name: {_first_line(root)}"
-    if isinstance(root, httpx.TimeoutException):
+    if isinstance(error, HfHubHTTPError):
+        return _explain_answer(error, what)
+    if isinstance(error, httpx.TimeoutException):
         return f"{what}: the Hub did not answer in time. {AGAIN}"
-    if isinstance(root, httpx.ConnectError):
-        return f"{what}: the Hub can't be reached ({_first_line(root)}): offline? {AGAIN}"
-    if isinstance(root, httpx.HTTPError | ConnectionError | TimeoutError):
-        return f"{what}: the connection to the Hub broke off ({type(root).__name__}). {AGAIN}"
-    return f"{what}: {type(root).__name__}: {_first_line(root)}"
+    if isinstance(error, httpx.ConnectError):
+        return f"{what}: the Hub can't be reached ({first_line}): offline? {AGAIN}"
+    if isinstance(error, httpx.HTTPError | ConnectionError | TimeoutError):
+        return f"{what}: the connection to the Hub broke off ({type(error).__name__}). {AGAIN}"
+    return f"{what}: {type(error).__name__}: {first_line}"
 
 
 def _explain_answer(error: HfHubHTTPError, what: str) -> str:
     status = error.response.status_code
     said = error.server_message or error.response.headers.get("X-Error-Message") or ""
     quoted = f' The Hub says: "{" ".join(str(said).split())}"' if said else ""
-    if isinstance(error, RevisionNotFoundError):
-        return f"{what} has no such revision."
     if status in (PAYMENT, TOO_LARGE, FULL) or (status == FORBIDDEN and QUOTA.search(str(said))):
         return f"{what}: a quota of your account is used up.{quoted}"
     rejection = describe_rejection(error, writing=True)
@@ -208,28 +201,11 @@ def _explain_answer(error: HfHubHTTPError, what: str) -> str:
         return rejection
     if status in (UNAUTHORIZED, FORBIDDEN):
         return f"{what}: you have no right to write there.{quoted} {WRITE_TOKEN}"
-    if isinstance(error, RepositoryNotFoundError):
-        return f"{what} is not there, or private and not yours."
-    return _explain_status(status, what, quoted)
-
-
-def _explain_status(status: int, what: str, quoted: str) -> str:
     if status >= SERVER or status == TIMEOUT:
-        return f"{what}: the Hub has trouble of its own (HTTP {status}). {AGAIN}"
+        return f"{what}: the Hub failed (HTTP {status}). {AGAIN}"
     known = {
-        CONFLICT: f" exists already, and is not yours to see. Pass another --repo_id.{quoted}",
+        CONFLICT: f" already exists, and you have no access to it. Pass another --repo_id.{quoted}",
         CHANGED: f" was changed by someone else meanwhile. {AGAIN}",
-        TOO_MANY: f": the Hub asks for a pause (HTTP 429). Wait some minutes. {AGAIN}",
+        TOO_MANY: f": the Hub limits your requests (HTTP 429). Wait some minutes. {AGAIN}",
     }
     return what + known.get(status, f": the Hub refuses (HTTP {status}).{quoted}")
-
-
-def _root(error: BaseException) -> BaseException:
-    """Return the original error behind the client's "Error while uploading …"."""
-    while isinstance(error, RuntimeError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

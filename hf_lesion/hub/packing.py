@@ -28,17 +28,17 @@ def pack_model(
 ) -> int:
     """Write the model folder of a run, weights in half precision; return its size in bytes.
 
-    Checkpoints, optimiser states and logs stay behind, and so do scores: those of the run were
-    measured on other bytes than the packed weights.
+    Checkpoints, optimiser states and logs are left out, and so are scores: those of the run were
+    measured with other bytes than the packed weights.
 
     Args:
         run: Folder that `scripts/train.py` finished.
         output: The folder to make.
         overwrite: Replace an existing folder.
-        crop_mode: One of `preprocessing.CROP_MODES`; None keeps the run's. Trained on square
-            images, a model may be shown frames in any of them.
-        image_size: As for `change_size`; None keeps the run's.
-        finish: What is still to be done to the folder before it gets its name: calibration.
+        crop_mode: One of `preprocessing.CROP_MODES`; None keeps that of the run. A model trained on
+            square images can be used with any of them.
+        image_size: As for `change_size`; None keeps that of the run.
+        finish: Last change to the folder before it gets its name, such as calibration.
     """
     check_model_path(output)
     record = read_training(run)
@@ -52,7 +52,7 @@ def pack_model(
         write_text(partial / TRAINING, hide_home(record))
         if finish is not None:
             finish(partial)
-        # safetensors writes for the owner alone; what ships is for everyone.
+        # safetensors makes files that only their owner can read.
         (partial / WEIGHTS).chmod(READABLE)
     return folder_bytes(output)
 
@@ -60,14 +60,13 @@ def pack_model(
 def change_size(
     model: PreTrainedModel, processor: BaseImageProcessor, image_size: int
 ) -> BaseImageProcessor:
-    """Return a processor for another input size, which the model's config takes in; weights stay.
+    """Return a processor for another input size, and set it in the model's config; weights stay.
 
-    Trained on random crops, a network sees lesions larger than they are in a whole image; it often
-    scores best at a size above that of training (Touvron, Vedaldi, Douze, Jégou, "Fixing the
-    train-test resolution discrepancy", NeurIPS 2019).
+    Random crops enlarge lesions, so a network often scores best at a size above that of training
+    (Touvron, Vedaldi, Douze, Jégou, "Fixing the train-test resolution discrepancy", NeurIPS 2019).
 
     Raises:
-        InputError: If the network takes no images of this size.
+        InputError: If the network does not accept images of this size.
     """
     if image_size < SMALLEST_IMAGE:
         raise InputError(f"Expected --image_size of at least {SMALLEST_IMAGE}, got {image_size}.")
@@ -76,7 +75,7 @@ def change_size(
             model.eval()(pixel_values=torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise InputError(
-            f"The network takes no images of {image_size} px: leave --image_size out."
+            f"The network does not accept images of {image_size} px. Leave out --image_size."
         ) from error
     if isinstance(model.config, LesionCnnConfig):
         model.config.image_size = image_size

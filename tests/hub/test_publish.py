@@ -135,7 +135,7 @@ class TestRefusals:
 
     def test_nothing_private_goes_into_a_public_repository(self, near, folder):
         publish_folder(folder, REPO, "dataset", private=False)
-        with pytest.raises(InputError, match=r"is public, and a private one is asked for \(datas"):
+        with pytest.raises(InputError, match=r"is public; expected a private one \(datas"):
             publish_folder(folder, REPO, "dataset")
 
     def test_a_commit_is_not_a_branch(self, near, folder):
@@ -159,16 +159,21 @@ class TestFaults:
         ("method", "path", "fault", "text"),
         [
             ("GET", "/api/models", answer(401), "The Hub rejects your token (HTTP 401)"),
-            ("GET", "/api/models", answer(429), "the Hub asks for a pause (HTTP 429)"),
+            ("GET", "/api/models", answer(429), "the Hub limits your requests (HTTP 429)"),
             ("POST", "/create", answer(403, "No rights"), 'The Hub says: "No rights"'),
             ("POST", "/create", answer(403, "storage limit reached"), "a quota of your account is"),
-            ("POST", "/create", answer(409, "You already created"), "exists already, and is not"),
+            (
+                "POST",
+                "/create",
+                answer(409, "You already created"),
+                "already exists, and you h",
+            ),
             ("POST", "/create", hang_up(), "the connection to the Hub broke off"),
             ("POST", "/preupload/", answer(404), "the Hub refuses (HTTP 404)"),
             ("POST", "/objects/batch", answer(402), "a quota of your account is used up"),
             ("PUT", "/lfs/", answer(403, "Expired"), "you have no right to write there"),
             ("PUT", "/lfs/", hang_up(1000), "the connection to the Hub broke off"),
-            ("POST", "/commit/", answer(503), "the Hub has trouble of its own (HTTP 503)"),
+            ("POST", "/commit/", answer(503), "the Hub failed (HTTP 503)"),
         ],
     )
     def test_an_upload_that_fails_sends_nothing_and_the_next_run_finishes_it(

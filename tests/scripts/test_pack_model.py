@@ -1,32 +1,77 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
+import pytest
+import torch
+from transformers import pipeline
+
 from hf_lesion.calibration.fit import read_fits
 from hf_lesion.classifier import LesionClassifier
+from hf_lesion.labels import CODES
+from hf_lesion.models.build import build_model
+from hf_lesion.synthetic.lesions import draw_lesion
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "pack_model.py"
 
 
-def test_a_run_becomes_a_folder_that_loads(call, refusal, tiny_cnn_model, tmp_path):
-    run, packed = tmp_path / "run", tmp_path / "models" / "cnn"
-    shutil.copytree(tiny_cnn_model, run)
-    (run / "training.json").write_text(json.dumps({"steps": 3}))
+@pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
+def run(request, tmp_path):
+    """A finished run: a model with its record, and what training leaves next to it."""
+    folder = tmp_path / "run"
+    shutil.copytree(request.getfixturevalue(request.param), folder)
+    record = {"dataset": {"folder": f"{Path.home()}/data/ham10000"}, "steps": 3}
+    (folder / "training.json").write_text(json.dumps(record))
+    (folder / "report.json").write_text("{}")
+    (folder / "checkpoint-3").mkdir()
+    (folder / "checkpoint-3" / "optimizer.pt").write_bytes(b"0" * 1000)
+    return folder
+
+
+def test_weights_and_record_are_packed_and_nothing_else(call, refusal, run, tmp_path):
+    packed = tmp_path / "models" / "packed"
     code, out, err = call("--run", run, "--output", packed)
     assert code == 0, err
-    assert out.startswith(f"Packed: {packed}, 0.")
-    assert LesionClassifier.from_pretrained(packed).record == {"steps": 3}
-    line = ("--run", run, "--output", tmp_path / "models" / "squashed", "--crop_mode", "squash")
-    assert call(*line)[0] == 0
-    squashed = LesionClassifier.from_pretrained(tmp_path / "models" / "squashed")
-    assert squashed.preprocessing.crop_mode == "squash"
+    size = sum(file.stat().st_size for file in packed.rglob("*"))
+    assert out == f"Packed: {packed}, {size / 1e6:.1f} MB\n"
+    assert size < 0.8 * (run / "model.safetensors").stat().st_size + 20_000
+    names = {file.name for file in packed.iterdir()}
+    assert {"config.json", "model.safetensors", "training.json"} <= names
+    assert not names & {"report.json", "checkpoint-3"}
+    record = LesionClassifier.from_pretrained(packed).record
+    assert record == {"dataset": {"folder": "~/data/ham10000"}, "steps": 3}
+    assert pipeline("image-classification", model=str(packed)).model.dtype == torch.float32
+    (packed / "stale.txt").write_text("old")
     assert refusal("--run", run, "--output", packed) == (
         f"error: {packed} already exists. Pass --overwrite to replace it, or another --output."
     )
+    assert call("--run", run, "--output", packed, "--overwrite")[0] == 0
+    assert not (packed / "stale.txt").exists()
 
 
-def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_dataset, tmp_path):
-    run, packed = tmp_path / "run", tmp_path / "packed"
+@pytest.mark.parametrize(("mode", "side"), [("centre", 48), ("squash", 80), ("pad", 64)])
+def test_other_crops_and_sizes_are_packed_with_the_same_weights(call, run, mode, side, tmp_path):
+    packed = tmp_path / "packed"
+    options = ("--crop_mode", mode, "--image_size", side)
+    assert call("--run", run, "--output", packed, *options)[0] == 0
+    classifier = LesionClassifier.from_pretrained(packed)
+    assert (classifier.image_size, classifier.preprocessing.crop_mode) == ((side, side), mode)
+    own = LesionClassifier.from_pretrained(run).model.state_dict()
+    for name, weight in classifier.model.state_dict().items():
+        assert torch.allclose(weight.float(), own[name].float(), rtol=2e-3, atol=1e-4)
+    classify = pipeline("image-classification", model=str(packed), top_k=7)
+    image = draw_lesion("mel", seed=1)[0]
+    shown = classify.image_processor(image, return_tensors="pt")["pixel_values"]
+    assert shown.shape[-2:] == (side, side)
+    answers = {answer["label"]: answer["score"] for answer in classify(image)}
+    assert classifier.predict([image])[0] == pytest.approx([answers[c] for c in CODES], abs=1e-5)
+
+
+def test_a_folder_is_calibrated_and_calibrated_again(
+    call, tiny_timm_model, sample_dataset, tmp_path
+):
+    run, packed, again = tmp_path / "run", tmp_path / "packed", tmp_path / "again"
     shutil.copytree(tiny_timm_model, run)
     (run / "training.json").write_text(json.dumps({"steps": 3}))
     data = ("--dataset", sample_dataset, "--split", "train", "--check_split", "validation")
@@ -35,65 +80,50 @@ def test_with_a_dataset_the_folder_is_calibrated(call, tiny_timm_model, sample_d
     assert code == 0, err
     fits = read_fits(packed)
     found, points = fits.calibration, fits.points.points
-    assert found.logit_adjustment == 0.3
+    assert (found.logit_adjustment, found.fitted_on["split"]) == (0.3, "train")
     assert out.startswith(
         f"Logit adjustment 0.300, temperature {found.temperature:.3f}; cross-validated on train:\n"
     )
     assert points["melanoma"].target_sensitivity == 0.8
     assert points["malignant"].target_sensitivity == 0.9
-    assert found.fitted_on["split"] == "train"
     check = fits.reliability.checked_on
     assert check.split == "validation"
     assert f"Reliability on validation: ECE {check.ece:.4f} (by chance " in out
+    assert call("--model", packed, *data, "--output", again)[0] == 0
+    assert read_fits(packed) == fits
+    assert read_fits(again).calibration.weights_sha256 != found.weights_sha256
+    assert call("--model", again, *data, "--logit_adjustment", 0.2)[0] == 0
+    assert read_fits(again).calibration.logit_adjustment == 0.2
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".partial")]
-    code, _, err = call(
-        "--run", run, "--output", tmp_path / "no", *data, "--melanoma_sensitivity", 0
-    )
-    assert (code, err) == (2, "error: --melanoma_sensitivity is 0.0; pass a share, such as 0.9.\n")
 
 
-def test_a_packed_folder_is_calibrated_anew(call, tiny_timm_model, sample_dataset, tmp_path):
-    model = tmp_path / "model"
-    shutil.copytree(tiny_timm_model, model)
-    data = ("--dataset", sample_dataset, "--split", "train", "--check_split", "validation")
-    code, out, err = call("--model", model, *data, "--logit_adjustment", 0.3)
-    assert code == 0, err
-    assert out.endswith(" MB\n")
-    first = read_fits(model)
-    assert first.calibration.logit_adjustment == 0.3
-    again = tmp_path / "again"
-    assert call("--model", model, *data, "--output", again)[0] == 0
-    assert read_fits(model) == first
-    fitted = read_fits(again).calibration
-    assert fitted.weights_sha256 != first.calibration.weights_sha256
-    code, _, err = call("--model", model, *data, "--output", again)
-    assert code == 2
-    assert "Pass --overwrite to replace it" in err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", "Pass either --run or --model."),
+        ("--run . --model .", "Pass either --run or --model."),
+        ("--run .", "--run needs --output, the folder to make."),
+        ("--model .", "--model needs --dataset to calibrate on."),
+        ("--model . --dataset . --image_size 64", "--image_size and --crop_mode need --run."),
+        ("--run . --output a --logit_adjustment 0.3", "--logit_adjustment needs --dataset: the "),
+        ("--run . --output a --logit_adjustment -1", "--logit_adjustment is -1.0; pass 0 or more."),
+        ("--run . --output a --melanoma_sensitivity 0", "--melanoma_sensitivity is 0.0; pass a s"),
+        ("--run none --output a", "none is not a finished run: it has no training.json"),
+    ],
+)
+def test_arguments_that_do_not_fit_together_are_refused(refusal, words, message):
+    assert refusal(*words.split()).startswith(f"error: {message}")
 
 
-def test_arguments_that_do_not_fit_together_are_refused(call, tmp_path):
-    for line, message in (
-        ((), "Pass either --run or --model."),
-        (("--run", tmp_path, "--model", tmp_path), "Pass either --run or --model."),
-        (("--run", tmp_path), "--run needs --output, the folder to make."),
-        (("--model", tmp_path), "--model needs --dataset to calibrate on."),
-        (
-            ("--model", tmp_path, "--dataset", tmp_path, "--image_size", 64),
-            "--image_size and --crop_mode need --run.",
-        ),
-    ):
-        assert call(*line) == (2, "", f"error: {message}\n")
-
-
-def test_what_is_no_run_is_refused_in_one_line(refusal, tmp_path):
-    assert refusal("--run", tmp_path / "none", "--output", tmp_path / "out").startswith(
-        f"error: {tmp_path / 'none'} is not a finished run: it has no training.json"
-    )
-
-
-def test_an_adjustment_needs_a_dataset(call, tmp_path):
-    line = ("--run", tmp_path, "--output", tmp_path / "out", "--logit_adjustment")
-    code, _, err = call(*line, 0.3)
-    assert code == 2
-    assert err.startswith("error: --logit_adjustment needs --dataset")
-    assert call(*line, -1)[2].startswith("error: --logit_adjustment is -1.0; pass 0 or more.")
+def test_runs_that_cannot_be_packed_are_refused(refusal, tmp_path):
+    model, processor = build_model("cnn", image_size=32, model_args={"widths": [4, 8]})
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "training.json").write_text("{}")
+    line = ("--run", tmp_path / "run", "--output", tmp_path / "packed")
+    assert "does not accept images of 64 px. Leave out" in refusal(*line, "--image_size", 64)
+    assert "Expected --image_size of at least 16, got 8." in refusal(*line, "--image_size", 8)
+    assert "is not UTF-8" in refusal(*line[:3], tmp_path / os.fsdecode(b"caf\xe9"))
+    (tmp_path / "run" / "training.json").write_text("{")
+    assert "training.json is not JSON: " in refusal(*line)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run"]
