@@ -1,4 +1,4 @@
-"""Writes a small synthetic HAM10000 in the original's layout: nothing in it is a real patient.
+"""Synthetic sample dataset in the layout of HAM10000, without data on real patients.
 
 The layout is that of Tschandl, Rosendahl, Kittler, "The HAM10000 dataset", Scientific Data 5:180161
 (2018): two image folders, one metadata table, one folder of masks.
@@ -90,7 +90,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Photograph:
-    """One image to be drawn: its line in the table, its lesion's seed, which view of it."""
+    """An image to draw: its row in the table, the seed of its lesion, and the view of it."""
 
     row: Row
     seed: int
@@ -98,15 +98,9 @@ class Photograph:
 
 
 def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = False) -> None:
-    """Draw a small synthetic HAM10000; the folder appears whole or not at all.
+    """Write a synthetic HAM10000 of at least `MINIMUM_IMAGES` images to `folder`, atomically.
 
-    Every class has at least six lesions; the same seed gives the same bytes.
-
-    Args:
-        folder: Where to write the two image folders, the metadata and the masks.
-        images: How many, at least `MINIMUM_IMAGES`.
-        seed: Decides everything drawn; at least 0.
-        overwrite: Replace a folder that already exists.
+    Every class has at least six lesions. The same seed, at least 0, gives the same bytes.
 
     Raises:
         InputError: If `images` is too small, `seed` negative, or `folder` already exists.
@@ -125,7 +119,7 @@ def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = 
 
 
 def plan_sample(images: int, *, seed: int) -> list[Photograph]:
-    """Decide what is to be drawn: the table's rows, lesion by lesion, in an order free of `dx`."""
+    """Return the images to draw, lesion by lesion, in an order independent of `dx`."""
     rng = np.random.default_rng(seed)
     lesions = [
         (dx, views)
@@ -169,7 +163,7 @@ def _group_images(count: int, rng: np.random.Generator) -> list[int]:
 
 
 def _about_lesion(dx: str, rng: np.random.Generator) -> dict[str, str]:
-    """Draw what the table says of one lesion and its patient."""
+    """Sample the metadata of a lesion and its patient."""
     age = np.clip(rng.normal(MEAN_AGES[dx], AGE_SPREAD), 5, 85)
     missing = rng.random() < MISSING_AGES
     return {
@@ -209,7 +203,7 @@ def _write_images(folder: Path, photographs: list[Photograph], *, seed: int) -> 
 
 def _draw_all(photographs: list[Photograph]) -> Iterator[tuple[Photograph, Image, Image]]:
     """Yield each photograph with its image and mask; views of one lesion follow each other."""
-    for photograph in tqdm(photographs, desc="drawing", unit="image"):
+    for photograph in tqdm(photographs, desc="Drawing", unit="image", disable=None):
         if photograph.view == 0:
             lesion = paint_lesion(photograph.row.dx, seed=photograph.seed)
         image, mask = draw_view(lesion, view=photograph.view)

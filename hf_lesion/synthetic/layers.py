@@ -48,13 +48,13 @@ class Layers:
 def render(
     layers: Layers, tone: NDArray[np.float32], *, scale: float, light: tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Return (H, W, 3) of skin seen through its pigments (Beer-Lambert), under its covers.
+    """Return an (H, W, 3) image of skin seen through its pigments (Beer-Lambert law).
 
     Args:
-        layers: What lies in and on the skin.
-        tone: (3,) RGB in [0, 1] of the skin below.
+        layers: Pigments, covers and relief.
+        tone: (3,) RGB in [0, 1] of the bare skin.
         scale: Pixels per unit.
-        light: Direction towards the light, x and y, of length 1.
+        light: Unit vector towards the light, x and y.
     """
     absorbers = np.stack([layers.melanin, layers.blood, layers.veil], axis=-1)
     seen = tone * np.exp(absorbers @ -np.stack([MELANIN, BLOOD, VEIL]))

@@ -115,17 +115,9 @@ def draw_ink(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return _lay_over(image, INK_COLOURS[rng.integers(len(INK_COLOURS))], sheet)
 
 
-def draw_bubbles(
-    image: Image.Image, rng: np.random.Generator, *, count: int | None = None
-) -> Image.Image:
-    """Draw bubbles of the contact gel: faint rings, each with a bright reflex.
-
-    Args:
-        image: RGB or L.
-        rng: Source of every random choice.
-        count: How many bubbles; by default 1 to 6.
-    """
-    count = int(rng.integers(1, 7)) if count is None else count
+def draw_bubbles(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Draw 1 to 6 bubbles of the contact gel: faint rings, each with a bright reflex."""
+    count = int(rng.integers(1, 7))
     unit = min(image.size) / UNITS
     dark, dark_pen, zoom = _open_sheet(image)
     light, light_pen, _ = _open_sheet(image)
@@ -144,9 +136,9 @@ def draw_bubbles(
 def draw_vignette(
     image: Image.Image, rng: np.random.Generator, *, radius: float | None = None
 ) -> Image.Image:
-    """Draw the dark surround of a round field of view; the middle stays as it is.
+    """Draw the dark surround of a round field of view; the centre stays unchanged.
 
-    The radius is a share of half the diagonal; by default 0.75 to 0.93.
+    The radius is a fraction of half the diagonal; by default 0.75 to 0.93.
     """
     width, height = image.size
     radius = rng.uniform(0.75, 0.93) if radius is None else radius

@@ -45,10 +45,7 @@ class Patch:
 
 
 def noise(patch: Patch, cell: float) -> Map:
-    """Return smooth noise of mean 0 and standard deviation 1 that changes over `cell` units.
-
-    (H, W) values, nearly all in [-3, 3].
-    """
+    """Return (H, W) smooth noise with features of `cell` units; mean 0, standard deviation 1."""
     rows, columns = patch.shape
     knots = _lattice(patch, cell)
     down = _spline_weights(rows, patch.scale * cell, knots[0])
@@ -74,13 +71,10 @@ def ridges(patch: Patch, cell: float, width: float) -> Map:
 
 
 def wavy_lines(patch: Patch, angle: float, period: float, *, width: float = 0.09) -> Map:
-    """Return roughly parallel lines that bend, come and go, (H, W) in [0, 1].
+    """Return roughly parallel lines that bend, appear and fade, (H, W) in [0, 1].
 
-    Args:
-        patch: Where to draw.
-        angle: Across the lines, in radians.
-        period: Mean distance of the lines, in units.
-        width: Of a line, in periods.
+    `angle` (radians) is perpendicular to the lines, `period` their mean distance in units, `width`
+    that of a line in periods.
     """
     x, y = patch.coordinates()
     bent = 0.8 * noise(patch, 14 * period) + 0.2 * noise(patch, 4 * period)
@@ -96,7 +90,7 @@ def wavy_lines(patch: Patch, angle: float, period: float, *, width: float = 0.09
 
 
 def _lattice(patch: Patch, cell: float) -> tuple[int, int]:
-    """Return rows and columns of a lattice with a margin; free of the scale, as all draws are."""
+    """Return rows and columns of a lattice with a margin; like all draws, independent of scale."""
     return math.ceil(patch.height / cell) + 4, math.ceil(patch.width / cell) + 4
 
 
@@ -110,16 +104,13 @@ def _spline_weights(pixels: int, cell_pixels: float, knots: int) -> Map:
 
 
 def cells(patch: Patch, size: float, *, warp: float = 0.0) -> tuple[Map, Map, NDArray[np.intp]]:
-    """Divide the patch into irregular cells around jittered grid points (Worley's texture).
+    """Divide the patch into irregular cells around jittered grid points (Worley noise).
 
-    Args:
-        patch: Where to draw.
-        size: Mean distance of the cells' centres, in units.
-        warp: How far the coordinates are bent beforehand, in cells.
+    The centres are `size` units apart on average; coordinates are bent by `warp` cells beforehand.
 
     Returns:
-        (H, W) distance to the nearest centre and to the next one, in cells, and (H, W) the number
-        of the nearest centre.
+        (H, W) distances to the nearest and second nearest centre, in cells, and (H, W) the index of
+        the nearest one.
     """
     x, y = patch.coordinates()
     x, y = (x + patch.width / 2) / size + 1, (y + patch.height / 2) / size + 1
@@ -153,17 +144,14 @@ def network(patch: Patch, size: float, line: float = 0.22, *, warp: float = 0.15
 
 
 def clods(patch: Patch, size: float, filling: float, *, warp: float = 0.15) -> tuple[Map, Map]:
-    """Return round clods on an irregular lattice, like globules, lagoons or follicles.
+    """Return round clods on an irregular lattice, like globules, lacunae or follicles.
 
-    Args:
-        patch: Where to draw.
-        size: Mean distance of the clods, in units.
-        filling: Radius of a clod, in distances; from 0.6 they touch.
-        warp: How far the lattice is bent, in distances.
+    They are `size` units apart on average; `filling` is their radius and `warp` the bend of the
+    lattice, both relative to that distance. From a filling of 0.6 they touch.
 
     Returns:
-        (H, W) values in [0, 1], high within a clod; and (H, W) a shade in [0.4, 1.3], one value
-        for each clod.
+        (H, W) values in [0, 1], high within a clod, and (H, W) shades in [0.4, 1.3], constant
+        within a clod.
     """
     first, _, nearest = cells(patch, size, warp=warp)
     shades = patch.rng.uniform(0.4, 1.3, math.prod(_lattice(patch, size))).astype(np.float32)
@@ -210,11 +198,8 @@ def strokes(
 ) -> Map:
     """Return curved strokes, (H, W) in [0, 1].
 
-    Args:
-        patch: Where to draw.
-        lines: (N, 2) points of each stroke, x and y in units from the centre.
-        widths: Width of each stroke where it starts, in units.
-        taper: 0 keeps the width along the stroke; 1 lets it end in a point.
+    `lines` are (N, 2) points of each stroke, x and y in units from the centre; `widths` are those
+    at their start, in units. With a `taper` of 0 they keep it, with 1 they end in a point.
     """
     rows, columns = patch.shape
     zoom = STROKE_SUPERSAMPLE

@@ -1,16 +1,13 @@
-import re
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from raised import refusal
 
-from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
-from hf_lesion.synthetic import dataset
-from hf_lesion.synthetic.dataset import plan_sample, share_images, write_sample
+from hf_lesion.synthetic.dataset import plan_sample, write_sample
 
 COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
 
@@ -36,6 +33,8 @@ def test_the_layout_is_that_of_the_original(folder):
     assert list(frame.columns) == COLUMNS
     assert [len(part) for part in parts] == [42, 42]
     assert sorted(f.name for part in parts for f in part) == sorted(frame.image_id + ".jpg")
+    assert frame.image_id.str.fullmatch(r"SYN_\d{7}").all()  # cannot be taken for real ones
+    assert frame.lesion_id.str.fullmatch(r"SYNLESION_\d{7}").all()
     masks = sorted(f.name for f in (folder / "HAM10000_segmentations_lesion_tschandl").iterdir())
     assert masks == sorted(frame.image_id + "_segmentation.png")
 
@@ -49,41 +48,15 @@ def test_images_are_rgb_jpegs_and_masks_one_bit_pngs_of_the_same_size(folder):
             assert 0.005 < np.asarray(mask).mean() < 0.75
 
 
-def test_ids_cannot_be_taken_for_real_ones(folder):
-    frame = pd.read_csv(folder / "HAM10000_metadata.csv")
-    assert frame.image_id.is_unique
-    assert frame.image_id.str.fullmatch(r"SYN_\d{7}").all()
-    assert frame.lesion_id.str.fullmatch(r"SYNLESION_\d{7}").all()
-
-
-def test_another_seed_plans_another_sample():
-    first, other = plan_sample(84, seed=0), plan_sample(84, seed=1)
-    assert {each.seed for each in first}.isdisjoint(each.seed for each in other)
-
-
-@pytest.mark.parametrize("images", [84, 85, 100, 321, 700])
+@pytest.mark.parametrize("images", [84, 85, 321])
 def test_every_class_has_six_lesions_and_nevi_lead(images):
-    for seed in range(5):
+    for seed in range(3):
         frame = plan_frame(images, seed)
         lesions = frame.drop_duplicates("lesion_id").dx.value_counts()
         assert len(frame) == images
         assert sorted(lesions.index) == sorted(CODES)
         assert lesions.min() >= 6
         assert frame.dx.value_counts().index[0] == "nv"
-
-
-def test_class_counts_add_up_and_follow_the_shares():
-    counts = share_images(1000)
-    assert sum(counts.values()) == 1000
-    assert counts == {
-        "akiec": 90,
-        "bcc": 110,
-        "bkl": 140,
-        "df": 70,
-        "mel": 150,
-        "nv": 360,
-        "vasc": 80,
-    }
 
 
 def test_a_lesion_has_one_patient_and_nearly_half_the_images_share_a_lesion():
@@ -94,30 +67,11 @@ def test_a_lesion_has_one_patient_and_nearly_half_the_images_share_a_lesion():
     sizes = frame.lesion_id.map(frame.lesion_id.value_counts())
     assert (sizes > 1).mean() == pytest.approx(0.45, abs=0.02)
     assert set(sizes) == {1, 2, 3}
-
-
-def test_views_of_a_lesion_share_its_seed_and_number_from_zero():
-    views = Counter()
-    seeds = {}
-    for photograph in plan_sample(200, seed=3):
-        lesion = photograph.row.lesion_id
-        assert photograph.view == views[lesion]
-        assert seeds.setdefault(lesion, photograph.seed) == photograph.seed
-        views[lesion] += 1
-    assert len(set(seeds.values())) == len(seeds)
-
-
-def test_the_table_speaks_the_original_vocabulary():
-    frame = plan_frame(700)
     assert set(frame.dx_type) == {"histo", "follow_up", "consensus", "confocal"}
     assert set(frame.sex) == {"male", "female", "unknown"}
-    assert set(frame.dataset) == {"vidir_molemax", "vidir_modern", "rosendahl", "vienna_dias"}
-    assert (frame.dx_type[frame.dx == "mel"] == "histo").all()
-    assert {"back", "face", "unknown"} < set(frame.localization)
     ages = pd.to_numeric(frame.age)
     assert 0 < ages.isna().mean() < 0.06
-    assert (ages.dropna() % 5 == 0).all()
-    assert ages.between(5, 85)[ages.notna()].all()
+    assert ages.dropna().isin(range(5, 90, 5)).all()
 
 
 def test_the_order_says_nothing_about_the_diagnosis():
@@ -129,40 +83,12 @@ def test_the_order_says_nothing_about_the_diagnosis():
         assert abs(places.mean() - 0.5) < 5 * 0.29 / np.sqrt(lesions)
 
 
-def test_too_few_images_are_refused(tmp_path):
-    message = (
-        "A sample needs at least 84 images, so that each of the 7 classes has six lesions to "
-        "split; got 83. Pass a larger number of images."
+def test_a_negative_seed_and_an_existing_folder_are_refused(tmp_path):
+    assert refusal(write_sample, tmp_path / "raw", 84, seed=-3) == (
+        "The seed must be 0 or more, got -3."
     )
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        write_sample(tmp_path / "raw", 83)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_negative_seed_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"^The seed must be 0 or more, got -3\.$"):
-        write_sample(tmp_path / "raw", 84, seed=-3)
-
-
-def test_a_folder_that_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    message = f"{tmp_path} already exists. Pass --overwrite to replace it, or another --output."
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        write_sample(tmp_path, 84)
+    assert refusal(write_sample, tmp_path, 84) == (
+        f"{tmp_path} already exists. Pass --overwrite to replace it, or another --output."
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-
-
-def test_an_interrupted_drawing_leaves_nothing(tmp_path, monkeypatch):
-    real = dataset.draw_view
-    drawn = []
-
-    def interrupted(*args, **options):
-        if len(drawn) == 3:
-            raise KeyboardInterrupt
-        drawn.append(None)
-        return real(*args, **options)
-
-    monkeypatch.setattr(dataset, "draw_view", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path / "raw", 84)
-    assert list(tmp_path.iterdir()) == []

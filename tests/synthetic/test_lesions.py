@@ -1,20 +1,9 @@
-import re
-
 import numpy as np
 import pytest
-from PIL import Image
+from raised import refusal
 
-from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
-from hf_lesion.synthetic.lesions import draw_lesion, draw_view, paint_lesion
-
-
-@pytest.mark.parametrize("dx", CODES)
-def test_a_lesion_is_an_rgb_image_with_a_binary_mask(dx):
-    image, mask = draw_lesion(dx, seed=1)
-    assert (image.mode, image.size) == ("RGB", (200, 150))
-    assert (mask.mode, mask.size) == ("L", (200, 150))
-    assert set(np.unique(np.asarray(mask))) == {0, 255}
+from hf_lesion.synthetic.lesions import SIZE, draw_lesion, draw_view, paint_lesion
 
 
 @pytest.mark.parametrize("dx", CODES)
@@ -22,6 +11,8 @@ def test_the_mask_covers_what_differs_from_the_skin(dx):
     contrasts = []
     for seed in range(4):
         image, mask = draw_lesion(dx, seed=seed)
+        assert (image.mode, mask.mode, image.size, mask.size) == ("RGB", "L", SIZE, SIZE)
+        assert set(np.unique(np.asarray(mask))) == {0, 255}
         pixels, inside = np.asarray(image).astype(float), np.asarray(mask) > 0
         spread = pixels[~inside].std(axis=0)
         difference = np.abs(pixels[inside].mean(axis=0) - np.median(pixels[~inside], axis=0))
@@ -29,13 +20,7 @@ def test_the_mask_covers_what_differs_from_the_skin(dx):
     assert np.median(contrasts) > 0.7
 
 
-def test_the_same_seed_draws_the_same_picture_and_another_a_new_one():
-    first, again, other = (draw_lesion("nv", seed=seed)[0].tobytes() for seed in (5, 5, 6))
-    assert first == again
-    assert first != other
-
-
-@pytest.mark.parametrize("dx", CODES)
+@pytest.mark.parametrize("dx", ["mel", "vasc"])
 def test_a_larger_picture_shows_the_same_lesion(dx):
     small, small_mask = draw_lesion(dx, seed=2)
     large, large_mask = draw_lesion(dx, seed=2, size=(600, 450))
@@ -49,9 +34,9 @@ def test_a_larger_picture_shows_the_same_lesion(dx):
 def test_all_but_the_lesion_is_the_same_whatever_the_diagnosis():
     # Skin, light, grain, hair, rulers, vignette, position and size come from streams of their own:
     # away from the lesion, seven diagnoses of one seed agree in every bit.
-    seeds = [seed for seed in range(120) if paint_lesion("nv", seed=seed, height=16).units < 105]
+    seeds = [seed for seed in range(60) if paint_lesion("nv", seed=seed, height=16).units < 105]
     x, y = np.meshgrid(np.abs(np.arange(400) - 199.5), np.abs(np.arange(150) - 74.5))
-    for seed in seeds[:3]:
+    for seed in seeds[:2]:
         # Half the turned patch's diagonal, enlarged by the view, and the largest shift.
         units = paint_lesion("nv", seed=seed).units
         reach, half = units / np.sqrt(2) * 1.18, 0.85 * units / 3.6
@@ -61,11 +46,11 @@ def test_all_but_the_lesion_is_the_same_whatever_the_diagnosis():
         pictures = [np.asarray(image)[away] for image in drawn]
         assert len(pictures[0]) > 100
         assert all((picture == pictures[0]).all() for picture in pictures)
-    assert len(seeds) >= 3
+    assert len(seeds) >= 2
 
 
 def test_place_and_size_say_nothing_about_the_diagnosis():
-    for seed in range(4):
+    for seed in range(2):
         masks = [np.asarray(draw_lesion(dx, seed=seed)[1]) > 0 for dx in CODES]
         areas = np.array([mask.sum() for mask in masks])
         centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
@@ -83,32 +68,25 @@ def test_views_of_a_lesion_show_the_same_lesion_from_elsewhere():
     assert again[0].tobytes() == views[2][0].tobytes()
 
 
-def test_seeds_draw_many_sizes_and_skins():
-    drawn = [draw_lesion("nv", seed=seed) for seed in range(12)]
-    areas = [(np.asarray(mask) > 0).mean() for _, mask in drawn]
-    tones = [np.median(np.asarray(image), axis=(0, 1)) for image, _ in drawn]
-    assert max(areas) > 3 * min(areas)
-    assert np.ptp(tones, axis=0).min() > 30
-
-
-def test_an_unknown_diagnosis_is_refused():
-    message = "Unknown diagnosis 'MEL'. Expected one of akiec, bcc, bkl, df, mel, nv, vasc."
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        draw_lesion("MEL", seed=0)
-
-
-def test_a_negative_seed_is_refused():
-    with pytest.raises(InputError, match=r"^The seed must be 0 or more, got -1\.$"):
-        draw_lesion("mel", seed=-1)
-
-
-def test_a_size_too_small_to_show_anything_is_refused():
-    with pytest.raises(InputError, match=r"^A lesion needs at least 16x16 pixels, got 200x8\.$"):
-        draw_lesion("mel", seed=0, size=(200, 8))
-
-
-@pytest.mark.parametrize("size", [(16, 16), (64, 64), (90, 160)])
+@pytest.mark.parametrize("size", [(16, 16), (90, 160)])
 def test_other_proportions_work(size):
     image, mask = draw_lesion("bcc", seed=0, size=size)
     assert image.size == mask.size == size
-    assert isinstance(image, Image.Image)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"dx": "MEL", "seed": 0},
+            "Unknown diagnosis 'MEL'. Expected one of akiec, bcc, bkl, df, mel, nv, vasc.",
+        ),
+        ({"dx": "mel", "seed": -1}, "The seed must be 0 or more, got -1."),
+        (
+            {"dx": "mel", "seed": 0, "size": (200, 8)},
+            "A lesion needs at least 16x16 pixels, got 200x8.",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(options, message):
+    assert refusal(draw_lesion, **options) == message

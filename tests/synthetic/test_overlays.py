@@ -1,11 +1,8 @@
-import re
-
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import ndimage
+from raised import refusal
 
-from hf_lesion.errors import InputError
 from hf_lesion.synthetic.overlays import (
     draw_bubbles,
     draw_hair,
@@ -29,23 +26,17 @@ def changed_share(before, after):
 
 
 @pytest.mark.parametrize("draw", ALL)
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("size", [(200, 150), (150, 200), (601, 449), (1, 1), (9, 7)])
-def test_size_and_mode_are_kept_and_the_input_is_not_touched(draw, mode, size):
+@pytest.mark.parametrize(
+    ("mode", "size"), [("RGB", (200, 150)), ("L", (150, 200)), ("RGB", (1, 1))]
+)
+def test_size_and_mode_are_kept_and_the_stream_decides(draw, mode, size):
     image = skin(size, mode)
     before = image.tobytes()
-    drawn = draw(image, np.random.default_rng(3))
-    assert (drawn.size, drawn.mode) == (size, mode)
-    assert drawn is not image
+    first, again, other = (draw(image, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (first.size, first.mode) == (size, mode)
     assert image.tobytes() == before
-
-
-@pytest.mark.parametrize("draw", ALL)
-def test_the_same_stream_draws_the_same_and_another_something_else(draw):
-    image = skin()
-    first, again, other = (draw(image, np.random.default_rng(s)).tobytes() for s in (1, 1, 2))
-    assert first == again
-    assert first != other
+    assert first.tobytes() == again.tobytes()
+    assert size == (1, 1) or first.tobytes() != other.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -75,41 +66,10 @@ def test_strokes_scale_with_the_image(draw):
     assert darkening((800, 600)) == pytest.approx(darkening((200, 150)), rel=0.15)
 
 
-@pytest.mark.parametrize("draw", [draw_hair, draw_bubbles])
-def test_a_count_of_zero_draws_nothing_and_a_larger_count_more(draw):
+def test_a_larger_count_draws_more_hairs():
     image = skin()
-    few, many = (draw(image, np.random.default_rng(0), count=count) for count in (2, 30))
-    assert draw(image, np.random.default_rng(0), count=0).tobytes() == image.tobytes()
+    few, many = (draw_hair(image, np.random.default_rng(0), count=count) for count in (2, 30))
     assert changed_share(image, few) < changed_share(image, many)
-
-
-def test_hair_is_thin():
-    image = skin((600, 450))
-    drawn = draw_hair(image, np.random.default_rng(4), count=1)
-    hair = (np.asarray(drawn) != np.asarray(image)).any(axis=2)
-    # The widest hair is one unit (3 pixels here) and its smoothed edge.
-    assert 0.5 < ndimage.distance_transform_edt(hair).max() <= 4
-
-
-def test_ruler_ticks_are_separate_and_evenly_spaced():
-    white = Image.new("L", (600, 450), 255)
-    found = 0
-    for seed in range(8):
-        dark = np.asarray(draw_ruler(white, np.random.default_rng(seed))) < 128
-        labels, count = ndimage.label(dark)
-        # Ticks that the image's edge cuts have a centre elsewhere: look at the whole ones.
-        inner = labels.copy()
-        cut = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-        inner[np.isin(labels, cut)] = 0
-        whole = [index for index in range(1, count + 1) if (inner == index).any()]
-        if len(whole) < 5:
-            continue
-        found += 1
-        centres = np.array(ndimage.center_of_mass(dark, labels, whole))
-        along = np.linalg.svd(centres - centres.mean(axis=0))[2][0]
-        gaps = np.diff(np.sort(centres @ along))
-        assert gaps.std() < 0.1 * gaps.mean()
-    assert found >= 4
 
 
 def test_vignette_darkens_the_corners_and_leaves_the_middle():
@@ -121,17 +81,8 @@ def test_vignette_darkens_the_corners_and_leaves_the_middle():
     assert (after <= before).all()
 
 
-def test_a_smaller_vignette_hides_more():
-    image = skin()
-    wide, narrow = (draw_vignette(image, np.random.default_rng(0), radius=r) for r in (0.9, 0.5))
-    assert changed_share(image, wide) < changed_share(image, narrow)
-
-
-@pytest.mark.parametrize("draw", ALL)
-def test_other_modes_are_refused(draw):
-    message = (
+def test_other_modes_are_refused():
+    assert refusal(draw_hair, Image.new("RGBA", (20, 20)), np.random.default_rng(0)) == (
         "Overlays are drawn on images of mode RGB or L, got RGBA. "
         'Convert it first: image.convert("RGB").'
     )
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        draw(Image.new("RGBA", (20, 20)), np.random.default_rng(0))
