@@ -59,12 +59,6 @@ def build_parser(description: str | None) -> Parser:
 
 
 def add_shared(parser: argparse.ArgumentParser, *names: str, **changes: Any) -> None:
-    """Add shared arguments to a parser.
-
-    Args:
-        parser: The parser to extend.
-        names: Names in `SHARED`.
-        changes: Keywords of `add_argument` to override, such as `required=True`.
-    """
+    """Add arguments of `SHARED` to a parser; `changes` override keywords such as `required`."""
     for name in names:
         parser.add_argument(f"--{name}", **{**SHARED[name], **changes})

@@ -18,9 +18,7 @@ class InputError(ValueError):
 class StoppedError(Exception):
     """A run was stopped on request after saving its state; the message says how to resume it.
 
-    Args:
-        text: The message.
-        code: The exit code, as expected by shells after the signal.
+    `code` is the exit code that shells expect after the signal.
     """
 
     def __init__(self, text: str, code: int):
@@ -29,12 +27,7 @@ class StoppedError(Exception):
 
 
 def list_offenders(offenders: Sequence[object], shown: int = 5) -> str:
-    """Return the first offenders as text, with an ellipsis if there are more.
-
-    Args:
-        offenders: The invalid values, in the order of the list.
-        shown: Maximum number of values to list.
-    """
+    """Return the first `shown` offenders as text, with an ellipsis if there are more."""
     text = ", ".join(str(offender) for offender in offenders[:shown])
     return f"{text}, …" if len(offenders) > shown else text
 

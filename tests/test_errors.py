@@ -1,4 +1,3 @@
-import errno
 import subprocess
 import sys
 
@@ -15,53 +14,28 @@ def test_list_offenders(offenders, text):
     assert list_offenders(offenders, shown=2) == text
 
 
-def run_main(main, capsys):
-    with pytest.raises(SystemExit) as exit_:
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("Expected a dog,\n  got a cat."), 2, "error: Expected a dog, got a cat."),
+        (
+            InputError("3 are missing: a, b, …. Find them."),
+            2,
+            "error: 3 are missing: a, b, … Find them.",
+        ),
+        (StoppedError("stopped by SIGTERM. Go on.", 143), 143, "stopped by SIGTERM. Go on."),
+        (FileNotFoundError(2, "No such file", "x/none"), 2, "error: No such file: x/none"),
+        (OSError(28, "No space left on device"), 2, "error: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_a_user_causes_is_one_line(error, code, line, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
         one_line_errors(main)()
-    return exit_.value.code, capsys.readouterr().err
-
-
-def test_an_input_error_is_one_line_and_exit_code_two(capsys):
-    def main():
-        raise InputError("Expected a dog,\n  got a cat.")
-
-    assert run_main(main, capsys) == (2, "error: Expected a dog, got a cat.\n")
-
-
-def test_a_run_that_was_stopped_says_how_to_go_on(capsys):
-    def main():
-        raise StoppedError("stopped by SIGTERM. Go on.", 143)
-
-    assert run_main(main, capsys) == (143, "stopped by SIGTERM. Go on.\n")
-
-
-def test_a_missing_file_is_named(capsys, tmp_path):
-    def main():
-        (tmp_path / "none").read_text()
-
-    code, line = run_main(main, capsys)
-    assert (code, line) == (2, f"error: No such file or directory: {tmp_path}/none\n")
-
-
-def test_a_full_disk_needs_no_file_name(capsys):
-    def main():
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    assert run_main(main, capsys) == (2, "error: No space left on device\n")
-
-
-def test_a_cut_list_has_no_full_stop_after_its_ellipsis(capsys):
-    def main():
-        raise InputError(f"3 are missing: {list_offenders('abc', shown=2)}. Find them.")
-
-    assert run_main(main, capsys) == (2, "error: 3 are missing: a, b, … Find them.\n")
-
-
-def test_ctrl_c_ends_as_shells_expect(capsys):
-    def main():
-        raise KeyboardInterrupt
-
-    assert run_main(main, capsys) == (130, "interrupted\n")
+    assert (caught.value.code, capsys.readouterr().err) == (code, f"{line}\n")
 
 
 def test_a_defect_keeps_its_traceback():

@@ -1,4 +1,4 @@
-"""Checksums of a published folder (SHA256SUMS), by which damaged or partial copies are rejected.
+"""Checksums of a published folder (SHA256SUMS), to detect damaged or partial copies.
 
 The format is that of sha256sum, so `sha256sum -c SHA256SUMS` checks a folder without this package.
 """
@@ -12,12 +12,11 @@ from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.io.files import write_text
 
 MANIFEST = "SHA256SUMS"
-# What every saved model's folder has: the network, its weights, and how they were trained.
+# Files of every model folder: network, weights, and training record.
 CONFIG, WEIGHTS, TRAINING = "config.json", "model.safetensors", "training.json"
-# People edit the card on the Hub's pages, and the Hub writes its own settings: neither makes an
-# answer wrong.
+# The card may be edited on the Hub, which also writes its own settings; neither changes a result.
 UNLISTED = ("README.md", ".gitattributes", MANIFEST)
-# The Hub's client keeps its notes there.
+# Written by the client of the Hub.
 CACHE = ".cache"
 LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 
@@ -41,7 +40,7 @@ def read_manifest(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file that SHA256SUMS lists, by its name within the folder."""
     file = folder / MANIFEST
     if not file.is_file():
-        raise InputError(f"There is no {file}. scripts/publish.py writes one.")
+        raise InputError(f"{file} not found. scripts/publish.py writes it.")
     return parse_manifest(file.read_text(encoding="utf-8", errors="replace"), source=str(file))
 
 
@@ -62,29 +61,25 @@ def parse_manifest(text: str, *, source: str = MANIFEST) -> dict[str, str]:
 def check_manifest(folder: Path, *, suffixes: Sequence[str] | None = None) -> None:
     """Check a folder against its SHA256SUMS; a folder without one passes.
 
-    Args:
-        folder: What was copied or fetched.
-        suffixes: Of the files that have to be there and listed; None: all. Others may be absent,
-            and are checked where they are there.
+    Only files with one of the `suffixes` (None: all) are required; others are checked if present.
 
     Raises:
-        DamageError: If a file differs, is absent, or is there and not listed.
+        DamageError: If a file differs, is missing, or is not listed.
     """
     if not (folder / MANIFEST).is_file():
         return
     listed = read_manifest(folder)
     present = set(list_files(folder)) - set(UNLISTED)
-    needed = {name for name in listed if suffixes is None or Path(name).suffix in suffixes}
-    unlisted = {
-        name
-        for name in present - listed.keys()
-        if suffixes is None or Path(name).suffix in suffixes
-    }
-    absent = needed - present
+
+    def is_required(name: str) -> bool:
+        return suffixes is None or Path(name).suffix in suffixes
+
+    absent = set(filter(is_required, listed.keys() - present))
+    unlisted = set(filter(is_required, present - listed.keys()))
     differing = {
         name for name in present & listed.keys() if file_sha256(folder / name) != listed[name]
     }
-    found = (("not there", absent), ("different", differing), ("not listed", unlisted))
+    found = (("missing", absent), ("different", differing), ("not listed", unlisted))
     problems = [f"{name} is {what}" for what, names in found for name in sorted(names)]
     if problems:
         raise DamageError(

@@ -1,12 +1,11 @@
 """Image decoding: any image file as upright 8-bit sRGB, and the images below a folder.
 
-Colours follow the embedded ICC profile, as they do in a browser. Transparency lies on white. Of an
-animation the first frame is taken.
+Colours follow the embedded ICC profile, as in a browser. Transparent images are placed on white. Of
+an animation only the first frame is read.
 
-Bit depth is what the file says it is, never guessed from the values that occur. White is 65535 in
-Pillow's modes `I;16` and `I`, in which it reads 16-bit PNG and PGM. In a TIFF it is the greatest
-value of `BitsPerSample`, or `MaxSampleValue` where that states a number of bits (4095: 12 bits
-stored in 16).
+The bit depth is read from the file, never guessed from its values. White is 65535 in Pillow's modes
+`I;16` and `I`, which it uses for 16-bit PNG and PGM. In a TIFF it is the largest value of
+`BitsPerSample`, or `MaxSampleValue` if that states a number of bits (4095: 12 bits stored in 16).
 """
 
 import contextlib
@@ -28,45 +27,44 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp"),
     *(".avif", ".tif", ".tiff", ".bmp", ".gif"),
 )
-# Pillow knows others too: some are programs (EPS), most are hardly ever tested.
+# Pillow reads more: some formats are programs (EPS), most are rarely tested.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "PPM", "JPEG2000")
 MAX_PIXELS = 40_000_000
 VIEWS = 8
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
-TURNED = range(2, 9)  # values of the EXIF orientation that ask for a turn or a mirror image
+TURNED = range(2, 9)  # EXIF orientations other than upright
 QUARTER_TURNS = range(5, 9)  # those that swap width and height
 EIGHT_BIT, SIXTEEN_BIT = 255, 65535
 UNSIGNED_32 = 2**32
 SIGNED, MIN_IS_WHITE = 2, 0  # SampleFormat and PhotometricInterpretation of a TIFF
-# The mode that Pillow holds the colours of a profile in, by the profile's own name for them.
+# Colour space in an ICC profile by Pillow's mode.
 COLOUR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 GREYS = ("1", "L", "LA")
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
-SAME = 2  # levels of 255: of sRGB there are many profiles, which differ by rounding
-HALF = 128  # a sound profile leaves white above it and black below
+SAME = 2  # levels of 255; the many sRGB profiles differ by rounding
+HALF = 128  # white is above and black below in every valid profile
 
 Source = str | Path | bytes | Image.Image
 
 
 class Named(Protocol):
-    """A file, or what is like one."""
+    """A file or similar object."""
 
     @property
     def name(self) -> str:
-        """Its name without folders."""
+        """Name without folders."""
 
 
 def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
-    """Return an image as upright 8-bit sRGB, whatever its format, mode, profile and orientation.
+    """Return an image of any format, mode, profile and orientation as upright 8-bit sRGB.
 
-    An image that is 8-bit RGB, upright and without a profile other than sRGB is returned to the
-    bit. A damaged profile or EXIF is ignored. Nothing of either is left in the result, so that
-    loading it again changes nothing.
+    Pixels of an upright 8-bit sRGB image are not changed. Damaged profiles and EXIF are ignored.
+    The result has neither, so that loading it again changes nothing.
 
     Args:
         source: Path, content of a file, or image. Its size is checked before any pixel is decoded.
         draft: Width and height down to which a JPEG may be decoded smaller, which is faster; None
-            decodes all of it.
+            decodes it in full size.
 
     Raises:
         InputError: If it is not an image, is damaged, has floating-point values, or has more than
@@ -89,12 +87,11 @@ def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image
 def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
     """Return an image with all pixels decoded, in its own mode and stored orientation.
 
-    Arguments are those of `load_image`.
+    Arguments are those of `load_image`, which should be called instead unless the mode matters.
 
     Raises:
-        InputError: If it is too large, empty, or of a mode that `load_image` does not show.
-        Exception: Whatever Pillow raises over damaged files. Call `load_image` instead, which
-            turns all of it into an InputError, unless the mode matters.
+        InputError: If it is too large, empty, or of a mode that `load_image` does not support.
+        Exception: Any error of Pillow on damaged files; `load_image` raises InputError instead.
     """
     with _quiet():
         try:
@@ -133,7 +130,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the images at any depth below a folder and the other files, each in order.
 
-    Linked folders are followed, each folder once; hidden files and folders are passed over.
+    Folders and links are searched as by `walk`.
     """
     files = walk(folder)
     images = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
@@ -150,9 +147,9 @@ def describe_left_out(files: Sequence[Named]) -> str:
 
 
 def lay_down(image: Image.Image, view: int) -> Image.Image:
-    """Return an image in one of its eight orientations: lesions have no upright.
+    """Return an image in one of eight orientations, since dermoscopic images have none.
 
-    View 0 is the image as it is; quarter turns follow, from 4 on those of the mirrored image.
+    Views 0 to 3 are quarter turns, 4 to 7 those of the mirrored image.
     """
     mirrored = ImageOps.mirror(image) if view >= VIEWS // 2 else image
     turn = TURNS[view % len(TURNS)]
@@ -165,7 +162,7 @@ def _name_of(source: Source) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence Pillow's warnings; what matters is raised as an InputError."""
+    """Silence Pillow's warnings; real problems are raised as InputError."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -196,13 +193,13 @@ def _check_depth(image: Image.Image, name: str) -> None:
 
 
 def _stated_bits(image: Image.Image) -> int:
-    """Return how many bits `MaxSampleValue` of a TIFF states; 0 where it states none."""
+    """Return the number of bits that `MaxSampleValue` of a TIFF states; 0 if it states none."""
     found = _read_tag(image, Base.MaxSampleValue, 0)
     return found.bit_length() if found > EIGHT_BIT and found & (found + 1) == 0 else 0
 
 
 def _read_tag(image: Image.Image, tag: int, default: int) -> int:
-    """Return a TIFF's tag, that of the first channel; `default` where it has none to be read."""
+    """Return a TIFF tag of the first channel; `default` if it is missing or not readable."""
     with contextlib.suppress(Exception):
         found = getattr(image, "tag_v2", {}).get(tag, default)
         return int(found[0] if isinstance(found, tuple) else found)
@@ -223,7 +220,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return a deeper grey image in mode L; see the module's docstring for its white."""
+    """Return a deep grey image in mode L; the module docstring says what is white."""
     bits = _read_tag(image, Base.BitsPerSample, 16)
     is_signed = _read_tag(image, Base.SampleFormat, 1) == SIGNED
     white = 2 ** min(_stated_bits(image) or bits, bits - is_signed) - 1
@@ -241,7 +238,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return an image of 8 bits as RGB, transparency left aside."""
+    """Return an 8-bit image as RGB, ignoring transparency."""
     modes = ("L", "RGB") if image.mode in GREYS else ("CMYK" if image.mode == "CMYK" else "RGB",)
     for mode in modes if profile else ():
         if transform := _build_transform(profile, mode):
@@ -259,11 +256,11 @@ def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.I
 
 @functools.lru_cache(maxsize=4)
 def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """Return the transform from a colour profile to sRGB; None if none is needed.
+    """Return the transform from a colour profile to sRGB; None if there is nothing to convert.
 
-    That is so if the profile is sRGB, is for other colours than `mode`, or is damaged: it can't be
-    read, or makes black of white. Relative colorimetric with black point compensation, as image
-    editors have it.
+    This is the case if the profile is sRGB, has another colour space than `mode`, or is damaged
+    (not readable, or white becomes black). Relative colorimetric with black point compensation, as
+    in image editors.
     """
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -286,7 +283,7 @@ def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | 
 
 
 def _try_out(transform: ImageCms.ImageCmsTransform, mode: str) -> tuple[Image.Image, Image.Image]:
-    """Return colours from black to white as `mode` alone shows them, and as the profile does."""
+    """Return colours from black to white converted without and with the profile."""
     levels = np.linspace(0, EIGHT_BIT, 17).round().astype(np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1)
     shown = Image.fromarray(colours.reshape(1, -1, 3)).convert(mode)
@@ -294,8 +291,8 @@ def _try_out(transform: ImageCms.ImageCmsTransform, mode: str) -> tuple[Image.Im
 
 
 def _read_orientation(image: Image.Image) -> object:
-    """Return the EXIF or XMP orientation; 1, upright, where it can't be read."""
-    # The second call returns what the first could read before it met something damaged.
+    """Return the EXIF or XMP orientation; 1 (upright) if it cannot be read."""
+    # After an error on damaged EXIF, a second call returns what the first could read.
     with contextlib.suppress(Exception):
         image.getexif()
     with contextlib.suppress(Exception):

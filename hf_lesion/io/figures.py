@@ -28,9 +28,9 @@ def new_figure(
 
 
 def title_figure(figure: Figure, title: str, *, characters: int) -> None:
-    """Write a title at the upper left, wrapped to a number of characters.
+    """Set a title at the upper left, wrapped to a number of characters.
 
-    It may hold names of any bytes; a dollar sign is one, and begins no formula.
+    It may contain file names; dollar signs do not start a formula.
     """
     wrapped = storable_name(textwrap.fill(title, characters))
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=12, parse_math=False)
@@ -56,7 +56,7 @@ def write_figure(figure: Figure, path: Path, *, resolution: int | None = None) -
 def mark_score(
     axes: Axes, place: float, value: float, bounds: Sequence[float | None], colour: str
 ) -> None:
-    """Mark a score in a row of a chart: a dot, and its interval as a line where it is known."""
+    """Plot a score in a row of a chart: a dot, and a line for its interval if it is known."""
     low, high = bounds
     if low is not None and high is not None:
         axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")

@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_lesion.errors import InputError
 
-# A half-written folder carries the process that writes it; the old one waits under another name.
+# Prefixes of folders being written (followed by the process id) and of folders being replaced.
 PARTIAL = ".partial-"
 REPLACED = ".replaced-"
 
@@ -61,10 +61,9 @@ def write_text(target: Path, text: str) -> None:
 
 
 def storable_name(name: str | Path) -> str:
-    r"""Return a file's name as text that can be stored as UTF-8.
+    r"""Return a file name as text that can be stored as UTF-8.
 
-    A system allows names of any bytes. Those that are not text, which Python holds as surrogates,
-    are written as its own escapes for them: `caf\udce9.jpg`.
+    Bytes that are not UTF-8, which Python reads as surrogates, are escaped: `caf\udce9.jpg`.
     """
     return str(name).encode("utf-8", "backslashreplace").decode()
 
@@ -79,11 +78,10 @@ def check_model_path(path: str | Path) -> None:
 
 
 def walk(folder: Path) -> list[Path]:
-    """Return the files at any depth below `folder`, in one fixed order.
+    """Return the files at any depth below `folder`, sorted.
 
-    Linked folders are followed, each folder once: a link that leads back ends there, and one to a
-    folder that lies below `folder` itself adds nothing. Hidden files and folders are passed over,
-    and so is what is not a file, such as a pipe or a device.
+    Links to folders are followed, but each folder is visited once. Hidden files and folders are
+    skipped, as are pipes and devices.
     """
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -113,17 +111,14 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(file: Path, *, fix: str) -> dict[str, Any]:
-    """Return the record that a file holds as JSON; see `parse_json`."""
+    """Return the object in a JSON file; see `parse_json`."""
     return parse_json(file.read_bytes(), source=str(file), fix=fix)
 
 
 def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
-    """Return the record in JSON bytes; raise InputError if they hold none.
+    """Return the object in UTF-8 JSON; raise InputError if there is none.
 
-    Args:
-        data: JSON as UTF-8.
-        source: Its name, for messages.
-        fix: What to do about a damaged one, as a sentence.
+    `source` is its name in messages, `fix` a sentence on what to do about a damaged one.
     """
     try:
         found = json.loads(data.decode())
@@ -135,12 +130,12 @@ def parse_json(data: bytes, *, source: str, fix: str) -> dict[str, Any]:
 
 
 def read_json_if_there(file: Path, *, fix: str) -> dict[str, Any]:
-    """Return the record of a file as `read_json` does; empty if the file does not exist."""
+    """Return the object in a JSON file as `read_json` does; empty if the file does not exist."""
     return read_json(file, fix=fix) if file.is_file() else {}
 
 
 def without_nan(value: Any) -> Any:
-    """Return a copy with None for every NaN and infinity: JSON has neither."""
+    """Return a copy with None for NaN and infinity, which JSON does not have."""
     if isinstance(value, dict):
         return {name: without_nan(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -149,9 +144,9 @@ def without_nan(value: Any) -> Any:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Delete what killed runs of `whole_folder` left; runs in progress are not touched.
+    """Delete leftovers of killed runs of `whole_folder`, but not of runs in progress.
 
-    A kill while one folder replaced another may have left the old one parked: it is put back.
+    If a run was killed while replacing `target`, the previous folder is restored.
     """
     name = re.escape(target.name)
     for entry in list(target.parent.iterdir()):

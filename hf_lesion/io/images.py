@@ -16,7 +16,7 @@ Picture: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | BinaryIO | N
 Pictures: TypeAlias = Picture | Iterable[Picture]
 EXPECTED = "Expected a PIL image, the path of a file, or a uint8 array of H×W or H×W×3 (RGB)"
 CHANNELS = (1, 3, 4)
-# What can be iterated over and is one image, or none.
+# Iterables that are a single image, or not an image.
 SINGLE = (Image.Image, str, bytes, os.PathLike, Mapping, torch.Tensor)
 
 
@@ -26,12 +26,11 @@ def read_images(images: Pictures) -> Iterator[Image.Image]:
     Args:
         images: One image, or many: a list, a generator, a column of a dataset, an array of
             N×H×W×3. An image is a PIL image, the path of a file, its content, an open binary file,
-            or a uint8 array of H×W, H×W×3 (RGB) or H×W×4 (RGBA). Arrays of other types are refused,
-            since nothing tells whether they go to 1, to 255 or further, and so are tensors, which
-            may be preprocessed already.
+            or a uint8 array of H×W, H×W×3 (RGB) or H×W×4 (RGBA). Arrays of other types are rejected
+            because their range is unknown, and tensors because they may be preprocessed.
 
     Raises:
-        InputError: If something is not an image, or can't be read as one.
+        InputError: If something is not an image or cannot be read.
     """
     if _is_one(images):
         yield _read(images)
@@ -61,7 +60,7 @@ def _read(image: object) -> Image.Image:
         image = _from_array(image)
     if isinstance(image, Image.Image):
         if 0 in image.size:
-            raise InputError(f"An image of {image.width}×{image.height} pixels shows nothing.")
+            raise InputError(f"The image is empty: {image.width}×{image.height} pixels.")
         return load_image(image)
     content = image.read() if hasattr(image, "read") else image
     if isinstance(content, bytes):
@@ -72,7 +71,7 @@ def _read(image: object) -> Image.Image:
     try:
         return load_image(path)
     except FileNotFoundError as error:
-        raise InputError(f"There is no file {path}.") from error
+        raise InputError(f"{path} not found.") from error
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}.") from error
 

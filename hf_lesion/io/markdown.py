@@ -14,15 +14,12 @@ def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[st
 def fill_blocks(text: str, blocks: Mapping[str, str], *, source: str) -> str:
     """Return a text with its rendered blocks replaced.
 
-    A block stands between the lines `<!-- name: how it is rendered -->` and `<!-- /name -->`.
-
-    Args:
-        text: Holds at least one of the blocks.
-        blocks: Name to new content. Those that the text does not hold are ignored.
-        source: The text's name, for messages.
+    A block lies between the lines `<!-- name: how it is rendered -->` and `<!-- /name -->`.
+    `blocks` maps names to new content; those that are not in the text are ignored. `source` is the
+    name of the text in messages.
 
     Raises:
-        InputError: If the text holds none of the blocks, or one of them twice or without its end.
+        InputError: If the text has none of the blocks, or one of them twice or without its end.
     """
     found = [name for name in blocks if re.search(f"<!-- /?{name}\\b", text)]
     if not found:

@@ -1,4 +1,4 @@
-"""Numbers as text: a value with its confidence interval, the same in every table and sentence."""
+"""Number formats: values with confidence intervals, the same in all tables and texts."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,10 @@ def format_interval(
     digits: int = 3,
     signed: bool = False,
 ) -> str:
-    """Return "0.736 [0.684, 0.784]", without the brackets where there is no interval.
+    """Return "0.736 [0.684, 0.784]" for a value and its (lower, upper) `bounds`.
 
-    Args:
-        value: What was measured; None or NaN, where it is undefined, gives a dash.
-        bounds: (lower, upper) of the interval; None, or a bound that is None or NaN, for none.
-        digits: Decimals of all three numbers.
-        signed: Whether positive numbers carry a plus, as differences do.
+    An undefined value (None or NaN) is a dash; undefined bounds are omitted. `digits` are decimals;
+    `signed` positive numbers have a plus, for differences.
     """
     if not _is_known(value):
         return UNDEFINED

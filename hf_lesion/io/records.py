@@ -33,19 +33,15 @@ def read_record(file: Path, kind: type[Kind], *, fix: str) -> Kind | None:
 
 
 def parse_record(data: bytes | str, kind: type[Kind], *, source: str, fix: str) -> Kind:
-    """Parse and validate a record.
+    """Parse JSON and validate it as a record of some kind.
 
-    Args:
-        data: JSON text.
-        kind: The record's model.
-        source: The file's name, for the message.
-        fix: What to do about a damaged file, as a sentence.
+    `source` is its name in messages, `fix` a sentence on what to do about a damaged one.
 
     Raises:
         InputError: If the text is not JSON, or a field is missing or invalid; names both.
     """
     try:
-        # Python's parser: pydantic's takes no names of files that are not UTF-8.
+        # Python's parser: that of pydantic rejects file names that are not UTF-8.
         return kind.model_validate(json.loads(data))
     except ValidationError as error:
         found = list_offenders([_describe(one) for one in error.errors(include_url=False)], 3)

@@ -1,4 +1,4 @@
-"""Access tokens of the Hub: where the token was read from, and why the Hub rejects it."""
+"""Access tokens of the Hub: origin of the token, and reasons for its rejection."""
 
 import os
 
@@ -6,20 +6,20 @@ from huggingface_hub import constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
 UNAUTHORIZED, FORBIDDEN = 401, 403
-# As huggingface_hub reads them, the first one first.
+# In the order in which huggingface_hub reads them.
 VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 TOKENS = "https://huggingface.co/settings/tokens"
 
 
 def describe_rejection(error: BaseException, *, writing: bool = False) -> str | None:
-    """Return why the Hub rejects the token that it was sent, and the fix; None if it does not.
+    """Return why the Hub rejected the token of a request, and the fix; None if it did not.
 
-    The Hub answers 404 to a good token that may not see a repository. A 401 to a request with a
-    token is about the token, also where huggingface_hub calls it a repository that is not found.
+    The Hub answers 404 to a valid token without access to a repository. A 401 to a request with a
+    token is always about the token, even if huggingface_hub reports a missing repository.
 
     Args:
-        error: As huggingface_hub raised it, or something that it caused.
-        writing: Whether a token is needed at all: what is public can be read without one.
+        error: The error of huggingface_hub, or one caused by it.
+        writing: Whether a token is required; public repositories can be read without one.
     """
     found = _answer_behind(error)
     if found is None or not found.response.request.headers.get("authorization"):

@@ -22,16 +22,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_it_is_what_sha256sum_checks(folder):
+def test_it_is_what_sha256sum_checks_and_lists_itself_nowhere(folder):
+    write_manifest(folder)  # again
     assert list(read_manifest(folder)) == ["config.json", "onnx/model.onnx"]
     subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, check=True)
     check_manifest(folder)
-
-
-def test_writing_it_twice_changes_nothing(folder):
-    before = (folder / "SHA256SUMS").read_bytes()
-    write_manifest(folder)
-    assert (folder / "SHA256SUMS").read_bytes() == before
 
 
 def test_the_card_may_be_edited_and_the_client_may_keep_notes(folder):
@@ -48,7 +43,7 @@ def test_every_kind_of_damage_is_named(folder):
     with pytest.raises(DamageError) as caught:
         check_manifest(folder)
     assert str(caught.value) == (
-        f"{folder} is not what its SHA256SUMS says: onnx/model.onnx is not there, config.json is "
+        f"{folder} is not what its SHA256SUMS says: onnx/model.onnx is missing, config.json is "
         "different, added.json is not listed. Fetch it again; if you changed it yourself, delete "
         "SHA256SUMS."
     )
@@ -66,16 +61,11 @@ def test_what_was_not_asked_for_may_be_absent_but_not_different(folder):
 
 def test_a_folder_without_one_passes(tmp_path):
     check_manifest(tmp_path)
-    with pytest.raises(InputError, match=r"There is no .*SHA256SUMS\. scripts/publish\.py writes"):
+    with pytest.raises(InputError, match=r"SHA256SUMS not found\. scripts/publish\.py writes it\."):
         read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../b"])
 def test_no_line_leads_out_of_the_folder(name):
-    with pytest.raises(InputError, match="SHA256SUMS, line 1: expected a SHA-256 and a file of"):
-        parse_manifest(f"{'0' * 64}  {name}\n")
-
-
-def test_what_is_no_manifest_is_refused():
-    with pytest.raises(InputError, match=r"line 2: .* got '<html>'"):
-        parse_manifest(f"{'0' * 64}  config.json\n<html>\n")
+    with pytest.raises(InputError, match="SHA256SUMS, line 2: expected a SHA-256 and a file of"):
+        parse_manifest(f"{'0' * 64}  config.json\n{'0' * 64}  {name}\n")

@@ -33,20 +33,16 @@ def column(form=None):
     ("one", "count"),
     [
         (lambda file: IMAGE, 1),
-        (lambda file: str(file), 1),
         (lambda file: file, 1),
         (lambda file: file.read_bytes(), 1),
         (lambda file: io.BytesIO(file.read_bytes()), 1),
         (lambda file: [file.read_bytes(), file.open("rb")], 2),
         (lambda file: ARRAY, 1),
-        (lambda file: ARRAY[::-1][::-1], 1),
         (lambda file: ARRAY[None], 1),
         (lambda file: np.stack([ARRAY, ARRAY]), 2),
         (lambda file: [IMAGE, file, ARRAY], 3),
-        (lambda file: (ARRAY, str(file)), 2),
         (lambda file: np.array([str(file), str(file)], object), 2),
         (lambda file: (ARRAY for _ in range(3)), None),
-        (lambda file: map(Image.open, [file]), None),
         (lambda file: column(), 2),
         (lambda file: column("numpy"), 2),
         (lambda file: [], 0),
@@ -67,11 +63,6 @@ def test_grey_arrays_are_grey(grey):
     assert np.array_equal(np.asarray(image), np.repeat(ARRAY[..., :1], 3, axis=2))
 
 
-def test_transparency_is_on_white():
-    (image,) = read_images(np.dstack([ARRAY, np.zeros((4, 6), np.uint8)]))
-    assert (np.asarray(image) == 255).all()
-
-
 def test_images_are_read_one_at_a_time():
     taken = []
     images = (taken.append(number) or IMAGE for number in range(9))
@@ -86,7 +77,6 @@ TO_8_BITS = "Values from 0 to 1 become 8 bits by (255 * array).round().astype('u
     ("image", "message"),
     [
         (ARRAY / 255, f"{EXPECTED}float64 of 4×6×3. {TO_8_BITS}"),
-        (ARRAY.astype(np.float32), f"{EXPECTED}float32 of 4×6×3. {TO_8_BITS}"),
         (
             ARRAY.astype(np.int64),
             f"{EXPECTED}int64 of 4×6×3. Values from 0 to 255 become 8 bits by "
@@ -98,10 +88,8 @@ TO_8_BITS = "Values from 0 to 1 become 8 bits by (255 * array).round().astype('u
             f"{EXPECTED}uint8 of 3×4×6. Channels come last: array.transpose(1, 2, 0) moves them "
             "there.",
         ),
-        (ARRAY[0, 0], f"{EXPECTED}uint8 of 3."),
         (ARRAY[None, None], f"{EXPECTED}uint8 of 1×1×4×6×3."),
-        (np.uint8(3), f"{EXPECTED}uint8."),
-        (ARRAY[:0], "An image of 6×0 pixels shows nothing."),
+        (ARRAY[:0], "The image is empty: 6×0 pixels."),
         (
             torch.from_numpy(ARRAY.copy()).permute(2, 0, 1),
             f"{EXPECTED}Tensor. Pixels are array = tensor.permute(1, 2, 0).numpy(), in 8 bits.",
@@ -116,10 +104,8 @@ TO_8_BITS = "Values from 0 to 1 become 8 bits by (255 * array).round().astype('u
             "not an image. Pass a JPEG or PNG.",
         ),
         (io.StringIO("no bytes"), f"{EXPECTED}StringIO."),
-        (None, f"{EXPECTED}NoneType."),
         (7, f"{EXPECTED}int."),
-        ("nowhere.png", "There is no file nowhere.png."),
-        ("https://example.org/a.png", "There is no file https://example.org/a.png."),
+        ("nowhere.png", "nowhere.png not found."),
     ],
 )
 def test_what_is_no_image_is_refused_alone_and_in_a_list(image, message):
