@@ -6,7 +6,7 @@ from PIL import Image
 
 from hf_lesion.data.near_duplicates import NearDuplicate
 from hf_lesion.eda import figures
-from hf_lesion.eda.frame import count_missing, tabulate
+from hf_lesion.eda.frame import count_images_per_lesion, count_missing, tabulate
 from hf_lesion.labels import CODES
 
 
@@ -39,7 +39,6 @@ def test_boxes_leave_out_what_is_unknown():
     (axes,) = figures.plot_age(known).axes
     assert tick_labels(axes.xaxis)[CODES.index("nv")] == "nv\n2"
     assert tick_labels(axes.xaxis)[CODES.index("mel")] == "mel\n0"
-    figures.plot_age(known.assign(age=np.nan)).draw_without_rendering()
 
 
 def test_shares_fill_the_bar_and_unknown_is_grey():
@@ -55,24 +54,14 @@ def test_shares_fill_the_bar_and_unknown_is_grey():
     assert {"75%", "25%", "50%"} <= texts(figure)
 
 
-@pytest.mark.parametrize("column", ["localization", "dataset"])
-def test_tables_show_every_count(frame, column):
-    figure = figures.plot_table(frame, column)
-    counts = {f"{count:,}" for count in tabulate(frame, column).to_numpy().ravel()}
-    assert texts(figure) == counts
-
-
-def test_missing_values_are_written_at_the_bars():
-    lacking = small_frame(
-        age=[np.nan] * 3, sex=["unknown", "male", None], area=[0.1] * 3, image_id=["a", "b", "c"]
-    ).assign(lesion_id="l", dx_type="histo", localization="back", dataset="rosendahl")
-    assert count_missing(lacking).loc["sex"].to_dict() == {"null": 1, "unknown": 1}
-    assert {"3", "2", "0"} == texts(figures.plot_missing(lacking))
-
-
-def test_lesions_are_counted_by_their_images(frame):
-    figure = figures.plot_images_per_lesion(frame)
-    assert f"{(frame['lesion_id'].value_counts() == 1).sum():,}" in texts(figure)
+def test_counts_are_written_into_tables_and_at_bars(frame):
+    counts = tabulate(frame, "localization").to_numpy().ravel()
+    assert texts(figures.plot_table(frame, "localization")) == set(map(str, counts))
+    missing = count_missing(frame).sum(axis=1)
+    assert texts(figures.plot_missing(frame)) == set(map(str, missing))
+    assert texts(figures.plot_images_per_lesion(frame)) == set(
+        map(str, count_images_per_lesion(frame))
+    )
 
 
 def test_masks_are_shown_with_every_known_centre(frame):
@@ -114,7 +103,7 @@ def test_samples_have_a_row_for_each_class():
     figures.plot_samples({"mel": [0]}, pictures).draw_without_rendering()
 
 
-@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 5])
 def test_near_duplicates_are_next_to_each_other_with_their_names(count):
     rows = pd.DataFrame(
         {"image_id": ["A", "B"], "label": ["nv", "mel"], "split": ["train", "test"]}
