@@ -481,14 +481,3 @@ def test_real_data(pytestconfig, tmp_path):
     assert sum(map(len, lesions)) == len(set.union(*lesions)) == 7_470
     assert dataset["test"][0]["image"].size == (200, 150)
     assert record["without_mask"] == 0
-
-
-@pytest.mark.slow
-@pytest.mark.real_data
-def test_the_centre_squares_that_are_shared_are_described_as_such(pytestconfig, tmp_path):
-    source = pytestconfig.rootpath.parent / "shared" / "data" / "HAM10000_256"
-    record = prepare(source, tmp_path / "out")
-    assert record["description"] == (
-        "HAM10000, all 10,015 images, 256×256 px, centre square of the frame"
-    )
-    assert record["framing"] is None

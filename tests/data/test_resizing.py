@@ -29,22 +29,6 @@ def decode(data):
     return Image.open(io.BytesIO(data))
 
 
-def difference(first, second):
-    return np.abs(np.asarray(first, float) - np.asarray(second, float)).mean()
-
-
-def test_the_centre_square_of_an_original_is_that_region_and_size():
-    size = 256
-    resize = Resize(size, centre_crop=True)
-    assert resize.compute_box(*FRAME) == (SQUARE, (size, size))
-    found = decode(encode_image(draw_frame(), resize))
-    expected = draw_frame().crop(SQUARE).resize((size, size), Image.Resampling.LANCZOS)
-    assert (found.size, found.mode, found.format) == ((size, size), "RGB", "JPEG")
-    assert difference(found, expected) < 2
-    beside = draw_frame().crop((70, 0, 520, 450)).resize((size, size), Image.Resampling.LANCZOS)
-    assert difference(found, expected) < difference(found, beside) / 2
-
-
 def test_one_jpeg_quality_and_no_metadata():
     source = io.BytesIO()
     draw_frame().save(source, "JPEG", quality=98, comment=b"a name", exif=b"Exif\x00\x00")
