@@ -8,6 +8,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf_lesion_test_home_")
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+# Before anything imports numpy or torch: one thread here and in the scripts that tests start, since
+# the workers share the cores.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import atexit
 import shutil
@@ -28,8 +31,6 @@ REAL_DATA = ROOT.parent / "shared" / "data" / "HAM10000"
 SAMPLE_IMAGES = 84
 LOGIT_SPREAD = 3.0
 
-# One thread here and in the scripts that tests start: the workers share the cores between them.
-os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
