@@ -1,10 +1,6 @@
-import io
-
-import pytest
-from PIL import Image
 from raised import refusal
 
-from hf_lesion.data.image_files import choose_files, decode_image, group_by_stem
+from hf_lesion.data.image_files import choose_files, group_by_stem
 from hf_lesion.io.files import walk
 
 
@@ -51,11 +47,3 @@ def test_equal_files_count_once_and_different_ones_are_an_error(tmp_path):
         f"1 names below {tmp_path} have two different files: {first} and {second}. Remove one of "
         "the two."
     )
-
-
-@pytest.mark.parametrize("mode", ["RGB", "1", "P"])
-def test_images_are_decoded_in_their_own_mode(mode):
-    stream = io.BytesIO()
-    Image.new("RGB", (40, 30)).convert(mode).save(stream, "PNG")
-    found = decode_image(stream.getvalue())
-    assert (found.mode, found.size) == (mode, (40, 30))

@@ -1,6 +1,5 @@
 import io
 import json
-import re
 import shutil
 
 import numpy as np
@@ -172,13 +171,6 @@ def test_copied_rows_are_the_single_images_three_times(many):
     average = repeat_scheme(many, "copied-rows", draws=5)
     assert average["share"]["mean"] == pytest.approx(1 - 0.2**2, abs=0.01)
     assert average["share_all_others"]["mean"] == pytest.approx(0.8**2, abs=0.02)
-
-
-@pytest.mark.parametrize("fraction", [0.0, 1.0, float("nan")])
-def test_wrong_test_fraction(many, fraction):
-    text = f"Expected a test fraction between 0 and 1; got {fraction:g}."
-    with pytest.raises(InputError, match=re.escape(text)):
-        split_by_image(many, test_fraction=fraction)
 
 
 @pytest.mark.real_data

@@ -82,11 +82,6 @@ def test_swatches_have_the_mean_colours(frame, bare):
     assert whole.axes[1].get_title() == "Luminance of the frame"
 
 
-def test_unknown_sources_are_one_box(frame):
-    (axes,) = figures.plot_source_luminance(frame.assign(dataset=None)).axes
-    assert tick_labels(axes.xaxis) == [f"unknown\n{len(frame)}"]
-
-
 def test_leakage_is_a_bar_for_each_way_to_split():
     figure = figures.plot_leakage({"by lesion": 0.0, "by image": 0.3885})
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.0, 0.3885]

@@ -97,15 +97,3 @@ def test_dataset_without_masks_and_metadata_is_plotted(bare):
     assert "Cramér's V 1.00" in captions["source"]
     for chart in charts:
         chart.figure.draw_without_rendering()
-
-
-def test_one_class_of_another_size_is_plotted(frame, tmp_path):
-    part = frame[frame["dx"] == "nv"].assign(width=600, height=450)
-    part.iloc[0, part.columns.get_loc("width")] = 601
-    charts = [Chart("classes", "Images", "", plot_classes(part))]
-    png = write_charts(charts, tmp_path)["classes"].with_suffix(".png")
-    about = {"frame": part, "title": "One", "fingerprint": ""}
-    write_page(charts, {"classes": png}, tmp_path / "one.html", **about)
-    text = (tmp_path / "one.html").read_text(encoding="utf-8")
-    assert f"600×450 ({len(part) - 1})" in text
-    assert "data:image/png;base64," in text
