@@ -32,11 +32,7 @@ COUNTS = {
     "images": (None, 1, "evaluate N images, sampled at random (default: all)"),
     "subset": (400, 1, "images, sampled at random, for the finer map and shortcuts (default: 400)"),
     "faithful": (10, 1, "images of each diagnosis for deletion and insertion (default: 10)"),
-    "road": (
-        6,
-        0,
-        "of these, images of each diagnosis for ROAD, which is slow; 0: none (default: 6)",
-    ),
+    "road": (6, 0, "of these, images of each diagnosis for ROAD, which is slow (default: 6)"),
 }
 
 
@@ -67,23 +63,13 @@ def parse_arguments() -> argparse.Namespace:
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--methods",
-        nargs="+",
-        default=METHODS,
-        metavar="NAME",
-        help="heatmap methods; the first is evaluated in detail (default: all five)",
-    )
+    several: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    help_text = "heatmap methods; the first is evaluated in detail (default: all five)"
+    add("--methods", **several, default=METHODS, help=help_text)
     for name, (default, least, counted) in COUNTS.items():
         add(f"--{name}", type=cli.at_least(least), default=default, metavar="N", help=counted)
-    add(
-        "--parts",
-        nargs="+",
-        default=PARTS,
-        choices=PARTS,
-        metavar="PART",
-        help=f"parts to evaluate: {', '.join(PARTS)} (default: all); others are kept",
-    )
+    help_text = f"parts to evaluate, the others are kept: {', '.join(PARTS)} (default: all)"
+    add("--parts", **several, default=PARTS, choices=PARTS, help=help_text)
     cli.add_shared(parser, "batch_size")
     output_help = "output folder, with a subfolder per model if several (default: the model folder)"
     cli.add_shared(parser, "output", help=output_help)
@@ -102,9 +88,10 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def score(arguments: argparse.Namespace) -> None:
     """Evaluate the heatmaps of each model, writing each part when it is done; print and plot."""
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanations import masked_set, record, run
+    from hf_lesion.evaluation.explanations import measure, record
     from hf_lesion.evaluation.explanations.figures import draw_scores
     from hf_lesion.evaluation.explanations.tables import render_section
+    from hf_lesion.evaluation.scoring import sample_images
     from hf_lesion.io.figures import write_figure
 
     split, outputs = arguments.split, {model: model for model in arguments.model}
@@ -117,21 +104,25 @@ def score(arguments: argparse.Namespace) -> None:
     for output in outputs.values():  # before the long work
         if (output / record.EXPLANATIONS).exists():
             record.read_explanations(output)
-    masked = masked_set.read_masked_split(arguments.dataset, split)
-    masked = masked_set.take_some(masked, arguments.images)
-    effort = run.Effort(arguments.subset, arguments.faithful, arguments.road, arguments.batch_size)
+    images = measure.read_masked_split(arguments.dataset, split)
+    images = sample_images(images, arguments.images)
+    effort = measure.Effort(
+        arguments.subset, arguments.faithful, arguments.road, arguments.batch_size
+    )
     for model, output in outputs.items():
         classifier = LesionClassifier.from_pretrained(model)
-        path = record.write_explanations(output, split, run.describe_run(classifier, masked, model))
-        for part, found in run.measure_model(
-            classifier, masked, methods=arguments.methods, effort=effort, parts=arguments.parts
+        path = record.write_explanations(
+            output, split, measure.describe_run(classifier, images, model)
+        )
+        for part, found in measure.measure_model(
+            classifier, images, methods=arguments.methods, effort=effort, parts=arguments.parts
         ):
             record.write_explanations(output, split, {part: found})
         written = record.read_explanations(path)[split]
         print(render_section(written))
         print(f"\nWritten: {path}", end="")
         if "localisation" in written:
-            title = f"Where {classifier.name} looks: {masked.images.source}, {split}"
+            title = f"Where {classifier.name} looks: {images.source}, {split}"
             figure = draw_scores(written, title=title)
             write_figure(figure, output / f"explanations_{split}.png")
             print(f" and explanations_{split}.png", end="")
@@ -174,19 +165,18 @@ def sheet(arguments: argparse.Namespace) -> None:
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
-    from hf_lesion.evaluation.explanations.masked_set import read_masked_split
+    from hf_lesion.evaluation.explanations.measure import read_masked_split
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.figures import write_figure
     from hf_lesion.labels import NAMES
 
-    masked = read_masked_split(arguments.dataset, arguments.split)
+    images = read_masked_split(arguments.dataset, arguments.split)
     classifier = LesionClassifier.from_pretrained(arguments.model)
-    probabilities = scoring.predict(classifier, masked.images, batch_size=32).probabilities
+    probabilities = scoring.predict(classifier, images, batch_size=32).probabilities
     for label, (code, name) in enumerate(NAMES.items()):
-        references = masked.images.references
-        chosen = choose_cases(probabilities, references, label, each=arguments.each)
+        chosen = choose_cases(probabilities, images.references, label, each=arguments.each)
         if any(chosen.values()):
-            rows = draw_class(classifier, masked, chosen)
+            rows = draw_class(classifier, images, chosen)
             path = arguments.output / f"{classifier.name}_{code}.png"
             figure = draw_rows(rows, title=f"{name}: {classifier.name}")
             write_figure(figure, path, resolution=RESOLUTION)

@@ -39,7 +39,7 @@ def main() -> None:
 
     quiet_libraries()
     images = scoring.read_split(arguments.dataset, arguments.split)
-    images = robustness.choose_images(images, arguments.limit)
+    images = scoring.sample_images(images, arguments.limit)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     predict = partial(scoring.predict, classifier, batch_size=arguments.batch_size)
     found = robustness.measure(predict, images, arguments.only or tuple(DISTORTIONS))

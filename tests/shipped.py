@@ -1,16 +1,20 @@
 """Model folders with records as they ship, for the tests of what is rendered from them."""
 
+import contextlib
 import copy
 import functools
 import hashlib
 import json
 
 import numpy as np
+import pytest
 
+from hf_lesion.calibration import metrics
 from hf_lesion.calibration.fit import Fits, fit_point
 from hf_lesion.calibration.reliability import Reliability
 from hf_lesion.calibration.temperature import Calibration
 from hf_lesion.calibration.thresholds import OperatingPoints
+from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report.build import build_record
 from hf_lesion.evaluation.report.record import write_record
@@ -67,24 +71,31 @@ def fit(predictions, temperature=1.25):
     )
 
 
+@contextlib.contextmanager
+def few_resamples():
+    """Records that are built in a moment, with intervals that are good enough to be shown."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bootstrap, "RESAMPLES", 100)
+        patch.setattr(metrics, "SIMULATIONS", 50)
+        yield
+
+
 @functools.cache
 def _records(name, right):
     predictions, groups = answer(right)
-    return {
-        split: build_record(
+    origin = {"source": "ham10000", "description": DESCRIPTION, "fingerprint": "f" * 64}
+    with few_resamples():
+        record = build_record(
             predictions,
-            data={
-                "source": "ham10000",
-                "description": DESCRIPTION,
-                "split": split,
-                "fingerprint": "f" * 64,
-            },
+            data=origin,
             model={"name": name, "weights_sha256": SHA256},
             size=(128, 128),
             crop_mode="centre",
             groups=groups,
             fits=fit(predictions),
         )
+    return {
+        split: copy.deepcopy(record) | {"data": origin | {"split": split}}
         for split in ("test", "validation")
     }
 
@@ -117,6 +128,25 @@ TRAINING = {
     "hours_of_last_leg": 0.305,
     "legs": [{}, {}],
     "provenance": {"machine": {"platform": "Linux", "python": "3.11.7"}},
+}
+# Of gate.json and quantisation.json.
+GATE = {
+    "model": {"name": "a"},
+    "real": {
+        "test": {"images": 10, "refused": 0.04, "unsure": 0.2, "right_unsure": 0.1},
+        "test, retaken": {"images": 10, "refused": 0.1},
+    },
+    "strange": {"everyday photos": {"images": 60, "refused": 0.975}},
+}
+LOSS = {
+    "images": 1495,
+    "same_answer": 0.984,
+    "differences": {
+        "balanced_accuracy": (-0.012, -0.02, 0.001),
+        "accuracy": (0.001, -0.003, 0.004),
+    },
+    "bytes": {"full": 3_074_000, "quantised": 809_000},
+    "data": {"split": "test"},
 }
 
 

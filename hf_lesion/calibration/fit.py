@@ -51,11 +51,6 @@ class Sample:
     lesions: Ids  # (N,) each image's lesion as a number from 0
     origin: Mapping[str, Any]  # source, split and fingerprint, for the records
 
-    @property
-    def fitted_on(self) -> dict[str, Any]:
-        """What the records say of these images."""
-        return {**self.origin, "images": len(self.references)}
-
 
 @dataclass(frozen=True)
 class Fits:
@@ -104,31 +99,18 @@ def fit_logits(
     return (float(found[1]) * temperature if tau is None else tau), temperature
 
 
-def fit_threshold(
-    scores: Floats, is_positive: NDArray[np.bool_], *, target: float
-) -> tuple[float, float, float]:
-    """Return the highest threshold that finds at least a share `target` of the positives.
+def fit_point(
+    probabilities: Floats, references: Ids, name: str, *, target: float
+) -> OperatingPoint:
+    """Return the highest threshold that finds a share `target` of a group of `LABEL_GROUPS`.
 
     It lies halfway between that score and the next lower one, so that rounding flips no image.
 
     Args:
-        scores: (N,) values in [0, 1].
-        is_positive: (N,) the truth, of both kinds.
+        probabilities: (N, C) calibrated answers.
+        references: (N,) class ids.
+        name: Of the group.
         target: In (0, 1].
-
-    Returns:
-        The threshold, and its sensitivity and specificity on these images.
-    """
-    alarms, hits, thresholds = roc_curve(is_positive, scores, drop_intermediate=False)
-    place = int(np.flatnonzero(hits >= target - 1e-12)[0])
-    below = thresholds[place + 1] if place + 1 < len(thresholds) else 0.0
-    return float(thresholds[place] + below) / 2, float(hits[place]), 1 - float(alarms[place])
-
-
-def fit_point(
-    probabilities: Floats, references: Ids, name: str, *, target: float
-) -> OperatingPoint:
-    """Return the operating point of a group of `LABEL_GROUPS`, see `fit_threshold`.
 
     Raises:
         InputError: If there is no positive or no negative image, or `target` is out of range.
@@ -143,15 +125,17 @@ def fit_point(
             f"{len(truth)} images are of {', '.join(codes)}. Pass a larger validation set."
         )
     scores = sum_of(probabilities, codes)
-    threshold, sensitivity, specificity = fit_threshold(scores, truth, target=target)
+    alarms, hits, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    place = int(np.flatnonzero(hits >= target - 1e-12)[0])
+    below = thresholds[place + 1] if place + 1 < len(thresholds) else 0.0
     return OperatingPoint(
         codes=codes,
-        threshold=threshold,
+        threshold=float(thresholds[place] + below) / 2,
         target_sensitivity=target,
         images=len(truth),
         positives=int(truth.sum()),
-        sensitivity=sensitivity,
-        specificity=specificity,
+        sensitivity=float(hits[place]),
+        specificity=1 - float(alarms[place]),
     )
 
 
@@ -160,9 +144,9 @@ def fit_reliability(top: Floats, is_right: NDArray[np.bool_]) -> tuple[Floats, F
 
     The images are sorted by their top score and cut into `GROUPS` groups of equal size; isotonic
     regression makes their shares rise. Each group counts one image more than it has, as right as
-    all are together, so that no share is 0 or 1. On our first models this was clearly
-    better, cross-validated over lesions, than a logistic function of the score's logit (Brier score
-    0.157 and 0.160, calibration error 0.02 and 0.06) and than isotonic regression of single images.
+    all are together, so that no share is 0 or 1. Cross-validated over lesions, this was better than
+    a logistic function of the score's logit (calibration error 0.02 and 0.06) and than isotonic
+    regression of single images.
 
     Args:
         top: (N,) top scores.
@@ -209,17 +193,11 @@ def cross_validate(
         calibrated[held] = every[held]
         promised[held] = np.interp(top[held], *fit_reliability(top[~held], is_right))
     kept = metrics.measure_reliability(promised, metrics.answered_right(calibrated, references))
-    return (
-        {
-            "trained": _summarise(trained, references),
-            "calibrated": _summarise(calibrated, references),
-        },
-        {
-            "ece": kept["metrics"]["ece"],
-            "chance_ece": kept["chance"]["ece"]["mean"],
-            "brier": kept["metrics"]["brier"],
-        },
-    )
+    scores = {
+        "trained": _summarise(trained, references),
+        "calibrated": _summarise(calibrated, references),
+    }
+    return scores, {**kept["metrics"], "chance_ece": kept["chance"]["ece"]["mean"]}
 
 
 def calibrate_folder(
@@ -247,7 +225,8 @@ def calibrate_folder(
         InputError: If a record is damaged, or the images do not suffice.
     """
     before = read_calibration(folder)
-    old_offsets, old_temperature = _known_offsets(before, counts)
+    old_temperature = 1.0 if before is None else before.temperature
+    old_offsets = np.zeros(len(CODES)) if before is None else np.array([*before.offsets.values()])
     trained = replace(sample, logits=sample.logits * old_temperature - old_offsets)
     log_shares = -logit_offsets(counts, 1.0)
     tau_found, temperature = fit_logits(trained.logits, sample.references, log_shares, tau=tau)
@@ -268,7 +247,7 @@ def calibrate_folder(
     scores, shares = fit_reliability(probabilities.max(axis=1), is_right)
     origin: dict[str, Any] = {
         "weights_sha256": file_sha256(folder / WEIGHTS),
-        "fitted_on": sample.fitted_on,
+        "fitted_on": {**sample.origin, "images": len(sample.references)},
     }
     fits = Fits(
         Calibration(
@@ -339,15 +318,6 @@ def read_fits(folder: Path) -> Fits:
                 "with scripts/pack_model.py --model DIR --dataset DIR, or delete the file."
             )
     return fits
-
-
-def _known_offsets(before: Calibration | None, counts: Floats) -> tuple[Floats, float]:
-    """Return (C,) offsets and T that are folded in already."""
-    if before is None:
-        return np.zeros(len(CODES)), 1.0
-    if before.offsets is None:
-        return logit_offsets(counts, before.logit_adjustment), before.temperature
-    return np.asarray(list(before.offsets.values())), before.temperature
 
 
 def _summarise(probabilities: Floats, references: Ids) -> dict[str, float]:

@@ -7,7 +7,7 @@ probability if the diagnoses were equally common, so the class-balanced error is
 calibration brings down.
 
 Both are above 0 even for a perfectly calibrated model, the more so the fewer images there are. So
-each comes with its chance level: what such a model would show, from labels drawn out of its own
+each comes with its chance level: what such a model would show, from labels drawn from its own
 probabilities (consistency resampling; Bröcker and Smith, "Increasing the reliability of reliability
 diagrams", Weather and Forecasting 22, 2007). For the class-balanced error the labels are drawn from
 the probabilities at the dataset's mix, p·π / Σ p·π, and weighted by how often each was drawn.
@@ -106,7 +106,7 @@ def at_mix(probabilities: Floats, shares: Floats) -> Floats:
 def class_balanced_ece(probabilities: Floats, references: Ids) -> float:
     """Return the expected calibration error with every class weighing the same, in [0, 1]."""
     is_right = answered_right(probabilities, references)
-    return _Bins(probabilities.max(axis=1)).error(is_right, balancing_weights(references))
+    return float(_Bins(probabilities.max(axis=1)).errors(is_right, balancing_weights(references)))
 
 
 def brier(probabilities: Floats, references: Ids) -> float:
@@ -143,14 +143,10 @@ class _Bins:
         return self._sums(rows) / self.counts
 
     def errors(self, outcomes: NDArray[Any], weights: Floats | None = None) -> Floats:
-        """Return (...) calibration errors of (..., N) outcomes with (..., N) weights."""
+        """Return (...) calibration errors of (..., N) outcomes with (..., N) weights of mean 1."""
         gaps = self.values - outcomes
         weighted = gaps if weights is None else gaps * weights
         return np.abs(self._sums(weighted)).sum(axis=-1) / len(self.values)
-
-    def error(self, outcomes: NDArray[Any], weights: Floats | None = None) -> float:
-        """Return the calibration error of (N,) outcomes with (N,) weights of mean 1."""
-        return float(self.errors(outcomes, weights))
 
     def _sums(self, rows: NDArray[Any]) -> Floats:
         ordered = np.asarray(rows, dtype=np.float64)[..., self.order]
@@ -163,7 +159,7 @@ def _summarise(
     """Return `metrics`, `chance` and `reliability` of (N,) outcomes and (S, N) drawn ones."""
     low, high = np.quantile(np.concatenate([bins.means(part) for part in drawn]), BAND, axis=0)
     return {
-        "metrics": {"ece": bins.error(is_right)},
+        "metrics": {"ece": float(bins.errors(is_right))},
         "chance": {"ece": _chance(np.concatenate([bins.errors(part) for part in drawn]))},
         "reliability": {
             "count": bins.counts.tolist(),

@@ -1,10 +1,10 @@
-"""Reliability: how often results with such a top score are right, at the dataset's mix.
+"""Reliability: how often predictions with a given top score are right, at the dataset's mix.
 
-A score is the probability if the seven diagnoses were equally common; a reader also wants to know
-how often such an answer is right among images as they come. `reliability.json` next to the weights
-holds a monotone map from the top score to that share: isotonic regression (Zadrozny and Elkan,
-"Transforming classifier scores into accurate multiclass probability estimates", KDD 2002) over
-groups of equally many images, fitted on validation by `calibration.fit` and checked on test.
+A score is the probability if the seven diagnoses were equally common, which they are not.
+`reliability.json` next to the weights holds a monotone map from the top score to the share of right
+predictions: isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate
+multiclass probability estimates", KDD 2002) over groups of equally many images, fitted on
+validation by `calibration.fit` and checked on test.
 """
 
 from pathlib import Path

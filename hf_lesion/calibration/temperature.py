@@ -1,19 +1,18 @@
 """Temperature and logit adjustment: corrections of the logits, folded into the last layer.
 
-There is one probability: the model's own score, which `pipeline()` gives. It is the probability if
-the seven diagnoses were equally common. Two corrections make it so, both fitted on validation with
-every class weighing the same.
+The model's own score, which `pipeline()` gives, is the probability if the seven diagnoses were
+equally common. Two corrections make it so, both fitted on validation with equal class weights.
 
 Logit adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021) subtracts
 τ·log π from the logits, where π is the share of each class in the training split and τ is how much
 of that prior training has left in the logits: 1 after sampling every image equally often, 0.5 after
 a square-root sampler; after a sampler that draws every class equally often 0 in theory and a little
-more in practice, because rare classes are the same few images again and again.
+more in practice, because the few images of rare classes are repeated.
 
 A temperature T (Guo et al., "On calibration of modern neural networks", ICML 2017) then divides
-the logits and changes no answer. Both are folded into the last linear layer (W/T, (b - τ·log π)/T),
-so that `pipeline()` is calibrated without any code of ours. `calibration.json` next to the weights
-says what was folded in.
+the logits and changes no prediction. Both are folded into the last linear layer (W/T,
+(b - τ·log π)/T), so that `pipeline()` is calibrated without any code of ours. `calibration.json`
+next to the weights says what was folded in.
 """
 
 from pathlib import Path
@@ -42,36 +41,33 @@ class Calibration(Record):
     Attributes:
         temperature: T, above 0.
         logit_adjustment: τ; 0 for none.
-        offsets: Code → -τ·log π, what was added to the logit before the division by T; None in a
-            file of version 1.
+        offsets: Code → -τ·log π, what was added to the logit before the division by T.
         weights_sha256: Of the weights they are folded into.
         fitted_on: source, split, fingerprint and number of images.
         cross_validated: Scores of the `trained` and the `calibrated` model on validation lesions
             that the fit did not see, see `fit.cross_validate`.
     """
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[2] = 2
     temperature: float = Field(gt=0)
-    logit_adjustment: float = 0.0
-    offsets: dict[str, float] | None = None
+    logit_adjustment: float
+    offsets: dict[str, float]
     weights_sha256: str
     fitted_on: dict[str, Any]
     cross_validated: dict[str, dict[str, float]]
 
     @field_validator("offsets")
     @classmethod
-    def _check_codes(cls, offsets: dict[str, float] | None) -> dict[str, float] | None:
-        if offsets is not None and tuple(offsets) != CODES:
+    def _check_codes(cls, offsets: dict[str, float]) -> dict[str, float]:
+        if tuple(offsets) != CODES:
             raise ValueError(f"expected the classes {', '.join(CODES)}, got {', '.join(offsets)}")
         return offsets
 
-    def as_trained(self, probabilities: ArrayLike) -> NDArray[np.float64] | None:
-        """Return (N, C) calibrated probabilities without any correction; None if unknown."""
-        if self.offsets is None and self.logit_adjustment:
-            return None
+    def as_trained(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+        """Return (N, C) calibrated probabilities without any correction."""
         logs = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), TINY))
-        offsets = [] if self.offsets is None else list(self.offsets.values())
-        return np.asarray(softmax(self.temperature * logs - np.asarray(offsets or 0.0), axis=1))
+        offsets = np.asarray(list(self.offsets.values()))
+        return np.asarray(softmax(self.temperature * logs - offsets, axis=1))
 
 
 def logit_offsets(counts: ArrayLike, tau: float) -> NDArray[np.float64]:

@@ -1,23 +1,4 @@
-"""Thresholds on a sum of probabilities, chosen on validation.
-
-`operating_points.json` in a model folder:
-
-    {
-      "schema_version": 1,
-      "weights_sha256": "…",             the weights whose answers the thresholds are for
-      "fitted_on": {"source": "ham10000_256", "split": "validation", "fingerprint": "…"},
-      "points": {
-        "malignant": {
-          "codes": ["akiec", "bcc", "mel"],    an image's score is the sum of their probabilities
-          "threshold": 0.31,                   flagged where the score is at least this
-          "target_sensitivity": 0.9,           what the threshold was chosen for, on validation
-          "images": 1494, "positives": 291,    of the validation split
-          "sensitivity": 0.9003, "specificity": 0.71    there; on new images: see report.json
-        },
-        "melanoma": {"codes": ["mel"], …}
-      }
-    }
-"""
+"""Thresholds on a sum of probabilities, chosen on validation (`operating_points.json`)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,9 +18,9 @@ Floats = NDArray[np.float64]
 
 
 class OperatingPoint(Record):
-    """A threshold on the sum of some classes' probabilities, and what it gave where it was chosen.
+    """A threshold on the sum of some classes' probabilities; an image that reaches it is flagged.
 
-    An image is flagged where the sum is at least the threshold.
+    Sensitivity and specificity are those of the images that it was chosen on.
     """
 
     codes: tuple[str, ...]
@@ -66,8 +47,8 @@ class OperatingPoints(Record):
     """All thresholds of one model by name (`operating_points.json`)."""
 
     schema_version: Literal[1] = 1
-    weights_sha256: str
-    fitted_on: dict[str, Any]
+    weights_sha256: str  # the weights whose answers the thresholds are for
+    fitted_on: dict[str, Any]  # source, split, fingerprint and number of images
     points: dict[str, OperatingPoint]
 
 

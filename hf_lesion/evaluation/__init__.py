@@ -1,1 +1,1 @@
-"""What a model is worth, measured."""
+"""Evaluation: metrics, intervals, subgroups, robustness, explanations and reports."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -104,10 +103,10 @@ def fingerprint_weights(classifier: LesionClassifier) -> str:
 def open_job(parts: Path, images: Images, *, weights: str) -> None:
     """Create the folder of a job's parts, or check that the parts in it belong to this job.
 
-    The weights are told apart by `fingerprint_weights`.
+    `weights` is from `fingerprint_weights`.
 
     Raises:
-        InputError: If they are of another model or other images.
+        InputError: If the parts are of another model or other images.
     """
     names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
     job = {"names": names, "weights": weights, "part_images": PART_IMAGES, "columns": SCHEMA.names}
@@ -116,8 +115,8 @@ def open_job(parts: Path, images: Images, *, weights: str) -> None:
         write_json(file, job)
     elif json.loads(file.read_text(encoding="utf-8")) != job:
         raise InputError(
-            f"{parts} holds the beginnings of another job: other images or another model. Remove "
-            "it, or pass another --output."
+            f"{parts} holds parts of another job: other images or another model. Remove it, or "
+            "pass another --output."
         )
 
 
@@ -155,7 +154,7 @@ def part_file(parts: Path, number: int) -> Path:
 
 
 def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
-    """Join all `count` parts to one Parquet file, one part in memory, and remove them.
+    """Join all `count` parts into one Parquet file, one part in memory, and remove them.
 
     Returns:
         How many `images` there are, and how many of them could not be read (`unreadable`).
@@ -247,8 +246,7 @@ def _predict_part(
     classifier: LesionClassifier, images: Images, number: int, *, batch_size: int, bar: Any
 ) -> pa.Table:
     rows = _rows_of(number, images)
-    answers: dict[int, Any] = {}
-    errors: dict[int, str] = {}
+    answers: dict[int, dict[str, Any]] = {}
     for start in range(rows.start, rows.stop, batch_size):
         indices = range(start, min(start + batch_size, rows.stop))
         loaded: dict[int, Image.Image] = {}
@@ -256,27 +254,18 @@ def _predict_part(
             try:
                 loaded[index] = images.load(index)
             except (InputError, OSError) as error:
-                errors[index] = storable_name(str(error))
+                answers[index] = {"error": storable_name(str(error))}
         if loaded:
             found = classifier.predict(list(loaded.values()), batch_size=batch_size)
             reliability = classifier.share_right(found)
             known = [None] * len(found) if reliability is None else reliability.tolist()
-            answers |= dict(zip(loaded, zip(found, known, strict=True), strict=True))
+            for index, probabilities, share in zip(loaded, found, known, strict=True):
+                answers[index] = {
+                    "prediction": CODES[int(probabilities.argmax())],
+                    **dict(zip(CODES, probabilities.tolist(), strict=True)),
+                    "reliability": share,
+                }
         bar.update(len(indices))
     return pa.Table.from_pylist(
-        [_row(images.names[index], answers.get(index), errors.get(index)) for index in rows],
-        schema=SCHEMA,
+        [{"image_id": images.names[index], **answers[index]} for index in rows], schema=SCHEMA
     )
-
-
-def _row(name: str, answer: Any, error: str | None) -> dict[str, Any]:
-    if answer is None:
-        return {"image_id": name, "prediction": None, "error": error}
-    probabilities, reliability = answer
-    return {
-        "image_id": name,
-        "prediction": CODES[int(np.argmax(probabilities))],
-        **dict(zip(CODES, map(float, probabilities), strict=True)),
-        "reliability": reliability,
-        "error": None,
-    }

@@ -24,7 +24,7 @@ RECORD = "comparison.json"
 PREDICTIONS = "predictions_{split}.csv"
 SPLIT = "validation"
 BLOCK = "tried"  # of scripts/configs/README.md
-# Where a run lies and how it was watched changes nothing of what it learns.
+# Only settings that affect what is learned.
 TRAINER_SETTINGS = (
     "learning_rate",
     "lr_scheduler_type",
@@ -35,7 +35,7 @@ TRAINER_SETTINGS = (
     "per_device_train_batch_size",
     "gradient_accumulation_steps",
 )
-# The last is of earlier versions, in whose records it stands.
+# balance_copies is in records of earlier versions only.
 NOT_A_SETTING = ("checkpoint_minutes", "init_weights", "balance_copies")
 HEADER = (
     "run",
@@ -89,12 +89,16 @@ def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     Returns:
         `first`, `second` and `differences` (first minus second, as from `paired_differences`).
     """
-    ranked = sorted(models.items(), key=lambda item: -_balanced_accuracy(item[1]))
-    found = []
-    for (first, better), (second, worse) in itertools.pairwise(ranked):
-        differences = _differ(worse, better)
-        found.append({"first": first, "second": second, "differences": differences})
-    return found
+
+    def balanced_accuracy(item: tuple[str, Predictions]) -> float:
+        confusion = metrics.confusion_matrix(item[1].probabilities, item[1].references)
+        return float(metrics.balanced_accuracy(confusion))
+
+    ranked = sorted(models.items(), key=balanced_accuracy, reverse=True)
+    return [
+        {"first": first, "second": second, "differences": _differ(worse, better)}
+        for (first, better), (second, worse) in itertools.pairwise(ranked)
+    ]
 
 
 def write_comparison(models: Path, split: str, found: dict[str, Any]) -> Path:
@@ -198,11 +202,6 @@ def _differ(first: Predictions, second: Predictions) -> dict[str, Estimate]:
     return paired_differences(
         first.probabilities, second.probabilities, first.references, first.lesion_ids
     )
-
-
-def _balanced_accuracy(answers: Predictions) -> float:
-    predicted = metrics.predicted_classes(answers.probabilities, answers.references)
-    return float(metrics.balanced_accuracy(metrics.confusion_matrix(answers.references, predicted)))
 
 
 def _describe(run: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:

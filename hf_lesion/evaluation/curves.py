@@ -88,7 +88,7 @@ def specificity_at(curve: Curve, sensitivity: float) -> Floats:
 def thin_curve(x: Floats, y: Floats, points: int) -> dict[str, list[float]]:
     """Return at most `points` points of a monotonous line, evenly along it, to four digits.
 
-    The first and last of the (G,) values are always among them.
+    The first and last of the (G,) values are always among them; none if any value is NaN.
     """
     if np.isnan(x).any() or np.isnan(y).any():
         return {"x": [], "y": []}
@@ -96,16 +96,6 @@ def thin_curve(x: Floats, y: Floats, points: int) -> dict[str, list[float]]:
     chosen = np.unique(np.searchsorted(path, np.linspace(0, path[-1], points)))
     chosen = np.unique(np.r_[0, chosen.clip(0, len(x) - 1), len(x) - 1])
     return {"x": x[chosen].round(DIGITS).tolist(), "y": y[chosen].round(DIGITS).tolist()}
-
-
-def roc_points(curve: Curve, points: int) -> dict[str, list[float]]:
-    """Return the ROC curve for drawing: x is 1 - specificity, y sensitivity; empty if undefined."""
-    return thin_curve(np.r_[0.0, 1 - curve.specificity], np.r_[0.0, curve.sensitivity], points)
-
-
-def precision_recall_points(curve: Curve, points: int) -> dict[str, list[float]]:
-    """Return the precision-recall curve for drawing: x is recall, y precision."""
-    return thin_curve(curve.sensitivity, curve.precision, points)
 
 
 def _steps(values: Floats) -> Floats:

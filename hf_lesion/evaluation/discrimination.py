@@ -87,14 +87,18 @@ def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[
 
 
 def thin_curves(predictions: Predictions) -> dict[str, dict[str, Any]]:
-    """Return the ROC and precision-recall curves for drawing, of each class and of `malignant`."""
+    """Return the ROC and precision-recall curves for drawing, of each class and of `malignant`.
+
+    x is 1 - specificity, or recall; both are empty where the curve is undefined.
+    """
     groups: dict[str, tuple[str, ...]] = {code: (code,) for code in CODES}
     found = {}
     for name, codes in (groups | {"malignant": MALIGNANT}).items():
         scores, truth = sum_of(predictions.probabilities, codes), is_positive(predictions, codes)
         curve = curves.build_curve(scores, truth)
-        found[name] = {
-            "roc": curves.roc_points(curve, DRAWN_POINTS),
-            "precision_recall": curves.precision_recall_points(curve, DRAWN_POINTS),
+        lines = {
+            "roc": (np.r_[0.0, 1 - curve.specificity], np.r_[0.0, curve.sensitivity]),
+            "precision_recall": (curve.sensitivity, curve.precision),
         }
+        found[name] = {key: curves.thin_curve(*line, DRAWN_POINTS) for key, line in lines.items()}
     return found

@@ -1,8 +1,8 @@
 """Distortions of images: compression, blur, lighting, colour, hair and framing.
 
-Severities are fixed beforehand and mild to middling: what a phone, a messenger or a hurried hand
-does to a dermoscopic image (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness
-to Common Corruptions and Perturbations", ICLR 2019, with the changes that occur in dermoscopy).
+Severities are fixed in advance and mild to moderate, as phones, messengers and hasty handling cause
+them (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
+and Perturbations", ICLR 2019, with the changes that occur in dermoscopy).
 """
 
 import io
@@ -31,9 +31,9 @@ Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 class Distortion:
     """One change of an image, from an RGB image and a random stream to the changed image."""
 
-    label: str  # what a reader is told
+    label: str
     change: Change
-    whole_frames_only: bool = False  # it leaves square images, which are crops already, as they are
+    whole_frames_only: bool = False  # no effect on square images, which are cropped already
 
 
 def distort(image: Image.Image, name: str, *, seed: int = 0) -> Image.Image:

@@ -12,7 +12,7 @@ from tqdm import trange
 
 from hf_lesion.calibration import metrics
 from hf_lesion.calibration.fit import Fits, Sample, calibrate_folder, write_fits
-from hf_lesion.calibration.reliability import Check, Reliability
+from hf_lesion.calibration.reliability import Check
 from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
@@ -75,30 +75,22 @@ def fit_folder(
     if check_on is None or fits.reliability is None:
         return fits
     calibrated = LesionClassifier.from_pretrained(folder)
-    answers = predict(calibrated, check_on, batch_size=batch_size)
-    check = check_reliability(fits.reliability, answers, check_on)
-    checked = replace(fits, reliability=fits.reliability.model_copy(update={"checked_on": check}))
-    write_fits(folder, checked)
-    return checked
-
-
-def check_reliability(
-    reliability: Reliability, predictions: Predictions, images: EvaluationSet
-) -> Check:
-    """Return how well the promised shares of right answers are kept on N images not fitted on."""
+    answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
     found = metrics.measure_reliability(
-        reliability.share_right(predictions.probabilities),
-        metrics.answered_right(predictions.probabilities, predictions.references),
+        fits.reliability.share_right(answers), metrics.answered_right(answers, check_on.references)
     )
-    return Check(
-        source=images.source,
-        split=images.name,
-        fingerprint=images.fingerprint,
-        images=len(predictions.references),
+    check = Check(
+        source=check_on.source,
+        split=check_on.name,
+        fingerprint=check_on.fingerprint,
+        images=len(answers),
         ece=found["metrics"]["ece"],
         chance_ece=found["chance"]["ece"]["mean"],
         chance_ece_upper=found["chance"]["ece"]["upper"],
     )
+    checked = replace(fits, reliability=fits.reliability.model_copy(update={"checked_on": check}))
+    write_fits(folder, checked)
+    return checked
 
 
 @dataclass(frozen=True)

@@ -166,13 +166,11 @@ def predicted_classes(probabilities: ArrayLike, references: ArrayLike) -> NDArra
     return is_top.argmax(axis=1).astype(np.int64)
 
 
-def confusion_matrix(
-    references: ArrayLike, predictions: ArrayLike, *, classes: int = len(CODES)
-) -> NDArray[np.int64]:
-    """Return (C, C) counts of (N,) class ids; rows are references, columns are predictions."""
-    counts = sklearn.metrics.confusion_matrix(
-        np.asarray(references), np.asarray(predictions), labels=np.arange(classes)
-    )
+def confusion_matrix(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.int64]:
+    """Return (C, C) counts of `predicted_classes`; rows are references, columns predictions."""
+    predicted = predicted_classes(probabilities, references)
+    labels = np.arange(len(CODES))
+    counts = sklearn.metrics.confusion_matrix(np.asarray(references), predicted, labels=labels)
     return np.asarray(counts, dtype=np.int64)
 
 

@@ -14,7 +14,7 @@ from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.distortions import DISTORTIONS, distort
 from hf_lesion.evaluation.predictions import Predictions, take
-from hf_lesion.evaluation.scoring import EvaluationSet, draw_rows, take_images
+from hf_lesion.evaluation.scoring import EvaluationSet, take_images
 from hf_lesion.io.files import write_json
 from hf_lesion.io.markdown import table_lines
 from hf_lesion.io.numbers import format_interval
@@ -27,11 +27,6 @@ SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
 HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same prediction")
 
 Predict = Callable[[EvaluationSet], Predictions]
-
-
-def choose_images(images: EvaluationSet, limit: int | None) -> EvaluationSet:
-    """Return `limit` images at random, by a fixed seed and in their order; all for None."""
-    return take_images(images, draw_rows(len(images.image_ids), limit))
 
 
 def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:

@@ -30,6 +30,10 @@ from hf_lesion.labels import CODES, LABEL2ID
 Read = TypeVar("Read")
 
 
+def _no_mask(index: int) -> Image.Image:
+    raise ValueError("These images were read without their masks.")
+
+
 @dataclass(frozen=True)
 class EvaluationSet:
     """Labelled images that are read one at a time.
@@ -47,6 +51,7 @@ class EvaluationSet:
         unscored: Images of the ground truth that its challenge does not score.
         groups: Columns of N values each; every value is a subgroup.
         left_out: Files of a folder that are not among the images.
+        load_mask: From an index to the grey mask, white = lesion, in the frame of its image.
     """
 
     name: str
@@ -60,6 +65,7 @@ class EvaluationSet:
     unscored: tuple[str, ...] = ()
     groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
     left_out: tuple[ImageFile, ...] = ()
+    load_mask: Callable[[int], Image.Image] = _no_mask
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -150,8 +156,14 @@ def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> Evaluatio
         references=whole.references[list(rows)],
         lesion_ids=None if lesions is None else tuple(lesions[row] for row in rows),
         load=lambda index: whole.load(rows[index]),
+        load_mask=lambda index: whole.load_mask(rows[index]),
         groups={name: tuple(values[row] for row in rows) for name, values in whole.groups.items()},
     )
+
+
+def sample_images(evaluation_set: EvaluationSet, count: int | None) -> EvaluationSet:
+    """Return `count` random images in their order; all if it is None or there are not more."""
+    return take_images(evaluation_set, draw_rows(len(evaluation_set.image_ids), count))
 
 
 def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:

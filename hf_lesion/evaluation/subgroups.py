@@ -3,10 +3,12 @@
 Columns are those of HAM10000's metadata, which do not include the skin tone.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.evaluation.bootstrap import Estimate, as_entries, estimate_metrics
@@ -40,9 +42,17 @@ Groups = Mapping[str, Sequence[str | None]]
 def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
     """Return the subgroup of each value of a column of `COLUMNS`; ages become bands.
 
-    None, NaN and "" are unknown.
+    None, NaN and "" are unknown: a subgroup of its own by age, none by other columns.
     """
-    return tuple(_age_band(value) if column == AGE else _word(value) for value in values)
+    if column != AGE:
+        known = (str(value).strip() if pd.notna(value) else None for value in values)
+        return tuple(value or None for value in known)
+    first, *_, last = AGE_EDGES
+    bands = [f"{low} to {high - 1}" for low, high in itertools.pairwise(AGE_EDGES)]
+    labels = [f"under {first}", *bands, f"{last} and over"]
+    ages = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce")
+    found = pd.cut(ages, [-np.inf, *AGE_EDGES, np.inf], right=False, labels=labels)
+    return tuple(found.astype(object).fillna(UNKNOWN))
 
 
 def measure_groups(
@@ -88,27 +98,6 @@ def _measure(predictions: Predictions, point: OperatingPoint | None) -> dict[str
         **as_entries({name: Estimate(*one.rounded(DIGITS)) for name, one in found.items()}),
         "warning": f"fewer than {FEWEST} images" if images < FEWEST else None,
     }
-
-
-def _age_band(value: Any) -> str:
-    try:
-        age = float(value)
-    except (TypeError, ValueError):
-        return UNKNOWN
-    if not np.isfinite(age):
-        return UNKNOWN
-    place = int(np.searchsorted(AGE_EDGES, age, side="right"))
-    if place == 0:
-        return f"under {AGE_EDGES[0]}"
-    if place == len(AGE_EDGES):
-        return f"{AGE_EDGES[-1]} and over"
-    return f"{AGE_EDGES[place - 1]} to {AGE_EDGES[place] - 1}"
-
-
-def _word(value: Any) -> str | None:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return None
-    return str(value).strip() or None
 
 
 def _rank(value: str) -> tuple[int, str]:

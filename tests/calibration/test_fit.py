@@ -1,4 +1,3 @@
-import json
 import shutil
 from dataclasses import replace
 
@@ -19,7 +18,7 @@ from hf_lesion.labels import CODES
 from hf_lesion.models.build import load_classifier
 from hf_lesion.models.compact import save_compact
 
-COUNT = 150
+COUNT = 120
 TARGETS = {"malignant": 0.9, "melanoma": 0.8}
 COUNTS = np.array([20.0, 30, 80, 10, 80, 700, 10])
 LOG_SHARES = -logit_offsets(COUNTS, 1.0)
@@ -27,10 +26,17 @@ MILD = np.linspace(100, 160, 7)  # an untrained model's logits are small
 MILD_LOGS = -logit_offsets(MILD, 1.0)
 
 
-@pytest.fixture(scope="module", params=["tiny_timm_model", "tiny_cnn_model"])
-def packed(request, tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def few_simulations():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "SIMULATIONS", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_timm_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("packed") / "model"
-    save_compact(*load_classifier(str(request.getfixturevalue(request.param))), folder)
+    save_compact(*load_classifier(str(tiny_timm_model)), folder)
     return folder
 
 
@@ -39,10 +45,9 @@ def images(packed):
     """Coloured patches, with truths drawn from the model's answers at a temperature of 2."""
     colours = np.random.default_rng(0).integers(0, 256, (COUNT, 5, 6, 3), dtype=np.uint8)
     patches = [Image.fromarray(c).resize((64, 64), Image.Resampling.BICUBIC) for c in colours]
-    names = tuple(f"I{index:03d}" for index in range(COUNT))
     found = scoring.EvaluationSet(
         name="validation",
-        image_ids=names,
+        image_ids=tuple(f"I{index:03d}" for index in range(COUNT)),
         references=np.zeros(COUNT, dtype=np.int64),
         lesion_ids=None,
         source="patches",
@@ -50,8 +55,7 @@ def images(packed):
         load=lambda index: patches[index],
     )
     edges = softmax(logits_of(packed, found) / 2, axis=1).cumsum(axis=1)[:, :-1]
-    draws = np.random.default_rng(1).random((COUNT, 1))
-    references = (draws > edges).sum(axis=1)
+    references = (np.random.default_rng(1).random((COUNT, 1)) > edges).sum(axis=1)
     references[:14] = np.arange(14) % 7  # a few of every class
     return replace(found, references=references)
 
@@ -59,13 +63,8 @@ def images(packed):
 @pytest.fixture(scope="module")
 def calibrated(packed, images):
     """A packed model before and after, as folders, and what was found."""
-    after = packed.with_name("after")
-    shutil.copytree(packed, after)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "SIMULATIONS", 50)
-        found = fitting.fit_folder(
-            after, images, MILD, sensitivities=TARGETS, tau=0.5, check_on=images
-        )
+    after = shutil.copytree(packed, packed.with_name("after"))
+    found = fitting.fit_folder(after, images, MILD, sensitivities=TARGETS, tau=0.5, check_on=images)
     return packed, after, found
 
 
@@ -74,9 +73,9 @@ def logits_of(folder, images):
     return scoring.over_batches(classifier.logits, images, batch_size=32).astype(float)
 
 
-def draw_at_mix(images, *, tau=0.0, scale=1.0, seed=0):
+def draw_at_mix(images, *, tau=0.0, scale=1.0):
     """Logits of a model with a τ of the prior left in them, and references at that mix."""
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     references = generator.choice(len(CODES), size=images, p=COUNTS / COUNTS.sum())
     points = 2 * np.eye(len(CODES))[references] + generator.normal(size=(images, len(CODES)))
     # Log likelihoods of normal distributions around 2·e_c, up to a constant.
@@ -94,11 +93,7 @@ def test_the_prior_and_the_temperature_are_found_again(tau, scale):
     given, temperature = fit.fit_logits(logits, references, LOG_SHARES, tau=tau * scale)
     assert given == tau * scale
     assert temperature == pytest.approx(scale, rel=0.15)
-
-
-def test_a_class_that_validation_lacks_does_not_matter():
-    logits, references = draw_at_mix(2000)
-    kept = references != CODES.index("df")
+    kept = references != CODES.index("df")  # a class that validation lacks does not matter
     assert np.isfinite(fit.fit_logits(logits[kept], references[kept], LOG_SHARES)).all()
 
 
@@ -112,7 +107,6 @@ def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
         return original(part, labels, *others, **options)
 
     monkeypatch.setattr(fit, "fit_logits", spy)
-    monkeypatch.setattr(metrics, "SIMULATIONS", 10)
     scores, kept = fit.cross_validate(sample, LOG_SHARES)
     held = [set(logits[:, 0]) - seen for seen in fitted_on]
     assert len(held) == fit.FOLDS
@@ -122,7 +116,6 @@ def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
         assert len({next(i for i, part in enumerate(held) if v in part) for v in rows}) == 1
     errors = [scores[name]["class_balanced_ece"] for name in ("trained", "calibrated")]
     assert errors[1] < errors[0]
-    assert scores["calibrated"]["log_loss"] != scores["trained"]["log_loss"]
     assert 0 < kept["ece"] < 0.1
 
 
@@ -137,6 +130,10 @@ def test_the_folded_model_is_the_old_one_with_its_logits_shifted_and_divided(cal
     assert temperature == pytest.approx(expected, rel=1e-6)
     trained = found.calibration.as_trained(softmax(new, axis=1))
     assert trained == pytest.approx(softmax(old, axis=1), abs=1e-4)
+    classify = pipeline("image-classification", model=str(after), top_k=7, device="cpu")
+    answer = {part["label"]: part["score"] for part in classify(images.load(0))}
+    expected = softmax(shifted[0] / temperature)
+    assert [answer[code] for code in CODES] == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_packed_folder_is_calibrated_anew_from_its_logits_as_trained(
@@ -145,56 +142,29 @@ def test_a_packed_folder_is_calibrated_anew_from_its_logits_as_trained(
     before, after, _ = calibrated
     again = shutil.copytree(after, tmp_path / "again")
     fresh = shutil.copytree(before, tmp_path / "fresh")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "SIMULATIONS", 50)
-        for folder in (again, fresh):
-            fits = fitting.fit_folder(folder, images, MILD, sensitivities=TARGETS, tau=0.2)
-            assert fits.calibration.logit_adjustment == 0.2
+    for folder in (again, fresh):
+        fits = fitting.fit_folder(folder, images, MILD, sensitivities=TARGETS, tau=0.2)
+        assert fits.calibration.logit_adjustment == 0.2
     assert logits_of(again, images) == pytest.approx(logits_of(fresh, images), rel=1e-3, abs=1e-3)
     assert logits_of(again, images) != pytest.approx(logits_of(after, images), rel=1e-3, abs=1e-3)
-    # A record of version 1 holds τ without its offsets: they are those of the data's shares.
-    old = json.loads((after / "calibration.json").read_text())
-    old["schema_version"] = 1
-    del old["offsets"]
-    third = shutil.copytree(after, tmp_path / "third")
-    (third / "calibration.json").write_text(json.dumps(old))
-    fitting.fit_folder(third, images, MILD, sensitivities=TARGETS, tau=0.2)
-    assert logits_of(third, images) == pytest.approx(logits_of(fresh, images), rel=1e-3, abs=1e-3)
-
-
-def test_a_plain_pipeline_gives_the_calibrated_probabilities(calibrated, images):
-    before, after, found = calibrated
-    classify = pipeline("image-classification", model=str(after), top_k=7, device="cpu")
-    logits = logits_of(before, images)[:2] - 0.5 * MILD_LOGS
-    expected = softmax(logits / found.calibration.temperature, axis=1)
-    for row in range(2):
-        answer = {part["label"]: part["score"] for part in classify(images.load(row))}
-        assert [answer[code] for code in sorted(answer)] == pytest.approx(expected[row], abs=1e-4)
 
 
 def test_only_the_last_layer_is_in_full_precision(calibrated):
-    _, after, _ = calibrated
-    weights = load_file(after / "model.safetensors")
-    whole = {
-        name
-        for name, tensor in weights.items()
-        if tensor.dtype == torch.float32 and tensor.ndim > 1
-    }
-    assert len(whole) == 1
-    assert weights[whole.pop()].shape[0] == 7
-    assert json.loads((after / "config.json").read_text())["dtype"] == "float32"
+    weights = load_file(calibrated[1] / "model.safetensors")
+    (whole,) = (
+        tensor for tensor in weights.values() if tensor.dtype == torch.float32 and tensor.ndim > 1
+    )
+    assert whole.shape[0] == 7
 
 
-def test_what_is_stored_is_read_for_these_weights_only(calibrated, images, tmp_path):
+def test_what_is_stored_is_read_for_these_weights_only(calibrated, tmp_path):
     before, after, found = calibrated
     assert fit.read_fits(after) == found
     points = found.points.points
     assert set(points) == {"malignant", "melanoma"}
     assert points["melanoma"].sensitivity >= points["melanoma"].target_sensitivity == 0.8
-    assert set(found.calibration.cross_validated) == {"trained", "calibrated"}
     assert found.reliability.checked_on.images == COUNT
-    classifier = LesionClassifier.from_pretrained(after, device="cpu")
-    assert classifier.reliability == found.reliability
+    assert LesionClassifier.from_pretrained(after).reliability == found.reliability
     assert fit.read_fits(before) == fit.Fits()
     for name in ("calibration.json", "operating_points.json", "reliability.json"):
         mixed = shutil.copytree(before, tmp_path / name)
@@ -209,8 +179,9 @@ def test_a_head_that_does_not_give_the_logits_is_found_out(packed, monkeypatch, 
             return super().forward(features).exp()
 
     model, processor = load_classifier(str(packed))
-    head = fit.fold.__globals__["find_head"](model, 7)
-    head.__class__ = Shifted
+    [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear)][
+        -1
+    ].__class__ = Shifted
     monkeypatch.setattr(fit, "load_classifier", lambda folder: (model, processor))
     with pytest.raises(InputError, match="a temperature can't be folded into it"):
         fit.fold_into(tmp_path, offsets=np.ones(7), temperature=2.0)

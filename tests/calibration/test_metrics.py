@@ -68,12 +68,9 @@ def test_scikit_learn_agrees(images):
 
 
 @pytest.mark.usefixtures("few_simulations")
-def test_the_record_says_the_same_as_the_functions():
+def test_the_curve_shows_the_error():
     logits, references = draw(500)
-    probabilities = softmax(2 * logits, axis=1)
-    found = metrics.measure_calibration(probabilities, references)
-    balanced = metrics.class_balanced_ece(probabilities, references)
-    assert found["metrics"]["class_balanced_ece"] == balanced
+    found = metrics.measure_calibration(softmax(2 * logits, axis=1), references)
     bins = found["reliability"]
     counts = np.asarray(bins["count"])
     gaps = np.abs(np.subtract(bins["accuracy"], bins["confidence"]))
@@ -104,16 +101,16 @@ def drawn_from_itself(seed):
     ],
 )
 def test_a_calibrated_model_shows_about_what_chance_predicts(name, make):
-    """Of 40 calibrated models, the errors average to the chance value, and few exceed `upper`."""
+    """Of 30 calibrated models, the errors average to the chance value, and few exceed `upper`."""
     errors, means, exceeded = [], [], 0
-    for seed in range(40):
+    for seed in range(30):
         probabilities, references = make(seed)
         found = metrics.measure_calibration(probabilities, references)
         errors.append(found["metrics"][name])
         means.append(found["chance"][name]["mean"])
         exceeded += errors[-1] > found["chance"][name]["upper"]
     assert np.mean(errors) == pytest.approx(np.mean(means), rel=0.1)
-    assert exceeded <= 6
+    assert exceeded <= 5
     assert np.mean(means) > 0.02  # a small sample is never at zero
 
 
@@ -126,12 +123,6 @@ def test_each_class_weighs_the_same():
     is_right = metrics.answered_right(probabilities, references)
     expected = oracle_ece(probabilities.max(axis=1)[copies], is_right[copies])
     assert metrics.class_balanced_ece(probabilities, references) == pytest.approx(expected)
-    weights = metrics.balancing_weights(references)
-    assert weights.mean() == pytest.approx(1)
-    totals = np.bincount(references, weights=weights)
-    assert totals == pytest.approx(totals[0])
-    few = references[(references == 1) | (references == 5)]
-    assert metrics.balancing_weights(few).mean() == pytest.approx(1)
 
 
 def test_balanced_scores_are_too_high_for_rare_classes_at_the_mix_and_bayes_rule_mends_that():

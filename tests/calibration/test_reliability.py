@@ -88,7 +88,6 @@ def test_few_images_or_equal_scores_give_a_map_too():
     [
         ({"shares": [0.1, 0.2]}, "Value error, expected as many scores as shares"),
         ({"shares": [0.1, 0.3, 0.2]}, "Value error, expected rising shares in [0, 1], got (0.1"),
-        ({"scores": [0.1, 0.3, None]}, "scores.2: Input should be a valid number"),
         ({"checked_on": {"split": "test"}}, "checked_on.source: Field required"),
     ],
 )

@@ -1,6 +1,5 @@
 import json
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -58,9 +57,8 @@ def test_offsets_divide_the_odds_by_the_training_prior():
 
 
 @pytest.mark.parametrize("name", ["tiny_timm_model", "tiny_cnn_model"])
-def test_folding_shifts_and_divides_the_logits_and_nothing_else(name, request, tmp_path):
-    folder = shutil.copytree(request.getfixturevalue(name), tmp_path / "model")
-    classifier = LesionClassifier.from_pretrained(folder, device="cpu")
+def test_folding_shifts_and_divides_the_logits_and_nothing_else(name, request):
+    classifier = LesionClassifier.from_pretrained(request.getfixturevalue(name), device="cpu")
     pixels = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         before = classifier.model(pixel_values=pixels).logits.numpy()
@@ -78,31 +76,12 @@ def test_models_and_temperatures_that_cannot_be_folded_are_refused():
         fold(nn.Linear(3, 7, bias=False), offsets=OFFSETS, temperature=1)
 
 
-def test_a_record_of_version_1_loads_and_its_other_fields_are_ignored(tmp_path):
-    old = {
-        "temperature": 0.85,
-        "slope": 0.96,
-        "biases": dict.fromkeys(CODES, 0.1),
-        "weights_sha256": "a" * 64,
-        "fitted_on": {"split": "validation"},
-        "cross_validated": {"shown": {"ece": 0.01}},
-        "logit_adjustment": 0.3,
-        "schema_version": 1,
-    }
-    (tmp_path / FILE).write_text(json.dumps(old))
-    found = read_calibration(tmp_path)
-    assert (found.temperature, found.logit_adjustment, found.offsets) == (0.85, 0.3, None)
-    assert found.as_trained(np.eye(7)) is None, "the shares it subtracted are not in the record"
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"schema_version": 3}, "schema_version: Input should be 1 or 2"),
+        ({"schema_version": 3}, "schema_version: Input should be 2"),
         ({"offsets": {"mel": 0.0}}, "offsets: Value error, expected the classes akiec, bcc, "),
-        ({"temperature": None}, "temperature: Input should be a valid number"),
         ({"temperature": 0}, "temperature: Input should be greater than 0"),
-        ({"cross_validated": {"a": {"ece": "x"}}}, "cross_validated.a.ece: Input should be"),
     ],
 )
 def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
@@ -110,7 +89,4 @@ def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path)
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.*\. Fit it"
     with pytest.raises(InputError, match=expected):
-        read_calibration(tmp_path)
-    file.write_text("{")
-    with pytest.raises(InputError, match="Invalid JSON"):
         read_calibration(tmp_path)

@@ -14,15 +14,15 @@ from hf_lesion.calibration.thresholds import (
 )
 from hf_lesion.errors import InputError
 from hf_lesion.io.records import write_record
-from hf_lesion.labels import CODES, LABEL2ID, LABEL_GROUPS, MALIGNANT
+from hf_lesion.labels import LABEL2ID, LABEL_GROUPS, MALIGNANT
 
 MEL, NV = LABEL2ID["mel"], LABEL2ID["nv"]
 
 
-def point(codes=MALIGNANT, threshold=0.25):
+def point(codes=MALIGNANT):
     return OperatingPoint(
         codes=codes,
-        threshold=threshold,
+        threshold=0.25,
         target_sensitivity=0.9,
         images=100,
         positives=20,
@@ -42,10 +42,8 @@ def points():
 
 def test_what_was_written_is_read_again(tmp_path):
     assert read_operating_points(tmp_path) is None
-    path = write_record(tmp_path / FILE, points())
-    assert path == tmp_path / FILE
+    write_record(tmp_path / FILE, points())
     assert read_operating_points(tmp_path) == points()
-    assert set(json.loads(path.read_text())["points"]) == {"malignant", "melanoma"}
 
 
 def test_the_malignant_classes_are_added_and_the_threshold_itself_is_flagged():
@@ -55,33 +53,22 @@ def test_the_malignant_classes_are_added_and_the_threshold_itself_is_flagged():
     probabilities[2, LABEL2ID["mel"]] = 0.24
     assert sum_of(probabilities, MALIGNANT).tolist() == [0.25, 0.0, 0.24]
     assert point().flags(probabilities).tolist() == [True, False, False]
-    assert set(MALIGNANT) == {"akiec", "bcc", "mel"} < set(CODES)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda record: record.update(schema_version=2), "schema_version: Input should be 1"),
-        (lambda record: record.pop("fitted_on"), "fitted_on: Field required"),
-        (
-            lambda record: record["points"]["melanoma"].pop("threshold"),
-            "points.melanoma.threshold: Field required",
-        ),
-        (
-            lambda record: record["points"]["melanoma"].update(threshold=1.5),
-            "points.melanoma.threshold: Input should be less than or equal to 1",
-        ),
-        (
-            lambda record: record["points"]["melanoma"].update(codes=["wart"]),
-            "points.melanoma.codes: Value error, unknown classes wart",
-        ),
+        ({"threshold": None}, "threshold: Input should be a valid number"),
+        ({"threshold": 1.5}, "threshold: Input should be less than or equal to 1"),
+        ({"codes": ["wart"]}, "codes: Value error, unknown classes wart"),
     ],
 )
 def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
     file = write_record(tmp_path / FILE, points())
     record = json.loads(file.read_text())
-    change(record)
+    record["points"]["melanoma"] |= change
     file.write_text(json.dumps(record))
+    reason = f"points.melanoma.{reason}"
     expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.* Fit it again"
     with pytest.raises(InputError, match=expected):
         read_operating_points(tmp_path)

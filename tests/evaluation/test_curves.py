@@ -5,8 +5,8 @@ import sklearn.metrics
 from hf_lesion.evaluation import curves
 
 
-def draw(images=400, seed=0, ties=False):
-    generator = np.random.default_rng(seed)
+def draw(images=400, ties=False):
+    generator = np.random.default_rng(0)
     truth = generator.random(images) < 0.3
     scores = generator.normal(size=images) + truth
     return (scores.round(1) if ties else scores), truth
@@ -49,26 +49,24 @@ def test_one_kind_alone_gives_nan(positive):
     assert np.isnan(curves.sensitivity_at(curve, 0.9))
     assert np.isnan(curves.specificity_at(curve, 0.95))
     assert np.isnan(curves.average_precision(curve)) == (not positive)
-    assert curves.roc_points(curve, 10) == {"x": [], "y": []}
+    undefined = curves.thin_curve(curve.specificity, curve.sensitivity, 10)
+    assert undefined == {"x": [], "y": []}
 
 
-def test_nine_of_ten_is_at_least_nine_tenths():
+def test_nine_of_ten_is_at_least_nine_tenths_and_an_alarm_at_the_top_score_leaves_nothing():
     truth = np.arange(20) < 10
     scores = np.r_[np.arange(10, 0, -1), np.full(10, 1.5)]
     curve = curves.build_curve(scores, truth)
     assert curves.sensitivity_at(curve, 1.0) == pytest.approx(0.9)
     assert curves.specificity_at(curve, 0.9) == 1
-
-
-def test_where_the_first_score_already_flags_too_many_nothing_is_found():
     curve = curves.build_curve([1.0, 1.0], np.array([True, False]))
     assert curves.sensitivity_at(curve, 0.95) == 0
 
 
 def test_a_thinned_curve_keeps_its_ends_and_its_area():
-    scores, truth = draw(4000)
-    curve = curves.build_curve(scores, truth)
-    points = curves.roc_points(curve, 60)
+    curve = curves.build_curve(*draw(4000))
+    roc = np.r_[0.0, 1 - curve.specificity], np.r_[0.0, curve.sensitivity]
+    points = curves.thin_curve(*roc, 60)
     assert len(points["x"]) <= 60
     assert (points["x"][0], points["y"][0], points["x"][-1], points["y"][-1]) == (0, 0, 1, 1)
     area = np.trapezoid(points["y"], points["x"])

@@ -33,9 +33,3 @@ def test_equally_sure_images_have_no_order():
     other = measure_risk(of([0.9] * 10, np.arange(10) >= 5))
     assert first == other
     assert first["risk"] == pytest.approx([0.5] * len(GRID))
-
-
-def test_one_lesion_has_no_interval():
-    found = measure_risk(of([0.9, 0.8], [True, False], ("a", "a")))
-    assert np.isnan(found["low"]).all()
-    assert found["risk"][-1] == 0.5

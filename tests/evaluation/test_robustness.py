@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_lesion.errors import InputError
 from hf_lesion.evaluation import robustness
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.report.figures import draw_robustness
@@ -47,15 +46,12 @@ def found(images):
     return robustness.measure(by_brightness, images, names)
 
 
-def test_what_does_not_matter_to_a_model_changes_nothing(found):
-    turned = found["distortions"]["quarter_turn"]
-    assert turned["metrics"]["balanced_accuracy"] == 1
-    assert turned["difference"] == [0, 0, 0]
-    assert turned["agreement"] == 1
-    assert found["unchanged"]["metrics"]["accuracy"] == 1
-
-
 def test_the_worst_case_is_named_and_what_always_holds_is_counted(found):
+    assert found["unchanged"]["metrics"]["accuracy"] == 1
+    turned = found["distortions"]["quarter_turn"]  # which does not matter to this model
+    assert (turned["difference"], turned["agreement"]) == ([0, 0, 0], 1)
+    assert found["distortions"]["centre_crop"]["images"] == COUNT * 2 // 3  # whole frames
+    assert found["images"] == COUNT
     darker = found["distortions"]["darker"]
     assert found["worst"] == "darker"
     # Levels 40 to 160 become 28 to 112: answers 0 0 1 2 3 3 4 of 0 1 2 3 4 5 6.
@@ -64,12 +60,6 @@ def test_the_worst_case_is_named_and_what_always_holds_is_counted(found):
     assert darker["difference"][1] <= darker["difference"][0] <= darker["difference"][2] < 0
     assert darker["agreement"] == pytest.approx(1 / 7)
     assert found["always_right"]["metrics"]["accuracy"] == pytest.approx(1 / 7)
-
-
-def test_a_crop_is_measured_on_whole_frames_against_the_same(found):
-    crop = found["distortions"]["centre_crop"]
-    assert crop["images"] == COUNT * 2 // 3
-    assert found["images"] == COUNT
 
 
 def test_the_record_is_kept_drawn_and_rendered(found, tmp_path):
@@ -86,15 +76,3 @@ def test_the_record_is_kept_drawn_and_rendered(found, tmp_path):
     assert labels[0] == "correct under all distortions"
     assert labels[1] == "brightness × 0.7"
     assert labels[-1] == "unchanged"
-
-
-def test_a_limit_takes_the_same_images_each_time(images):
-    chosen = robustness.choose_images(images, 10)
-    assert len(chosen.image_ids) == 10
-    assert chosen.image_ids == robustness.choose_images(images, 10).image_ids
-    assert robustness.choose_images(images, None).image_ids == images.image_ids
-
-
-def test_an_unknown_distortion_is_refused(images):
-    with pytest.raises(InputError, match=r"^Unknown distortion 'fog': expected jpeg"):
-        robustness.measure(by_brightness, images, ("fog",))

@@ -1,8 +1,6 @@
 import io
 import json
-import re
 import shutil
-import sys
 import tracemalloc
 import zipfile
 
@@ -15,7 +13,7 @@ from prepared import write_dataset
 from raised import refusal
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.evaluation.scoring import choose_rows, predict, read_images, read_split
+from hf_lesion.evaluation.scoring import choose_rows, draw_rows, predict, read_images, read_split
 from hf_lesion.labels import CODES
 
 
@@ -64,11 +62,6 @@ def test_a_folder_is_read_in_the_order_of_its_ground_truth(folder):
     assert np.array_equal(np.asarray(found.load(2)), np.asarray(draw_image(0)))
 
 
-def test_without_lesion_ids_they_are_unknown(folder):
-    (folder / "truth.csv").write_text("image_id,dx\nd,mel\n")
-    assert read(folder).lesion_ids is None
-
-
 def test_the_fingerprint_sees_pixels_and_references_but_not_order(folder):
     first = read(folder).fingerprint
     truth = pd.read_csv(folder / "truth.csv", dtype=str)
@@ -79,23 +72,6 @@ def test_the_fingerprint_sees_pixels_and_references_but_not_order(folder):
     truth.to_csv(folder / "truth.csv", index=False)
     draw_image(5).save(folder / "images" / "d.jpg")
     assert len({first, relabelled, read(folder).fingerprint}) == 3
-
-
-def test_every_format_and_linked_folders_are_found_and_the_rest_is_said(folder):
-    images = folder / "images"
-    (folder / "there").mkdir()
-    for name in ("e.webp", "f.TIF", "g.bmp", "h.avif", "i.gif", "j.jfif"):
-        kind = {"jfif": "JPEG", "TIF": "TIFF"}.get(name[2:], name[2:].upper())
-        draw_image(1).save(folder / "there" / name, kind)
-    (images / "part_3").symlink_to(folder / "there")
-    (images / "part_3" / "round").symlink_to(images)
-    (images / "LICENCE.txt").touch()
-    lines = "".join(f"{name},nv\n" for name in "abefghij")
-    (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
-    found = read(folder)
-    assert [found.load(place).size for place in range(8)] == [(12, 8)] * 8
-    left_out = [path.relative_to(images).as_posix() for path in found.left_out]
-    assert left_out == ["LICENCE.txt", "a_segmentation.png", "d.jpg", "part_2/c.jpeg"]
 
 
 @pytest.mark.parametrize("place", ["images.zip", "images/part.ZIP"])
@@ -128,56 +104,15 @@ def test_what_is_wrong_in_a_zip_archive_is_named(folder):
             archive.writestr(f"{name}.png", b"no image")
     message = refusal(read_images, file, folder / "truth.csv", name="x")
     assert message.startswith(f"{file}/d.png: The image can't be read as an image")
-
-
-def test_image_ids_of_a_dataset_that_repeat_are_refused(tmp_path):
-    folder = write_dataset(tmp_path / "twice", labels=(0, 1, 2), image_ids=["I1", "I2", "I1"])
-    assert refusal(read_split, folder, "test") == (
-        f"1 image_ids of {folder} repeat: I1. Prepare the dataset again."
-    )
-
-
-def test_missing_images_are_counted_and_named(folder):
-    images = folder / "images"
-    lines = "".join(f"{name},nv\n" for name in ["a", "b", "x1", "x2", "x3", "x4", "x5", "x6"])
-    (folder / "truth.csv").write_text(f"image_id,dx\n{lines}")
     assert refusal(read, folder) == (
-        f"6 of 8 images have no file under {images}: x1, x2, x3, x4, x5, …. Pass the folder that "
-        "holds all of them as .jpg, .jpeg, .jfif, .png, .webp, .avif, .tif, .tiff, .bmp, .gif."
-    )
-    shutil.rmtree(images)
-    assert refusal(read, folder) == (
-        f"{images} is neither a folder nor a zip archive. Pass the images."
+        f"{folder / 'images'} is neither a folder nor a zip archive. Pass the images."
     )
 
 
-def test_two_files_of_one_image_are_refused_unless_they_are_the_same(folder):
-    images = folder / "images"
-    shutil.copyfile(images / "d.jpg", images / "part_1" / "d.jpg")
-    assert read(folder).image_ids == ("d", "b", "a")
-    draw_image(0).save(images / "part_1" / "d.jpg")
-    assert refusal(read, folder) == (
-        f"1 names below {images} have two different files: {images}/d.jpg and "
-        f"{images}/part_1/d.jpg. Remove one of the two."
-    )
-
-
-def test_an_unreadable_image_of_a_folder_is_named(folder):
-    path = folder / "images" / "d.jpg"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:300])  # its header is gone, which is seen before any work
-    assert refusal(read, folder).startswith(f"{path} can't be read as an image")
-    path.write_bytes(whole[:-20])
-    message = refusal(predict, MeanColour(), read(folder), batch_size=2)
-    assert message.startswith(f"{path} can't be read as an image")
-
-
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 50])
-def test_answers_do_not_depend_on_the_batch_size(folder, batch_size):
+def test_answers_do_not_depend_on_the_batch_size(folder):
     classifier, found = MeanColour(), read(folder)
-    predictions = predict(classifier, found, batch_size=batch_size)
-    assert sum(classifier.batches) == 3
-    assert max(classifier.batches) == min(batch_size, 3)
+    predictions = predict(classifier, found, batch_size=2)
+    assert classifier.batches == [2, 1]
     alone = [MeanColour().predict([found.load(i)], batch_size=1)[0] for i in range(3)]
     assert np.array_equal(predictions.probabilities, np.asarray(alone, dtype=np.float64))
     assert predictions.probabilities.dtype == np.float64
@@ -185,16 +120,8 @@ def test_answers_do_not_depend_on_the_batch_size(folder, batch_size):
     assert predictions.lesion_ids == ("1", "2", "2")
 
 
-def test_a_bar_is_shown_to_a_terminal_and_not_to_a_log(folder, capsys, monkeypatch):
-    predict(MeanColour(), read(folder), batch_size=2)
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    predict(MeanColour(), read(folder), batch_size=2)
-    assert re.search(r"Scoring outside: 100%.* 3/3 ", capsys.readouterr().err)
-
-
 def test_only_one_batch_of_images_is_in_memory(tmp_path):
-    side, count, batch = 512, 40, 4
+    side, count, batch = 512, 20, 4
     for index in range(count):
         Image.new("RGB", (side, side), (index, 0, 0)).save(tmp_path / f"{index}.png")
     lines = "".join(f"{index},nv\n" for index in range(count))
@@ -234,48 +161,25 @@ def test_a_split_is_read_as_prepared(sample_dataset):
         assert np.array_equal(np.asarray(found.load(index)), np.asarray(expected[index]["image"]))
 
 
-def test_a_split_and_its_raw_folder_give_the_same_answers(
-    sample_dataset, sample_folder, tmp_path, tiny_timm_model
-):
-    split = read_split(sample_dataset, "validation")
-    table = pd.read_csv(sample_folder / "HAM10000_metadata.csv", dtype=str)
-    table[table["image_id"].isin(split.image_ids)].to_csv(tmp_path / "truth.csv", index=False)
-    raw = read_images(sample_folder, tmp_path / "truth.csv", name="raw")
-    classifier = LesionClassifier.from_pretrained(tiny_timm_model, device="cpu")
-    of_split = predict(classifier, split, batch_size=4)
-    of_raw = predict(classifier, raw, batch_size=5)
-    order = [of_raw.image_ids.index(image_id) for image_id in of_split.image_ids]
-    assert np.array_equal(of_raw.references[order], of_split.references)
-    assert np.ptp(of_split.probabilities) > 0.1
-    assert np.allclose(of_raw.probabilities[order], of_split.probabilities, atol=1e-6)
+def test_a_dataset_that_cannot_be_scored_is_refused(tmp_path):
+    def refused(**options):
+        folder = write_dataset(tmp_path / str(len(list(tmp_path.iterdir()))), **options)
+        return refusal(read_split, folder, "test").replace(str(folder), "DIR")
 
-
-def test_images_without_a_label_are_refused(tmp_path):
-    folder = write_dataset(tmp_path / "unlabelled", labels=[0, -1, 3])
-    assert refusal(read_split, folder, "test") == (
-        f"1 images of {folder} have no label: I1. Leave them out of the dataset."
+    assert refused(labels=(0, 1, 2), image_ids=["I1", "I2", "I1"]) == (
+        "1 image_ids of DIR repeat: I1. Prepare the dataset again."
     )
-
-
-def test_a_dataset_without_lesion_ids_is_read(tmp_path):
-    found = read_split(write_dataset(tmp_path / "small"), "test")
+    assert refused(labels=[0, -1, 3]) == (
+        "1 images of DIR have no label: I1. Leave them out of the dataset."
+    )
+    buffer = io.BytesIO()
+    draw_image(0, size=(100, 100)).save(buffer, "JPEG")
+    cut = write_dataset(tmp_path / "cut", labels=[0], images=[buffer.getvalue()[:-2000]])
+    found = read_split(cut, "test")
     assert found.lesion_ids is None
-    assert predict(MeanColour(), found, batch_size=8).references.tolist() == [0, 1]
-
-
-@pytest.mark.parametrize("content", [b"", b"no image", "cut"])
-def test_an_unreadable_image_of_a_dataset_is_named(tmp_path, content):
-    if content == "cut":
-        buffer = io.BytesIO()
-        draw_image(0, size=(100, 100)).save(buffer, "JPEG")
-        content = buffer.getvalue()[:-2000]
-    folder = write_dataset(tmp_path / "broken", labels=[0], images=[content])
-    found = read_split(folder, "test")
-    message = refusal(predict, MeanColour(), found, batch_size=1)
-    assert re.fullmatch(
+    assert refusal(predict, MeanColour(), found, batch_size=1) == (
         "Image I0 of the dataset can't be read: its bytes are damaged or not an image. "
-        "Prepare the dataset again from an intact copy.",
-        message,
+        "Prepare the dataset again from an intact copy."
     )
 
 
@@ -298,3 +202,5 @@ def test_rows_are_chosen_from_every_class():
     rows = choose_rows(references, 5)
     assert np.bincount(references[rows]).tolist() == [2, 5, 5, 1, 5, 5, 5]
     assert rows == sorted(set(rows)) == choose_rows(references, 5)
+    assert len(draw_rows(50, 10)) == 10
+    assert draw_rows(50, 10) == draw_rows(50, 10) != draw_rows(60, 10)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.evaluation.explanations.masked_set import MaskedSet
+from hf_lesion.evaluation.scoring import EvaluationSet
 from hf_lesion.explain import shortcuts
 from hf_lesion.explain.agreement import Agreement, compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
@@ -115,7 +115,7 @@ def choose_cases(
 
 
 def draw_class(
-    classifier: LesionClassifier, masked: MaskedSet, chosen: Mapping[str, Sequence[int]]
+    classifier: LesionClassifier, images: EvaluationSet, chosen: Mapping[str, Sequence[int]]
 ) -> list[Row]:
     """Return rows of cases with their maps: for each image the original, then its heatmap."""
     rows = []
@@ -123,10 +123,10 @@ def draw_class(
         cells: list[Cell] = []
         for index in indices:
             case = Case(
-                masked.images.image_ids[index],
-                masked.images.load(index),
-                masked.load_mask(index),
-                CODES[masked.images.references[index]],
+                images.image_ids[index],
+                images.load(index),
+                images.load_mask(index),
+                CODES[images.references[index]],
             )
             cells.append(Cell(case.image, caption=_describe(case)))
             cells.append(_explain_case(classifier, case, None, GRADCAM))

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import RootModel
 
 from hf_lesion.errors import InputError
-from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.bootstrap import estimate, estimate_metrics
-from hf_lesion.evaluation.explanations.masked_set import UNCHANGED
-from hf_lesion.evaluation.report.record import SCHEMA_VERSION, Part, Version, compact_json
+from hf_lesion.evaluation.report.record import SCHEMA_VERSION, Part, compact_json
 from hf_lesion.explain.faithfulness import (
     DELETION,
     INSERTION,
@@ -29,6 +27,7 @@ from hf_lesion.io.records import read_record
 from hf_lesion.labels import CODES
 
 EXPLANATIONS = "explanations.json"
+UNCHANGED = "unchanged"  # of answers to changed images
 MEDIANS = (MEASURES.index(RATIO),)
 AREAS = (DELETION, INSERTION, ROAD)
 
@@ -40,7 +39,7 @@ def describe_localisation(
     lesion_ids: Sequence[str] | None,
     *,
     in_detail: Sequence[str],
-    rows_of: Mapping[str, Sequence[int]] | None = None,
+    rows_of: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
     """Return the scores of each method and baseline, right and wrong predictions apart.
 
@@ -53,7 +52,7 @@ def describe_localisation(
         rows_of: The rows that a name was measured on, where those are not all; its others are NaN.
     """
     every = range(len(references))
-    measured = {name: np.isin(every, (rows_of or {}).get(name, every)) for name in scores}
+    measured = {name: np.isin(every, rows_of.get(name, every)) for name in scores}
     is_right = probabilities.argmax(axis=1) == references
     sides = {"all": np.ones(len(references), bool), "right": is_right, "wrong": ~is_right}
     found: dict[str, Any] = {}
@@ -108,8 +107,8 @@ def describe_faithfulness(
         maps[name] = {
             **{area: value.rounded() for area, value in zip(AREAS, estimates, strict=True)},
             "curves": {
-                DELETION: _round(np.nanmean(one.deletion, axis=0)),
-                INSERTION: _round(np.nanmean(one.insertion, axis=0)),
+                DELETION: np.nanmean(one.deletion, axis=0).round(4).tolist(),
+                INSERTION: np.nanmean(one.insertion, axis=0).round(4).tolist(),
             },
         }
     first = next(iter(found.values()))
@@ -151,20 +150,10 @@ def describe_shortcuts(
     return {"images": len(references), **found.pop(UNCHANGED), "changes": found}
 
 
-def describe_interval(lesion_ids: Sequence[str] | None) -> dict[str, Any]:
-    """Return how the intervals were made."""
-    return {
-        "level": bootstrap.LEVEL,
-        "resamples": bootstrap.RESAMPLES,
-        "unit": "image" if lesion_ids is None else "lesion",
-        "method": "percentile bootstrap",
-    }
-
-
 class Entry(Part):
     """The parts that were measured of one split, as `describe_…` makes them."""
 
-    schema_version: Version
+    schema_version: Literal[1]
 
 
 class Explanations(RootModel[dict[str, Entry]]):
@@ -240,7 +229,3 @@ def _against(
         for kind, table in tables.items()
         if kind not in (base, *CONTROL_NAMES)
     }
-
-
-def _round(values: NDArray[np.float64]) -> list[float]:
-    return [round(float(value), 4) for value in values]

@@ -76,18 +76,12 @@ def say_verdicts(found: Found, measures: Mapping[str, str]) -> str:
     alike: dict[tuple[str, ...], list[str]] = {}
     for kind, differences in found["against_gaussian"].items():
         alike.setdefault(tuple(better_in(differences, measures)), []).append(_name(kind, found))
-    every = list(measures.values())
     sentences = []
     for beaten, methods in alike.items():
-        who, several = list_words(methods), len(methods) > 1
-        missed = [name for name in every if name not in beaten]
-        if not beaten:
-            does = "do" if several else "does"
-            said = f"**{who} {does} not beat the Gaussian** in any of {list_words(every)}"
-        else:
-            said = f"{who} beat{'' if several else 's'} the Gaussian in {list_words(beaten)}"
-            said += f", **not in {list_words(missed)}**" if missed else ""
-        sentences.append(f"{said}.")
+        missed = [name for name in measures.values() if name not in beaten]
+        said = f"{list_words(methods)} beat{'' if len(methods) > 1 else 's'} the Gaussian in "
+        said += list_words(beaten) if beaten else "nothing"
+        sentences.append(said + (f", **not in {list_words(missed)}**." if missed else "."))
     return " ".join(sentences)
 
 
@@ -115,38 +109,25 @@ def judge_gain(record: Found) -> tuple[bool, str]:
     It does if at least one measure is better and none is worse, each by an interval of the paired
     difference that excludes zero.
     """
-    better, worse = (
-        [name for found, measures in _fine_against(record) for name in differing(found, measures)]
-        for differing in (better_in, worse_in)
-    )
+    parts = _fine_against(record)
+    better, worse = ([n for part in parts for n in better_in(*part, sign)] for sign in (1, -1))
+    gains, losses = (list_words(names) if names else "nothing" for names in (better, worse))
+    said = f"It gains in {gains} and loses in {losses}"
     if better and not worse:
-        return True, (
-            f"It gains in {list_words(better)} and loses in nothing measured: for this model it is "
-            "kept, as `fine=True`."
-        )
-    if better:
-        said = f"It gains in {list_words(better)} and loses in {list_words(worse)}"
-    elif worse:
-        said = f"It gains in nothing measured and loses in {list_words(worse)}"
-    else:
-        said = "No measure shows a gain"
+        return True, f"{said}: for this model it is kept, as `fine=True`."
     return False, f"**{said}: it is not kept for this model**, whose plain map is the one to use."
 
 
 def say_gains(records: Records) -> str:
     """Return in a sentence for which models the finer map gains; empty if it was not measured."""
-    known = {
-        name: record
-        for name, record in records.items()
-        if record is not None and record.get(LOCALISATION, {}).get("fine_against")
-    }
-    if not known:
+    gains: dict[str, list[str]] = {}
+    for name, record in records.items():
+        if record is not None and record.get(LOCALISATION, {}).get("fine_against"):
+            word = "gains" if judge_gain(record)[0] else "does not gain"
+            gains.setdefault(word, []).append(f"`{name}`")
+    if not gains:
         return ""
-    parts = []
-    for word, wanted in (("gains", True), ("does not gain", False)):
-        names = [f"`{name}`" for name, record in known.items() if judge_gain(record)[0] is wanted]
-        if names:
-            parts.append(f"{word} for {list_words(names)}")
+    parts = [f"{word} for {list_words(names)}" for word, names in gains.items()]
     return (
         f"The finer map (`fine=True`, a mean of {FINE_VIEWS} shifted and mirrored views) "
         f"{' and '.join(parts)}. It gains if it is better in something measured and worse in "
@@ -187,14 +168,12 @@ def render_block(folders: Sequence[Path]) -> str:
     return "\n\n".join(part for part in (*tables, images) if part)
 
 
-def better_in(differences: Estimates, measures: Mapping[str, str]) -> list[str]:
-    """Return the names of the measures that are better: the interval excludes zero."""
-    return [name for key, name in measures.items() if _sign(key, differences.get(key)) > 0]
+def better_in(differences: Estimates, measures: Mapping[str, str], sign: int = 1) -> list[str]:
+    """Return the names of the measures that are better, or worse for a sign of -1.
 
-
-def worse_in(differences: Estimates, measures: Mapping[str, str]) -> list[str]:
-    """Return the names of the measures that are worse: the interval excludes zero."""
-    return [name for key, name in measures.items() if _sign(key, differences.get(key)) < 0]
+    They are if the interval of the difference excludes zero.
+    """
+    return [name for key, name in measures.items() if _sign(key, differences.get(key)) == sign]
 
 
 def list_words(words: Sequence[str]) -> str:

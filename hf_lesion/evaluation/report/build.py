@@ -97,9 +97,7 @@ def weights_sha256(folder: Path) -> str:
 def _measure(predictions: Predictions) -> dict[str, Any]:
     probabilities, references = predictions.probabilities, predictions.references
     lesions = predictions.lesion_ids
-    confusion = metrics.confusion_matrix(
-        references, metrics.predicted_classes(probabilities, references)
-    )
+    confusion = metrics.confusion_matrix(probabilities, references)
     entries = as_entries(estimate_metrics(probabilities, references, lesions))
     return {
         "images": len(predictions.image_ids),
@@ -138,8 +136,7 @@ def _calibrate(predictions: Predictions, fits: Fits) -> dict[str, Any]:
     if (found := fits.calibration) is not None:
         measured |= {"fitted_on": found.fitted_on, "cross_validated": found.cross_validated}
         before = found.as_trained(answers)
-        if before is not None:
-            measured["uncalibrated"] = calibration.measure_calibration(before, references)
+        measured["uncalibrated"] = calibration.measure_calibration(before, references)
     if fits.reliability is not None:
         measured["reliability"] = calibration.measure_reliability(
             fits.reliability.share_right(answers), calibration.answered_right(answers, references)

@@ -8,7 +8,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import NDArray
 
 from hf_lesion.evaluation.report.record import format_metric
 from hf_lesion.evaluation.report.tables import ANSWERS, GROUP_METRICS, behind, list_groups
@@ -33,9 +32,9 @@ DOT, WORST, UNCHANGED = "#1f6f8b", "#b3402a", "0.35"
 CONFUSION_TITLE, CURVES_TITLE, ROBUSTNESS_TITLE = 85, 100, 80
 
 
-def draw_confusion(confusion: NDArray[np.int64], *, title: str) -> Figure:
-    """Draw a confusion matrix of (7, 7) counts: colour and percentage by row, with the counts."""
-    counts = np.asarray(confusion)
+def draw_confusion(record: dict[str, Any], *, title: str) -> Figure:
+    """Draw the confusion matrix: colour and percentage by row, with the counts."""
+    counts = np.asarray(record["confusion_matrix"])
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     texts = np.full(counts.shape, "0", dtype=object)
@@ -87,7 +86,7 @@ def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
         "malignant": record["questions"]["malignant"]["positives"],
     }
     for name, axes in panels.items():
-        # What a model that tells nothing apart would have.
+        # The precision of a random ranking.
         axes.axhline(positives[name] / record["images"], color=FAINT, linewidth=1, linestyle=":")
     _name_axes(figure, "recall (sensitivity)", "precision (PPV)")
     return figure
@@ -96,7 +95,7 @@ def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
 def draw_reliability(record: dict[str, Any], *, title: str) -> Figure:
     """Draw the calibration curve: accuracy against the top probability.
 
-    The band holds 95 % of what a perfectly calibrated model of that sample size would show.
+    The band holds 95 % of the accuracies that a perfectly calibrated model would show.
     """
     kinds = [kind for kind in ANSWERS if kind in record["calibration"]]
     figure = new_figure((4.2 * max(len(kinds), 1.4), 5.2))
@@ -199,7 +198,7 @@ def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
     upper.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
     upper.vlines(
         confidence, bins["low"], bins["high"], color=PALE, linewidth=9,
-        label="by chance, if calibrated",
+        label="95% band if calibrated",
     )  # fmt: skip
     upper.plot(
         confidence, bins["accuracy"], color=SECOND, marker="o", linestyle="none", markersize=6,
@@ -207,7 +206,7 @@ def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
     )  # fmt: skip
     chance = found["chance"]["ece"]["mean"]
     upper.text(
-        0.97, 0.04, f"ECE {found['metrics']['ece']:.3f}\nby chance {chance:.3f}",
+        0.97, 0.04, f"ECE {found['metrics']['ece']:.3f}\nif calibrated {chance:.3f}",
         ha="right", va="bottom", transform=upper.transAxes, fontsize=9.5,
     )  # fmt: skip
     upper.set_xlim(0, 1.02)
@@ -268,11 +267,17 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     worst = record["distortions"].get(record["worst"])
     for place, (_, scores) in enumerate(rows):
         colour = WORST if scores is worst or place == 0 else DOT
-        _draw_row(axes, place, scores, UNCHANGED if place == len(rows) - 1 else colour)
+        colour = UNCHANGED if place == len(rows) - 1 else colour
+        value, bounds = (scores[key]["balanced_accuracy"] for key in ("metrics", "intervals"))
+        mark_score(axes, place, value, bounds, colour)
+        axes.annotate(
+            f"{value:.3f}", (bounds[1], place), xytext=(6, 0), textcoords="offset points",
+            va="center", fontsize=8.5, color=colour,
+        )  # fmt: skip
     before = record["unchanged"]["metrics"]["balanced_accuracy"]
     axes.axvline(before, color=UNCHANGED, linestyle=":", linewidth=1)
     name_rows(axes, [label for label, _ in rows])
-    axes.set_xlabel("balanced accuracy, with 95 % interval over lesions")
+    axes.set_xlabel("balanced accuracy, with 95% interval over lesions")
     title_figure(figure, title, characters=ROBUSTNESS_TITLE)
     return figure
 
@@ -280,13 +285,3 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
 def _label(scores: dict[str, Any], record: dict[str, Any]) -> str:
     few = scores["images"] != record["images"]
     return f"{scores['label']} ({scores['images']:,} images)" if few else scores["label"]
-
-
-def _draw_row(axes: Axes, place: int, scores: dict[str, Any], colour: str) -> None:
-    value = scores["metrics"]["balanced_accuracy"]
-    bounds = scores["intervals"]["balanced_accuracy"]
-    mark_score(axes, place, value, bounds, colour)
-    axes.annotate(
-        f"{value:.3f}", (bounds[1], place), xytext=(6, 0), textcoords="offset points",
-        va="center", fontsize=8.5, color=colour,
-    )  # fmt: skip

@@ -20,7 +20,15 @@ from hf_lesion.labels import CODES, NOTICE
 
 MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
 TEMPLATES = "templates"
-LAST_FIGURE = "risk_coverage"  # of those that every record has
+# Name of a figure → how it is drawn, and the beginning of its title.
+DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
+    "subgroups": (figures.draw_subgroups, "Subgroups. "),
+    "confusion_matrix": (figures.draw_confusion, ""),
+    "roc": (figures.draw_roc, "ROC curves. "),
+    "precision_recall": (figures.draw_precision_recall, "Precision-recall curves. "),
+    "reliability": (figures.draw_reliability, "Calibration. "),
+    "risk_coverage": (figures.draw_risk, "Risk and coverage. "),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def write_pages(
     """
     whole = {split: record for split, record in report.items() if "curves" in record}
     for split, record in whole.items():
-        drawn = (folder / FIGURES / f"{LAST_FIGURE}_{split}.png").is_file()
+        drawn = (folder / FIGURES / f"{list(DRAWN)[-1]}_{split}.png").is_file()
         if fresh is None or split in fresh or not drawn:
             _write_figures(folder / FIGURES, split, record)
     splits = [
@@ -221,23 +229,10 @@ def _picture(name: str, split: str, alt: str) -> Picture:
 
 
 def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
-    title = format_title(record)
-    drawn: dict[str, Figure] = {}
-    if tables.list_groups(record):
-        drawn["subgroups"] = figures.draw_subgroups(record, title=f"Subgroups. {title}")
-    drawn |= {
-        "confusion_matrix": figures.draw_confusion(
-            np.asarray(record["confusion_matrix"]), title=title
-        ),
-        "roc": figures.draw_roc(record, title=f"ROC curves. {title}"),
-        "precision_recall": figures.draw_precision_recall(
-            record, title=f"Precision-recall curves. {title}"
-        ),
-        "reliability": figures.draw_reliability(record, title=f"Calibration. {title}"),
-        "risk_coverage": figures.draw_risk(record, title=f"Risk and coverage. {title}"),
-    }
-    for name, figure in drawn.items():
-        write_figure(figure, folder / f"{name}_{split}.png")
+    for name, (draw, heading) in DRAWN.items():
+        if name != "subgroups" or tables.list_groups(record):
+            figure = draw(record, title=f"{heading}{format_title(record)}")
+            write_figure(figure, folder / f"{name}_{split}.png")
 
 
 def _embed(file: Path) -> str:

@@ -4,16 +4,9 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    RootModel,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, RootModel, model_validator
 
 from hf_lesion.errors import InputError
 from hf_lesion.io.files import without_nan, write_text
@@ -28,19 +21,8 @@ FIX = "Delete the file and run scripts/score.py again."
 LATER_ENTRIES = ("questions", "operating_points", "calibration", "risk_coverage", "curves")
 
 
-def check_version(version: int) -> int:
-    """Return the version of a record if it can be read; raise ValueError otherwise."""
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"got {version}; this version of hf_lesion reads {SCHEMA_VERSION}")
-    return version
-
-
-def _restore_nan(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Version = Annotated[int, AfterValidator(check_version)]
-Value = Annotated[float, BeforeValidator(_restore_nan)]  # null where it is undefined
+# null where it is undefined
+Value = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class Part(BaseModel):
@@ -68,7 +50,7 @@ class Entry(Part):
     Fields may be added without a new version; changing or removing one requires it.
     """
 
-    schema_version: Version
+    schema_version: Literal[1]
     classes: list[str]
     images: int
     lesions: int | None

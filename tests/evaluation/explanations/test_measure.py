@@ -1,4 +1,4 @@
-import json
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -9,11 +9,7 @@ from prepared import write_dataset
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.explanations.cases import choose_cases
-from hf_lesion.evaluation.explanations.masked_set import (
-    MaskedSet,
-    measure_outside,
-    read_masked_split,
-)
+from hf_lesion.evaluation.explanations.measure import measure_outside, read_masked_split
 from hf_lesion.evaluation.explanations.record import (
     describe_localisation,
     describe_outside,
@@ -21,26 +17,21 @@ from hf_lesion.evaluation.explanations.record import (
     read_explanations,
     write_explanations,
 )
-from hf_lesion.evaluation.report.record import compact_json
 from hf_lesion.explain.mask_overlap import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
 from hf_lesion.models.preprocessing import change_processor
 
 
-def test_masks_come_with_their_images(sample_dataset):
+def test_masks_come_with_their_images(sample_dataset, tmp_path):
     masked = read_masked_split(sample_dataset, "test")
     rows = datasets.load_dataset(str(sample_dataset), split="test")
     for index in (0, len(rows) - 1):
         mask = masked.load_mask(index)
         assert mask.mode == "L"
-        assert mask.size == masked.images.load(index).size
+        assert mask.size == masked.load(index).size
         assert np.array_equal(np.asarray(mask), np.asarray(rows[index]["mask"]))
-
-
-def test_a_dataset_without_masks_is_refused(tmp_path):
-    folder = write_dataset(tmp_path / "bare")
     with pytest.raises(InputError, match=r"lacks the column mask, and heatmaps are scored"):
-        read_masked_split(folder, "test")
+        read_masked_split(write_dataset(tmp_path / "bare"), "test")
 
 
 def test_right_and_wrong_are_apart_and_flat_maps_are_counted():
@@ -78,7 +69,8 @@ def test_lesions_outside_of_what_is_seen_are_counted(mode, count, tiny_cnn_model
     whole = LesionClassifier.from_pretrained(tiny_cnn_model)
     own = change_processor(whole.model.config, whole.processor, crop_mode=mode)
     classifier = LesionClassifier(whole.model, own, name="a")
-    shares = measure_outside(classifier, MaskedSet(None, masks.__getitem__), range(5))
+    images = SimpleNamespace(load_mask=masks.__getitem__, image_ids=range(5))
+    shares = measure_outside(classifier, images)
     expected = [0.1, 0.5, 1, 0, np.nan] if mode == "centre" else [0, 0, 0, 0, np.nan]
     assert shares == pytest.approx(expected, nan_ok=True)
     found = describe_outside(shares, np.array([4, 4, 4, 5, 5]))
@@ -113,19 +105,9 @@ def test_a_record_is_kept_beside_those_of_other_splits(tmp_path):
         "validation": {"schema_version": 1, "b": [1, 2]},
     }
     assert '    "b": [1, 2]\n' in path.read_text()
-    for text, message in (
-        ("{", "is not a valid record: Invalid JSON"),
-        ('{"test": {}}', r"is not a valid record: test\.schema_version: Field required"),
-        ('{"test": {"schema_version": 9}}', "got 9; this version of hf_lesion reads 1"),
-    ):
-        path.write_text(text)
-        with pytest.raises(InputError, match=message):
-            read_explanations(path)
+    path.write_text('{"test": {"schema_version": 9}}')
+    with pytest.raises(InputError, match=r"not a valid record: test\.schema_version: Input should"):
+        read_explanations(path)
     path.unlink()
     with pytest.raises(InputError, match=r"Make it with scripts/explain_images\.py score\.$"):
         read_explanations(tmp_path)
-
-
-def test_compact_json_reads_back():
-    value = {"a": {"b": [1, [2.5, None]], "c": {}}, "d": "é"}
-    assert json.loads(compact_json(value)) == value
