@@ -250,12 +250,8 @@ def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...
 
 def parse_settings(settings: Mapping[str, Any]) -> tuple[Any, ...]:
     """Parse settings by flag name, as `parse_arguments` does; None stands for the default."""
-    argv: list[str] = []
-    for name, value in settings.items():
-        values = value if isinstance(value, list) else [value]
-        words = [json.dumps(each) if isinstance(each, dict) else str(each) for each in values]
-        argv += [] if value is None else [f"--{name}", *words]
-    return parse_arguments(build_parser(""), argv)
+    parser = build_parser("")
+    return parse_arguments(parser, _as_flags(settings, parser))
 
 
 def read_recipe(file: Path) -> dict[str, Any]:
@@ -292,16 +288,21 @@ def _parse_object(name: str, value: dict[str, Any] | str | None) -> dict[str, An
 def _recipe_flags(config: Path, parser: HfArgumentParser) -> list[str]:
     """Return a recipe as flags, so that the parser validates it."""
     recipe = read_recipe(config)
-    known = {action.dest: action for action in parser._actions}
-    if unknown := sorted(set(map(str, recipe)) - set(known)):
+    known = {action.dest for action in parser._actions}
+    if unknown := sorted(set(map(str, recipe)) - known):
         raise InputError(f"{config} has unknown keys: {list_offenders(unknown)}. See {_HELP}.")
+    return _as_flags(recipe, parser)
+
+
+def _as_flags(settings: Mapping[str, Any], parser: HfArgumentParser) -> list[str]:
+    takes_several = {action.dest for action in parser._actions if action.nargs == "+"}
     words: list[str] = []
-    for key, value in recipe.items():
-        if isinstance(value, list) and known[key].nargs == "+":
-            words += [f"--{key}", *map(str, value)]
+    for name, value in settings.items():
+        if isinstance(value, list) and name in takes_several:
+            words += [f"--{name}", *map(str, value)]
         elif value is not None:
             is_nested = isinstance(value, dict | list)
-            words.append(f"--{key}={json.dumps(value) if is_nested else value}")
+            words.append(f"--{name}={json.dumps(value) if is_nested else value}")
     return words
 
 

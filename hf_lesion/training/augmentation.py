@@ -8,7 +8,6 @@ cameras differ. All operate on the part of the frame that the network sees at pr
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal, get_args
 
@@ -27,6 +26,7 @@ CROPPING = ("standard", "strong")  # augmentations with random crops
 
 Transform = Callable[[Image.Image], torch.Tensor]
 Step = Callable[[torch.Tensor], torch.Tensor]
+Modules = list[torch.nn.Module]
 
 CROP_SCALE = (0.5, 1.0)  # fraction of the area of the frame
 STRONG_CROP_SCALE = (0.45, 1.0)
@@ -160,21 +160,16 @@ def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Tr
     Raises:
         InputError: If `augmentation` is unknown.
     """
-    if augmentation not in AUGMENTATIONS:
-        raise InputError(
-            f"Expected one of the augmentations {', '.join(AUGMENTATIONS)}; got {augmentation!r}."
-        )
-    side = preprocessing.image_size
-    steps = _STEPS[augmentation](side)
+    on_bytes, on_floats, on_normalised = _list_steps(augmentation, preprocessing.image_size)
     return v2.Compose(
         [
             _as_tensor,
             *_frame(preprocessing, augmentation),
-            *steps.on_bytes,
+            *on_bytes,
             v2.ToDtype(torch.float32, scale=True),
-            *steps.on_floats,
+            *on_floats,
             v2.Normalize(list(preprocessing.mean), list(preprocessing.std)),
-            *steps.on_normalised,
+            *on_normalised,
         ]
     )
 
@@ -186,15 +181,6 @@ def least_side(preprocessing: Preprocessing, augmentation: str) -> int:
     its shorter side is not below this.
     """
     return math.ceil(preprocessing.image_size / (LEAST_CROP if augmentation in CROPPING else 1))
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """Transforms of uint8 pixels, of values in [0, 1], and of normalised values."""
-
-    on_bytes: list[torch.nn.Module]
-    on_floats: list[torch.nn.Module] = field(default_factory=list)
-    on_normalised: list[torch.nn.Module] = field(default_factory=list)
 
 
 def _as_tensor(image: Image.Image) -> torch.Tensor:
@@ -227,10 +213,6 @@ def _pad(image: torch.Tensor, colour: list[int]) -> torch.Tensor:
     return functional.pad(image, borders, fill=colour)
 
 
-def _squash(side: int) -> v2.Resize:
-    return v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
-
-
 def _reduce(image: torch.Tensor, side: int) -> torch.Tensor:
     """Reduce the image to a shorter side of at most `side` pixels."""
     if min(image.shape[-2:]) <= side:
@@ -238,52 +220,32 @@ def _reduce(image: torch.Tensor, side: int) -> torch.Tensor:
     return functional.resize(image, [side], antialias=True)
 
 
-def _none(side: int) -> _Steps:
-    return _Steps([_squash(side)])
-
-
-def _student(side: int) -> _Steps:
-    return _Steps(
-        [
-            _squash(side),
-            v2.RandomHorizontalFlip(),
-            v2.RandomVerticalFlip(),
-            v2.RandomRotation(20, interpolation=v2.InterpolationMode.BILINEAR),
-            v2.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1),
+def _list_steps(augmentation: str, side: int) -> tuple[Modules, Modules, Modules]:
+    """Return the transforms of uint8 pixels, of values in [0, 1], and of normalised values."""
+    squash = v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
+    if augmentation == "none":
+        return [squash], [], []
+    if augmentation == "student":
+        rotation = v2.RandomRotation(20, interpolation=v2.InterpolationMode.BILINEAR)
+        jitter = v2.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1)
+        flips = [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+        return [squash, *flips, rotation, jitter], [], []
+    if augmentation == "standard":
+        crop = v2.RandomResizedCrop(side, scale=CROP_SCALE, ratio=CROP_RATIO, antialias=True)
+        return [crop, v2.RandomHorizontalFlip(), QuarterTurn()], [ColourJitter(0.2)], []
+    if augmentation == "strong":
+        geometry = [
+            # The smallest crop keeps its resolution; larger ones are reduced by less than two.
+            v2.Lambda(partial(_reduce, side=math.ceil(side / LEAST_CROP))),
+            RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
         ]
+        camera = [
+            v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
+            v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
+            v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
+        ]
+        erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
+        return [*geometry, *camera], [ColourJitter(0.2, turn=7)], [erasing]
+    raise InputError(
+        f"Expected one of the augmentations {', '.join(AUGMENTATIONS)}; got {augmentation!r}."
     )
-
-
-def _geometry(side: int) -> list[torch.nn.Module]:
-    return [
-        v2.RandomResizedCrop(side, scale=CROP_SCALE, ratio=CROP_RATIO, antialias=True),
-        v2.RandomHorizontalFlip(),
-        QuarterTurn(),
-    ]
-
-
-def _standard(side: int) -> _Steps:
-    return _Steps(_geometry(side), [ColourJitter(0.2)])
-
-
-def _strong(side: int) -> _Steps:
-    camera = [
-        v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
-        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
-        v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
-    ]
-    erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
-    geometry = [
-        # The smallest crop keeps its resolution; larger ones are reduced by less than two.
-        v2.Lambda(partial(_reduce, side=math.ceil(side / LEAST_CROP))),
-        RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
-    ]
-    return _Steps([*geometry, *camera], [ColourJitter(0.2, turn=7)], [erasing])
-
-
-_STEPS: dict[str, Callable[[int], _Steps]] = {
-    "none": _none,
-    "student": _student,
-    "standard": _standard,
-    "strong": _strong,
-}

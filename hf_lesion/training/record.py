@@ -36,15 +36,6 @@ LINEAGE = (
     "taught_by",
     AVERAGED,
 )
-# Settings of runs of earlier versions, which lack some entries.
-EARLIER = {
-    **{
-        field.name: field.default
-        for kind in (ModelArguments, RecipeArguments)
-        for field in dataclasses.fields(kind)
-    },
-    "crop_mode": "squash",
-}
 # Settings that do not affect the result.
 FREE = ("checkpoint_minutes", "dataset")
 # Settings of the Trainer that must not change when a run is resumed. The length of the run may
@@ -91,7 +82,7 @@ def check_identity(
         return [leg]
     before = read_json(file, fix="Start a new run in another --output_dir.")
     now = without_nan(identity)
-    then = {**EARLIER, **before["identity"]}
+    then = before["identity"]
     differing = [
         f"{key} was {then[key]!r} and is {value!r}"
         for key, value in now.items()

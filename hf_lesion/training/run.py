@@ -3,7 +3,6 @@
 import contextlib
 import ctypes
 import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -155,14 +154,11 @@ def describe_start(trainer: Trainer, name: str) -> str:
     images = f"{len(samples.rows):,} images"
     if len(samples) != len(samples.rows):
         images += f" ({len(samples):,} samples per epoch)"
-    parts = (
-        arguments.train_batch_size,
-        arguments.gradient_accumulation_steps,
-        arguments.world_size,
-    )
+    batch, accumulated = arguments.train_batch_size, arguments.gradient_accumulation_steps
+    processes = arguments.world_size
     return (
-        f"Training {name} on {images}. Effective batch size {math.prod(parts)} "
-        f"({parts[0]} images x {parts[1]} accumulated x {parts[2]} processes), learning rate "
+        f"Training {name} on {images}. Effective batch size {batch * accumulated * processes} "
+        f"({batch} images x {accumulated} accumulated x {processes} processes), learning rate "
         f"{arguments.learning_rate:g}, {arguments.lr_scheduler_type.value} schedule."
     )
 

@@ -1,5 +1,4 @@
 import os
-import re
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,17 @@ def write_recipe(tmp_path, text):
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(tmp_path):
-    recipe = write_recipe(
-        tmp_path, "model: resnet18\nlearning_rate: 1e-2\nseed: 7\nmodel_args: {drop_rate: 0.1}\n"
-    )
+    text = "model: resnet18\nlearning_rate: 1e-2\nseed: 7\nmodel_args: {drop_rate: 0.1}\n"
+    text += "teacher: [runs/a, runs/b]\nimage_size:\nbf16: true\nmax_steps: -1\n"
+    recipe = write_recipe(tmp_path, text + "lr_scheduler_kwargs: {num_cycles: 0.4}\n")
     model, chosen, training = parse("--config", recipe, "--seed", "9", tmp_path=tmp_path)
     assert (model.model, model.model_args) == ("resnet18", {"drop_rate": 0.1})
     assert (training.seed, training.learning_rate) == (9, 0.01)
-    assert chosen.augmentation == "standard"
+    assert (chosen.augmentation, chosen.teacher) == ("standard", ["runs/a", "runs/b"])
+    assert (model.image_size, training.bf16, training.max_steps) == (None, True, -1)
+    assert training.lr_scheduler_kwargs == {"num_cycles": 0.4}
+    one = write_recipe(tmp_path, "teacher: runs/a\n")
+    assert parse("--config", one, tmp_path=tmp_path)[1].teacher == ["runs/a"]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda file: file.stem)
@@ -38,15 +41,6 @@ def test_every_recipe_of_ours_is_understood(recipe, tmp_path):
     model, _, training = parse("--config", str(recipe), "--bf16", "false", tmp_path=tmp_path)
     assert model.model
     assert training.metric_for_best_model == "balanced_accuracy"
-
-
-def test_model_args_on_the_command_line_are_json(tmp_path):
-    model, _, _ = parse("--model_args", '{"widths": [4, 8]}', tmp_path=tmp_path)
-    assert model.model_args == {"widths": [4, 8]}
-    with pytest.raises(
-        InputError, match=r'^Expected JSON such as {"drop_rate": 0\.2} for --model_args: '
-    ):
-        parse("--model_args", "widths=4", tmp_path=tmp_path)
 
 
 def test_save_steps_alone_switches_to_steps(tmp_path):
@@ -68,70 +62,47 @@ def test_the_direction_of_the_metric_is_inferred(tmp_path):
     [
         (
             "modle: cnn\nlr: 1\n",
-            "recipe.yaml has unknown keys: lr, modle. See scripts/train.py --help.",
+            r"recipe\.yaml has unknown keys: lr, modle\. See scripts/train\.py --help\.$",
         ),
-        ("- cnn\n", "got a list."),
+        ("- cnn\n", r"got a list\.$"),
+        ("seed: 1.5\n", r"^argument --seed: invalid int value: '1\.5'"),
+        ("learning_rate: [1]\n", r"^argument --learning_rate/--learning-rate: invalid float"),
+        ("imbalance: 3\n", r"^argument --imbalance: invalid choice: '3'"),
+        ("bf16: perhaps\n", r"^argument --bf16: Truthy value expected: got perhaps"),
     ],
 )
 def test_a_wrong_recipe_is_explained(tmp_path, text, message):
-    recipe = write_recipe(tmp_path, text)
-    with pytest.raises(InputError, match=re.escape(message) + "$"):
-        parse("--config", recipe, tmp_path=tmp_path)
-
-
-def test_a_missing_recipe_says_where_recipes_are(tmp_path):
-    message = f"Recipe {tmp_path}/none.yaml not found. Recipes are in scripts/configs/."
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        parse(f"--config={tmp_path}/none.yaml", tmp_path=tmp_path)
+    with pytest.raises(InputError, match=message):
+        parse("--config", write_recipe(tmp_path, text), tmp_path=tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("words", "message"),
     [
-        ("seed: 1.5", "argument --seed: invalid int value: '1.5'"),
-        ("learning_rate: [1]", "argument --learning_rate/--learning-rate: invalid float value"),
-        ("imbalance: 3", "argument --imbalance: invalid choice: '3'"),
-        ("bf16: perhaps", "argument --bf16: Truthy value expected: got perhaps"),
+        (
+            ["--output_dir", "out", "--config=no.yaml"],
+            r"^Recipe no\.yaml not found\. Recipes are i",
+        ),
+        (
+            ["--output_dir", "out", "--model_args", "widths=4"],
+            r'^Expected JSON such as {"drop_rate',
+        ),
+        (["--output_dir", os.fsdecode(b"caf\xe9")], r"caf\\udce9 is not UTF-8"),
+        (
+            ["--output_dir", "out", "--learning_rat", "1"],
+            r"^Unknown arguments: --learning_rat 1\. ",
+        ),
+        ([], r"^Pass --output_dir DIR"),
     ],
 )
-def test_a_recipes_values_are_checked_as_flags_are(line, message, tmp_path):
-    recipe = write_recipe(tmp_path, line + "\n")
-    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
-        parse("--config", recipe, tmp_path=tmp_path)
-
-
-def test_a_recipe_may_hold_lists_mappings_and_nothing(tmp_path):
-    text = "teacher: [runs/a, runs/b]\nimage_size:\nbf16: true\nmax_steps: -1\n"
-    recipe = write_recipe(tmp_path, text + "lr_scheduler_kwargs: {num_cycles: 0.4}\n")
-    model, chosen, training = parse("--config", recipe, tmp_path=tmp_path)
-    assert chosen.teacher == ["runs/a", "runs/b"]
-    assert (model.image_size, training.bf16, training.max_steps) == (None, True, -1)
-    assert training.lr_scheduler_kwargs == {"num_cycles": 0.4}
-    one = write_recipe(tmp_path, "teacher: runs/a\n")
-    assert parse("--config", one, tmp_path=tmp_path)[1].teacher == ["runs/a"]
+def test_wrong_flags_are_explained(words, message):
+    with pytest.raises(InputError, match=message):
+        parse_arguments(build_parser("test"), words)
 
 
 def test_the_precision_that_accelerate_launch_was_given_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     assert parse(tmp_path=tmp_path)[2].bf16 is True
-
-
-def test_an_output_folder_is_asked_for():
-    with pytest.raises(InputError, match=r"^Pass --output_dir DIR"):
-        parse_arguments(build_parser("test"), [])
-
-
-def test_a_folder_that_safetensors_cannot_write_to_is_refused(tmp_path):
-    output_dir = tmp_path / os.fsdecode(b"caf\xe9")
-    with pytest.raises(InputError, match=r"caf\\udce9 is not UTF-8"):
-        parse_arguments(build_parser("test"), ["--output_dir", str(output_dir)])
-
-
-def test_a_misspelt_flag_is_named(tmp_path):
-    with pytest.raises(
-        InputError, match=r"^Unknown arguments: --learning_rat 1\. See scripts/train"
-    ):
-        parse("--learning_rat", "1", tmp_path=tmp_path)
 
 
 def test_the_trainer_itself_never_pushes(tmp_path):
@@ -149,7 +120,7 @@ def test_settings_are_parsed_like_flags(tmp_path):
         "image_size": None,
         "learning_rate": "1e-2",
         "output_dir": tmp_path,
-        "report_to": ["tensorboard"],
+        "report_to": "tensorboard",
     }
     model, _, training = parse_settings(settings)
     assert (model.model, model.model_args, model.image_size) == (

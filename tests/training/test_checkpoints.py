@@ -12,7 +12,6 @@ from hf_lesion.errors import InputError
 from hf_lesion.training.checkpoints import (
     FILES,
     average_checkpoints,
-    describe_damage,
     find_checkpoint,
 )
 
@@ -26,20 +25,15 @@ def make_checkpoint(output_dir, step):
     return folder
 
 
-def test_the_newest_by_number_not_by_name(tmp_path):
-    make_checkpoint(tmp_path, 9)
-    newest = make_checkpoint(tmp_path, 10)
-    (tmp_path / "checkpoint-best").mkdir()
-    assert find_checkpoint(tmp_path) == newest
-
-
-def test_a_run_without_checkpoints(tmp_path):
-    assert find_checkpoint(tmp_path) is None
+def test_the_newest_whole_checkpoint_is_found_and_damaged_ones_are_skipped_with_a_line(
+    tmp_path, caplog
+):
     assert find_checkpoint(tmp_path / "never") is None
-
-
-def test_half_written_checkpoints_are_skipped_with_a_line(tmp_path, caplog):
+    assert find_checkpoint(tmp_path) is None
+    make_checkpoint(tmp_path, 9)
     whole = make_checkpoint(tmp_path, 10)
+    (tmp_path / "checkpoint-best").mkdir()
+    assert find_checkpoint(tmp_path) == whole
     cut = make_checkpoint(tmp_path, 20) / "model.safetensors"
     cut.write_bytes(cut.read_bytes()[:50])
     (make_checkpoint(tmp_path, 30) / "trainer_state.json").unlink()
@@ -52,14 +46,10 @@ def test_half_written_checkpoints_are_skipped_with_a_line(tmp_path, caplog):
     assert "checkpoint-20: it is damaged (" in lines[2]
 
 
-def test_a_whole_checkpoint_has_no_damage(tmp_path):
-    assert describe_damage(make_checkpoint(tmp_path, 1)) is None
-
-
-@pytest.fixture(params=["tiny_timm_model", "tiny_cnn_model"])
-def two_checkpoints(request, tmp_path):
+@pytest.fixture
+def two_checkpoints(tiny_cnn_model, tmp_path):
     """A finished run with two checkpoints of other weights."""
-    run = shutil.copytree(request.getfixturevalue(request.param), tmp_path / "run")
+    run = shutil.copytree(tiny_cnn_model, tmp_path / "run")
     (run / "training.json").write_text(json.dumps({"steps": 3}))
     folders = []
     for number in (1, 2):
@@ -109,11 +99,8 @@ def test_what_can_not_be_averaged_is_refused(two_checkpoints, tmp_path):
     (first / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"is not a model folder: it lacks model\.safetensors"):
         average_checkpoints(two_checkpoints, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_folders_that_safetensors_cannot_open_are_rejected(two_checkpoints, tmp_path):
-    name = os.fsdecode(b"caf\xe9")
-    for folders, output in ((two_checkpoints, tmp_path / name), ([tmp_path / name] * 2, tmp_path)):
+    unreadable = tmp_path / os.fsdecode(b"caf\xe9")
+    for folders, output in ((two_checkpoints, unreadable), ([unreadable] * 2, tmp_path)):
         with pytest.raises(InputError, match=r"caf\\udce9 is not UTF-8"):
             average_checkpoints(folders, output)
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from hf_lesion.training.mixup import Mix
 STUDENT = Preprocessing(64, (0.5, 0.4, 0.3), (0.2, 0.25, 0.5))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def teacher(tiny_timm_model):
     return load_classifier(str(tiny_timm_model))
 
@@ -49,20 +49,15 @@ def test_the_weight_mixes_teacher_and_truth(teacher):
     assert torch.allclose(mixed.sum(dim=1), torch.ones(7))
 
 
-def test_another_size_is_resized(teacher):
+def test_another_size_is_resized_and_an_evaluation_keeps_its_class_ids(teacher):
     model, processor = teacher
     student = Preprocessing(48, STUDENT.mean, STUDENT.std)
     collator = TeacherCollator([Teacher(model, preprocessing_of(processor), student)], weight=1.0)
-    batch = collator([{"pixel_values": torch.rand(3, 48, 48), "labels": 2, "taught": True}])
-    assert batch["pixel_values"].shape == (1, 3, 48, 48)
-    assert batch["labels"].shape == (1, 7)
-
-
-def test_an_evaluation_keeps_its_class_ids(teacher):
-    model, processor = teacher
-    collator = TeacherCollator([Teacher(model, preprocessing_of(processor), STUDENT)], weight=1.0)
-    samples = [{**sample, "taught": False} for sample in build_samples(torch.rand(3, 3, 64, 64))]
-    assert collator(samples)["labels"].tolist() == [0, 1, 2]
+    samples = build_samples(torch.rand(3, 3, 48, 48))
+    batch = collator(samples)
+    assert batch["pixel_values"].shape == (3, 3, 48, 48)
+    assert batch["labels"].shape == (3, 7)
+    assert collator([{**each, "taught": False} for each in samples])["labels"].tolist() == [0, 1, 2]
 
 
 def test_a_mixed_image_is_answered_as_mixed(teacher):

@@ -21,7 +21,6 @@ def test_every_augmentation_has_a_row_and_all_but_none_vary():
     assert all(len(views) == VIEWS for views in rows.values())
     for name, views in rows.items():
         differs = [not np.array_equal(views[0], view) for view in views[1:]]
-        assert all(differs) == (name != "none"), name
-        assert any(differs) == (name != "none"), name
+        assert differs == [name != "none"] * (VIEWS - 1), name
     again = shown(plot_augmentations(lesions))
     assert all(np.array_equal(a, b) for a, b in zip(rows["strong"], again["strong"], strict=True))

@@ -67,13 +67,3 @@ def test_killed_at_random_steps_a_run_ends_with_the_same_bits(
     )
     differing = [key for key in whole if not torch.equal(whole[key], resumed[key])]
     assert not differing, f"killed after {killed} steps of each leg: {differing}"
-
-
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_weights_in_another_process(sample_dataset, tmp_path):
-    for name in ("first", "second"):
-        train(tmp_path / name, sample_dataset, "cnn")
-    first, second = (
-        load_file(tmp_path / name / "model.safetensors") for name in ("first", "second")
-    )
-    assert all(torch.equal(first[key], second[key]) for key in first)

@@ -69,7 +69,7 @@ def states_of(study):
     return sorted(trial.state.name for trial in study.trials)
 
 
-def test_trials_differ_and_the_best_is_recorded(found, folder):
+def test_trials_differ_and_the_best_is_recorded_with_plots_but_without_weights(found, folder):
     assert states_of(found) == ["COMPLETE"] * 3
     assert len({trial.params["learning_rate"] for trial in found.trials}) == 3
     # Each epoch is evaluated, so that a weak trial can be pruned after the first.
@@ -80,9 +80,6 @@ def test_trials_differ_and_the_best_is_recorded(found, folder):
     assert record["best"]["settings"] == found.best_params
     assert record["best"]["value"] == max(trial.value for trial in found.trials)
     assert "versions" in record["provenance"]
-
-
-def test_plots_and_a_table_lie_next_to_the_study_and_no_weights(found, folder):
     for name in PLOTS:
         assert Image.open(folder / f"{name}.png").size[0] > 500
     assert (folder / "trials.csv").read_text().count("\n") == 4
@@ -116,12 +113,7 @@ def test_a_search_goes_on_and_repeats_the_trial_that_was_killed(
     assert more.trials[-1].params == killed.params
     again = search(settings_of(folder, sample_dataset), space, 4)
     assert states_of(again) == states_of(more)
-
-
-def test_another_search_in_the_folder_is_refused(found, folder, sample_dataset, space):
-    message = (
-        "contains a search with other settings \\(weight_decay\\)\\. Pass another --output_dir"
-    )
+    message = r"contains a search with other settings \(weight_decay\)\. Pass another --output_dir"
     with pytest.raises(InputError, match=message):
         search(settings_of(folder, sample_dataset, weight_decay=0.2), space, 4)
 
@@ -130,7 +122,9 @@ def test_trials_that_diverge_end_alone(tmp_path, sample_dataset, no_results):
     space = space_of(
         "learning_rate: [1e-3, 1.0e+30]\nweight_decay: {low: 0.0, high: 0.1}", tmp_path
     )
-    found = search(settings_of(tmp_path / "study", sample_dataset, seed=3), space, 4)
+    found = search(
+        settings_of(tmp_path / "study", sample_dataset, seed=3, num_train_epochs=1), space, 4
+    )
     assert float(found.best_params["learning_rate"]) == 1e-3
     assert "PRUNED" in states_of(found)
 
@@ -175,9 +169,9 @@ def test_draws_keep_to_their_ranges(tmp_path):
     [
         ("", "contains no settings to vary\\.$"),
         ("learning_rate: 3", "expected learning_rate to be a list of choices or .*, got 3\\.$"),
-        ("weight_decay: {low: 1}", "expected weight_decay to be a list of choices or .*"),
-        ("weight_decay: {low: a, high: 1}", "expected weight_decay to be a list of choices or .*"),
-        ("weight_decay: {low: 2, high: 1}", "expected weight_decay to be a list of choices or .*"),
+        ("weight_decay: {low: 1}", "expected weight_decay to be a list of choices or "),
+        ("weight_decay: {low: a, high: 1}", "expected weight_decay to be a list of choices or "),
+        ("weight_decay: {low: 2, high: 1}", "expected weight_decay to be a list of choices or "),
     ],
 )
 def test_a_space_that_is_none_is_refused(tmp_path, text, message):
@@ -188,7 +182,7 @@ def test_a_space_that_is_none_is_refused(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("space", "more", "message"),
     [
-        ("lerning_rate: [1, 2]", {}, "^Unknown arguments: --lerning_rate 1\\. "),
+        ("lerning_rate: [1, 2]", {}, "^Unknown arguments: --lerning_rate=1\\. "),
         ("augmentation: [wild]", {}, "argument --augmentation: invalid choice: 'wild'"),
         ("label_smoothing: {low: 0, high: 1}", {}, "^Expected --label_smoothing from 0 to "),
         ("mixup: [0.1]", {"push_to_hub": True}, "does not publish: .* without --eval_strategy"),
