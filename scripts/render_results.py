@@ -11,6 +11,7 @@ into the blocks `results`, `pairs`, `calibration` and `explanations` of a Markdo
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
@@ -24,22 +25,13 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
-    cli.add_shared(
-        parser, "models", default=SHIPPED, help="folder of model folders (default: space/models)"
-    )
-    add(
-        "--files",
-        type=Path,
-        nargs="+",
-        metavar="FILE",
-        help="Markdown with blocks to fill (default: README.md and docs/, of other models none)",
-    )
-    add(
-        "--card",
-        type=Path,
-        metavar="FILE",
-        help="also write the card of the best model here (default: model_card.md if shipped)",
-    )
+    help_text = "folder of model folders (default: space/models)"
+    cli.add_shared(parser, "models", default=SHIPPED, help=help_text)
+    files: dict[str, Any] = {"type": Path, "metavar": "FILE"}
+    help_text = "Markdown with blocks to fill (default: README.md and docs/, of other models none)"
+    add("--files", **files, nargs="+", help=help_text)
+    help_text = "also write the card of the best model here (default: model_card.md if shipped)"
+    add("--card", **files, help=help_text)
     add("--check", action="store_true", help="exit 1 if a file is out of date; write nothing")
     arguments = parser.parse_args()
     ours = arguments.models.resolve() == SHIPPED
@@ -55,16 +47,16 @@ def main() -> None:
     """Render the tables and write files that are out of date."""
     arguments = parse_arguments()
     from hf_lesion.evaluation.explanations import tables
-    from hf_lesion.hub import card, results
+    from hf_lesion.hub import card, client, results
     from hf_lesion.io.files import write_text
     from hf_lesion.io.markdown import fill_blocks
 
     shipped = results.read_shipped(arguments.models)
     blocks = results.render_blocks(shipped)
     blocks["explanations"] = tables.render_block([model.folder for model in shipped])
-    wanted = {model.folder / card.CARD: card.render_card(model) for model in shipped}
+    wanted = {model.folder / client.CARD: card.render_card(model) for model in shipped}
     if arguments.card is not None:
-        wanted[arguments.card] = wanted[shipped[0].folder / card.CARD]
+        wanted[arguments.card] = wanted[shipped[0].folder / client.CARD]
     for file in arguments.files:
         if not file.is_file():
             raise InputError(f"{file} not found. Pass Markdown files as --files.")

@@ -51,14 +51,14 @@ TOLERANCE = 1e-3  # of heatmaps in [0, 1], before weights are rounded
 
 @dataclass(frozen=True)
 class Difference:
-    """How far rounded weights are from the original on drawn images."""
+    """Differences between the exported network with rounded weights and the original."""
 
     images: int
     median: float  # over images, of the largest difference of a probability
     worst: float  # the greatest of these
     heatmap: float  # median of the largest difference of the top class's heatmap in [0, 1]
     same_top: float  # share of images with the same top class
-    same_gate: float  # share of images on which the gate decides alike
+    same_gate: float  # share of images with the same decision of the gate
 
 
 class BrowserNetwork(nn.Module):
@@ -131,16 +131,17 @@ def export_for_browser(
     They are compared on `images`, or on some that are drawn.
 
     Raises:
-        InputError: If a package is missing, the network does not end as `check_ending` asks for, or
-            its preprocessing is not a centre crop.
+        InputError: If a package is missing, the network fails `check_ending`, or its preprocessing
+            is not a centre crop.
     """
     check_packages()
     check_ending(classifier)
     preprocessing = classifier.preprocessing
     if (preprocessing.crop_mode, preprocessing.crop_pct) != ("centre", 1):
         raise InputError(
-            f"The page shows networks the centre square of an image; {classifier.name} takes "
-            f"{preprocessing.crop_mode}, {preprocessing.crop_pct:.0%}. Train it with centre crops."
+            f"The page crops images to the centre square; expected the same of {classifier.name}, "
+            f"got {preprocessing.crop_mode}, {preprocessing.crop_pct:.0%}. Train it with centre "
+            "crops."
         )
     compared = draw_images(COMPARED_IMAGES) if images is None else images
     with whole_file(file) as partial:
@@ -152,7 +153,7 @@ def export_for_browser(
 
 
 def check_ending(classifier: LesionClassifier) -> None:
-    """Check that heatmaps without a backward pass are those of back-propagation.
+    """Check that heatmaps without a backward pass equal those of back-propagation.
 
     Raises:
         InputError: If the network does not end in global average pooling and one linear layer.
@@ -177,7 +178,7 @@ def check_ending(classifier: LesionClassifier) -> None:
 
 
 def shorten(file: Path) -> None:
-    """Round the weights of an ONNX file as the module's docstring says, and drop debugging data."""
+    """Round the weights of an ONNX file as described above, and drop debugging data."""
     import onnx
     from onnx import numpy_helper
 

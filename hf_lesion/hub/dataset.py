@@ -21,15 +21,15 @@ from hf_lesion.io.files import write_json, write_text
 from hf_lesion.labels import CODES, ID2LABEL
 
 DATA = "data"
-# Where the files lay on the machine that prepared them.
+# Local paths in the record; only the names are published.
 PATHS = ("source", "split_file")
 
 
 def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
     """Write a prepared dataset into an empty folder, with a card made from its record; check it.
 
-    Large files are linked where the disk allows that. The card loads the dataset by `name`: its Hub
-    id, or that of the folder.
+    Large files are hard-linked if possible. The card loads the dataset by `name`: its Hub id or the
+    name of the folder.
     """
     record = read_record(source)
     (folder / DATA).mkdir()
@@ -37,7 +37,7 @@ def build_dataset_folder(source: Path, folder: Path, *, name: str) -> None:
         target = folder / DATA / file.name
         try:
             os.link(file.resolve(), target)
-        except OSError:  # another disk, or one that has no links
+        except OSError:  # another disk, or one without links
             shutil.copyfile(file, target)
     shutil.copyfile(source / SPLITS_FILE, folder / SPLITS_FILE)
     paths = {key: Path(record[key]).name for key in PATHS if record.get(key)}
@@ -61,8 +61,8 @@ def check_dataset(folder: Path, record: dict[str, Any]) -> None:
             wrong.append(f"{split} has other numbers of {', '.join(differing)}")
     if wrong:
         raise InputError(
-            f"{folder} is not what its {RECORD_FILE} says: {list_offenders(wrong)}. Prepare it "
-            "again with scripts/prepare_data.py."
+            f"{folder} does not match its {RECORD_FILE}: {list_offenders(wrong)}. Prepare it again "
+            "with scripts/prepare_data.py."
         )
     with tempfile.TemporaryDirectory(prefix="hf_lesion_check_") as plain:
         _check_loading(folder, Path(plain))
@@ -73,7 +73,7 @@ def _check_loading(folder: Path, plain: Path) -> None:
     (plain / DATA).mkdir()
     for name in (CARD, *(f"{DATA}/{file.name}" for file in (folder / DATA).iterdir())):
         (plain / name).symlink_to((folder / name).resolve())
-    # Streamed: the cache of datasets knows a folder by its name, and would keep a copy of it.
+    # Streamed, since datasets would keep a copy of the folder in its cache.
     splits = load_dataset(str(plain), streaming=True)
     if not isinstance(splits, IterableDatasetDict):
         raise InputError(f"{folder} does not load as a dataset of splits.")

@@ -10,8 +10,7 @@ import yaml
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.report.record import REPORT, read_report
-from hf_lesion.hub.card import render_card
-from hf_lesion.hub.charts import write_charts
+from hf_lesion.hub.card import render_card, write_charts
 from hf_lesion.hub.checks import (
     NON_COMMERCIAL,
     ONNX_FILE,
@@ -31,12 +30,12 @@ from hf_lesion.io.files import read_json, write_text
 from hf_lesion.labels import NOTICE
 from hf_lesion.models import cnn
 
-# What resumes a run is of no use to anyone else.
+# Only of use to resume the run.
 PRIVATE_RECORDS = ("run.json", "trainer_state.json")
-# Where nobody has written a card by hand.
+# Marks a card that was not written by hand.
 RENDERED = "Written by scripts/render_results.py"
-# The gate is loaded with the model, curves.png is how training went. All other charts are drawn
-# anew: no picture is taken along that could show an image of the dataset.
+# The gate is loaded with the model; curves.png shows the training. All other charts are drawn again
+# from the records, since a picture in the folder could show an image of the dataset.
 OPTIONAL = ("gate.safetensors", "curves.png")
 EXPORTED = (ONNX_FILE, QUANTISED_FILE)
 MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
@@ -48,11 +47,11 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
     Args:
         source: A finished run, or what `scripts/pack_model.py` made.
         folder: Empty.
-        name: The model's name in its card: "owner/name", or the folder's; None, for the models of
-            a Space, writes neither card nor charts and leaves ONNX files out.
+        name: Name in the card: "owner/name", or that of the folder; None, for the models of a
+            Space, leaves out card, charts and ONNX files.
 
     Raises:
-        InputError: If the source is damaged or no finished run, or the result fails a check.
+        InputError: If the source is damaged or not a finished run, or the result fails a check.
     """
     check_manifest(source)
     read_training(source)
@@ -64,10 +63,10 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
             write_text(target, hide_home(file.read_text(encoding="utf-8")))
         else:
             shutil.copyfile(file, target)
-            # safetensors writes for the owner alone; what is published is for everyone.
+            # safetensors makes files that only their owner can read.
             target.chmod(READABLE)
     if "auto_map" in read_json(folder / CONFIG, fix="Train the model again."):
-        # The code that the weights were checked with, not whatever file was next to them.
+        # The code that the weights are checked with, not the file next to them.
         write_text(folder / MODULE, inspect.getsource(cnn))
     check_measured_weights(folder)
     check_quantised(folder)
@@ -81,10 +80,10 @@ def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
 
 
 def write_card(source: Path, folder: Path, *, name: str, charts: Collection[str] = ()) -> None:
-    """Write the card: the source's own if it was written by hand, else one made from the records.
+    """Write the card: that of the source if written by hand, else one rendered from the records.
 
-    What was not scored on test and validation gets a card without results. Of the charts in
-    `folder`, the card shows those of `charts`.
+    The card of a model that was not scored on test and validation has no results. Of the charts in
+    `folder`, it shows those of `charts`.
     """
     if (source / CARD).is_file() and RENDERED not in (source / CARD).read_text(encoding="utf-8"):
         shutil.copyfile(source / CARD, folder / CARD)
@@ -104,11 +103,11 @@ def _plain_card(folder: Path, name: str) -> str:
         "pipeline_tag": "image-classification",
         "tags": ["dermoscopy", "HAM10000"],
     }
-    learned = "drawn lesions only" if drawn else "HAM10000"
+    learned = "synthetic lesions only" if drawn else "HAM10000"
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {name}\n\n{NOTICE}\n\n"
         f"Trained on {learned}; its settings are in `{TRAINING}`. It has not been scored on the "
-        "test and validation splits yet: nothing is known of how good it is.\n"
+        "test and validation splits yet.\n"
     )
 
 

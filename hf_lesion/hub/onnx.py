@@ -66,12 +66,15 @@ def export_onnx(
 ) -> Agreement:
     """Export a classifier on the CPU as ONNX and check that its outputs equal PyTorch's.
 
-    They are compared on `images`, or on 200 that are drawn. A missing package, or a difference
-    above `TOLERANCE`, is an InputError, and no file is written.
+    They are compared on `images`, or on 200 that are drawn.
+
+    Raises:
+        InputError: If a package is missing, or the outputs differ by more than `TOLERANCE`; no file
+            is written.
     """
     check_packages()
     height, width = classifier.image_size
-    # Two of them: a batch of one would be taken for the only size there is.
+    # Two images, since a batch of one would be exported as a fixed size.
     pixel_values = torch.zeros(2, 3, height, width)
     batch = {INPUT: {0: torch.export.Dim("batch")}}
     network = _Logits(classifier.model)
@@ -98,7 +101,7 @@ def compare(classifier: LesionClassifier, file: Path, images: Sequence[Image.Ima
     expected = classifier.logits(images, batch_size=BATCH)
     found = onnx_logits(open_session(file), classifier, images)
     if len(images) > 1:
-        # A batch size that was not there while exporting.
+        # A batch size other than that of the export.
         found[:1] = onnx_logits(open_session(file), classifier, images[:1])
     agreement = Agreement(
         len(images),
@@ -139,12 +142,12 @@ def read_metadata(file: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def write_metadata(file: Path, told: Mapping[str, str]) -> None:
+def write_metadata(file: Path, metadata: Mapping[str, str]) -> None:
     """Replace the metadata of an ONNX file and check the file."""
     import onnx
 
     model = onnx.load(str(file))
-    onnx.helper.set_model_props(model, dict(told))
+    onnx.helper.set_model_props(model, dict(metadata))
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
 

@@ -19,17 +19,15 @@ from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.bootstrap import paired_differences
 from hf_lesion.evaluation.scoring import EvaluationSet, load_batches, over_batches
-from hf_lesion.hub.checks import ONNX_FILE, QUANTISED_FILE
+from hf_lesion.hub.checks import QUANTISED_FILE
 from hf_lesion.hub.onnx import BATCH, INPUT, OUTPUT, open_session, read_metadata, write_metadata
 from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.files import read_json_if_there, whole_file, write_json
-from hf_lesion.io.numbers import format_difference
 from hf_lesion.io.provenance import provenance
 from hf_lesion.verbosity import errors_only
 
 RECORD = "quantisation.json"
 CALIBRATION_IMAGES = 200
-SCORES = ("balanced_accuracy", "accuracy")
 
 
 def quantise(classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet) -> None:
@@ -39,8 +37,8 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
         classifier: What was exported; its preprocessing is used.
         file: The network in full precision, as from `export_onnx`.
         target: The file to write, whole or not at all.
-        images: That show what ranges activations have: of the training split, never those that
-            the loss is measured on.
+        images: Calibration images, which set the ranges of activations: of the training split,
+            never those that the loss is measured on.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -52,22 +50,22 @@ def quantise(classifier: LesionClassifier, file: Path, target: Path, images: Eva
             few = next(batches, None)
             return None if few is None else {INPUT: classifier.preprocess(few).numpy()}
 
-    # Its remarks are on how else one might quantise.
+    # onnxruntime logs hints on other ways to quantise.
     with (
         errors_only(logging.root),
         tempfile.TemporaryDirectory() as folder,
         whole_file(target) as partial,
     ):
         merged = Path(folder) / "merged.onnx"
-        # Folds what a layer of normalisation does into the convolution before it.
+        # Folds batch normalisation into the preceding convolution.
         quant_pre_process(str(file), str(merged), skip_symbolic_shape=True)
         quantize_static(
             str(merged),
             str(partial),
             Reader(),
             per_channel=True,
-            # Seven bits of a weight's eight: where a processor adds pairs of products in 16 bits
-            # (x86 without VNNI), eight can overflow, and a fifth of the answers became others.
+            # Seven bits per weight: with eight, sums of products in 16 bits can overflow on x86
+            # without VNNI, which changed a fifth of the predictions.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -81,9 +79,9 @@ def measure_loss(
     """Compare an eight-bit network with the original on images that it was not trained on.
 
     Returns:
-        `images`; `lesions`; `same_answer`, the share of images that both answer alike;
-        `differences`, eight bits minus full precision, as from `paired_differences`; and the files'
-        `bytes`.
+        `images`; `lesions`; `same_answer`, the share of images with the same prediction;
+        `differences`, eight bits minus full precision, as from `paired_differences`; `bytes` of the
+        files.
     """
     sessions = [open_session(one) for one in (file, target)]
 
@@ -117,7 +115,7 @@ def write_record(folder: Path, found: Mapping[str, Any], *, data: Mapping[str, A
 
 
 def check_quantised(folder: Path) -> None:
-    """Raise InputError if an eight-bit network comes without its own measured loss."""
+    """Raise InputError if the loss of an eight-bit network was not measured."""
     file = folder / QUANTISED_FILE
     if file.is_file() and read_record(folder).get("file_sha256") != file_sha256(file):
         raise InputError(
@@ -129,18 +127,3 @@ def check_quantised(folder: Path) -> None:
 def read_record(folder: Path) -> dict[str, Any]:
     """Return what `quantisation.json` says; empty without one."""
     return read_json_if_there(folder / RECORD, fix="Run scripts/export.py again.")
-
-
-def say_loss(record: Mapping[str, Any]) -> str:
-    """Return the record as Markdown for the model's card."""
-    changes = "; ".join(
-        f"{name.replace('_', ' ')} {format_difference(record['differences'][name])}"
-        for name in SCORES
-    )
-    size = {name: count / 1e6 for name, count in record["bytes"].items()}
-    return (
-        f"`{QUANTISED_FILE}` is the network of `{ONNX_FILE}` in {size['quantised']:.1f} MB instead "
-        f"of {size['full']:.1f}. On {record['images']:,} images ({record['data']['split']}) it "
-        f"predicts the same class for {record['same_answer']:.1%}. Its scores minus those in full "
-        f"precision, with intervals by paired bootstrap: {changes}."
-    )

@@ -76,19 +76,28 @@ def render_blocks(shipped: Sequence[Shipped]) -> dict[str, str]:
 
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
-    rows = markdown.table_lines(HEADER, map(_cells, shipped))
+    rows = []
     said: dict[tuple[str, str], list[str]] = {}
     for model in shipped:
         test = model.report[TEST]
+        parameters, size = model.training["parameters"] / 1e6, model.weight_bytes / 1e6
+        rows.append(
+            [
+                f"`{model.name}`",
+                f"{model.architecture}, {test['preprocessing']['height']} px",
+                f"{parameters:.1f} million, {size:.1f} MB",
+                *(format_metric(test, name) for name in SCORES),
+            ]
+        )
         key = (_say_test(test), test["data"]["fingerprint"])
         said.setdefault(key, []).append(f"`{model.name}`")
     sentences = {sentence for sentence, _ in said}
     parts = []
     for (sentence, fingerprint), names in said.items():
-        # Of other files than those that are described in the same words.
+        # Other files, although the same words describe them.
         files = f" (dataset {fingerprint[:8]})" if len(sentences) < len(said) else ""
         parts.append(f"{', '.join(names)}{files}: {sentence}" if len(said) > 1 else sentence)
-    return "\n".join([*rows, "", " ".join(parts)])
+    return "\n".join([*markdown.table_lines(HEADER, rows), "", " ".join(parts)])
 
 
 def _say_test(test: Mapping[str, Any]) -> str:
@@ -107,11 +116,12 @@ def render_pairs(shipped: Sequence[Shipped]) -> str:
 
     Empty if scripts/compare_models.py has not compared these weights.
     """
-    pairs = _find_pairs(shipped)
-    if not pairs:
+    found = read_comparison(shipped[0].folder.parent).get(TEST, {})
+    weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
+    if not found or found["models"] != weights:
         return ""
     rows = []
-    for pair in pairs:
+    for pair in found["pairs"]:
         names = f"`{pair['first']}` minus `{pair['second']}`"
         rows.append([names, *(format_difference(pair["differences"][name]) for name in PAIRED)])
     sentence = (
@@ -137,23 +147,18 @@ def render_fits(shipped: Sequence[Shipped]) -> str:
 
 def _fits(model: Shipped) -> list[str]:
     test = model.report[TEST]
-    errors = [
-        _error(test["calibration"].get(kind), name)
-        for kind, name in (("answers", "class_balanced_ece"), ("reliability", "ece"))
-    ]
+    errors = []
+    for kind, name in (("answers", "class_balanced_ece"), ("reliability", "ece")):
+        found = test["calibration"].get(kind)  # without reliability if that was not fitted
+        errors.append(
+            f"{found['metrics'][name]:.3f} ({found['chance'][name]['mean']:.3f})" if found else "–"
+        )
     points = [
         format_metric(test["operating_points"][question], rate)
         for question in ("malignant", "melanoma")
         for rate in ("sensitivity", "specificity")
     ]
     return [f"`{model.name}`", *errors, *points]
-
-
-def _error(found: dict[str, Any] | None, name: str) -> str:
-    """Return a calibration error with its chance level; a dash where it was not measured."""
-    if found is None or name not in found["metrics"]:
-        return "–"
-    return f"{found['metrics'][name]:.3f} ({found['chance'][name]['mean']:.3f})"
 
 
 def read_folder(folder: Path) -> Shipped:
@@ -181,21 +186,3 @@ def read_folder(folder: Path) -> Shipped:
         report=report,
         weight_bytes=(folder / WEIGHTS).stat().st_size,
     )
-
-
-def _cells(model: Shipped) -> list[str]:
-    test = model.report[TEST]
-    parameters = model.training["parameters"] / 1e6
-    return [
-        f"`{model.name}`",
-        f"{model.architecture}, {test['preprocessing']['height']} px",
-        f"{parameters:.1f} million, {model.weight_bytes / 1e6:.1f} MB",
-        *(format_metric(test, name) for name in SCORES),
-    ]
-
-
-def _find_pairs(shipped: Sequence[Shipped]) -> list[dict[str, Any]]:
-    """Return the measured pairs of these models; empty if they were of other weights."""
-    found = read_comparison(shipped[0].folder.parent).get(TEST, {})
-    weights = {model.name: model.report[TEST]["model"]["weights_sha256"] for model in shipped}
-    return found["pairs"] if found.get("models") == weights else []

@@ -19,7 +19,7 @@ from hf_lesion.models.snapshot import open_snapshot
 
 APP = "app.py"
 MODELS = "models"
-# One "owner/name@commit" a line: what the app serves next to the folders in models/.
+# One "owner/name@commit" per line: what the app serves in addition to models/.
 HUB_MODELS = "hub_models.txt"
 COPIED = ("*.py", "*/*.py", "*.css", "*.json", "requirements.txt", "examples/*.webp")
 PACKAGE = ("*.py", "py.typed", "*.csv", "*.json", "*.md")
@@ -29,8 +29,8 @@ LICENCE = "LICENSE"
 def build_space_folder(app: Path, folder: Path, *, models: Sequence[str]) -> None:
     """Write a self-contained Space into an empty folder, and check it.
 
-    The app is that of a checkout. Models are folders, folders of them, or Hub ids, which are pinned
-    to their commit.
+    The app is that of a checkout. Models are model folders, folders of these, or Hub ids, which are
+    pinned to their commit.
     """
     if not (app / APP).is_file():
         raise InputError(f"{app} has no {APP}. Run this from a checkout of hf_lesion.")
@@ -55,13 +55,13 @@ def write_readme(source: Path, folder: Path, *, pinned: Sequence[str]) -> None:
 
 
 def list_sources(source: str) -> list[str]:
-    """Return the models of one argument: folders, or the Hub id that it is."""
+    """Return the model folders that an argument names, or the argument if it is a Hub id."""
     path = Path(source)
     if not path.is_dir() or (path / CONFIG).is_file():
         return [source]
     found = [str(model) for model in list_models(path)]
     if not found:
-        raise InputError(f"{source} holds no model. Pack one with scripts/pack_model.py.")
+        raise InputError(f"{source} contains no model. Pack one with scripts/pack_model.py.")
     return found
 
 

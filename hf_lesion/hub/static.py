@@ -44,7 +44,7 @@ SPLITS = ("test", "validation")
 def build_static_folder(source: Path, folder: Path, *, models: Sequence[str]) -> None:
     """Write the page of `space/static` and its models into an empty folder, and check it.
 
-    Models are folders, folders of them, or Hub ids; the page opens with the best.
+    Models are model folders, folders of these, or Hub ids; the page opens with the best.
     """
     for file in sorted(file for pattern in PAGE for file in source.glob(pattern)):
         shutil.copyfile(file, folder / file.name)
@@ -56,7 +56,7 @@ def build_static_folder(source: Path, folder: Path, *, models: Sequence[str]) ->
     write_text(folder / RECORD, json.dumps(describe_page(entries), ensure_ascii=False))
     write_readme(source, folder, pinned=())
     write_manifest(folder)
-    version = file_sha256(folder / MANIFEST)[:12]  # by which a browser knows that files changed
+    version = file_sha256(folder / MANIFEST)[:12]  # tells browsers that files have changed
     worker = (folder / WORKER).read_text(encoding="utf-8")
     write_text(folder / WORKER, worker.replace(STAMP, version))
     write_manifest(folder)
@@ -92,14 +92,14 @@ def fetch_runtime() -> Path:
         )
     except (RequestException, ValueError, OSError) as error:
         raise InputError(
-            f"onnxruntime-web {VERSION} can't be fetched from registry.npmjs.org: {error}. Try "
-            "again with a network; afterwards it is in the cache."
+            f"onnxruntime-web {VERSION} can't be downloaded from registry.npmjs.org: {error}. Try "
+            "again with a network connection; then it stays in the cache."
         ) from error
     return Path(found)
 
 
 def add_model(source: str, folder: Path) -> dict[str, Any]:
-    """Export one model into `models/`, and return what the page says of it."""
+    """Export one model into `models/`, and return its entry in `page.json`."""
     snapshot = open_snapshot(source)
     classifier = LesionClassifier.from_pretrained(source, device="cpu")
     name = snapshot.name.rpartition("/")[2]
@@ -113,7 +113,7 @@ def add_model(source: str, folder: Path) -> dict[str, Any]:
 def describe_model(
     classifier: LesionClassifier, folder: Path, file: Path, difference: Difference
 ) -> dict[str, Any]:
-    """Return what the page needs to know of a model, next to its network."""
+    """Return the entry of a model in `page.json`."""
     record, gate, reliability = classifier.record, classifier.gate, classifier.reliability
     report = _own_report(folder, classifier.weights_sha256)
     split = next((split for split in SPLITS if split in report), None)

@@ -12,34 +12,25 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 LARGE = (".safetensors", ".parquet", ".onnx")
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 GITATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+REPO = r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)"
+PAGE = r"/((?P<kinds>datasets|spaces)/)?(?P<id>[^/]+/[^/]+)"
 ROUTES = (
     ("GET", r"/api/whoami-v2", "whoami"),
     ("POST", r"/api/validate-yaml", "validate_yaml"),
     ("POST", r"/api/repos/create", "create"),
-    ("DELETE", r"/api/repos/delete", "delete"),
-    ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/preupload/(?P<rev>.+)", "preupload"),
-    ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/commit/(?P<rev>.+)", "commit"),
-    ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/branch/(?P<rev>.+)", "branch"),
-    ("POST", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/paths-info/(?P<rev>[^/]+)", "paths_info"),
-    ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/refs", "refs"),
-    ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/tree/(?P<rev>[^/]+)(/(?P<path>.+))?", "tree"),
-    ("GET", r"/api/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)(/revision/(?P<rev>.+))?", "info"),
-    (
-        "POST",
-        r"/((?P<kinds>datasets|spaces)/)?(?P<id>[^/]+/[^/]+)\.git/info/lfs/objects/batch",
-        "lfs",
-    ),
+    ("POST", REPO + r"/preupload/(?P<rev>.+)", "preupload"),
+    ("POST", REPO + r"/commit/(?P<rev>.+)", "commit"),
+    ("POST", REPO + r"/branch/(?P<rev>.+)", "branch"),
+    ("GET", REPO + r"/tree/(?P<rev>[^/]+)", "tree"),
+    ("GET", REPO + r"(/revision/(?P<rev>.+))?", "info"),
+    ("POST", PAGE + r"\.git/info/lfs/objects/batch", "lfs"),
     ("PUT", r"/lfs/(?P<kinds>\w+)/(?P<id>[^/]+/[^/]+)/(?P<oid>[0-9a-f]{64})", "put"),
-    (
-        "GET|HEAD",
-        r"/((?P<kinds>datasets|spaces)/)?(?P<id>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<path>.+)",
-        "resolve",
-    ),
+    ("GET|HEAD", PAGE + r"/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
     ("GET|HEAD", r"/", "front_page"),
 )
 
@@ -185,7 +176,7 @@ class Handler(BaseHTTPRequestHandler):
                 headers["X-Error-Code"] = refused.code
             self.send_json({"error": refused.message, **refused.body}, refused.status, headers)
 
-    do_POST = do_PUT = do_HEAD = do_DELETE = do_GET  # noqa: N815 - the library's names
+    do_POST = do_PUT = do_HEAD = do_GET  # noqa: N815 - the library's names
 
     def read_body(self):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -271,14 +262,6 @@ class Handler(BaseHTTPRequestHandler):
             self.server.repos[kind, repo_id] = Repo(kind, repo_id, private)
         self.send_json({"url": url, "id": repo_id})
 
-    def delete(self):
-        asked = json.loads(self.body)
-        repo_id = f"{asked['organization'] or self.account().name}/{asked['name']}"
-        kind = asked.get("type") or "model"
-        self.find_to_write(kind + "s", repo_id)
-        del self.server.repos[kind, repo_id]
-        self.send_json({})
-
     def branch(self, kinds, id, rev):  # noqa: A002 - as in ROUTES
         repo = self.find_to_write(kinds, id)
         if rev in repo.branches:
@@ -347,67 +330,24 @@ class Handler(BaseHTTPRequestHandler):
             raise RefusedError(400, f"Unknown operation {key}")
         return None
 
-    def refs(self, kinds, id):  # noqa: A002
-        repo = self.find(kinds, id)
-        branches = [
-            {"name": name, "ref": f"refs/heads/{name}", "targetCommit": sha}
-            for name, sha in repo.branches.items()
-        ]
-        self.send_json({"branches": branches, "tags": [], "converts": []})
-
     def info(self, kinds, id, rev=None):  # noqa: A002
         repo = self.find(kinds, id)
         sha, files = repo.files(rev or "main")
-        self.send_json(
-            {
-                "_id": "0" * 24,
-                "id": id,
-                "sha": sha,
-                "private": repo.private,
-                "gated": False,
-                "disabled": False,
-                "downloads": 0,
-                "likes": 0,
-                "tags": [],
-                "lastModified": "2026-01-01T00:00:00.000Z",
-                "createdAt": "2026-01-01T00:00:00.000Z",
-                "siblings": [{"rfilename": path} for path in sorted(files)],
-            }
-        )
+        fixed = {"_id": "0" * 24, "gated": False, "disabled": False, "downloads": 0, "likes": 0}
+        dates = dict.fromkeys(("lastModified", "createdAt"), "2026-01-01T00:00:00.000Z")
+        siblings = [{"rfilename": path} for path in sorted(files)]
+        own = {"id": id, "sha": sha, "private": repo.private, "siblings": siblings, "tags": []}
+        self.send_json({**fixed, **dates, **own})
 
-    def describe(self, path, content):
-        entry = {"type": "file", "path": path, "size": len(content), "oid": git_oid(content)}
-        if is_large(path, len(content)):
-            oid = hashlib.sha256(content).hexdigest()
-            entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 130}
-        return entry
-
-    def tree(self, kinds, id, rev, path=None):  # noqa: A002
+    def tree(self, kinds, id, rev):  # noqa: A002
         _, files = self.find(kinds, id).files(rev)
-        query = parse_qs(urlsplit(self.path).query)
-        recursive = query.get("recursive", ["false"])[0].lower() == "true"
-        root = f"{path}/" if path else ""
-        entries, folders = [], set()
-        for name in sorted(name for name in files if name.startswith(root)):
-            parts = name[len(root) :].split("/")
-            folders |= {root + "/".join(parts[:n]) for n in range(1, len(parts))}
-            if recursive or len(parts) == 1:
-                entries.append(self.describe(name, files[name]))
-        if path and not entries and not folders:
-            raise RefusedError(404, f"{path} does not exist", "EntryNotFound")
-        shown = {f for f in folders if recursive or "/" not in f[len(root) :]}
-        entries += [{"type": "directory", "path": f, "size": 0, "oid": "0" * 40} for f in shown]
+        entries = []
+        for path, content in sorted(files.items()):
+            size, large = len(content), is_large(path, len(content))
+            lfs = {"oid": etag_of(path, content), "size": size, "pointerSize": 130}
+            entry = {"type": "file", "path": path, "size": size, "oid": git_oid(content)}
+            entries.append({**entry, **({"lfs": lfs} if large else {})})
         self.send_json(entries)
-
-    def paths_info(self, kinds, id, rev):  # noqa: A002
-        _, files = self.find(kinds, id).files(rev)
-        asked = parse_qs(self.body.decode())["paths"] if b"=" in self.body else []
-        asked = asked or json.loads(self.body)["paths"]
-        found = [self.describe(path, files[path]) for path in asked if path in files]
-        for path in asked:
-            if path not in files and any(name.startswith(f"{path}/") for name in files):
-                found.append({"type": "directory", "path": path, "size": 0, "oid": "0" * 40})
-        self.send_json(found)
 
     def resolve(self, kinds, id, rev, path):  # noqa: A002
         sha, files = self.find(kinds, id).files(rev)
@@ -424,9 +364,6 @@ class Handler(BaseHTTPRequestHandler):
         # Served here and not by a redirect: the client's HEAD would follow that to this same host
         # and lose the commit.
         headers |= {"X-Linked-Size": len(content), "X-Linked-Etag": headers["ETag"]}
-        self.answer_file(status, body, headers)
-
-    def answer_file(self, status, body, headers):
         change = getattr(self, "change", None)
         if change is None or self.command == "HEAD":
             self.send(status, body, headers)

@@ -120,5 +120,5 @@ def test_a_network_that_is_shown_whole_frames_is_refused(tiny_cnn_model, tmp_pat
     classifier = load(tiny_cnn_model)
     config, processor = classifier.network.config, classifier.processor
     classifier.processor = change_processor(config, processor, crop_mode="squash")
-    with pytest.raises(InputError, match="The page shows networks the centre square"):
+    with pytest.raises(InputError, match="The page crops images to the centre square"):
         export_for_browser(classifier, tmp_path / "squashed.onnx")

@@ -1,4 +1,4 @@
-"""The static Space: whole, self-contained, and in the words of the other page."""
+"""The static Space: complete, self-contained, and in the words of the other page."""
 
 import json
 import re
@@ -41,7 +41,9 @@ def built(run_folder, tmp_path, monkeypatch):
     return folder
 
 
-def test_the_folder_is_whole(built):
+def test_the_folder_is_complete_and_page_json_has_what_the_script_reads(
+    built, run_folder, tmp_path
+):
     names = {file.relative_to(built).as_posix() for file in built.rglob("*") if file.is_file()}
     assert {"index.html", "app.js", "sw.js", "style.css", "manifest.json", "page.json"} <= names
     assert {"models/tiny_cnn.onnx", "examples/mel.webp", "SHA256SUMS", "README.md"} <= names
@@ -49,11 +51,7 @@ def test_the_folder_is_whole(built):
     front = read_front_matter(built)
     assert (front["sdk"], front["license"]) == ("static", "cc-by-nc-4.0")
     assert len(front["short_description"]) <= 60
-    worker = (built / "sw.js").read_text()
-    assert re.search(r'"hf-lesion-[0-9a-f]{12}"', worker)
-
-
-def test_page_json_has_what_the_script_reads(built):
+    assert re.search(r'"hf-lesion-[0-9a-f]{12}"', (built / "sw.js").read_text())
     page = json.loads((built / "page.json").read_text())
     assert [one["code"] for one in page["diagnoses"]] == list(CODES)
     assert len(page["colours"]) == 256 * 6
@@ -61,17 +59,11 @@ def test_page_json_has_what_the_script_reads(built):
     assert (model["file"], model["size"], model["rounding"]) == ("models/tiny_cnn.onnx", 64, "down")
     assert model["drawn_only"] is True
     assert (model["gate"], model["points"], model["balanced_accuracy"]) == (None, {}, None)
-
-
-def test_two_models_of_one_name_are_refused(built, run_folder, tmp_path):
-    shutil.copytree(run_folder, tmp_path / "other" / "tiny_cnn")
+    other = shutil.copytree(run_folder, tmp_path / "other" / "tiny_cnn")
     (tmp_path / "again").mkdir()
+    models = [str(run_folder), str(other)]
     with pytest.raises(InputError, match=r"Two of the models are named tiny_cnn\. Rename"):
-        static.build_static_folder(
-            SOURCE,
-            tmp_path / "again",
-            models=[str(run_folder), str(tmp_path / "other" / "tiny_cnn")],
-        )
+        static.build_static_folder(SOURCE, tmp_path / "again", models=models)
 
 
 def test_the_page_loads_nothing_from_elsewhere():
@@ -98,9 +90,6 @@ def test_the_words_are_those_of_the_other_page(monkeypatch):
     for said in (verdict.UNSURE_CHIP, "Melanoma flag raised", "No melanoma flag"):
         assert said in script
     assert verdict.NOT_LIKE_TRAINING.removesuffix("hidden.") in joined.replace("` +", "")
-    changed = {code: short for code, short in text.SHORT.items() if short != _name(code)}
+    names = {diagnosis.code: diagnosis.name for diagnosis in DIAGNOSES}
+    changed = {code: short for code, short in text.SHORT.items() if short != names[code]}
     assert dict(re.findall(r'(\w+): "([^"]+)"', script.split("const SHORT")[1][:120])) == changed
-
-
-def _name(code):
-    return DIAGNOSES[CODES.index(code)].name
