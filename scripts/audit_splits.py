@@ -23,8 +23,6 @@ from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hf_lesion.data.leakage import Scan
     from hf_lesion.data.near_duplicates import NearDuplicate
 
@@ -39,12 +37,8 @@ def parse_arguments() -> argparse.Namespace:
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "dataset", required=True)
     add = parser.add_argument
-    add(
-        "--as",
-        dest="scheme",
-        choices=SCHEMES,
-        help="audit this scheme instead of the splits of the dataset",
-    )
+    help_text = "audit this scheme instead of the splits of the dataset"
+    add("--as", dest="scheme", choices=SCHEMES, help=help_text)
     add("--test_fraction", type=float, default=0.2, help="of --as (default: 0.2)")
     add("--seed", type=int, default=0, help="of --as (default: 0)")
     output_help = "folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)"
@@ -57,69 +51,58 @@ def format_record(record: dict[str, Any]) -> str:
     """Return the record as a table with a conclusion."""
     import pandas as pd
 
+    scheme, near, seen = record["scheme"] or {}, record["near_duplicates"], record["test_rows_seen"]
     splits = ", ".join(
         f"{name} {split['rows']:,} rows of {split['lesions']:,} lesions"
         for name, split in record["splits"].items()
     )
-    name = record["scheme"]["name"] if record["scheme"] else "as prepared"
-    lines = [f"Splits {name}: {splits}", ""]
     pairs = {
         " / ".join(pair["splits"]): {
             "shared lesions": len(pair["lesions"]),
             "identical images": len(pair["identical"]),
-            "near-duplicates": "–" if pair["near_duplicates"] is None else pair["near_duplicates"],
+            "near-duplicates": "–" if near is None else pair["near_duplicates"],
         }
         for pair in record["pairs"]
     }
     table = pd.DataFrame.from_dict(pairs, orient="index").rename_axis("splits", axis=1)
-    lines += [
-        table.to_string(),
-        "",
-        *_format_near_duplicates(record),
-        *_format_seen(record["test_rows_seen"], record["scheme"]),
-    ]
-    if record["fingerprint"] != record["fingerprint_prepared"]:
-        lines.append("Note: the files have changed since prepare_data.py wrote them.")
+    lines = [f"Splits {scheme.get('name', 'as prepared')}: {splits}", "", table.to_string(), ""]
+    if near is not None:
+        lines.append(f"Near-duplicates under two lesion_ids, within or between splits: {len(near)}")
+        lines += map(_format_near_duplicate, near[:SHOWN_PAIRS])
+        if len(near) > SHOWN_PAIRS:
+            lines.append(f"  … and {len(near) - SHOWN_PAIRS} more")
+        if skipped := record["candidates_not_compared"]:
+            lines.append(f"  {skipped:,} weaker candidates were not compared.")
+        lines.append("")
     lines.append(
-        "LEAK: a lesion or an identical image is in two splits."
-        if record["leaks"]
-        else "No lesion and no identical image is in two splits."
-    )
-    return "\n".join(lines)
-
-
-def _format_near_duplicates(record: dict[str, Any]) -> list[str]:
-    pairs = record["near_duplicates"]
-    if pairs is None:
-        return []
-    lines = [
-        f"  {pair['image_id'][0]} ({pair['split'][0]}, {pair['label'][0]}) and "
-        f"{pair['image_id'][1]} ({pair['split'][1]}, {pair['label'][1]}): "
-        f"correlation {pair['detail_correlation']:.2f}, {pair['orientation']}"
-        for pair in pairs[:SHOWN_PAIRS]
-    ]
-    title = f"Near-duplicates under two lesion_ids, within or between splits: {len(pairs)}"
-    more = [f"  … and {len(pairs) - SHOWN_PAIRS} more"] if len(pairs) > SHOWN_PAIRS else []
-    skipped = record["candidates_not_compared"]
-    note = [f"  {skipped:,} weaker candidates were not compared."] if skipped else []
-    return [title, *lines, *more, *note, ""]
-
-
-def _format_seen(seen: dict[str, Any], scheme: dict[str, Any] | None) -> list[str]:
-    lines = [
         f"Test rows whose lesion or identical image is in train: {seen['seen']:,} of "
         f"{seen['rows']:,} ({seen['share']:.1%}){_format_average(scheme, 'share')}"
-    ]
-    if scheme and scheme["name"] == "copied-rows":
+    )
+    if scheme.get("name") == "copied-rows":
         lines.append(
             f"Test rows with both other copies in train: {seen['all_others_seen']:,} "
             f"({seen['share_all_others']:.1%}){_format_average(scheme, 'share_all_others')}"
         )
-    return lines
+    if record["fingerprint"] != record["fingerprint_prepared"]:
+        lines.append("Note: the files have changed since prepare_data.py wrote them.")
+    leak = "LEAK: a lesion or an identical image is in two splits."
+    clean = "No lesion and no identical image is in two splits."
+    return "\n".join([*lines, leak if record["leaks"] else clean])
 
 
-def _format_average(scheme: dict[str, Any] | None, share: str) -> str:
-    if scheme is None:
+def _format_near_duplicate(pair: dict[str, Any]) -> str:
+    first, second = (
+        f"{image_id} ({split}, {label})"
+        for image_id, split, label in zip(
+            pair["image_id"], pair["split"], pair["label"], strict=True
+        )
+    )
+    correlation = pair["detail_correlation"]
+    return f"  {first} and {second}: correlation {correlation:.2f}, {pair['orientation']}"
+
+
+def _format_average(scheme: dict[str, Any], share: str) -> str:
+    if not scheme:
         return ""
     average = scheme["average"]
     mean, spread = average[share]["mean"], average[share]["standard_deviation"]
@@ -145,18 +128,6 @@ def write_sheet(
     return path
 
 
-def apply_scheme(
-    arguments: argparse.Namespace, rows: "pd.DataFrame"
-) -> "tuple[pd.DataFrame, dict[str, Any]]":
-    """Return the rows split by the scheme of --as, and its description for the record."""
-    from hf_lesion.data import leakage
-
-    name, fraction, seed = arguments.scheme, arguments.test_fraction, arguments.seed
-    split = leakage.SCHEMES[name](rows, test_fraction=fraction, seed=seed)
-    average = leakage.repeat_scheme(rows, name, test_fraction=fraction)
-    return split, {"name": name, "test_fraction": fraction, "seed": seed, "average": average}
-
-
 @one_line_errors
 def main() -> None:
     """Audit, print and write the record; exit 1 if there is leakage."""
@@ -165,14 +136,16 @@ def main() -> None:
     from hf_lesion.io.files import write_json
 
     arguments.output.mkdir(parents=True, exist_ok=True)
-    scheme = arguments.scheme
+    scheme, fraction, seed = arguments.scheme, arguments.test_fraction, arguments.seed
     found = leakage.scan(arguments.dataset, with_hashes=scheme is None)
     rows, near, sheet, described = found.rows, None, None, None
     if scheme is None:
         near = leakage.find_near_duplicates(arguments.dataset, found)
         sheet = write_sheet(arguments, found, near[0])
     else:
-        rows, described = apply_scheme(arguments, found.rows)
+        rows = leakage.SCHEMES[scheme](found.rows, test_fraction=fraction, seed=seed)
+        average = leakage.repeat_scheme(found.rows, scheme, test_fraction=fraction)
+        described = {"name": scheme, "test_fraction": fraction, "seed": seed, "average": average}
     record = leakage.build_record(arguments.dataset, found, rows, scheme=described, near=near)
     path = arguments.output / (f"leakage_{scheme}.json" if scheme else "leakage.json")
     write_json(path, record)

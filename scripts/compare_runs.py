@@ -22,12 +22,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--reference", type=Path, metavar="DIR", help="run to compare the others with")
     add("--runs", type=Path, nargs="+", default=[], metavar="DIR", help="other runs")
     add("--json", type=Path, metavar="FILE", help="file of comparisons to update")
-    add(
-        "--markdown",
-        type=Path,
-        metavar="FILE",
-        help="Markdown file to write the tables of --json to",
-    )
+    help_text = "Markdown file to write the tables of --json to"
+    add("--markdown", type=Path, metavar="FILE", help=help_text)
     arguments = parser.parse_args()
     if arguments.reference is None and not (arguments.json and arguments.markdown):
         raise InputError("Pass --reference DIR and --runs DIR …, or --json and --markdown.")

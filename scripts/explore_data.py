@@ -38,12 +38,8 @@ def parse_arguments() -> argparse.Namespace:
     cli.add_shared(parser, "output", default=Path("reports/data"), help=output_help)
     cli.add_shared(parser, "private")
     count = cli.at_least(0)
-    add(
-        "--samples",
-        type=count,
-        default=6,
-        help="images per diagnosis; 0: no contact sheet (default: 6)",
-    )
+    help_text = "images per diagnosis; 0: no contact sheet (default: 6)"
+    add("--samples", type=count, default=6, help=help_text)
     add("--seed", type=count, default=0, help="seed of the sampled images (default: 0)")
     add("--audits", type=Path, nargs="*", default=[], help="records of scripts/audit_splits.py")
     add("--recipes", type=Path, help="record of scripts/experiments/compare_protocols.py")

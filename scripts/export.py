@@ -31,15 +31,11 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     cli.add_shared(parser, "model", type=str, required=True, metavar="DIR|HUB_ID")
     add("--format", choices=["onnx"], default="onnx", help="file format (default: onnx)")
-    file_help = "(default: onnx/model.onnx in the model folder)"
-    cli.add_shared(parser, "output", metavar="FILE", help=file_help)
+    help_text = "(default: onnx/model.onnx in the model folder)"
+    cli.add_shared(parser, "output", metavar="FILE", help=help_text)
     cli.add_shared(parser, "overwrite")
-    add(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder of images for the comparison (default: 200 synthetic images)",
-    )
+    help_text = "folder of images for the comparison (default: 200 synthetic images)"
+    add("--images", type=Path, metavar="DIR", help=help_text)
     add("--int8", action="store_true", help="also write an 8-bit model and its measured loss")
     cli.add_shared(parser, "dataset", help="for --int8: folder written by prepare_data.py")
     cli.add_shared(parser, "split", help="for --int8: split to measure the loss on (default: test)")
@@ -52,46 +48,45 @@ def main() -> None:
     arguments = parse_arguments()
     output = choose_output(arguments)
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.hub.onnx import check_packages, export_onnx
+    from hf_lesion.evaluation.bulk import list_folder
+    from hf_lesion.evaluation.scoring import read_split
+    from hf_lesion.hub.onnx import CHECKED_IMAGES, check_packages, export_onnx
     from hf_lesion.verbosity import quiet_libraries
 
     check_packages()
     quiet_libraries()
-    sets = read_sets(arguments) if arguments.int8 else None
+    # Before the export, since the dataset may not be there.
+    names = ("train", arguments.split) if arguments.int8 else ()
+    splits = [read_split(arguments.dataset, name) for name in names]
+    images = None
+    if arguments.images is not None:
+        listed = list_folder(arguments.images)
+        images = [listed.load(index) for index in range(min(len(listed.names), CHECKED_IMAGES))]
     classifier = LesionClassifier.from_pretrained(arguments.model, device="cpu")
-    found = export_onnx(classifier, output, images=read_images(arguments.images))
+    found = export_onnx(classifier, output, images=images)
     print(
         f"Largest difference from PyTorch on {found.images} images: {found.logits:.1e} in logits, "
         f"{found.probabilities:.1e} in probabilities."
     )
     print(f"Written: {output}, {output.stat().st_size / 1e6:.1f} MB")
-    if sets is not None:
-        write_int8(classifier, output, *sets)
-
-
-def read_sets(arguments: argparse.Namespace) -> "tuple[EvaluationSet, EvaluationSet]":
-    """Return training images for the calibration of ranges, and the images of --split."""
-    from hf_lesion.evaluation.scoring import draw_rows, read_split, take_images
-    from hf_lesion.hub.quantisation import CALIBRATION_IMAGES
-
-    source = arguments.dataset
-    train = read_split(source, "train")
-    shown = take_images(train, draw_rows(len(train.image_ids), CALIBRATION_IMAGES))
-    return shown, read_split(source, arguments.split)
+    if splits:
+        write_int8(classifier, output, *splits)
 
 
 def write_int8(
-    classifier: "LesionClassifier", file: Path, shown: "EvaluationSet", images: "EvaluationSet"
+    classifier: "LesionClassifier", file: Path, train: "EvaluationSet", images: "EvaluationSet"
 ) -> None:
     """Write the 8-bit model, measure its loss and print it."""
+    from hf_lesion.evaluation.scoring import draw_rows, take_images
     from hf_lesion.hub import quantisation
     from hf_lesion.io.numbers import format_difference
 
     folder = file.parent.parent
     target = folder / quantisation.QUANTISED_FILE
-    quantisation.quantise(classifier, file, target, shown)
+    rows = draw_rows(len(train.image_ids), quantisation.CALIBRATION_IMAGES)
+    quantisation.quantise(classifier, file, target, take_images(train, rows))
     found = quantisation.measure_loss(classifier, file, target, images)
-    calibrated_on = {"split": shown.name, "images": len(shown.references)}
+    calibrated_on = {"split": train.name, "images": len(rows)}
     data = {**images.origin, "calibrated_on": calibrated_on}
     quantisation.write_record(folder, found, data=data)
     loss = format_difference(found["differences"]["balanced_accuracy"])
@@ -121,17 +116,6 @@ def choose_output(arguments: argparse.Namespace) -> Path:
     if output.exists() and not arguments.overwrite:
         raise InputError(f"{output} already exists. Pass --overwrite to replace it.")
     return output
-
-
-def read_images(folder: Path | None) -> list | None:
-    """Return at most 200 images of a folder; None without a folder."""
-    from hf_lesion.evaluation import bulk
-    from hf_lesion.hub.onnx import CHECKED_IMAGES
-
-    if folder is None:
-        return None
-    images = bulk.list_folder(folder)
-    return [images.load(index) for index in range(min(len(images.names), CHECKED_IMAGES))]
 
 
 if __name__ == "__main__":

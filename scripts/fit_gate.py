@@ -9,6 +9,7 @@ loaded with the model from then on, gate.json with what was measured, and gate.p
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
@@ -23,21 +24,11 @@ def parse_arguments() -> argparse.Namespace:
     cli.add_shared(parser, "batch_size", default=8, help="images at once (default: 8)")
     cli.add_shared(parser, "output")
     add = parser.add_argument
-    add(
-        "--ood_images",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="DIR",
-        help="photos to be rejected, such as phone photos of skin; each folder is one source",
-    )
-    add(
-        "--frames",
-        type=Path,
-        metavar="DIR",
-        help="images of the dataset in another framing, named <image_id>.jpg: those of validation "
-        "help to choose thresholds, those of test are measured",
-    )
+    folders: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "DIR"}
+    help_text = "photos to be rejected, such as phone photos of skin; each folder is one source"
+    add("--ood_images", **folders, default=[], help=help_text)
+    help_text = "images of validation and test in another framing, named <image_id>.jpg"
+    add("--frames", type=Path, metavar="DIR", help=help_text)
     add("--limit", type=cli.at_least(1), metavar="N", help="only N images of each set")
     return parser.parse_args()
 

@@ -41,82 +41,40 @@ def parse_arguments() -> argparse.Namespace:
     origin = parser.add_argument_group("source").add_mutually_exclusive_group(required=True)
     origin.add_argument("--source", type=Path, help="folder or zip archive with HAM10000")
     origin.add_argument("--download", action="store_true", help="download from Harvard Dataverse")
-    _add_download_options(parser)
-    _add_split_options(parser)
-    _add_resize_options(parser)
+    flag: dict[str, Any] = {"action": "store_true"}
+    add = parser.add_argument_group("download").add_argument
+    add("--with_masks", **flag, help="also download the lesion masks")
+    help_text = "also prepare the test set of ISIC 2018 Task 3, as the split official_test"
+    add("--with_official_test", **flag, help=help_text)
+    help_text = f"folder of the archives (default: {DOWNLOAD_FOLDER} next to --output)"
+    add("--download_dir", type=Path, metavar="DIR", help=help_text)
+    add("--base_url", metavar="URL", help=f"URL of a mirror of Dataverse (default: {DATAVERSE})")
+    add = parser.add_argument_group("split").add_argument
+    add("--seed", type=int, default=0, help="seed of the split (default: 0)")
+    names = ("TRAIN", "VALIDATION", "TEST")
+    fractions: dict[str, Any] = {"type": float, "nargs": 3, "metavar": names}
+    help_text = "fractions of the lesions in each split (default: 0.7 0.15 0.15)"
+    add("--fractions", **fractions, default=(0.7, 0.15, 0.15), help=help_text)
+    help_text = "use a published split: the splits.csv of a prepared dataset"
+    add("--split_file", type=Path, metavar="CSV", help=help_text)
+    help_text = "the first image of each lesion, or lesions with one image (default: all)"
+    add("--subset", choices=SUBSETS, default="all", help=help_text)
+    add = parser.add_argument_group("images (default: files are stored unchanged)").add_argument
+    help_text = "resize the shorter side of images and masks to N pixels; store JPEG, quality 75"
+    add("--image_size", type=int, metavar="N", help=help_text)
+    help_text = "crop to the centre square first, for 600×450 pixels to the box (75, 0, 525, 450)"
+    add("--centre_crop", **flag, help=help_text)
     add = parser.add_argument
     cli.add_shared(parser, "output", required=True, help="folder to create")
-    add(
-        "--originals_only",
-        action="store_true",
-        help="reject images and masks that differ from the published files (implied by --download)",
-    )
-    add("--allow_missing", action="store_true", help="leave out missing and damaged images")
+    help_text = "reject files that differ from the published ones (implied by --download)"
+    add("--originals_only", **flag, help=help_text)
+    add("--allow_missing", **flag, help="leave out missing and damaged images")
     cli.add_shared(parser, "overwrite")
     arguments = parser.parse_args()
     for option in ("with_masks", "download_dir", "base_url"):
         if arguments.source and getattr(arguments, option):
             parser.error(f"--{option} needs --download")
     return arguments
-
-
-def _add_download_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("download").add_argument
-    add("--with_masks", action="store_true", help="also download the lesion masks")
-    add(
-        "--with_official_test",
-        action="store_true",
-        help="also prepare the official ISIC 2018 Task 3 test set, from --download or --source, as "
-        "the split official_test",
-    )
-    add(
-        "--download_dir",
-        type=Path,
-        metavar="DIR",
-        help=f"folder of the archives (default: {DOWNLOAD_FOLDER} next to --output)",
-    )
-    add("--base_url", metavar="URL", help=f"URL of a mirror of Dataverse (default: {DATAVERSE})")
-
-
-def _add_split_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("split").add_argument
-    add("--seed", type=int, default=0, help="seed of the split (default: 0)")
-    add(
-        "--fractions",
-        type=float,
-        nargs=3,
-        default=(0.7, 0.15, 0.15),
-        metavar=("TRAIN", "VALIDATION", "TEST"),
-        help="fractions of the lesions in each split (default: 0.7 0.15 0.15)",
-    )
-    add(
-        "--split_file",
-        type=Path,
-        metavar="CSV",
-        help="use a published split: the splits.csv of a prepared dataset",
-    )
-    add(
-        "--subset",
-        choices=SUBSETS,
-        default="all",
-        help="one-per-lesion: the first image_id of each lesion; single-image: lesions with a "
-        "single image (default: all)",
-    )
-
-
-def _add_resize_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("images (default: files are stored unchanged)").add_argument
-    add(
-        "--image_size",
-        type=int,
-        metavar="N",
-        help="resize the shorter side of images and masks to N pixels; store JPEG, quality 75",
-    )
-    add(
-        "--centre_crop",
-        action="store_true",
-        help="crop to the centre square first, for 600×450 pixels to the box (75, 0, 525, 450)",
-    )
 
 
 def download_source(arguments: argparse.Namespace) -> Path:

@@ -19,6 +19,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hf_lesion import cli
 from hf_lesion.errors import InputError, one_line_errors
@@ -35,18 +36,12 @@ def parse_arguments() -> argparse.Namespace:
     dataset = kinds.add_parser("dataset", help="a prepared dataset")
     cli.add_shared(dataset, "dataset", required=True)
     space = kinds.add_parser("space", help="the web demo")
-    space.add_argument(
-        "--models",
-        nargs="+",
-        default=[str(SPACE / "models")],
-        metavar="DIR|HUB_ID",
-        help="folders are included, Hub ids pinned to a commit (default: space/models)",
-    )
-    space.add_argument(
-        "--static",
-        action="store_true",
-        help="a page of plain files that runs the models in the browser",
-    )
+    add = space.add_argument
+    help_text = "folders are included, Hub ids pinned to a commit (default: space/models)"
+    sources: dict[str, Any] = {"nargs": "+", "metavar": "DIR|HUB_ID"}
+    add("--models", **sources, default=[str(SPACE / "models")], help=help_text)
+    help_text = "a page of plain files that runs the models in the browser"
+    add("--static", action="store_true", help=help_text)
     for kind in (model, dataset, space):
         _add_common(kind)
     options = parser.parse_args()
@@ -57,33 +52,20 @@ def parse_arguments() -> argparse.Namespace:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--repo_id",
-        metavar="OWNER/NAME",
-        help="repository to publish to; without it only --output is written",
-    )
-    shown = parser.add_mutually_exclusive_group()
-    shown.add_argument(
-        "--private", action="store_true", default=None, help="create a private repository"
-    )
-    shown.add_argument(
-        "--public", action="store_false", dest="private", help="create a public repository"
-    )
+    help_text = "repository to publish to; without it only --output is written"
+    add("--repo_id", metavar="OWNER/NAME", help=help_text)
+    add_either = parser.add_mutually_exclusive_group().add_argument
+    help_text = "create a private repository"
+    add_either("--private", action="store_true", default=None, help=help_text)
+    help_text = "create a public repository"
+    add_either("--public", action="store_false", dest="private", help=help_text)
     add("--revision", metavar="BRANCH", help="branch to write to (default: main)")
     add("--dry_run", action="store_true", help="build, check and list files without uploading")
-    add("--output", type=Path, metavar="DIR", help="folder to build in (default: a temporary one)")
-    add(
-        "--overwrite",
-        action="store_true",
-        help="replace --output, or files of others in the repository",
-    )
-    add(
-        "--timeout",
-        type=float,
-        default=60,
-        metavar="S",
-        help="timeout of a request in seconds (default: 60)",
-    )
+    cli.add_shared(parser, "output", help="folder to build in (default: a temporary one)")
+    help_text = "replace --output, or files of others in the repository"
+    cli.add_shared(parser, "overwrite", help=help_text)
+    help_text = "timeout of a request in seconds (default: 60)"
+    add("--timeout", type=float, default=60, metavar="S", help=help_text)
 
 
 @one_line_errors
@@ -91,7 +73,16 @@ def main() -> None:
     """Build, check, list and upload."""
     options = parse_arguments()
     # First, before building and importing torch, to report an invalid name or token within seconds.
-    repo_id = _check_account(options)
+    from hf_lesion.hub.client import check_account
+
+    repo_id = None
+    try:
+        if options.repo_id is not None:
+            repo_id = check_account(options.repo_id, timeout=options.timeout)
+    except InputError as error:
+        if not options.dry_run:
+            raise
+        print(f"The account was not checked: {error}")
     from hf_lesion.hub.publish import publish_folder, show_files
     from hf_lesion.verbosity import quiet_libraries
 
@@ -113,21 +104,6 @@ def main() -> None:
             show_files(folder)
     if options.output is not None:
         print(f"Written: {options.output}")
-
-
-def _check_account(options: argparse.Namespace) -> str | None:
-    """Return the full name of the repository; None without one, or on a dry run if offline."""
-    from hf_lesion.hub.client import check_account
-
-    if options.repo_id is None:
-        return None
-    try:
-        return check_account(options.repo_id, timeout=options.timeout)
-    except InputError as error:
-        if not options.dry_run:
-            raise
-        print(f"The account was not checked: {error}")
-        return None
 
 
 @contextlib.contextmanager

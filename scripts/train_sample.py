@@ -45,8 +45,13 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def make_dataset(options: argparse.Namespace) -> Path:
-    """Generate the images, prepare the dataset, and return its folder."""
+    """Generate the images, prepare the dataset, and return its folder.
+
+    Raises:
+        InputError: If an existing dataset has another number of images or seed.
+    """
     from hf_lesion.data.build import prepare
+    from hf_lesion.data.record import read_record
     from hf_lesion.synthetic.dataset import write_sample
 
     raw, dataset = options.output / "raw", options.output / "dataset"
@@ -54,21 +59,14 @@ def make_dataset(options: argparse.Namespace) -> Path:
         write_sample(raw, options.images, seed=options.seed)
     if not dataset.exists():
         prepare(raw, dataset, seed=options.seed)
-    check_dataset(dataset, options)
-    return dataset
-
-
-def check_dataset(dataset: Path, options: argparse.Namespace) -> None:
-    """Raise InputError if the existing dataset has another number of images or seed."""
-    from hf_lesion.data.record import read_record
-
     prepared = read_record(dataset)
-    drawn = (sum(prepared["images"].values()), prepared["seed"])
-    if drawn != (options.images, options.seed):
+    images, seed = sum(prepared["images"].values()), prepared["seed"]
+    if (images, seed) != (options.images, options.seed):
         raise InputError(
-            f"{options.output} contains {drawn[0]} images of seed {drawn[1]}. Pass another "
-            "--output, or remove that folder."
+            f"{options.output} contains {images} images of seed {seed}. Pass another --output, or "
+            "remove that folder."
         )
+    return dataset
 
 
 def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namespace) -> None:

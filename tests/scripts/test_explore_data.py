@@ -51,17 +51,7 @@ def test_dataset_without_masks_and_with_nulls_and_an_audit(call, refusal, sample
     (tmp_path / "leakage.json").write_text("{}")
     err = refusal("--dataset", sample_dataset, *options)
     assert err.startswith("error: leakage.json is not a valid record: scheme: Field required, ")
-
-
-def test_what_is_wrong_is_one_line(refusal, sample_dataset, tmp_path):
-    err = refusal("--dataset", tmp_path)
-    assert err.startswith(f"error: {tmp_path} is not a prepared dataset: ")
-    (tmp_path / "file").write_text("")
-    err = refusal("--dataset", sample_dataset, "--output", "file")
-    assert err == "error: File exists: file"
-
-
-def test_help_has_examples(call):
-    code, out, err = call("--help")
-    assert (code, err) == (0, "")
-    assert "Examples:" in out
+    assert refusal("--dataset", tmp_path).startswith(f"error: {tmp_path} is not a prepared dataset")
+    assert refusal("--dataset", sample_dataset, "--output", "counts.json") == (
+        "error: File exists: counts.json"
+    )

@@ -31,21 +31,15 @@ def test_a_dataset_is_predicted_and_submitted(
     assert refusal(*arguments) == f"error: {output} already exists. Pass --overwrite to replace it."
 
 
-# Names of any bytes that Linux allows, and what reading them back has to give.
+# Names of any bytes that Linux allows, and how they are read back.
 NAMES = {
-    b"plain": "plain",
-    b"arm, left": "arm, left",
-    b'5" scar': '5" scar',
-    b"two\nlines": "two\nlines",
-    b"return\r": "return\r",
-    b"-dash": "-dash",
+    b'arm, left 5" scar': 'arm, left 5" scar',
+    b"two\nlines, return\r": "two\nlines, return\r",
     b"=1+1": "=1+1",
     b"$math$ {x} %s": "$math$ {x} %s",
-    b" blank ": " blank ",
-    b"a.b..c": "a.b..c",
+    b" blank a.b..c ": " blank a.b..c ",
     b"caf\xe9": "caf\\udce9",
-    b"caf\xc3\xa9": "café",
-    "💥".encode(): "💥",
+    "café 💥".encode(): "café 💥",
     b"x" * 251: "x" * 251,
 }
 
@@ -56,14 +50,12 @@ def odd_names(tmp_path):
     folder = tmp_path / os.fsdecode(b"in, \n $ [1] \xff")
     folder.mkdir()
     for name in NAMES:
-        try:
-            Image.new("RGB", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name + b".png"))
-        except OSError:
-            pytest.skip("this system does not allow such names")
+        Image.new("RGB", (8, 6)).save(os.fsdecode(os.fsencode(folder) + b"/" + name + b".png"))
     (folder / "notes.txt").touch()
     return folder
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are of any bytes on Linux only")
 def test_names_of_any_bytes_are_predicted_and_submitted(call, tiny_cnn_model, odd_names, tmp_path):
     folder = tmp_path / os.fsdecode(b"out \xff")
     output, submission = folder / "p.parquet", folder / "s.csv"
