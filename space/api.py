@@ -1,16 +1,14 @@
 """Public API: three endpoints, whose docstrings gradio shows under "Use via API"."""
 
-from html import escape
 from typing import Any
 
-import gradio as gr
 from PIL import Image
-from predictions import METHOD, PREDICTED, Explanation, describe, explain
+from predictions import METHOD, Explanation, describe, explain
 from registry import Registry
-from uploads import Upload, UploadedImage
+from uploads import Upload, require
 from views import comparison
 
-from hf_lesion.errors import InputError
+from hf_lesion.explain.names import PREDICTED
 
 REJECTED = "The image is rejected: see gate_sentence."
 
@@ -39,10 +37,7 @@ class Api:
             non-dermoscopic, without a diagnosis), "unsure" or "unjudged", "gate_sentence": the
             same in words}; null if not measured or not given
         """
-        try:
-            result = self.registry.classify(model, UploadedImage.of(image))
-        except InputError as error:
-            raise public_error(error) from error
+        result = self.registry.classify(model, require(image))
         return describe(result, self.registry.entries[model].points)
 
     def explain(
@@ -65,12 +60,7 @@ class Api:
             The result of /classify, and "target": the code that was explained, "notice": why there
             is no heatmap, empty if there is one.
         """
-        try:
-            explanation = explain(
-                self.registry.classify(model, UploadedImage.of(image)), target, method
-            )
-        except InputError as error:
-            raise public_error(error) from error
+        explanation = explain(self.registry.classify(model, require(image)), target, method)
         overlay = None if explanation.result.is_rejected else explanation.overlay()
         return overlay, self._describe(model, explanation)
 
@@ -90,11 +80,8 @@ class Api:
             "iou": overlap of their top fifths, in [0, 1], "apart": whether they show different
             places: an iou below 1/3}]}
         """
-        try:
-            results = self.registry.classify_all(UploadedImage.of(image))
-            explanations = {name: explain(result, target) for name, result in results.items()}
-        except InputError as error:
-            raise public_error(error) from error
+        results = self.registry.classify_all(require(image))
+        explanations = {name: explain(result, target) for name, result in results.items()}
         return {
             "models": {name: self._describe(name, one) for name, one in explanations.items()},
             "agreement": comparison.describe(explanations),
@@ -105,9 +92,3 @@ class Api:
         if explanation.result.is_rejected:
             return {**found, "target": None, "notice": REJECTED}
         return {**found, "target": explanation.target, "notice": explanation.notice}
-
-
-def public_error(error: InputError) -> gr.Error:
-    """Return an error that gradio passes on unchanged."""
-    # The browser shows this text as HTML.
-    return gr.Error(escape(str(error), quote=False), print_exception=False)

@@ -1,6 +1,13 @@
 """Web demo: classifies dermoscopic images and shows heatmaps.
 
-Launch: python space/app.py --models runs/resnet18 runs/cnn
+    python space/app.py --models runs/resnet18            one model folder
+    python space/app.py --models runs                     every model folder in runs/
+    python space/app.py --models runs/a runs/b --port 8000
+    python space/app.py --models me/a me/b@1a2b3c4        from the Hub, the second at a commit
+    python space/app.py --share --auth_file people.txt    a public link, with a login
+
+people.txt has one name:password per line. Temporary files are deleted when the page stops; those of
+a killed page are deleted by the next start.
 """
 
 import argparse
@@ -18,6 +25,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from hf_lesion import cli
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
 
 if TYPE_CHECKING:
@@ -32,16 +40,6 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 ARENA_MAX = -8
 HIGHEST_PORT = 65535
 TERMINATED = 128 + signal.SIGTERM
-EXAMPLES = """examples:
-  python space/app.py --models runs/resnet18            one model folder
-  python space/app.py --models runs                     every model folder in runs/
-  python space/app.py --models runs/a runs/b --port 8000
-  python space/app.py --models me/a me/b@1a2b3c4        from the Hub, the second at a commit
-  python space/app.py --share --auth_file people.txt    a public link, with a login
-
-people.txt has one name:password per line. Temporary files are deleted when the page stops; those of
-a killed page are deleted by the next start.
-"""
 
 
 @one_line_errors
@@ -199,9 +197,7 @@ def check_port(host: str, port: int) -> None:
 
 def parse_options() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add(
         "--models",
@@ -231,7 +227,7 @@ def parse_options() -> argparse.Namespace:
     )
     add(
         "--max_concurrency",
-        type=_count,
+        type=cli.at_least(1),
         default=os.cpu_count() or 1,
         metavar="N",
         help="maximum number of requests computed at once (default: %(default)s, the CPU cores)",
@@ -242,12 +238,6 @@ def parse_options() -> argparse.Namespace:
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"expected a port from 1 to {HIGHEST_PORT}, got {text}")
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text}")
     return int(text)
 
 

@@ -10,7 +10,6 @@ from predictions import (
     COLOUR_MAPS,
     COLOURS,
     METHOD,
-    PREDICTED,
     Explanation,
     check_choice,
     check_heatmap,
@@ -18,10 +17,11 @@ from predictions import (
     explain,
 )
 from registry import Registry
-from uploads import MAX_FILE_TEXT, Upload, UploadedImage, Uploads, clean_name, list_items
+from uploads import ImageError, Upload, Uploads, clean_name, list_items, require, too_large
 from views import batch, comparison, heatmap, report, text, verdict
 
 from hf_lesion.errors import InputError
+from hf_lesion.explain.names import PREDICTED
 from hf_lesion.labels import NAMES
 from hf_lesion.synthetic.examples import EXAMPLES, read_examples
 
@@ -68,13 +68,13 @@ class Page:
         """Return the example whose tile was pressed."""
         code = _event_value(event, "dx")
         if not isinstance(code, str) or code not in self.examples:
-            raise gr.Error("There is no such example.", print_exception=False)
+            raise InputError("There is no such example.")
         return self.examples[code]
 
     def reject_size(self, event: gr.EventData) -> tuple[Update, ...]:
         """Reject a file that the browser found too large to upload."""
         name = clean_name(str(_event_value(event, "name")))
-        return _no_result(text.problem(f"{name} is larger than {MAX_FILE_TEXT}. Make it smaller."))
+        return _no_result(text.failure(too_large(name)))
 
     def show(
         self,
@@ -100,7 +100,7 @@ class Page:
         result, entry = explanation.result, self.registry.entries[model]
         if result.is_rejected and not show_rejected:
             return _no_result(verdict.rejection(result), can_show=True)
-        is_example = UploadedImage.of(image).sha256 in self._example_hashes
+        is_example = require(image).sha256 in self._example_hashes
         return (
             verdict.panel(result, entry, title=self._title(model), is_example=is_example),
             gr.update(visible=False),
@@ -173,7 +173,7 @@ class Page:
         if image is None:
             return text.empty(EMPTY)
         try:
-            results = self.registry.classify_all(UploadedImage.of(image))
+            results = self.registry.classify_all(require(image))
             explanations = {name: explain(result, target) for name, result in results.items()}
         except InputError as error:
             return text.failure(error)
@@ -219,7 +219,7 @@ class Page:
         self, image: Upload, model: str, target: str, method: str, colours: str
     ) -> Explanation:
         check_choice("colour map", colours, tuple(COLOUR_MAPS))
-        return explain(self.registry.classify(model, UploadedImage.of(image)), target, method)
+        return explain(self.registry.classify(model, require(image)), target, method)
 
     def _render(
         self,
@@ -231,12 +231,12 @@ class Page:
         render: Callable[[Explanation], str],
     ) -> str:
         """Explain an image and render the result; return an empty text without an image."""
-        if image is None or isinstance(image, InputError):
+        if image is None or isinstance(image, ImageError):
             return ""
         try:
             return render(self._explain(image, model, target, method, colours))
         except InputError as error:
-            return text.trouble(str(error))
+            return text.failure(error)
 
 
 def _no_result(panel: str, *, can_show: bool = False) -> tuple[Update, ...]:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.errors import InputError
-from hf_lesion.explain.names import METHOD_NAMES
+from hf_lesion.explain.names import METHOD_NAMES, PREDICTED, RUNNER_UP
 from hf_lesion.labels import CODES, LABEL2ID, MALIGNANT, NAMES
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 DISPLAY_PIXELS = 768  # the longer side of what is shown
 CACHED_IMAGES = 8
 CACHED_SECONDS = 300.0
-PREDICTED, RUNNER_UP = "predicted", "runner-up"
 METHOD = "gradcam"
 COLOUR_MAPS = {"inferno": "Inferno", "turbo": "Turbo"}
 COLOURS = "inferno"
@@ -41,7 +40,6 @@ MIN_PROBABILITY = 0.01  # the heatmap of a less probable class means little
 FAINT, FULL = 0.4, 0.75  # opacity where the map is 1: of such a class, and of any other
 BLANK = 8  # of 255: the range of each colour in a blank image
 IS_BLANK = "The image is blank: all of it has the same colour."
-DIAGNOSIS_FIELDS = ("label", "name", "probabilities", "right_in_test", "melanoma_flagged")
 MAX_QUOTED = 60  # characters of a client's value that are quoted in an error
 RANDOM_SEEDS = [0, 1, 2, 3]
 
@@ -195,7 +193,7 @@ def _result_fields(prediction: "Prediction", image: Image.Image) -> dict[str, An
         "probabilities": prediction.probabilities[0],
         "verdict": prediction.verdicts[0],
         "share_right": None if reliability is None else float(reliability[0]),
-        "is_blank": bool((np.ptp(np.asarray(image.convert("RGB")), axis=(0, 1)) <= BLANK).all()),
+        "is_blank": bool((np.ptp(np.asarray(image), axis=(0, 1)) <= BLANK).all()),
     }
 
 
@@ -269,20 +267,17 @@ def check_heatmap(classifier: "LesionClassifier", explanation: Explanation) -> t
 
 def describe(result: Result, points: Mapping[str, OperatingPoint]) -> dict[str, Any]:
     """Return a result as the API gives it, without a diagnosis if the image is rejected."""
-    gate = {
-        "gate": result.gate,
-        "gate_sentence": IS_BLANK if result.is_blank else result.verdict.sentence,
+    found: dict[str, Any] = {
+        "label": result.label,
+        "name": NAMES[result.label],
+        "probabilities": dict(zip(CODES, map(float, result.probabilities), strict=True)),
+        "right_in_test": result.share_right,
+        "melanoma_flagged": result.reaches(points.get(MELANOMA)),
     }
     if result.is_rejected:
-        return {**dict.fromkeys(DIAGNOSIS_FIELDS), **gate}
-    values = (
-        result.label,
-        NAMES[result.label],
-        dict(zip(CODES, map(float, result.probabilities), strict=True)),
-        result.share_right,
-        result.reaches(points.get(MELANOMA)),
-    )
-    return {**dict(zip(DIAGNOSIS_FIELDS, values, strict=True)), **gate}
+        found = dict.fromkeys(found)
+    sentence = IS_BLANK if result.is_blank else result.verdict.sentence
+    return {**found, "gate": result.gate, "gate_sentence": sentence}
 
 
 def check_choice(kind: str, value: object, choices: Sequence[str]) -> None:

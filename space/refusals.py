@@ -6,6 +6,7 @@ the error to the visitor.
 
 import sys
 import traceback
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from gradio.exceptions import InvalidPathError
 from gradio.route_utils import FnIndexInferError
+
+from hf_lesion.errors import InputError
 
 NOT_UPLOADED = "This page reads only files that were uploaded to it. Upload the image first."
 INVALID = "This request is invalid. The API is described under “API” at the foot of the page."
@@ -42,6 +45,10 @@ def explain_errors(blocks: gr.Blocks) -> None:
             return await call(*arguments, **options)
         except gr.Error:
             raise
+        except InputError as error:
+            # The browser shows this text as HTML.
+            text = escape(str(error), quote=False)
+            raise gr.Error(text, print_exception=False) from error
         except Exception as error:
             # The location only, since the message may contain a file name.
             place = traceback.extract_tb(error.__traceback__)[-1]

@@ -77,9 +77,9 @@ def build_page(
         gr.HTML(text.header(drawn_only))
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Classify", id="classify"):
-                parts = classify.build(page, blocks)
+                inputs = classify.build(page, blocks)
             with gr.Tab("Compare", id="compare") as compare_tab:
-                compare_target = compare.build(page, parts.image, compare_tab)
+                compare_target = compare.build(page, inputs.image, compare_tab)
             with gr.Tab("Batch", id="batch"):
                 batch.build(page, blocks)
             with gr.Tab("About", id="about") as about_tab:
@@ -87,7 +87,7 @@ def build_page(
         links = gr.HTML(footer(), js_on_load=OPEN_TAB, elem_id="links")
         quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         links.click(lambda: gr.Tabs(selected="about"), None, tabs, **quiet)
-        _build_api(Api(registry), parts, compare_target)
+        _build_api(Api(registry), inputs, compare_target)
     explain_errors(blocks)
     blocks.queue(max_size=queue_size, default_concurrency_limit=max_concurrency)
     return blocks
@@ -138,20 +138,15 @@ def footer() -> str:
     return f'<nav class="links" aria-label="Links">{" · ".join(links)}</nav>'
 
 
-def _build_api(api: Api, parts: classify.Parts, compare_target: gr.Dropdown) -> None:
+def _build_api(api: Api, inputs: classify.Inputs, compare_target: gr.Dropdown) -> None:
     """Add the public endpoints, as events of an invisible button."""
     hidden = gr.Button(visible=False)
     result = gr.JSON(visible=False, label="Result")
     picture = gr.Image(visible=False, label="Heatmap over the image", format="png")
-    image, model = parts.image, parts.model
+    image, model = inputs.image, inputs.model
     # For the code on the API page, since gradio's own example is a web address.
     image.example_payload = lambda: EXAMPLE_FILE
     image.example_value = lambda: EXAMPLE_FILE["path"]
     hidden.click(api.classify, [image, model], result, api_name="classify")
-    hidden.click(
-        api.explain,
-        [image, model, parts.target, parts.method],
-        [picture, result],
-        api_name="explain",
-    )
+    hidden.click(api.explain, list(inputs), [picture, result], api_name="explain")
     hidden.click(api.compare, [image, compare_target], result, api_name="compare")

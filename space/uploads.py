@@ -5,14 +5,13 @@ a single upload may be, and their names are used as labels, never as paths.
 """
 
 import base64
-import binascii
 import hashlib
 import os
 import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
@@ -72,53 +71,60 @@ class UploadedFile:
 
 
 class ImageError(InputError):
-    """An image that can't be read."""
+    """An upload that can't be used."""
 
 
 class UploadedImage:
-    """An uploaded image, decoded only when it is needed.
+    """An uploaded image file, decoded only when it is needed.
 
     Args:
-        sha256: Of its bytes.
-        decode: Decodes it; raises InputError.
+        name: The visitor's name for the file.
+        content: Its bytes; size and signature are checked at once.
+
+    Raises:
+        ImageError: If it is empty, too large, or not a supported image.
     """
 
-    def __init__(self, sha256: str, decode: Callable[[], Image.Image]):
-        self.sha256 = sha256
-        self._decode = decode
+    def __init__(self, name: str, content: bytes):
+        check_size(name, len(content))
+        check_signature(name, content)
+        self._name, self._content = name, content
 
-    @classmethod
-    def of(cls, image: "Upload") -> "UploadedImage":
-        """Return the image that an event received.
-
-        Raises:
-            ImageError: If the upload was rejected.
-        """
-        if isinstance(image, InputError):
-            raise image
-        if image is None:
-            raise ImageError("Expected an image, got none.")
-        if isinstance(image, UploadedImage):
-            return image
-        header = f"{image.mode} {image.size} ".encode()
-        return cls(hashlib.sha256(header + image.tobytes()).hexdigest(), lambda: image)
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self._content).hexdigest()
 
     @cached_property
     def decoded(self) -> Image.Image:
         """The upright RGB image.
 
         Raises:
-            ImageError: If it can't be read.
+            ImageError: If it is damaged or has too many pixels.
         """
         try:
-            return self._decode()
+            return load_image(self._content)
         except InputError as error:
-            raise ImageError(str(error)) from error
+            # Content has no name of its own.
+            raise ImageError(str(error).replace(UNNAMED, self._name, 1)) from error
 
 
 Choice = TypeVar("Choice", gr.Radio, gr.Dropdown, gr.Slider)
-Upload = UploadedImage | Image.Image | ImageError | None
-Uploads = list[UploadedFile] | InputError | None
+Upload = UploadedImage | ImageError | None
+Uploads = list[UploadedFile] | ImageError | None
+
+
+def require(image: Upload) -> UploadedImage:
+    """Return the image that an event received.
+
+    Raises:
+        ImageError: If there is none, or the upload was rejected.
+    """
+    if image is None:
+        raise ImageError("Expected an image, got none.")
+    if isinstance(image, ImageError):
+        raise image
+    return image
 
 
 def build_image_input(**options: Any) -> gr.Image:
@@ -168,12 +174,18 @@ def _reject_addresses(component: gr.Image | gr.File) -> None:
 
 
 def _preprocess_image(payload: ImageData | None) -> Upload:
+    """Return the image in gradio's cache or in a `data:` URL."""
     if payload is None:
         return None
+    name = clean_name(payload.orig_name) if payload.orig_name else UNNAMED
     try:
-        return read_upload(payload)
-    except InputError as error:
-        return ImageError(str(error))
+        if payload.url and payload.url.startswith("data:"):
+            return UploadedImage(name, _decode_data_url(payload.url, name))
+        if payload.path:
+            return UploadedImage(name, read_file(UploadedFile(name, Path(payload.path))))
+    except ImageError as error:
+        return error
+    return ImageError("Expected an image file, got none. Upload a JPEG or PNG.")
 
 
 def _preprocess_files(payload: ListFiles | FileData | None) -> Uploads:
@@ -181,81 +193,47 @@ def _preprocess_files(payload: ListFiles | FileData | None) -> Uploads:
         return None
     files = payload.root if isinstance(payload, ListFiles) else [payload]
     if not all(file.path for file in files):
-        return InputError("Expected image files or a zip of them. Upload them as files.")
+        return ImageError("Expected image files or a zip of them. Upload them as files.")
     return [
         UploadedFile(clean_name(file.orig_name or file.path), Path(file.path)) for file in files
     ]
 
 
-def read_upload(payload: ImageData) -> UploadedImage:
-    """Read an upload and check its size and signature, without decoding it.
-
-    Args:
-        payload: A file in gradio's cache, or a `data:` URL.
-
-    Raises:
-        InputError: If it is not a supported image. The message uses the visitor's file name, never
-            a path of this machine.
-    """
-    name = clean_name(payload.orig_name) if payload.orig_name else UNNAMED
-    if payload.url and payload.url.startswith("data:"):
-        content = _decode_data_url(payload.url, name)
-    elif payload.path:
-        content = read_file(UploadedFile(name, Path(payload.path)))
-    else:
-        raise InputError("Expected an image file, got none. Upload a JPEG or PNG.")
-    check_signature(name, content)
-    return UploadedImage(hashlib.sha256(content).hexdigest(), lambda: decode_image(name, content))
-
-
 def read_file(file: UploadedFile) -> bytes:
-    """Return the content of a file.
+    """Return the content of a file, which is read only if it is not too large.
 
     Raises:
-        InputError: If it is empty, too large, or can't be read.
+        ImageError: If it is empty, too large, or can't be read; with the visitor's file name, never
+            a path of this machine.
     """
     try:
         check_size(file.name, file.path.stat().st_size)
         return file.path.read_bytes()
     except FileNotFoundError as error:
-        raise InputError(
+        raise ImageError(
             f"{file.name} is no longer here: images are deleted after an hour. Upload it again."
         ) from error
     except OSError as error:
-        raise InputError(
+        raise ImageError(
             f"{file.name} can't be read ({type(error).__name__}). Upload it again, or smaller."
         ) from error
 
 
-def decode_image(name: str, content: bytes) -> Image.Image:
-    """Decode an image file, whose size and signature are checked first.
-
-    Args:
-        name: The visitor's name for the file.
-        content: Its bytes.
-
-    Raises:
-        InputError: If it is too large, not a supported image, or damaged.
-    """
-    check_size(name, len(content))
-    check_signature(name, content)
-    try:
-        return load_image(content)
-    except InputError as error:
-        # Content has no name of its own.
-        raise InputError(str(error).replace(UNNAMED, name, 1)) from error
-
-
 def check_size(name: str, size: int) -> None:
-    """Raise InputError if a file is empty or too large."""
+    """Raise ImageError if a file is empty or too large."""
     if not size:
-        raise InputError(f"{name} is empty. Choose another file.")
+        raise ImageError(f"{name} is empty. Choose another file.")
     if size > MAX_FILE_BYTES:
-        raise InputError(f"{name} is larger than {MAX_FILE_TEXT}. Make it smaller.")
+        raise too_large(name)
+
+
+def too_large(name: str) -> ImageError:
+    """Return the error for a file of more than `MAX_FILE_BYTES`."""
+    return ImageError(f"{name} is larger than {MAX_FILE_TEXT}. Make it smaller.")
 
 
 def check_signature(name: str, content: bytes) -> None:
-    """Raise InputError unless a file begins like a supported image.
+    """Raise ImageError unless a file begins like a supported image.
 
     Args:
         name: The visitor's name for the file.
@@ -268,15 +246,15 @@ def check_signature(name: str, content: bytes) -> None:
     if content[BOX_AT] == BOX:
         if content[BRAND_AT] in AVIF:
             return
-        raise InputError(f"{name} is a HEIC photo or a video. Save it as JPEG or PNG.")
+        raise ImageError(f"{name} is a HEIC photo or a video. Save it as JPEG or PNG.")
     if content.startswith(ZIP_SIGNATURES):
-        raise InputError(f"{name} is a zip file. Use the Batch tab for zips.")
+        raise ImageError(f"{name} is a zip file. Use the Batch tab for zips.")
     kind = next((kind for start, kind in OTHER_SIGNATURES.items() if content.startswith(start)), "")
     if content[:SIGNATURE_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         kind = "an SVG drawing or a web page"
     if kind:
-        raise InputError(f"{name} is {kind}. Use JPEG or PNG.")
-    raise InputError(f"{name} isn't an image, or is damaged. Use JPEG or PNG.")
+        raise ImageError(f"{name} is {kind}. Use JPEG or PNG.")
+    raise ImageError(f"{name} isn't an image, or is damaged. Use JPEG or PNG.")
 
 
 def clean_name(name: str) -> str:
@@ -301,11 +279,9 @@ def _decode_data_url(url: str, name: str) -> bytes:
     encoded = url.partition(",")[2]
     check_size(name, len(encoded) // 4 * 3 - 2)  # at least: up to 2 bytes are padding
     try:
-        content = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"{name} is not valid base64. Send the image as a file.") from error
-    check_size(name, len(content))
-    return content
+        return base64.b64decode(encoded, validate=True)
+    except ValueError as error:
+        raise ImageError(f"{name} is not valid base64. Send the image as a file.") from error
 
 
 @dataclass(frozen=True)
@@ -314,36 +290,44 @@ class BatchItem:
 
     Attributes:
         name: Its display name, unique within the batch.
-        decode: Returns the image, or raises an InputError with the reason why it can't be read.
+        read: Returns its bytes; raises an ImageError if it can't be read.
         path: Its name with the folders of its zip; empty for a file outside a zip.
     """
 
     name: str
-    decode: Callable[[], Image.Image]
+    read: Callable[[], bytes]
     path: str = ""
 
+    def decode(self) -> Image.Image:
+        """Return the image.
 
-def list_items(files: list[UploadedFile] | InputError) -> list[BatchItem]:
+        Raises:
+            ImageError: If it can't be read.
+        """
+        return UploadedImage(self.name, self.read()).decoded
+
+
+def list_items(files: list[UploadedFile] | ImageError) -> list[BatchItem]:
     """List the images among files and inside zips, without decoding them.
 
     Names are unique without their suffixes, as they are written to the CSV file: repeated names of
     images in zips get their folders, and those that still repeat are numbered.
 
     Raises:
-        InputError: If the upload was rejected, or there are no images or more than `MAX_IMAGES`.
+        ImageError: If the upload was rejected, or there are no images or more than `MAX_IMAGES`.
     """
-    if isinstance(files, InputError):
+    if isinstance(files, ImageError):
         raise files
     items: list[BatchItem] = []
     for file in files:
         items += _list_file(file)
         if len(items) > MAX_IMAGES:
-            raise InputError(
+            raise ImageError(
                 f"More than {MAX_IMAGES} images at once. Upload them in parts, or use "
                 "scripts/predict.py, which accepts any number."
             )
     if not items:
-        raise InputError("There is no image in the uploaded files. Upload JPEG or PNG files.")
+        raise ImageError("There is no image in the uploaded files. Upload JPEG or PNG files.")
     return _make_unique(items)
 
 
@@ -373,21 +357,32 @@ def _list_file(file: UploadedFile) -> list[BatchItem]:
         with file.path.open("rb") as stream:
             is_zip = stream.read(len(END_SIGNATURE)) in ZIP_SIGNATURES
     except OSError:
-        is_zip = False  # decoding it will report the error
+        is_zip = False  # reading it will report the error
     if not is_zip:
-        return [BatchItem(file.name, lambda: decode_image(file.name, read_file(file)))]
+        return [BatchItem(file.name, partial(read_file, file))]
     try:
         check_directory(file)
         with zipfile.ZipFile(file.path) as archive:
-            return [_zip_item(file, info) for info in archive.infolist() if _is_listed(info)]
-    except InputError as error:
-        return [_broken_item(file, error)]
-    except Exception:  # noqa: BLE001 - damaged bytes may raise anything
-        return [_broken_item(file, _damaged_zip(file))]
+            return [
+                BatchItem(
+                    clean_name(info.filename),
+                    partial(_read_entry, file, info),
+                    clean_path(info.filename),
+                )
+                for info in archive.infolist()
+                if _is_listed(info)
+            ]
+    except Exception as error:  # noqa: BLE001 - damaged bytes may raise anything
+        problem = error if isinstance(error, ImageError) else _damaged_zip(file)
+
+    def fail() -> bytes:
+        raise problem
+
+    return [BatchItem(file.name, fail)]
 
 
 def check_directory(file: UploadedFile) -> None:
-    """Raise InputError if the central directory of a zip is too large to be read."""
+    """Raise ImageError if the central directory of a zip is too large to be read."""
     size = file.path.stat().st_size
     with file.path.open("rb") as stream:
         stream.seek(max(0, size - END_BYTES - MAX_COMMENT))
@@ -397,7 +392,7 @@ def check_directory(file: UploadedFile) -> None:
         raise _damaged_zip(file)
     entries, length = struct.unpack("<HL", end[place + 10 : place + 16])
     if entries > MAX_ENTRIES or length > MAX_DIRECTORY:
-        raise InputError(
+        raise ImageError(
             f"{file.name} has more than {MAX_ENTRIES:,} entries. Zip at most {MAX_IMAGES} images."
         )
 
@@ -407,32 +402,20 @@ def _is_listed(info: zipfile.ZipInfo) -> bool:
     return not (info.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts)
 
 
-def _zip_item(file: UploadedFile, info: zipfile.ZipInfo) -> BatchItem:
+def _read_entry(file: UploadedFile, info: zipfile.ZipInfo) -> bytes:
     name = clean_name(info.filename)
-
-    def decode() -> Image.Image:
-        if info.flag_bits & ENCRYPTED:
-            raise InputError(f"{name} is protected by a password. Zip it without one.")
-        check_size(name, info.file_size)
-        try:
-            with zipfile.ZipFile(file.path) as archive, archive.open(info) as stream:
-                # The stated size may be wrong.
-                content = stream.read(MAX_FILE_BYTES + 1)
-        except Exception as error:
-            raise InputError(
-                f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
-            ) from error
-        return decode_image(name, content)
-
-    return BatchItem(name, decode, clean_path(info.filename))
+    if info.flag_bits & ENCRYPTED:
+        raise ImageError(f"{name} is protected by a password. Zip it without one.")
+    check_size(name, info.file_size)
+    try:
+        with zipfile.ZipFile(file.path) as archive, archive.open(info) as stream:
+            # The stated size may be wrong.
+            return stream.read(MAX_FILE_BYTES + 1)
+    except Exception as error:
+        raise ImageError(
+            f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
+        ) from error
 
 
-def _broken_item(file: UploadedFile, error: InputError) -> BatchItem:
-    def decode() -> Image.Image:
-        raise error
-
-    return BatchItem(file.name, decode)
-
-
-def _damaged_zip(file: UploadedFile) -> InputError:
-    return InputError(f"{file.name} is a damaged zip file. Zip the images again.")
+def _damaged_zip(file: UploadedFile) -> ImageError:
+    return ImageError(f"{file.name} is a damaged zip file. Zip the images again.")

@@ -1,15 +1,15 @@
 """Classify tab: verdict, probabilities and heatmap of one image."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import gradio as gr
 from callbacks import EMPTY, FIRST, Page
-from predictions import COLOUR_MAPS, COLOURS, METHOD, PREDICTED, RUNNER_UP
+from predictions import COLOUR_MAPS, COLOURS, METHOD
 from uploads import MAX_FILE_BYTES, build_image_input, pass_unchecked
 from views import text
 from views.markup import picture_url
 
-from hf_lesion.explain.names import METHOD_NAMES
+from hf_lesion.explain.names import METHOD_NAMES, PREDICTED, RUNNER_UP
 from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
 
@@ -74,43 +74,118 @@ PRESS_LINK = "watch('value', () => element.querySelector('a')?.click());"
 VIEWS = ("Image", "Overlay", "Map")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The components of this tab."""
+class Inputs(NamedTuple):
+    """The components of this tab that API endpoints and other tabs read as well."""
 
     image: gr.Image
-    upload: gr.UploadButton
-    hint: gr.HTML
-    tiles: gr.HTML
     model: gr.Dropdown
-    verdict: gr.HTML
-    anyway: gr.Button
-    details: gr.Column
-    bars: gr.HTML
-    view: gr.Radio
-    enlarge: gr.Button
-    figure: gr.HTML
-    save_report: gr.Button
-    save_heatmap: gr.Button
-    check: gr.Button
-    checked: gr.HTML
-    saved: gr.HTML
-    trust: gr.Markdown
-    method: gr.Dropdown
-    colours: gr.Radio
     target: gr.Dropdown
+    method: gr.Dropdown
 
 
-def build(page: Page, blocks: gr.Blocks) -> Parts:
-    """Build the tab, connect its events, and return its components.
+def build(page: Page, blocks: gr.Blocks) -> Inputs:
+    """Build the tab and connect its events.
 
     Args:
         page: The callbacks.
         blocks: The page.
     """
-    parts = _build_parts(page)
-    _connect(page, parts, blocks)
-    return parts
+    with gr.Column(elem_id="work"):
+        with gr.Column(elem_id="left"):
+            image = build_image_input(
+                label="Image",
+                show_label=False,
+                interactive=False,
+                format="png",
+                buttons=[],
+                elem_id="image",
+                alt_text="The image to classify",
+            )
+            with gr.Row(elem_id="uploader"):
+                upload = gr.UploadButton("Upload image", variant="primary", elem_id="upload")
+                hint = gr.HTML(
+                    f"<p>{text.UPLOAD_HINT}</p>", js_on_load=TAKE_FILES, elem_id="upload-hint"
+                )
+            tiles = build_tiles(page)
+            model = build_selector(page, elem_id="model")
+        with gr.Column(elem_id="right"):
+            with gr.Column(elem_id="result"):
+                verdict = gr.HTML(text.empty(EMPTY), html_template=LIVE_REGION, elem_id="verdict")
+                anyway = gr.Button("Show it anyway", visible=False, elem_id="anyway")
+            with gr.Column(visible=False, elem_id="details") as details:
+                bars = gr.HTML(js_on_load=PRESS_BAR, elem_id="bars")
+                figure = _build_figure()
+                with gr.Row(elem_id="actions"):
+                    save_report = gr.Button("Save report", elem_id="save-report")
+                    save_heatmap = gr.Button("Save heatmap", elem_id="save-heatmap")
+                    check = gr.Button("Check this heatmap", elem_id="check")
+                checked = gr.HTML(html_template=LIVE_REGION, elem_id="checked")
+                with gr.Column(elem_id="more"):
+                    with gr.Accordion("How far can this be trusted?", open=False, elem_id="trust"):
+                        trust = gr.Markdown()
+                    method, colours = _build_settings()
+        saved = gr.HTML(js_on_load=PRESS_LINK, elem_id="saved")
+        target = build_target(elem_id="target", visible="hidden")
+
+    shown = [verdict, anyway, details, bars, figure, trust, target, checked, saved]
+    choices = [image, model, method, colours]
+    explained = [image, model, target, method, colours]
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    # Of several quick clicks the last one wins.
+    busy = {**quiet, "show_progress": "minimal", "trigger_mode": "always_last"}
+    busy_verdict = {**busy, "show_progress_on": [verdict]}
+    busy_figure = {**busy, "show_progress_on": [figure]}
+    for new_image in (
+        blocks.load(page.open_page, model, [model, image], queue=False, **quiet),
+        upload.upload(None, upload, image, js=TAKE_UPLOAD, **quiet),
+        tiles.click(page.pick_example, None, image, **quiet),
+    ):
+        new_image.then(page.show, choices, shown, **busy_verdict)
+    hint.submit(page.reject_size, None, shown, queue=False, **quiet)
+    model.change(page.show, choices, shown, **busy_verdict)
+    anyway.click(page.show_anyway, choices, shown, **busy_verdict)
+    bars.click(page.explain_class, choices, [target, figure, checked], **busy_figure)
+    changes = [method.change, colours.change]
+    gr.on(changes, page.explain_again, explained, [figure, checked], **busy_figure)
+    check.click(page.check, explained[:-1], checked, api_visibility="private")
+    save_heatmap.click(page.save_heatmap, explained, saved, **quiet)
+    save_report.click(page.save_report, explained, saved, **quiet)
+    return Inputs(image, model, target, method)
+
+
+def _build_figure() -> gr.HTML:
+    """Build the heatmap below the switch between image, overlay and map, which asks no server."""
+    with gr.Column(elem_id="where"):
+        with gr.Row(elem_id="switch"):
+            view = gr.Radio(
+                VIEWS, value="Overlay", label="View", show_label=False, container=False,
+                elem_id="view",
+            )  # fmt: skip
+            enlarge = gr.Button("Full screen", size="sm", elem_id="enlarge")
+        figure = gr.HTML(elem_id="figure")
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    view.change(None, view, None, js=SWITCH, **quiet)
+    enlarge.click(None, None, None, js=ENLARGE, **quiet)
+    return figure
+
+
+def _build_settings() -> tuple[gr.Dropdown, gr.Radio]:
+    """Build the choices of the heatmap's method and colour map."""
+    with gr.Accordion("Heatmap settings", open=False, elem_id="settings"), gr.Row():
+        method = gr.Dropdown(
+            [(name, key) for key, name in METHOD_NAMES.items()],
+            value=METHOD,
+            label="Method",
+            filterable=False,
+            elem_id="method",
+        )
+        colours = gr.Radio(
+            [(name, key) for key, name in COLOUR_MAPS.items()],
+            value=COLOURS,
+            label="Colours",
+            elem_id="colours",
+        )
+    return pass_unchecked(method), pass_unchecked(colours)
 
 
 def build_tiles(page: Page) -> gr.HTML:
@@ -150,109 +225,3 @@ def build_target(*, elem_id: str, visible: bool | str = True) -> gr.Dropdown:
             visible=visible,
         )
     )
-
-
-def _build_parts(page: Page) -> Parts:
-    with gr.Column(elem_id="work"):
-        with gr.Column(elem_id="left"):
-            image = build_image_input(
-                label="Image",
-                show_label=False,
-                interactive=False,
-                format="png",
-                buttons=[],
-                elem_id="image",
-                alt_text="The image to classify",
-            )
-            with gr.Row(elem_id="uploader"):
-                upload = gr.UploadButton("Upload image", variant="primary", elem_id="upload")
-                hint = gr.HTML(
-                    f"<p>{text.UPLOAD_HINT}</p>", js_on_load=TAKE_FILES, elem_id="upload-hint"
-                )
-            tiles = build_tiles(page)
-            model = build_selector(page, elem_id="model")
-        with gr.Column(elem_id="right"):
-            with gr.Column(elem_id="result"):
-                verdict = gr.HTML(text.empty(EMPTY), html_template=LIVE_REGION, elem_id="verdict")
-                anyway = gr.Button("Show it anyway", visible=False, elem_id="anyway")
-            with gr.Column(visible=False, elem_id="details") as details:
-                bars = gr.HTML(js_on_load=PRESS_BAR, elem_id="bars")
-                with gr.Column(elem_id="where"):
-                    with gr.Row(elem_id="switch"):
-                        view = gr.Radio(
-                            VIEWS, value="Overlay", label="View", show_label=False,
-                            container=False, elem_id="view",
-                        )  # fmt: skip
-                        enlarge = gr.Button("Full screen", size="sm", elem_id="enlarge")
-                    figure = gr.HTML(elem_id="figure")
-                with gr.Row(elem_id="actions"):
-                    save_report = gr.Button("Save report", elem_id="save-report")
-                    save_heatmap = gr.Button("Save heatmap", elem_id="save-heatmap")
-                    check = gr.Button("Check this heatmap", elem_id="check")
-                checked = gr.HTML(html_template=LIVE_REGION, elem_id="checked")
-                with gr.Column(elem_id="more"):
-                    with gr.Accordion("How far can this be trusted?", open=False, elem_id="trust"):
-                        trust = gr.Markdown()
-                    with (
-                        gr.Accordion("Heatmap settings", open=False, elem_id="settings"),
-                        gr.Row(),
-                    ):
-                        method = pass_unchecked(
-                            gr.Dropdown(
-                                [(name, key) for key, name in METHOD_NAMES.items()],
-                                value=METHOD,
-                                label="Method",
-                                filterable=False,
-                                elem_id="method",
-                            )
-                        )
-                        colours = pass_unchecked(
-                            gr.Radio(
-                                [(name, key) for key, name in COLOUR_MAPS.items()],
-                                value=COLOURS,
-                                label="Colours",
-                                elem_id="colours",
-                            )
-                        )
-        saved = gr.HTML(js_on_load=PRESS_LINK, elem_id="saved")
-        target = build_target(elem_id="target", visible="hidden")
-    return Parts(
-        image, upload, hint, tiles, model, verdict, anyway, details, bars, view, enlarge, figure,
-        save_report, save_heatmap, check, checked, saved, trust, method, colours, target,
-    )  # fmt: skip
-
-
-def _connect(page: Page, parts: Parts, blocks: gr.Blocks) -> None:
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
-    new_images = [
-        blocks.load(page.open_page, parts.model, [parts.model, parts.image], queue=False, **quiet),
-        parts.upload.upload(None, parts.upload, parts.image, js=TAKE_UPLOAD, **quiet),
-        parts.tiles.click(page.pick_example, None, parts.image, **quiet),
-    ]
-    parts.view.change(None, parts.view, None, js=SWITCH, **quiet)
-    parts.enlarge.click(None, None, None, js=ENLARGE, **quiet)
-    outputs = [
-        parts.verdict, parts.anyway, parts.details, parts.bars, parts.figure, parts.trust,
-        parts.target, parts.checked, parts.saved,
-    ]  # fmt: skip
-    parts.hint.submit(page.reject_size, None, outputs, queue=False, **quiet)
-    choices = [parts.image, parts.model, parts.method, parts.colours]
-    # Of several quick clicks the last one wins.
-    busy = {
-        "api_visibility": "private",
-        "show_progress": "minimal",
-        "show_progress_on": [parts.verdict],
-        "trigger_mode": "always_last",
-    }
-    for new_image in new_images:
-        new_image.then(page.show, choices, outputs, **busy)
-    parts.model.change(page.show, choices, outputs, **busy)
-    parts.anyway.click(page.show_anyway, choices, outputs, **busy)
-    busy["show_progress_on"] = [parts.figure]
-    again = [parts.figure, parts.checked]
-    parts.bars.click(page.explain_class, choices, [parts.target, *again], **busy)
-    whole = [parts.image, parts.model, parts.target, parts.method, parts.colours]
-    gr.on([parts.method.change, parts.colours.change], page.explain_again, whole, again, **busy)
-    parts.check.click(page.check, whole[:-1], parts.checked, api_visibility="private")
-    parts.save_heatmap.click(page.save_heatmap, whole, parts.saved, **quiet)
-    parts.save_report.click(page.save_report, whole, parts.saved, **quiet)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from predictions import Result
-from views.markup import data_url, scrolling
+from views.markup import download_link, table
 from views.text import dot, percent
 
 from hf_lesion.labels import CODES, NAMES
@@ -40,23 +40,27 @@ def render(rows: Sequence[Row], model: str) -> str:
     done = [(row.name, row.result) for row in rows if row.result is not None]
     failed = [row.problem for row in rows if row.result is None]
     summary = f"{len(done)} of {len(rows)} images classified by {model}"
-    parts = [f'<section class="panel" id="batch-summary"><h2>{escape(summary)}</h2>{_counts(done)}']
+    link = ""
     if done:
-        url = data_url(format_csv(rows).encode(), "text/csv")
-        parts.append(
-            f'<p><a class="download" download="{CSV_NAME}" href="{url}">Download {CSV_NAME}</a> '
-            "(ISIC format with a gate column)</p>"
+        link = download_link(
+            CSV_NAME, format_csv(rows).encode(), "text/csv", f"Download {CSV_NAME}"
         )
-    parts.append("</section>")
+        link = f"<p>{link} (ISIC format with a gate column)</p>"
+    shown = (
+        f'<section class="panel" id="batch-summary"><h2>{escape(summary)}</h2>{_counts(done)}{link}'
+        "</section>"
+    )
     if failed:
         items = "".join(f"<li>{escape(text)}</li>" for text in failed)
-        parts.append(
+        shown += (
             f'<section class="panel problem" id="batch-failures"><h3>{len(failed)} could not be '
             f"used</h3><ul>{items}</ul></section>"
         )
     if done:
-        parts.append(_table(done))
-    return "".join(parts)
+        titles = ("File", "Top class", "Probability", "P(malignant)")
+        cells = (_cells(name, result) for name, result in done)
+        shown += table(titles, cells, label="Results", kind="answers")
+    return shown
 
 
 def format_csv(rows: Sequence[Row]) -> str:
@@ -89,23 +93,13 @@ def _counts(done: Sequence[tuple[str, Result]]) -> str:
     return f"<p>{escape(', '.join(found))}</p>" if found else ""
 
 
-def _table(done: Sequence[tuple[str, Result]]) -> str:
-    body = "".join(_row(name, result) for name, result in done)
-    table = (
-        '<table class="answers"><thead><tr><th scope="col">File</th><th scope="col" class="words">'
-        'Top class</th><th scope="col">Probability</th><th scope="col">P(malignant)</th></tr>'
-        f"</thead><tbody>{body}</tbody></table>"
-    )
-    return scrolling(table, "Results")
-
-
-def _row(name: str, result: Result) -> str:
-    start = f'<tr><th scope="row">{escape(name)}</th><td class="words">'
+def _cells(name: str, result: Result) -> tuple[str, ...]:
     if result.is_rejected:
-        return f"{start}{NOT_JUDGED}</td><td>–</td><td>–</td></tr>"
+        return escape(name), NOT_JUDGED, "–", "–"
     unsure = ' <span class="chip warning">low confidence</span>' if result.is_unsure else ""
     return (
-        f"{start}{dot(result.label)}{escape(NAMES[result.label])}{unsure}</td>"
-        f"<td>{escape(percent(result.probability()))}</td>"
-        f"<td>{escape(percent(result.malignant))}</td></tr>"
+        escape(name),
+        f"{dot(result.label)}{escape(NAMES[result.label])}{unsure}",
+        escape(percent(result.probability())),
+        escape(percent(result.malignant)),
     )

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from predictions import COLOURS, Explanation
 from views.heatmap import CROPPED, IMPROBABLE, legend
-from views.markup import picture_url, scrolling
+from views.markup import picture_url, table
 from views.text import SHORT, dot, percent
 from views.verdict import rejection_text
 
@@ -109,20 +109,18 @@ def _caption(one: Explanation) -> str:
 
 
 def _probabilities(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
-    head = "".join(f'<th scope="col">{escape(titles[name])}</th>' for name in judged)
-    rows = ""
-    for code in next(iter(judged.values())).result.order():
-        values = [one.result.probability(code) for one in judged.values()]
-        cells = "".join(
-            f'<td style="--share:{100 * value:.0f}%">{escape(percent(value))}</td>'
-            for value in values
-        )
-        rows += f'<tr><th scope="row">{dot(code)}{escape(SHORT[code])}</th>{cells}</tr>'
-    table = (
-        f'<table class="matrix"><thead><tr><td class="corner">Diagnosis</td>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+    results = [one.result for one in judged.values()]
+    rows = (
+        (f"{dot(code)}{escape(SHORT[code])}", *(_share(one.probability(code)) for one in results))
+        for code in results[0].order()
     )
-    return f"<h3>Probabilities</h3>{scrolling(table, 'Probabilities by model')}"
+    heads = ("Diagnosis", *(titles[name] for name in judged))
+    shown = table(heads, rows, label="Probabilities by model", kind="matrix")
+    return f"<h3>Probabilities</h3>{shown}"
+
+
+def _share(value: float) -> str:
+    return f'<span style="--share:{100 * value:.0f}%">{escape(percent(value))}</span>'
 
 
 def _agreement(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
@@ -131,16 +129,13 @@ def _agreement(judged: Mapping[str, Explanation], titles: Mapping[str, str]) -> 
         return ""
     apart = sum(one.is_apart for one in found.values())
     summary = "high" if not apart else f"{apart} of {len(found)} pairs show different places"
-    rows = "".join(
-        f'<tr><th scope="row">{escape(titles[first])} and {escape(titles[second])}</th>'
-        f"<td>{one.pearson:.2f}</td><td>{one.iou:.2f}</td></tr>"
+    rows = (
+        (escape(f"{titles[first]} and {titles[second]}"), f"{one.pearson:.2f}", f"{one.iou:.2f}")
         for (first, second), one in found.items()
     )
-    table = (
-        '<table><thead><tr><th scope="col">Heatmaps of</th><th scope="col">Correlation</th>'
-        f'<th scope="col">IoU</th></tr></thead><tbody>{rows}</tbody></table>'
-    )
-    text = f"{scrolling(table, 'Agreement of the heatmaps')}<p>{escape(AGREEMENT_NOTE)}</p>"
+    heads = ("Heatmaps of", "Correlation", "IoU")
+    shown = table(heads, rows, label="Agreement of the heatmaps", kind="agreement")
     return (
-        f"<details><summary>Agreement of the heatmaps: {escape(summary)}</summary>{text}</details>"
+        f"<details><summary>Agreement of the heatmaps: {escape(summary)}</summary>{shown}"
+        f"<p>{escape(AGREEMENT_NOTE)}</p></details>"
     )

@@ -5,7 +5,7 @@ from html import escape
 
 from PIL import Image, ImageDraw, ImageFont
 from predictions import COLOURS, Explanation
-from views.markup import data_url, picture_url
+from views.markup import download_link, picture_url
 from views.text import SHORT, percent
 
 from hf_lesion.explain.names import METHOD_NAMES
@@ -85,8 +85,9 @@ def download(explanation: Explanation, colours: str) -> str:
         return ""
     stream = io.BytesIO()
     _with_legend(overlay, explanation, colours).save(stream, "PNG")
-    url = data_url(stream.getvalue(), "image/png")
-    return f'<a download="{escape(file_name(explanation))}" href="{url}">Download the heatmap</a>'
+    return download_link(
+        file_name(explanation), stream.getvalue(), "image/png", "Download the heatmap"
+    )
 
 
 def _with_legend(overlay: Image.Image, explanation: Explanation, colours: str) -> Image.Image:

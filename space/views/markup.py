@@ -1,7 +1,8 @@
-"""HTML shared by the views: data URLs and scrolling tables."""
+"""HTML shared by the views: pictures, downloads and tables."""
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from PIL import Image
@@ -29,14 +30,35 @@ def picture_url(picture: Image.Image, pixels: int | None = None) -> str:
     return data_url(stream.getvalue(), "image/jpeg")
 
 
-def scrolling(table: str, label: str) -> str:
+def download_link(name: str, content: bytes, kind: str, text: str) -> str:
+    """Return a link that contains a file.
+
+    Args:
+        name: The file's name.
+        content: Its bytes.
+        kind: Its media type.
+        text: The words of the link.
+    """
+    url = data_url(content, kind)
+    return f'<a class="download" download="{escape(name)}" href="{url}">{escape(text)}</a>'
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, kind: str) -> str:
     """Return a table that scrolls horizontally on narrow screens, also by keyboard.
 
     Args:
-        table: HTML.
-        label: Its description for screen readers.
+        titles: Of the columns.
+        rows: The cells as HTML; the first of a row is its title.
+        label: Description for screen readers.
+        kind: CSS class of the table.
     """
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for first, *cells in rows
+    )
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}, scrolls '
-        f'sideways">{table}</div>'
+        f'sideways"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody>'
+        "</table></div>"
     )

@@ -72,19 +72,10 @@ def empty(text: str) -> str:
     return f'<section class="panel empty"><p>{escape(text)}</p></section>'
 
 
-def problem(text: str, title: str = "Image not usable") -> str:
-    """Return a panel for an image that can't be classified."""
-    return (
-        f'<section class="panel problem" role="alert"><h2>{escape(title)}</h2>'
-        f"<p>{escape(text)}</p></section>"
-    )
-
-
-def trouble(text: str) -> str:
-    """Return a panel for a request that failed for another reason than its image."""
-    return problem(text, "Something went wrong")
-
-
 def failure(error: InputError) -> str:
-    """Return the panel for an error."""
-    return problem(str(error)) if isinstance(error, ImageError) else trouble(str(error))
+    """Return the panel for an error; its title tells whether the upload is at fault."""
+    title = "Image not usable" if isinstance(error, ImageError) else "Something went wrong"
+    return (
+        f'<section class="panel problem" role="alert"><h2>{title}</h2>'
+        f"<p>{escape(str(error))}</p></section>"
+    )

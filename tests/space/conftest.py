@@ -1,8 +1,11 @@
 """Fixtures of the Space's tests: a running page with two small models, and a browser."""
 
+import base64
 import contextlib
 import copy
+import io
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -74,6 +77,28 @@ def lesion(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def image(lesion):
+    """The lesion as the page's events receive it."""
+    from uploads import UploadedImage
+
+    return UploadedImage("lesion.png", lesion.read_bytes())
+
+
+def as_upload(picture):
+    """Return a drawn picture as the page's events receive it."""
+    from uploads import UploadedImage
+
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return UploadedImage("drawn.png", stream.getvalue())
+
+
+def linked(link):
+    """Return the file that a link contains."""
+    return base64.b64decode(re.search(r"base64,([^\"]+)", link)[1])
+
+
+@pytest.fixture(scope="session")
 def page_url(classifiers):
     from app import build_demo
 
@@ -121,11 +146,16 @@ def strange_url(classifiers):
     """A page to whose gate every image is strange."""
     from app import build_demo
 
+    with served(build_demo(rejecting(classifiers))) as url:
+        yield url
+
+
+def rejecting(classifiers):
+    """Return copies of models to whose gate every image is strange."""
     found = {name: copy.copy(classifier) for name, classifier in classifiers.items()}
     for classifier in found.values():
         classifier.gate = build_refusing_gate(classifier)
-    with served(build_demo(found)) as url:
-        yield url
+    return found
 
 
 def build_refusing_gate(classifier):

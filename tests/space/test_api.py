@@ -1,4 +1,4 @@
-"""API endpoints through gradio_client: the same results as from the classifier."""
+"""API: the classifier's results through gradio_client, and documented as they are returned."""
 
 import re
 
@@ -7,12 +7,16 @@ import pytest
 from gradio_client import handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from space.http_calls import call, upload
+from space.http_calls import HTTP, call, upload
+from space.running import SPACE
 
 from hf_lesion.explain.agreement import compare_maps
 from hf_lesion.explain.overlay import overlay
 from hf_lesion.io.decoding import load_image
 from hf_lesion.labels import CODES, NAMES
+
+README = SPACE / "README.md"
+METHODS = "gradcam, gradcam++, hirescam, layercam, eigencam"
 
 
 def drawn(classifier, image, heatmap, code):
@@ -24,17 +28,6 @@ def drawn(classifier, image, heatmap, code):
     return overlay(large, heatmap, opacity=opacity, grid=tuple(cells))
 
 
-def refusal(client, file, **more):
-    """Return the message of a refused call, which must give nothing of this machine away."""
-    with pytest.raises(AppError) as caught:
-        client.predict(image=handle_file(file), **more)
-    message = str(caught.value)
-    assert "Traceback" not in message
-    assert str(file.parent) not in message
-    assert "/gradio" not in message
-    return message
-
-
 @pytest.mark.parametrize("model", ["tiny_cnn", "tiny_resnet"])
 def test_classify_gives_the_probabilities_of_predict(client, classifiers, lesion, model):
     result = client.predict(image=handle_file(lesion), model=model, api_name="/classify")
@@ -44,86 +37,27 @@ def test_classify_gives_the_probabilities_of_predict(client, classifiers, lesion
     np.testing.assert_allclose(list(result["probabilities"].values()), expected, atol=1e-5)
     assert result["label"] == CODES[expected.argmax()]
     assert result["name"] == NAMES[result["label"]]
-
-
-def test_classify_without_a_model_asks_the_first(client, lesion):
+    assert result["right_in_test"] is result["melanoma_flagged"] is None  # not measured
     without = client.predict(image=handle_file(lesion), api_name="/classify")
-    first = client.predict(image=handle_file(lesion), model="tiny_cnn", api_name="/classify")
-    assert without == first
+    assert (without == result) == (model == "tiny_cnn")
 
 
-@pytest.mark.parametrize("model", ["tiny_cnn", "tiny_resnet"])
-def test_explain_gives_the_overlay_of_the_class(client, classifiers, lesion, model):
-    image = load_image(lesion)
-    code = "df"
+@pytest.mark.parametrize(
+    ("model", "method"), [("tiny_resnet", "gradcam"), ("tiny_cnn", "layercam")]
+)
+def test_explain_gives_the_overlay_of_the_class(client, classifiers, lesion, model, method):
+    image, code = load_image(lesion), "df"
     picture, result = client.predict(
-        image=handle_file(lesion), model=model, target=code, api_name="/explain"
+        image=handle_file(lesion), model=model, target=code, method=method, api_name="/explain"
     )
-    heatmap = classifiers[model].explain([image], [code]).heatmaps[0]
+    heatmap = classifiers[model].explain([image], [code], method).heatmaps[0]
     assert heatmap.max() == pytest.approx(1)
     expected = drawn(classifiers[model], image, heatmap, code)
     difference = np.asarray(Image.open(picture), int) - np.asarray(expected, int)
     assert np.abs(difference).max() <= 1
-    assert result["target"] == code
-    assert result["notice"] == ""
-
-
-def test_explain_takes_the_predicted_class_unless_told(client, lesion):
-    _picture, result = client.predict(image=handle_file(lesion), api_name="/explain")
+    assert (result["target"], result["notice"]) == (code, "")
+    _picture, result = client.predict(image=handle_file(lesion), model=model, api_name="/explain")
     assert result["target"] == result["label"]
-
-
-def test_only_three_calls_are_public_and_all_are_described(client):
-    calls = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(calls) == {"/classify", "/explain", "/compare"}
-    names = {
-        name: [p["parameter_name"] for p in call["parameters"]] for name, call in calls.items()
-    }
-    assert names == {
-        "/classify": ["image", "model"],
-        "/explain": ["image", "model", "target", "method"],
-        "/compare": ["image", "target"],
-    }
-    assert all("not a medical device" in call["description"] for call in calls.values())
-
-
-@pytest.mark.parametrize("name", ["/show", "/pick", "/explain_again", "/run"])
-def test_the_page_own_calls_are_closed_to_clients(client, name):
-    with pytest.raises(ValueError, match="Cannot find a function with `api_name`"):
-        client.predict(api_name=name)
-
-
-def test_a_model_that_is_not_there_is_refused(client, lesion):
-    message = refusal(client, lesion, model="../secret", api_name="/classify")
-    assert message == ("Unknown model '../secret'; expected one of tiny_cnn, tiny_resnet.")
-
-
-def test_a_class_that_is_not_there_is_refused(client, lesion):
-    codes = ", ".join(CODES)
-    for name in ("/explain", "/compare"):
-        message = refusal(client, lesion, target="cold", api_name=name)
-        assert message == (f"Unknown class 'cold'; expected one of predicted, runner-up, {codes}.")
-
-
-def test_no_image_is_refused(client):
-    with pytest.raises(AppError, match=r"^Expected an image, got none\.$"):
-        client.predict(image=None, api_name="/classify")
-
-
-@pytest.mark.parametrize("method", ["gradcam++", "layercam", "eigencam"])
-def test_explain_takes_another_method(client, classifiers, lesion, method):
-    image = load_image(lesion)
-    picture, _ = client.predict(
-        image=handle_file(lesion),
-        model="tiny_cnn",
-        target="mel",
-        method=method,
-        api_name="/explain",
-    )
-    heatmap = classifiers["tiny_cnn"].explain([image], ["mel"], method).heatmaps[0]
-    expected = drawn(classifiers["tiny_cnn"], image, heatmap, "mel")
-    difference = np.asarray(Image.open(picture), int) - np.asarray(expected, int)
-    assert np.abs(difference).max() <= 1
 
 
 def test_compare_gives_every_model_and_their_agreement(client, classifiers, lesion):
@@ -143,17 +77,40 @@ def test_compare_gives_every_model_and_their_agreement(client, classifiers, lesi
     assert agreement["apart"] == expected.is_apart
 
 
-def test_compare_without_an_image_is_refused(client):
-    with pytest.raises(AppError, match=r"^Expected an image, got none\.$"):
-        client.predict(image=None, api_name="/compare")
+def test_only_three_calls_are_public_and_all_are_described(client, page_url):
+    calls = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    names = {
+        name: [p["parameter_name"] for p in call["parameters"]] for name, call in calls.items()
+    }
+    assert names == {
+        "/classify": ["image", "model"],
+        "/explain": ["image", "model", "target", "method"],
+        "/compare": ["image", "target"],
+    }
+    assert all("not a medical device" in call["description"] for call in calls.values())
+    with pytest.raises(ValueError, match="Cannot find a function with `api_name`"):
+        client.predict(api_name="/show")
+    # The API page's own code for them names a local file.
+    info = HTTP.get(f"{page_url}/gradio_api/info").json()["named_endpoints"]
+    assert {info[name]["parameters"][0]["example_input"]["path"] for name in names} == {
+        "lesion.jpg"
+    }
 
 
-def test_a_method_that_is_not_there_is_refused(client, lesion):
-    message = refusal(client, lesion, method="tea leaves", api_name="/explain")
-    assert message == (
-        "Unknown method 'tea leaves'; expected one of gradcam, gradcam++, hirescam, layercam, "
-        "eigencam."
-    )
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("classify", {"model": "../b"}, "Unknown model '../b'; expected one of tiny_cnn, tiny_re"),
+        ("explain", {"target": "cold"}, "Unknown class 'cold'; expected one of predicted, runner-"),
+        ("explain", {"method": "tea"}, f"Unknown method 'tea'; expected one of {METHODS}."),
+        ("compare", {"target": "<b>"}, "Unknown class '&lt;b&gt;'; expected one of predicted, "),
+        ("compare", {"image": None}, "Expected an image, got none."),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(client, lesion, name, options, message):
+    with pytest.raises(AppError) as caught:
+        client.predict(**{"image": handle_file(lesion), **options}, api_name=f"/{name}")
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize("wrong", [None, 7, True, ["tiny_cnn"], {"a": 1}, "x" * 999])
@@ -169,3 +126,35 @@ def test_a_choice_of_any_other_kind_is_refused_in_words(page_url, lesion, wrong)
         event, found = call(page_url, name, data)
         assert event == "error"
         assert re.match(r"Unknown (model|class|method) .{1,61}; expected one of ", found["error"])
+
+
+def test_docstrings_and_readme_name_every_field(page, image, classifiers):
+    from api import Api
+
+    calls = Api(page.registry)
+
+    def said(call):
+        """Return the fields that a docstring names: quoted, and with a colon behind."""
+        return re.findall(r'"(\w+)":', call.__doc__.split("Returns:")[1])
+
+    classified = calls.classify(image, "tiny_cnn")
+    _picture, explained = calls.explain(image, "tiny_cnn", "df")
+    compared = calls.compare(image, "df")
+    assert said(calls.classify) == list(classified)
+    assert f'"{classified["gate"]}"' in calls.classify.__doc__
+    assert list(explained) == [*classified, *said(calls.explain)]
+    assert said(calls.compare) == [*compared, *compared["agreement"][0]]
+    assert set(compared["models"]) == set(classifiers)
+    assert compared["models"]["tiny_cnn"] == explained
+    text = README.read_text(encoding="utf-8")
+    for name in (*compared, *compared["agreement"][0], *explained):
+        assert f"`{name}`" in text, name
+
+
+def test_the_readme_says_of_every_file_of_the_folder_what_it_does():
+    names = {file.name for file in SPACE.glob("[!.]*.*") if file.is_file()} - {README.name}
+    table = README.read_text(encoding="utf-8").split("| file |")[1].split("\n\n")[0]
+    named = set(re.findall(r"`([^`]+)`", table))
+    assert names == {name for name in named if "/" not in name}
+    folders = {f"{file.name}/" for file in SPACE.glob("[!._]*") if file.is_dir()}
+    assert folders == {name for name in named if name.endswith("/")}

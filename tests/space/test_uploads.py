@@ -1,42 +1,12 @@
-"""Uploads: valid images are read exactly, invalid ones are rejected with an explanation.
-
-How a running page takes them is tested in test_running.py.
-"""
+"""Uploads: what is rejected before an image is read. test_running.py sends images to a page."""
 
 import asyncio
 
-import numpy as np
+import gradio as gr
 import pytest
-
-from hf_lesion.errors import InputError
-from space import zoo
-
-# Must not appear in any response: local paths and internals of errors.
-SECRETS = ("Traceback", "/tmp/", "/gradio", "site-packages", "root:", "hf_lesion_page_")
-
-
-def check_secrets(text):
-    assert not [secret for secret in SECRETS if secret in text], text
-
-
-@pytest.mark.parametrize("name", zoo.GOOD)
-def test_a_good_image_is_read_to_the_pixel(name):
-    from uploads import decode_image
-
-    found, expected = decode_image(name, zoo.GOOD[name][0]), zoo.reference_of(name)
-    assert found.mode == "RGB"
-    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
-
-
-@pytest.mark.parametrize("name", zoo.BAD)
-def test_a_bad_one_is_refused_in_words(name):
-    from uploads import clean_name, decode_image
-
-    content, part = zoo.BAD[name]
-    with pytest.raises(InputError) as caught:
-        decode_image(clean_name(name), content)
-    assert part in str(caught.value)
-    check_secrets(str(caught.value))
+import uploads
+from gradio import processing_utils
+from gradio.data_classes import ImageData
 
 
 @pytest.mark.parametrize("build", ["build_image_input", "build_files_input"])
@@ -44,10 +14,6 @@ def test_a_bad_one_is_refused_in_words(name):
 def test_a_public_address_is_refused_in_words_before_anything_is_fetched(
     monkeypatch, build, address
 ):
-    import gradio as gr
-    import uploads
-    from gradio import processing_utils
-
     async def fetch(*arguments, **options):
         raise AssertionError(arguments)
 
@@ -59,11 +25,8 @@ def test_a_public_address_is_refused_in_words_before_anything_is_fetched(
 
 
 def test_an_image_that_was_deleted_meanwhile_is_asked_for_again(tmp_path):
-    from gradio.data_classes import ImageData
-    from uploads import build_image_input
-
     payload = ImageData(path=str(tmp_path / "gone.png"), orig_name="mole.png")
-    assert str(build_image_input(render=False).preprocess(payload)) == (
+    assert str(uploads.build_image_input(render=False).preprocess(payload)) == (
         "mole.png is no longer here: images are deleted after an hour. Upload it again."
     )
 
@@ -80,6 +43,4 @@ def test_an_image_that_was_deleted_meanwhile_is_asked_for_again(tmp_path):
     ],
 )
 def test_names_are_labels(name, clean):
-    from uploads import clean_name
-
-    assert clean_name(name) == clean
+    assert uploads.clean_name(name) == clean
