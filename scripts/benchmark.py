@@ -119,7 +119,7 @@ def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> 
 
 
 def draw_image(seed: int) -> "Image.Image":
-    """Return a synthetic lesion of HAM10000's size; consecutive seeds are of all diagnoses."""
+    """Return a drawn lesion of HAM10000's size; consecutive seeds are of all diagnoses."""
     from hf_lesion.labels import CODES
     from hf_lesion.synthetic.lesions import draw_lesion
 
@@ -235,7 +235,7 @@ class Response(NamedTuple):
 
 
 def build_requests(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Request]:
-    """Write synthetic images; return requests for each image, with and without a heatmap."""
+    """Write drawn images; return requests for each image, with and without a heatmap."""
     found = []
     for number in range(images):
         image = folder / f"lesion_{number}.jpg"

@@ -14,7 +14,7 @@ compare: the image and the heatmap of each model side by side on one colour scal
 probability, fraction of the heat inside the lesion, and agreement between the models.
 sheet: the most confident correct and incorrect cases of each diagnosis with heatmaps. The sheets
 show images of the dataset and must not be committed to git.
-shortcuts: three synthetic lesions with each change of `score`, and the predictions of the models.
+shortcuts: three drawn lesions with each change of `score`, and the predictions of the models.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     score = commands.add_parser("score", help="evaluate heatmaps on a prepared split")
     sheet = commands.add_parser("sheet", help="cases of each diagnosis with heatmaps")
     compare = commands.add_parser("compare", help="heatmaps of several models on any images")
-    shortcuts = commands.add_parser("shortcuts", help="synthetic lesions with artefacts")
+    shortcuts = commands.add_parser("shortcuts", help="drawn lesions with artefacts")
     cli.add_shared(score, "model", nargs="+", required=True)
     cli.add_shared(sheet, "model", required=True)
     for command in (score, sheet):
@@ -184,7 +184,7 @@ def sheet(arguments: argparse.Namespace) -> None:
 
 
 def shortcuts(arguments: argparse.Namespace) -> None:
-    """Plot three synthetic lesions with artefacts, and the predictions of the models."""
+    """Plot three drawn lesions with artefacts, and the predictions of the models."""
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation.explanations.cases import Case, draw_changes
     from hf_lesion.explain.figures import RESOLUTION, draw_rows

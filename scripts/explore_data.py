@@ -62,14 +62,14 @@ def plot_samples(arguments: argparse.Namespace, frame: "pd.DataFrame") -> "Chart
 
 
 def plot_augmentations() -> "Chart":
-    """Plot the training augmentations of a synthetic lesion."""
+    """Plot the training augmentations of a drawn lesion."""
     from hf_lesion.eda.report import Chart
     from hf_lesion.synthetic.lesions import draw_lesion
     from hf_lesion.training.figures import plot_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
     caption = (
-        "A synthetic lesion with each --augmentation, and mixed with another (--mixup, --cutmix)."
+        "A drawn lesion with each --augmentation, and mixed with another (--mixup, --cutmix)."
     )
     return Chart("augmentation", "Augmentation", caption, plot_augmentations(lesions))
 

@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     help_text = "(default: onnx/model.onnx in the model folder)"
     cli.add_shared(parser, "output", metavar="FILE", help=help_text)
     cli.add_shared(parser, "overwrite")
-    help_text = "folder of images for the comparison (default: 200 synthetic images)"
+    help_text = "folder of images for the comparison (default: 200 drawn images)"
     add("--images", type=Path, metavar="DIR", help=help_text)
     add("--int8", action="store_true", help="also write an 8-bit model and its measured loss")
     cli.add_shared(parser, "dataset", help="for --int8: folder written by prepare_data.py")

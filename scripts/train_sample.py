@@ -1,8 +1,8 @@
-"""Generate the synthetic sample set, prepare it, and train three small models on it in minutes.
+"""Draw the sample set, prepare it, and train three small models on it in minutes.
 
 python scripts/train_sample.py --output runs/sample
 
-The lesions are synthetic: the models demonstrate the software and have no diagnostic value.
+The lesions are drawn: the models demonstrate the software and have no diagnostic value.
 Finished steps are kept; run the same command to resume.
 """
 
@@ -79,7 +79,7 @@ def train_model(name: str, recipe: Path, dataset: Path, options: argparse.Namesp
     from hf_lesion.training.arguments import build_parser, parse_arguments
     from hf_lesion.training.run import train
 
-    print(f"Training {name} on synthetic lesions ({recipe.name}) …", flush=True)
+    print(f"Training {name} on drawn lesions ({recipe.name}) …", flush=True)
     words = {
         "config": recipe,
         "dataset": dataset,

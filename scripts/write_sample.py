@@ -1,4 +1,4 @@
-"""Write a small synthetic dataset in the layout of HAM10000, to test the software without it.
+"""Write a small drawn dataset in the layout of HAM10000, to test the software without it.
 
 python scripts/write_sample.py --output data/sample/raw --images 700 --seed 0
 """
@@ -32,7 +32,7 @@ def main() -> None:
         arguments.output, arguments.images, seed=arguments.seed, overwrite=arguments.overwrite
     )
     print(
-        f"Written: {arguments.images} synthetic images with masks and metadata in "
+        f"Written: {arguments.images} drawn images with masks and metadata in "
         f"{arguments.output}, for testing the software only."
     )
 

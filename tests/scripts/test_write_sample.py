@@ -11,7 +11,7 @@ def test_another_run_draws_the_same_bytes_and_says_where(call, tmp_path, sample_
     code, out, err = call("--output", tmp_path / "raw", "--images", 84)
     assert code == 0, err
     assert out == (
-        f"Written: 84 synthetic images with masks and metadata in {tmp_path / 'raw'}, for testing "
+        f"Written: 84 drawn images with masks and metadata in {tmp_path / 'raw'}, for testing "
         "the software only.\n"
     )
     first, again = read_tree(sample_folder), read_tree(tmp_path / "raw")
