@@ -68,9 +68,7 @@ def plot_augmentations() -> "Chart":
     from hf_lesion.training.figures import plot_augmentations
 
     lesions = [draw_lesion(dx, seed=seed)[0] for dx, seed in (("mel", 3), ("vasc", 2))]
-    caption = (
-        "A drawn lesion with each --augmentation, and mixed with another (--mixup, --cutmix)."
-    )
+    caption = "A drawn lesion with each --augmentation, and mixed with another (--mixup, --cutmix)."
     return Chart("augmentation", "Augmentation", caption, plot_augmentations(lesions))
 
 
