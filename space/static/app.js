@@ -76,7 +76,6 @@ async function openFile(file, example = "") {
 /** Classify the current image by the selected model. @param {number} mine */
 async function run(mine) {
   if (!bitmap) return;
-  document.body.classList.add("busy");
   const found = await classify(page.models[find("#model select").selectedIndex], bitmap);
   if (mine !== turn) return;
   result = found;
@@ -87,6 +86,7 @@ async function run(mine) {
 /** Run an action and show its error, unless a later one has started. @param {() => Promise<any>} act */
 async function attempt(act) {
   const mine = turn;
+  document.body.classList.add("busy");
   try {
     await act();
   } catch (error) {

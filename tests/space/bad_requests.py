@@ -65,6 +65,13 @@ BROKEN_URLS = {
     "nothing": ("", "The image is empty. Choose another file."),
     "too large": ("QUJD" * 4 * 2**20, "The image is larger than 10 MB. Make it smaller."),
 }
+UNKNOWN_CALLS = {
+    "call/nothing": {"data": []},
+    "run/nothing": {"data": []},
+    "queue/join": {"data": [], "fn_index": 999, "session_hash": "a"},
+    "call/v2/nothing": {"image": 1},
+    "call/v2/classify": {"image": 1, "colour": 2},
+}
 WRONG_MODELS = ["../secret", "", "TINY_CNN", None, 7, [MODEL], "a" * 9999]
 WRONG_CHOICES = [["cold", "gradcam"], ["mel", "tea"], [None, None], [["mel"], 1]]
 
@@ -100,6 +107,12 @@ def by_body(url, _numbers, *, body):
         return 400 <= reply.status_code < 500, reply.text
     stream = HTTP.get(f"{address}/{reply.json()['event_id']}").text
     return "event: error" in stream, stream
+
+
+def by_unknown_call(url, _numbers, *, path, body):
+    reply = HTTP.post(f"{url}/gradio_api/{path}", json=body)
+    is_refused = reply.status_code in {404, 422} and set(reply.json()) == {"detail"}
+    return is_refused, reply.text
 
 
 def uploaded(url, *, name, content):
@@ -149,6 +162,9 @@ def list_nonsense():
         yield f"data: {str(data)[:40]}", partial(by_body, body=body), None
     for body in WRONG_BODIES:
         yield f"body: {body[:40]}", partial(by_body, body=body), None
+    for path, body in UNKNOWN_CALLS.items():
+        send = partial(by_unknown_call, path=path, body=body)
+        yield f"call: {path}", send, "This request is invalid."
     for model in WRONG_MODELS:
         yield f"api: model {str(model)[:40]}", partial(by_api, image=plain, rest=[model]), None
         rest = [model, *SHOWN]

@@ -1,4 +1,4 @@
-"""Browser helpers: actions of a visitor on the page, and what the page then shows."""
+"""Browser helpers: a visitor's actions, what the page shows, and faults in layout and access."""
 
 import base64
 import contextlib
@@ -16,9 +16,10 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # nothing but this machine
 )
 TIMEOUT = 60_000
-POLL = 100
+POLL = 50
 # A picture's address, once the picture itself is there.
 LOADED = "image => image.naturalWidth ? image.getAttribute('src') : null"
 FADE = 400  # milliseconds
@@ -34,19 +35,65 @@ TABS = {
 # Faults in what Gradio draws, by axe-core's ids and where: ours to list, not to mend. Its list of
 # uploaded files lies inside a button that takes more of them.
 GRADIOS_OWN = {("nested-interactive", 'button[aria-label="common.upload"]')}
+# What may be wider than the page, for it scrolls by itself: tables, and the bar of tabs.
+SCROLLS = ".wide, #tabs > .tab-wrapper"
+# What we place stands in gradio's containers of HTML, and in controls that have an id of ours.
+CUT_OFF = """(scrolls) => {
+  const found = [];
+  const say = (e, why) => found.push(`${why}: <${e.tagName.toLowerCase()} class="${e.className}"> `
+    + e.textContent.trim().slice(0, 60));
+  if (document.documentElement.scrollWidth > innerWidth) say(document.body, 'too wide');
+  for (const e of document.querySelectorAll('main *')) {
+    const box = e.getBoundingClientRect();
+    if (!box.width || !box.height || e.closest('svg') && e.tagName !== 'svg') continue;
+    const inScroller = e.closest(scrolls);
+    if (!inScroller && (box.right > innerWidth + 1 || box.left < -1)) say(e, 'beyond the page');
+    if (!e.closest('.html-container') || inScroller) continue;
+    const style = getComputedStyle(e);
+    if (style.overflowX !== 'visible' && e.scrollWidth > e.clientWidth + 1) say(e, 'cut off');
+    const card = e.parentElement.closest('.panel, .card, .note');
+    if (card && box.right > card.getBoundingClientRect().right + 1) say(e, 'beyond its panel');
+  }
+  return found;
+}"""
+# On a phone, what is pressed is at least 44 pixels high; links within a line of text are not. Tiles
+# are at least 88x66.
+SMALL = """() => [...document.querySelectorAll('main :is(button, a, summary, label:has(input))')]
+  .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('p, li > a, .prose p'))
+  .map((e) => [e.textContent.trim().slice(0, 40), e.getBoundingClientRect(), e.closest('.tiles')])
+  .filter(([, box]) => box.width > 2 && box.height > 2)
+  .filter(([, box, tile]) => box.height < 43.5 || tile && (box.width < 87 || box.height < 65))
+  .map(([text, box]) => `small: ${text}: ${Math.round(box.width)}x${Math.round(box.height)}`)"""
+MOST_STEPS = 150  # presses of Tab until the end of the page is reached
+# Every control in sight gets a number; how many there are.
+NUMBER = """() => {
+  const all = [...document.querySelectorAll(
+    'a[href], button, input, select, textarea, summary, [tabindex="0"], [role=slider]')];
+  const sight = {visibilityProperty: true, opacityProperty: true};
+  const usable = all.filter((e) => e.checkVisibility(sight)
+    && e.getBoundingClientRect().width > 1 && !e.disabled && e.getAttribute('tabindex') !== '-1');
+  document.querySelectorAll('[data-number]').forEach((e) => delete e.dataset.number);
+  usable.forEach((e, number) => { e.dataset.number = number; });
+  return usable.map((e) => e.outerHTML.slice(0, 120));
+}"""
+TO_THE_START = """() => {
+  document.body.tabIndex = -1;
+  document.body.focus();
+  document.body.removeAttribute('tabindex');
+}"""
 
 
 @contextlib.contextmanager
-def open_page(browser, url, *, query="", **options):
+def open_page(browser, url, *, query="", shows="#figure img.overlay"):
     """Open the page; no request may leave it for anywhere else, and no script may fail or complain.
 
     Args:
         browser: To open it in.
         url: Of the page.
         query: What follows the address, such as "?__theme=dark".
-        options: Of the tab: viewport, permissions.
+        shows: Selector of what the page opens with.
     """
-    tab = browser.new_page(**{"viewport": DESKTOP, **options})
+    tab = browser.new_page(viewport=DESKTOP)
     tab.set_default_timeout(TIMEOUT)
     outside, failures = [], []
     own = (f"{url}/", "data:", "blob:")
@@ -54,7 +101,7 @@ def open_page(browser, url, *, query="", **options):
     tab.on("pageerror", lambda error: failures.append(str(error)))
     tab.on("console", lambda said: failures.append(said.text) if said.type == "error" else None)
     tab.goto(f"{url}/{query}")
-    wait_for_result(tab)  # the page opens with an example
+    tab.wait_for_selector(shows)
     yield tab
     tab.close()
     assert outside == []
@@ -62,6 +109,9 @@ def open_page(browser, url, *, query="", **options):
 
 
 def choose_example(tab, code):
+    """Choose an example, another one first if it is shown already; return what is shown."""
+    if tab.locator(f"#examples button[data-dx={code}][aria-pressed=true]").count():
+        choose_example(tab, "akiec" if code != "akiec" else "bkl")
     old = read_result(tab)
     tab.click(f"#examples button[data-dx={code}]")
     return wait_for_result(tab, old)
@@ -106,24 +156,73 @@ def read_result(tab):
     }
 
 
+def read_bars(shown):
+    """Return the probabilities that bars show, by diagnosis."""
+    return {code: float(value) for code, value in shown["bars"]}
+
+
 def open_tab(tab, name):
     """Open a tab by its name and wait for what it shows."""
     tab.get_by_role("tab", name=name, exact=True).click()
     tab.wait_for_selector(TABS.get(name, "#verdict:visible"))
 
 
-def serious(tab):
-    """Return what axe-core finds serious, as rule and place, but for Gradio's own: no rule is off.
+def find_faults(tab):
+    """Return what is cut off on one of three screens, or not open to everyone, in words.
 
-    Waits for what fades in: half in sight, everything is too pale.
+    That is what axe-core finds in dark and light, and controls without a name or out of Tab's way.
     """
-    tab.wait_for_function("() => !document.querySelector('.pending, .generating')")
-    tab.wait_for_timeout(FADE)
-    found = Axe().run(tab).response["violations"]
-    faults = {
-        (one["id"], " ".join(node["target"]))
-        for one in found
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    }
-    return faults - GRADIOS_OWN
+    found = []
+    for view in (PHONE, TABLET, DESKTOP):
+        tab.set_viewport_size(view)
+        tab.wait_for_timeout(POLL)
+        found += tab.evaluate(CUT_OFF, SCROLLS)
+    for is_dark in (True, False):
+        tab.evaluate("dark => { document.body.classList.toggle('dark', dark); }", is_dark)
+        # What is half faded in is too pale.
+        tab.wait_for_function("() => !document.querySelector('.pending, .generating')")
+        tab.wait_for_timeout(FADE)
+        found += serious(tab)
+    return found + list_unnamed(tab) + list_unreached(tab)
+
+
+def serious(tab):
+    """Return what axe-core finds serious, but for Gradio's own; no rule is off."""
+    return sorted(
+        {
+            (one["id"], " ".join(node["target"]))
+            for one in Axe().run(tab).response["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        }
+        - GRADIOS_OWN
+    )
+
+
+def list_unnamed(tab):
+    """Return the roles of what can have the focus and has no name for a screen reader."""
+    session = tab.context.new_cdp_session(tab)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    found = []
+    for node in nodes:
+        properties = {one["name"]: one["value"].get("value") for one in node.get("properties", [])}
+        role = node.get("role", {}).get("value")
+        if properties.get("focusable") and not node["ignored"] and role != "RootWebArea":
+            found.append((role, node.get("name", {}).get("value", "").strip()))
+    assert len(found) > 5
+    return [f"unnamed: {role}" for role, name in found if not name]
+
+
+def list_unreached(tab):
+    """Press Tab from the page's start to its end; return the controls that were not reached."""
+    controls = tab.evaluate(NUMBER)
+    tab.evaluate(TO_THE_START)
+    reached = set()
+    for _ in range(MOST_STEPS):
+        tab.keyboard.press("Tab")
+        number = tab.evaluate("document.activeElement.dataset.number ?? null")
+        if number is not None and int(number) in reached:
+            break
+        if number is not None:
+            reached.add(int(number))
+    return [f"unreached: {one}" for number, one in enumerate(controls) if number not in reached]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import sync_playwright
-from space.browsing import CHROMIUM, FLAGS, open_page
+from space.browsing import CHROMIUM, FLAGS
 
 from hf_lesion.labels import CODES
 from hf_lesion.ood.gate import STRANGE, Gate
@@ -133,21 +133,6 @@ def browser():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def tab(browser, page_url):
-    with open_page(browser, page_url) as tab:
-        yield tab
-
-
-@pytest.fixture(scope="module")
-def strange_url(classifiers):
-    """A page to whose gate every image is strange."""
-    from app import build_demo
-
-    with served(build_demo(rejecting(classifiers))) as url:
-        yield url
 
 
 def rejecting(classifiers):

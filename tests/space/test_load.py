@@ -6,19 +6,29 @@ import sys
 from pathlib import Path
 
 import pytest
+from space.conftest import served
 from space.running import SPACE, free_port, start_app
 
 sys.path.insert(0, str(SPACE.parent / "scripts"))
 
-from benchmark import build_requests, connect, main, send, send_all
+import benchmark
+from benchmark import build_requests, connect, send, send_all
 
 MODELS = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
 MOST_GROWTH = 50  # MiB
 
 
-@pytest.fixture
-def questions(classifiers, tmp_path):
-    return build_requests(list(classifiers), tmp_path, images=2)
+@pytest.fixture(scope="module")
+def questions(classifiers, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(benchmark, "IMAGE_SIZE", (80, 60))
+        yield build_requests(list(classifiers), tmp_path_factory.mktemp("load"), images=2)
+
+
+@pytest.fixture(scope="module")
+def expected(page_url, questions):
+    """What a single client gets."""
+    return ask_each(page_url, questions)
 
 
 def ask_each(url, questions):
@@ -32,44 +42,38 @@ def resident_megabytes(process):
     return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
 
 
-def test_clients_at_once_get_what_each_would_get_alone(page_url, questions, classifiers):
-    expected = ask_each(page_url, questions)
+def test_clients_at_once_get_what_each_would_get_alone(page_url, questions, expected, classifiers):
     assert len({response.probabilities for response in expected}) == 2 * len(classifiers)
     assert sum(response.heatmap != b"" for response in expected) == 2 * len(classifiers)
     seconds, wrong, refused = send_all(page_url, questions, expected, clients=8, count=24)
     assert (len(seconds), wrong, refused) == (24, 0, [])
-
-
-def test_an_answer_that_differs_is_noticed(page_url, questions):
-    expected = ask_each(page_url, questions[:2])
-    _, wrong, _ = send_all(page_url, questions[:2], expected[::-1], clients=2, count=2)
+    # One that differs is noticed.
+    _, wrong, _ = send_all(page_url, questions[:2], expected[1::-1], clients=2, count=2)
     assert wrong == 2
 
 
-def test_the_script_writes_a_record_of_the_load(page_url, classifiers, monkeypatch, tmp_path):
+def test_the_script_writes_a_record_of_the_load(
+    page_url, questions, classifiers, monkeypatch, tmp_path
+):
     options = ["--clients", 2, "--requests", 5, "--json", tmp_path / "load.json"]
     words = ["serve", "--url", page_url, "--models", *classifiers, *options]
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *map(str, words)])
-    main()
+    benchmark.main()
     (found,) = json.loads((tmp_path / "load.json").read_text())["serve"].values()
     assert (found["answered"], found["refused"], found["wrong"]) == (5, 0, 0)
     assert 0 < found["p50_s"] <= found["p95_s"]
 
 
-def test_a_full_queue_says_so_and_goes_on(classifiers, questions):
+def test_a_full_queue_says_so_and_goes_on(classifiers, questions, expected):
     from registry import Registry
-    from server import build_page, launch_options
+    from server import build_page
 
-    demo = build_page(Registry.from_classifiers(classifiers), max_concurrency=1, queue_size=2)
-    _app, url, _share = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    try:
-        expected = ask_each(url, questions[:1])
-        _, _, refused = send_all(url, questions[:1], expected, clients=16, count=16)
+    registry = Registry.from_classifiers(classifiers)
+    with served(build_page(registry, max_concurrency=1, queue_size=2)) as url:
+        _, _, refused = send_all(url, questions[:1], expected[:1], clients=16, count=16)
         assert set(refused) == {"Queue is full! Please try again."}
         assert len(refused) < 16
         assert ask_each(url, questions[:1])[0].equals(expected[0])
-    finally:
-        demo.close()
 
 
 @pytest.mark.slow

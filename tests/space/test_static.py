@@ -12,14 +12,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from playwright.sync_api import sync_playwright
-from space.browsing import CHROMIUM, DESKTOP, FLAGS, PHONE, TIMEOUT
+from space.browsing import DESKTOP, PHONE, TIMEOUT, serious
 from space.conftest import SPACE, give_evidence
 
 pytest.importorskip("onnx", reason="needs pip install -e '.[export]'")
 pytest.importorskip("onnxruntime")
-
-from axe_playwright_python.sync_playwright import Axe
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
@@ -36,7 +33,6 @@ pytestmark = pytest.mark.browser
 IMAGES = 200
 SIZES = ((320, 240), (241, 320), (200, 200), (97, 64), (700, 331))
 EXIF_ORIENTATION = 0x0112
-ONLY_HERE = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 # In the page: read, classify and explain one image of the server.
 CLASSIFY = """async (address) => {
   const [{readImage}, {classify}] = await Promise.all([import('./image.js'), import('./model.js')]);
@@ -112,19 +108,9 @@ def url(folder):
 
 
 @pytest.fixture(scope="module")
-def offline_browser():
-    """Chromium that finds nothing but this machine."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, ONLY_HERE])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def tab(offline_browser, url):
-    context = offline_browser.new_context(viewport=DESKTOP)
+def opened(browser, url):
+    """The page, opened once; at the end no script may have failed or complained."""
+    context = browser.new_context(viewport=DESKTOP)
     tab = context.new_page()
     tab.set_default_timeout(TIMEOUT)
     failures = []
@@ -135,6 +121,15 @@ def tab(offline_browser, url):
     yield tab
     context.close()
     assert failures == []
+
+
+@pytest.fixture
+def tab(opened):
+    """The page with a classified example."""
+    opened.click("#examples [data-dx=nv]")
+    opened.wait_for_selector("#examples [data-dx=nv][aria-pressed=true]")
+    wait_for_bars(opened)
+    return opened
 
 
 def wait_for_bars(tab):
@@ -184,6 +179,8 @@ def test_it_answers_as_python_does(tab, folder, classifier):
 
 
 def test_it_opens_with_an_example_and_bars_are_buttons(tab):
+    tab.reload()
+    wait_for_bars(tab)
     tab.wait_for_selector("#examples [data-dx=mel][aria-pressed=true]")
     assert tab.locator("#bars button").count() == len(CODES)
     tab.locator("#bars button").last.click()
@@ -198,40 +195,39 @@ def test_it_opens_with_an_example_and_bars_are_buttons(tab):
     assert saved.value.suggested_filename.startswith("lesion_gradcam_")
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("notes.png", b"not an image", "notes.png isn't an image, or is damaged. Use JPEG or PNG."),
-        ("none.png", b"", "none.png is empty. Choose another file."),
-        ("large.png", bytes(10 * 2**20 + 1), "large.png is larger than 10 MB. Make it smaller."),
-        ("bomb.png", None, "bomb.png has 7000×7000 pixels; at most 40 million can be read."),
-    ],
-)
-def test_a_bad_file_is_refused_in_words(tab, name, content, said):
-    if content is None:
-        stream = io.BytesIO()
-        Image.new("1", (7000, 7000)).save(stream, "PNG")
-        content = stream.getvalue()
-    tab.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
-    tab.wait_for_selector("#verdict .problem")
-    assert said in tab.inner_text("#verdict")
-    tab.click("#examples [data-dx=nv]")  # and it goes on
-    wait_for_bars(tab)
-
-
-def test_a_blank_image_has_no_diagnosis(tab):
+def encode(image):
     stream = io.BytesIO()
-    Image.new("RGB", (300, 200), (200, 150, 140)).save(stream, "PNG")
-    file = {"name": "blank.png", "mimeType": "image/png", "buffer": stream.getvalue()}
-    tab.set_input_files("#file", file)
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+BAD = {
+    "notes.png": (b"not an image", " isn't an image, or is damaged. Use JPEG or PNG."),
+    "none.png": (b"", " is empty. Choose another file."),
+    "large.png": (bytes(10 * 2**20 + 1), " is larger than 10 MB. Make it smaller."),
+    "bomb.png": (encode(Image.new("1", (7000, 7000))), " has 7000×7000 pixels; at most 40 million"),
+}
+
+
+def test_a_bad_or_blank_image_is_refused_in_words_and_it_goes_on(tab):
+    def send(name, content):
+        tab.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
+
+    for name, (content, said) in BAD.items():
+        send(name, content)
+        tab.wait_for_selector("#verdict .problem")
+        assert name + said in tab.inner_text("#verdict")
+        tab.click("#examples [data-dx=nv]")
+        wait_for_bars(tab)
+    send("blank.png", encode(Image.new("RGB", (300, 200), (200, 150, 140))))
     tab.wait_for_selector("#verdict .rejected")
     assert "Blank image" in tab.inner_text("#verdict")
     tab.click("#anyway")
     tab.wait_for_selector("#bars button:visible")
 
 
-def test_it_says_so_without_webassembly(offline_browser, url):
-    tab = offline_browser.new_page()
+def test_it_says_so_without_webassembly(browser, url):
+    tab = browser.new_page()
     tab.add_init_script("delete globalThis.WebAssembly")
     tab.goto(url)
     tab.wait_for_selector("#verdict .problem")
@@ -243,20 +239,19 @@ def test_it_works_without_a_network_after_the_first_visit(tab):
     assert tab.evaluate("crossOriginIsolated")  # by the service worker: threads
     tab.wait_for_function("async () => (await caches.match('models/tiny.onnx')) !== undefined")
     tab.context.set_offline(True)
-    tab.reload()
-    wait_for_bars(tab)
-    tab.click("#examples [data-dx=mel]")
-    wait_for_bars(tab)
+    try:
+        tab.reload()
+        wait_for_bars(tab)
+        tab.click("#examples [data-dx=bkl]")
+        wait_for_bars(tab)
+    finally:
+        tab.context.set_offline(False)
 
 
 @pytest.mark.parametrize("view", [DESKTOP, PHONE])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows_and_axe_finds_nothing_serious(offline_browser, url, view, scheme):
-    context = offline_browser.new_context(viewport=view, color_scheme=scheme)
-    tab = context.new_page()
-    tab.goto(url)
-    wait_for_bars(tab)
+def test_nothing_overflows_and_axe_finds_nothing_serious(tab, view, scheme):
+    tab.set_viewport_size(view)
+    tab.emulate_media(color_scheme=scheme)
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    found = Axe().run(tab).response["violations"]
-    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
-    context.close()
+    assert serious(tab) == []

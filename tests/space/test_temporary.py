@@ -14,12 +14,12 @@ import pytest
 from space.bad_requests import SHOWN
 from space.conftest import served
 from space.http_calls import as_file, call, event_numbers, press, upload
-from space.running import free_port, listen_to_ctrl_c, start_app, wait_until
+from space.running import SPACE, free_port, listen_to_ctrl_c, start_app, wait_until
+from temporary import PREFIX, delete_leftovers, temporary_folder
 
 from space import zoo
 
 LONGEST_WAIT = 20  # seconds
-SPACE = Path(__file__).resolve().parents[2] / "space"
 # What the page does with the folder, without the seconds that the page itself takes.
 HOLD = """
 import sys, time, signal
@@ -61,22 +61,20 @@ def hold(place):
     return process, Path(process.stdout.readline().strip())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_page_that_is_ended_leaves_nothing_behind(place, number, code):
+def test_a_page_that_is_ended_leaves_nothing_behind(place):
     process, folder = hold(place)
     assert folder.stat().st_mode & 0o077 == 0
-    process.send_signal(number)
-    assert process.wait(20) == code
+    process.send_signal(signal.SIGINT)  # for SIGTERM see test_running.py
+    assert process.wait(20) == 130
     assert list(place.iterdir()) == []
 
 
 def test_whatever_visitors_leave_is_deleted_while_the_page_runs(place, classifiers, monkeypatch):
     import server
     from registry import Registry
-    from temporary import temporary_folder
 
     # Looks each second for what is older than a busy machine needs for one request.
-    monkeypatch.setattr(server, "DELETE_CACHE", (1, 6))
+    monkeypatch.setattr(server, "DELETE_CACHE", (1, 4))
     with (
         temporary_folder() as folder,
         served(server.build_page(Registry.from_classifiers(classifiers))) as url,
@@ -148,12 +146,13 @@ def test_a_page_that_is_ended_or_killed_at_work_leaves_nothing_behind(
     assert "Traceback" not in app.said()
 
 
-def test_what_a_killed_page_left_goes_with_the_next_start(place):
-    from temporary import temporary_folder
-
+def test_a_killed_pages_folder_goes_with_the_next_start_and_a_living_ones_stays(place):
     process, folder = hold(place)
-    process.kill()
-    process.wait(20)
+    try:
+        assert delete_leftovers() == []
+    finally:
+        process.kill()
+        process.wait(20)
     assert (folder / "upload" / "image.png").is_file()
     with temporary_folder() as own:
         assert not folder.exists()
@@ -161,21 +160,7 @@ def test_what_a_killed_page_left_goes_with_the_next_start(place):
     assert list(place.iterdir()) == []
 
 
-def test_a_page_that_lives_keeps_its_folder(place):
-    from temporary import delete_leftovers
-
-    process, folder = hold(place)
-    try:
-        assert delete_leftovers() == []
-        assert (folder / "upload" / "image.png").is_file()
-    finally:
-        process.kill()
-        process.wait(20)
-
-
 def test_a_link_that_looks_like_a_folder_is_not_followed(place, tmp_path_factory):
-    from temporary import PREFIX, delete_leftovers
-
     precious = tmp_path_factory.mktemp("precious")
     (precious / "thesis.txt").write_text("years")
     (place / f"{PREFIX}link").symlink_to(precious)
@@ -183,21 +168,12 @@ def test_a_link_that_looks_like_a_folder_is_not_followed(place, tmp_path_factory
     assert (precious / "thesis.txt").is_file()
 
 
-def test_gradio_is_told_where_to_put_its_files(place):
-    from temporary import temporary_folder
-
-    with temporary_folder() as folder:
-        assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
-        assert Path(tempfile.mkdtemp()).parent == folder
-    assert tempfile.gettempdir() == str(place)
-
-
 @pytest.mark.parametrize("told", [None, "/somewhere/else"])
-def test_what_gradio_was_told_before_holds_again(place, monkeypatch, told):
-    from temporary import temporary_folder
-
+def test_gradio_is_told_where_to_put_its_files_until_the_end(place, monkeypatch, told):
     if told is not None:
         monkeypatch.setenv("GRADIO_TEMP_DIR", told)
     with temporary_folder() as folder:
         assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
+        assert Path(tempfile.mkdtemp()).parent == folder
+    assert tempfile.gettempdir() == str(place)
     assert os.environ.get("GRADIO_TEMP_DIR") == told
