@@ -197,7 +197,7 @@ def shortcuts(arguments: argparse.Namespace) -> None:
              for code, seed in (("mel", 5), ("nv", 8), ("bcc", 3))}  # fmt: skip
     cases = [Case(f"drawn {code}", *parts, code) for code, parts in drawn.items()]
     models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
-    title = f"Synthetic lesions with {len(CHANGES)} changes; arrows mark changed predictions"
+    title = f"Drawn lesions with {len(CHANGES)} changes; arrows mark changed predictions"
     figure = draw_rows(draw_changes(models, cases), title=title, names=["as drawn", *CHANGES])
     write_figure(figure, arguments.output, resolution=RESOLUTION)
     print(f"Written: {arguments.output}")
