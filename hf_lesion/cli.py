@@ -39,7 +39,7 @@ SHARED: dict[str, dict[str, Any]] = {
         "type": Path,
         "default": Path("reports/private"),
         "metavar": "DIR",
-        "help": "folder for sheets of dataset images, not for git (default: %(default)s)",
+        "help": "folder for figures of dataset images, kept out of git (default: %(default)s)",
     },
     "overwrite": {"action": "store_true", "help": "replace an existing output"},
 }

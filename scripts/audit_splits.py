@@ -5,8 +5,8 @@ images under two lesion_ids) are reported for review, with a sheet of thumbnails
 do not fail the audit.
 
 --as measures the leakage of other splitting schemes on the same images:
-  image-level  by image, as train_test_split does
-  copied-rows  lesions with one image, each row copied three times, then by row
+  image-level  split by image, as with train_test_split
+  copied-rows  keep lesions with one image, make three copies of each row, then split by row
 
 Examples:
   python scripts/audit_splits.py --dataset data/ham10000
@@ -39,8 +39,8 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     help_text = "audit this scheme instead of the splits of the dataset"
     add("--as", dest="scheme", choices=SCHEMES, help=help_text)
-    add("--test_fraction", type=float, default=0.2, help="of --as (default: 0.2)")
-    add("--seed", type=int, default=0, help="of --as (default: 0)")
+    add("--test_fraction", type=float, default=0.2, help="test fraction for --as (default: 0.2)")
+    add("--seed", type=int, default=0, help="random seed for --as (default: 0)")
     output_help = "folder for leakage.json, or leakage_<scheme>.json (default: %(default)s)"
     cli.add_shared(parser, "output", default=Path("reports"), help=output_help)
     cli.add_shared(parser, "private")

@@ -1,11 +1,11 @@
-"""Draw the examples of the web demo: seeds whose image the default model answers as intended.
+"""Draw the examples of the web demo: images that the default model classifies as intended.
 
     python scripts/draw_examples.py                     for space/models/efficientnet
     python scripts/draw_examples.py --model runs/mine
 
-Writes space/examples/*.webp and hf_lesion/synthetic/examples.json (seed and SHA-256 of each). Seeds
-that still fit are kept. An image fits if the model's answer is the intended diagnosis and the gate
-accepts it without a remark; "Not a lesion" fits if the gate rejects it.
+Writes space/examples/*.webp and hf_lesion/synthetic/examples.json (seed and SHA-256 of each). A
+seed is suitable if the model predicts the intended diagnosis and the gate accepts the image; for
+"Not a lesion", if the gate rejects it. Seeds that are still suitable are kept.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "space" / "examples"
 LEAST = 0.6  # probability of the intended diagnosis
-APART = 100  # seeds between two diagnoses: skins, lenses and hairs then differ
+APART = 100  # between the seeds of two diagnoses, so that skin, lens and hair differ
 
 
 @one_line_errors
 def main() -> None:
-    """Find a seed for each example, draw it and pin it."""
+    """Find a seed for each example, draw the image and write the record."""
     parser = cli.build_parser(__doc__)
     parser.add_argument("--model", default=str(ROOT / "space" / "models" / "efficientnet"))
     options = parser.parse_args()

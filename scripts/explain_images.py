@@ -10,8 +10,9 @@ score: overlap of heatmaps with lesion masks, compared with baselines that do no
 faithfulness by deletion and insertion of pixels; and how often rulers, hair, ink, dark corners or a
 masked lesion change the prediction. Also counts lesions that extend beyond the centre crop. Writes
 explanations.json and explanations_<split>.png to the model folder.
-compare: the image and the heatmap of each model side by side on one colour scale, with prediction,
-probability, fraction of the heat inside the lesion, and agreement between the models.
+compare: the image and the heatmap of each model side by side on a common colour scale, with the
+prediction, its probability, the fraction of the heatmap inside the lesion, and the agreement
+between models.
 sheet: the most confident correct and incorrect cases of each diagnosis with heatmaps. The sheets
 show images of the dataset and must not be committed to git.
 shortcuts: three drawn lesions with each change of `score`, and the predictions of the models.
@@ -29,8 +30,8 @@ PARTS = ("localisation", "shortcuts", "faithfulness")  # copied, since hf_lesion
 METHODS = ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"]
 # Counts of `score`: default, least, and what is counted.
 COUNTS = {
-    "images": (None, 1, "evaluate N images, sampled at random (default: all)"),
-    "subset": (400, 1, "images, sampled at random, for the finer map and shortcuts (default: 400)"),
+    "images": (None, 1, "evaluate N random images (default: all)"),
+    "subset": (400, 1, "random images for the finer heatmap and the shortcuts (default: 400)"),
     "faithful": (10, 1, "images of each diagnosis for deletion and insertion (default: 10)"),
     "road": (6, 0, "of these, images of each diagnosis for ROAD, which is slow (default: 6)"),
 }
@@ -55,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         cli.add_shared(command, "output", required=True, metavar="FILE", help="PNG or WebP file")
     _add_score(score)
     each: dict[str, Any] = {"type": cli.at_least(1), "default": 4, "metavar": "N"}
-    sheet.add_argument("--each", **each, help="cases of each kind (default: 4)")
+    sheet.add_argument("--each", **each, help="correct and wrong cases of each (default: 4)")
     cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
     _add_compare(compare)
     return parser.parse_args()
@@ -68,7 +69,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     add("--methods", **several, default=METHODS, help=help_text)
     for name, (default, least, counted) in COUNTS.items():
         add(f"--{name}", type=cli.at_least(least), default=default, metavar="N", help=counted)
-    help_text = f"parts to evaluate, the others are kept: {', '.join(PARTS)} (default: all)"
+    help_text = f"parts to evaluate, keeping the others: {', '.join(PARTS)} (default: all)"
     add("--parts", **several, default=PARTS, choices=PARTS, help=help_text)
     cli.add_shared(parser, "batch_size")
     output_help = "output folder, with a subfolder per model if several (default: the model folder)"
@@ -148,7 +149,7 @@ def compare(arguments: argparse.Namespace) -> None:
     )
     what = "the predicted class" if arguments.target is None else arguments.target
     names = ["image", *(model.name for model in models)]
-    figure = draw_rows(rows, title=f"Heat for {what}", names=names)
+    figure = draw_rows(rows, title=f"Heatmaps for {what}", names=names)
     write_figure(figure, arguments.output, resolution=RESOLUTION)
     for case, agreement in zip(cases, agreements, strict=True):
         for (first, second), found in agreement.items():

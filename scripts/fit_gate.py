@@ -1,10 +1,11 @@
-"""Fit the gate of a model, which rejects non-dermoscopic images and marks unsure answers.
+"""Fit a model's gate, which rejects non-dermoscopic images and flags uncertain predictions.
 
     python scripts/fit_gate.py --model runs/cnn --dataset data/ham10000 --ood_images photos phones
 
-Fits on the train split, drawn pictures and, if given, photos; chooses thresholds on validation;
-measures on test, and on pictures and photos by cross-fitting. Writes gate.safetensors, which is
-loaded with the model from then on, gate.json with what was measured, and gate.png.
+The gate is fitted on the train split, drawn images and, if given, photos. Thresholds are chosen on
+validation. Rejection rates are measured on test and, for drawn images and photos, by cross-fitting.
+Writes gate.safetensors, which is then loaded with the model, gate.json (rejection rates) and
+gate.png.
 """
 
 import argparse
@@ -25,9 +26,9 @@ def parse_arguments() -> argparse.Namespace:
     cli.add_shared(parser, "output")
     add = parser.add_argument
     folders: dict[str, Any] = {"type": Path, "nargs": "+", "metavar": "DIR"}
-    help_text = "photos to be rejected, such as phone photos of skin; each folder is one source"
+    help_text = "folders of images to reject, such as phone photos of skin; one source per folder"
     add("--ood_images", **folders, default=[], help=help_text)
-    help_text = "images of validation and test in another framing, named <image_id>.jpg"
+    help_text = "validation and test images with another crop, named <image_id>.jpg"
     add("--frames", type=Path, metavar="DIR", help=help_text)
     add("--limit", type=cli.at_least(1), metavar="N", help="only N images of each set")
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Measure robustness: changes of the scores under compression, blur, light, hair and cropping.
+"""Measure robustness: scores under compression, blur, lighting, hair, cropping and more.
 
     python scripts/measure_robustness.py --model runs/cnn --dataset data/ham10000
 

@@ -1,23 +1,23 @@
-"""Pack a finished run into a small folder to ship: half-precision weights, calibrated, its record.
+"""Pack a finished run into a small folder: calibrated half-precision weights and records.
 
     python scripts/pack_model.py --run runs/resnet18 --dataset data/ham10000 --output models/resnet
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split validation
     python scripts/score.py --model models/resnet --dataset data/ham10000 --split test
 
 With --dataset, logit adjustment and temperature are fitted on its validation split and folded into
-the last layer: pipeline("image-classification") then gives the probability if the seven diagnoses
-were equally common. calibration.json says what that did, operating_points.json holds the thresholds
-for --malignant_sensitivity and --melanoma_sensitivity, reliability.json how often results with such
-a score are right, checked on --check_split.
+the last layer, so that pipeline("image-classification") returns the probability of a diagnosis if
+all seven were equally common. Also written are calibration.json (the corrections and their effect),
+operating_points.json (thresholds for --malignant_sensitivity and --melanoma_sensitivity) and
+reliability.json (share of correct predictions by top score, checked on --check_split).
 
     python scripts/pack_model.py --model models/resnet --dataset data/ham10000
 
-calibrates an already packed folder again, without its run. Its weights change: score them
-again, and fit the gate again.
+recalibrates a packed folder without its run. This changes the weights, so score them and fit the
+gate again.
 
---image_size N shows the packed model N pixels, often best above the size of training crops; choose
-it on validation. The folder computes in full precision. It has no scores yet: score the packed
-weights.
+--image_size N sets the input size of the packed model. The best size is often above that of the
+training crops; choose it on validation. Weights are stored in half precision and computed in
+float32. The packed folder has no scores until scripts/score.py is run on it.
 """
 
 import argparse
@@ -41,23 +41,23 @@ def parse_arguments() -> argparse.Namespace:
     parser = cli.build_parser(__doc__)
     add = parser.add_argument
     add("--run", type=Path, metavar="DIR", help="--output_dir of scripts/train.py")
-    cli.add_shared(parser, "model", help="instead of --run: packed folder to calibrate again")
+    cli.add_shared(parser, "model", help="instead of --run: packed folder to recalibrate")
     cli.add_shared(parser, "output", help="folder to write (default: --model)")
     cli.add_shared(parser, "overwrite")
     help_text = "side of the input in pixels (default: as in training)"
     add("--image_size", type=int, metavar="N", help=help_text)
-    help_text = "how a frame becomes a square; only of a run on square images (default: the run's)"
+    help_text = "how a frame is made square; only for runs on square images (default: as trained)"
     add("--crop_mode", choices=CROP_MODES, help=help_text)
     cli.add_shared(parser, "dataset", help="folder written by prepare_data.py to calibrate on")
-    help_text = "split to calibrate on, never the one to score on (default: validation)"
+    help_text = "split to calibrate on; do not use the test split (default: validation)"
     cli.add_shared(parser, "split", default="validation", help=help_text)
     help_text = "split to check reliability on (default: test)"
     add("--check_split", default="test", metavar="NAME", help=help_text)
-    help_text = "weight of the training split's class shares in the logits (default: fitted)"
+    help_text = "weight of the training class prior to remove from the logits (default: fitted)"
     add("--logit_adjustment", type=float, metavar="TAU", help=help_text)
     share: dict[str, Any] = {"type": float, "default": TARGET_SENSITIVITY, "metavar": "SHARE"}
     for name, codes in LABEL_GROUPS.items():
-        help_text = f"share of {', '.join(codes)} above its threshold (default: %(default)s)"
+        help_text = f"sensitivity for {', '.join(codes)} at its threshold (default: %(default)s)"
         add(f"--{name}_sensitivity", **share, help=help_text)
     arguments = parser.parse_args()
     check_arguments(arguments)
@@ -65,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
+    """Raise InputError if arguments are incompatible; fill in the default of --output."""
     run, model, tau = arguments.run, arguments.model, arguments.logit_adjustment
     needs_run = arguments.image_size is not None or arguments.crop_mode is not None
     for is_wrong, message in (
@@ -76,7 +76,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         (tau is not None and tau < 0, f"--logit_adjustment is {tau}; pass 0 or more."),
         (
             tau is not None and not arguments.dataset,
-            "--logit_adjustment needs --dataset: the shares are its train split's.",
+            "--logit_adjustment needs --dataset, whose train split gives the class prior.",
         ),
     ):
         if is_wrong:
@@ -106,7 +106,7 @@ def calibrate(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def describe_fits(fits: "Fits") -> str:
-    """Return what was fitted, and what it did on images that the fit did not see."""
+    """Return the fitted parameters and their effect on held-out images, as text."""
     found, reliability = fits.calibration, fits.reliability
     assert found is not None
     assert reliability is not None
@@ -116,20 +116,21 @@ def describe_fits(fits: "Fits") -> str:
     ]
     for name, values in found.cross_validated.items():
         lines.append(
-            f"  {name:<11} class-balanced ECE {values['class_balanced_ece']:.4f} (by chance "
-            f"{values['chance_class_balanced_ece']:.4f}), balanced accuracy "
-            f"{values['balanced_accuracy']:.3f}"
+            f"  {name:<11} class-balanced ECE {values['class_balanced_ece']:.4f} "
+            f"(perfectly calibrated: {values['chance_class_balanced_ece']:.4f}), "
+            f"balanced accuracy {values['balanced_accuracy']:.3f}"
         )
     if (check := reliability.checked_on) is not None:
         lines.append(
-            f"Reliability on {check.split}: ECE {check.ece:.4f} (by chance {check.chance_ece:.4f})"
+            f"Reliability on {check.split}: ECE {check.ece:.4f} "
+            f"(perfectly calibrated: {check.chance_ece:.4f})"
         )
     return "\n".join(lines)
 
 
 @one_line_errors
 def main() -> None:
-    """Pack or calibrate, and say how large the folder is."""
+    """Pack or recalibrate, and print the size of the folder."""
     arguments = parse_arguments()
     from hf_lesion.hub.packing import folder_bytes, pack_model
     from hf_lesion.io.files import whole_folder

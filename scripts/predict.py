@@ -4,11 +4,10 @@ r"""Predict the diagnoses of many images, on one or several processes and machin
     python scripts/predict.py --model runs/cnn --input data/ham10000 \
         --output out.parquet --split test --submission submission.csv
 
-Writes one row for each image: image_id, the predicted diagnosis, seven probabilities (if the seven
-diagnoses were equally common), reliability (how often results with such a top score were right in
-the test; empty where that was not measured), and an error in place of them where a file can't be
-read. Images are JPEG, PNG, WebP, AVIF, TIFF, BMP and GIF
-files; other files are left out, and counted. The same command resumes a stopped job.
+Writes one row per image: image_id, the predicted diagnosis, seven probabilities (if all diagnoses
+were equally common), reliability (share of correct predictions at this top score; empty if not
+measured), and an error instead if the file cannot be read. Reads JPEG, PNG, WebP, AVIF, TIFF, BMP
+and GIF files; other files are skipped and counted. Run the same command to resume a stopped job.
 """
 
 import argparse
@@ -57,7 +56,7 @@ def list_images(arguments: argparse.Namespace) -> "Images":
 
 @one_line_errors
 def main() -> None:
-    """Predict the part of this process; the first process merges all parts."""
+    """Predict this process's part of the images; the main process then merges all parts."""
     arguments = parse_arguments()
     import torch
     from accelerate import PartialState

@@ -10,8 +10,8 @@
 Builds a clean folder (reports and charts of a model are rendered from its records), checks it (it
 loads, the card matches the records, no dataset images, no tokens), checks the account, lists the
 files, and uploads those that have changed. Running the command again resumes an interrupted upload
-and otherwise changes nothing. Datasets are private unless --public is passed. With --static the
-Space is plain files for any web server, and its models run in the visitor's browser.
+and otherwise changes nothing. Datasets are private unless --public is passed. With --static, the
+Space consists of static files for any web server, and its models run in the visitor's browser.
 """
 
 import argparse
@@ -37,10 +37,10 @@ def parse_arguments() -> argparse.Namespace:
     cli.add_shared(dataset, "dataset", required=True)
     space = kinds.add_parser("space", help="the web demo")
     add = space.add_argument
-    help_text = "folders are included, Hub ids pinned to a commit (default: space/models)"
+    help_text = "folders to include or Hub ids to pin to a commit (default: space/models)"
     sources: dict[str, Any] = {"nargs": "+", "metavar": "DIR|HUB_ID"}
     add("--models", **sources, default=[str(SPACE / "models")], help=help_text)
-    help_text = "a page of plain files that runs the models in the browser"
+    help_text = "build static files that run the models in the browser"
     add("--static", action="store_true", help=help_text)
     for kind in (model, dataset, space):
         _add_common(kind)
@@ -62,7 +62,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--revision", metavar="BRANCH", help="branch to write to (default: main)")
     add("--dry_run", action="store_true", help="build, check and list files without uploading")
     cli.add_shared(parser, "output", help="folder to build in (default: a temporary one)")
-    help_text = "replace --output, or files of others in the repository"
+    help_text = "replace an existing --output or files that this script did not publish"
     cli.add_shared(parser, "overwrite", help=help_text)
     help_text = "timeout of a request in seconds (default: 60)"
     add("--timeout", type=float, default=60, metavar="S", help=help_text)
@@ -108,7 +108,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _built(options: argparse.Namespace, repo_id: str | None) -> Iterator[Path]:
-    """Yield the built folder: --output or a temporary one."""
+    """Build the folder and yield it: --output or a temporary one."""
     from hf_lesion.io.files import whole_folder
 
     if options.output is not None:

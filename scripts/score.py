@@ -1,10 +1,11 @@
-"""Score a model on labelled images: a report with intervals, figures and every prediction.
+"""Score a model on labelled images: report with intervals, figures and individual predictions.
 
     python scripts/score.py --model runs/resnet50 --dataset data/ham10000 --split test
     python scripts/score.py --model runs/resnet50 --images ISIC2018_test --ground_truth truth.csv
 
-Writes next to the model, or to --output: report.json (one entry for each split; those of other
-splits stay) and from it report.md, report.html and figures/; predictions_<split>.csv.
+Writes to the model folder or --output: report.json (one entry per split; entries of other splits
+are kept), report.md, report.html and figures/ (rendered from report.json), and
+predictions_<split>.csv.
 """
 
 import argparse
@@ -24,7 +25,7 @@ DEFAULT_SPLIT = "test"
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Parse the command line, and check it as far as that needs no heavy import."""
+    """Parse the command line, with the checks that need no heavy import."""
     parser = cli.build_parser(__doc__)
     cli.add_shared(parser, "model", required=True)
     cli.add_shared(parser, "dataset")
@@ -35,16 +36,16 @@ def parse_arguments() -> argparse.Namespace:
     add("--only_source", metavar="NAME", help=help_text)
     help_text = "instead of --dataset: folder or zip archive of <image_id>.jpg or other images"
     add("--images", type=Path, metavar="DIR|ZIP", help=help_text)
-    help_text = "their diagnoses as CSV or TSV: image and one-hot MEL, NV …, or image_id and dx"
+    help_text = "CSV or TSV of their diagnoses: image and one-hot MEL, NV, …, or image_id and dx"
     add("--ground_truth", type=Path, metavar="FILE", help=help_text)
     cli.add_shared(parser, "batch_size")
     help_text = "average over N of the 8 orientations of an image (default: 1)"
     add("--views", type=int, default=1, choices=range(1, 9), metavar="N", help=help_text)
     for name, share in PREVALENCES.items():
         share_of: dict[str, Any] = {"type": float, "default": share, "metavar": "SHARE"}
-        help_text = f"prevalence for PPV and misses per 1,000, {name} (default: {share})"
+        help_text = f"prevalence of {name} for PPV and misses per 1,000 (default: {share})"
         add(f"--{name}_prevalence", **share_of, help=help_text)
-    help_text = "predictions_<split>.csv of an earlier run on the same images, to skip the model"
+    help_text = "use predictions_<split>.csv from an earlier run instead of running the model"
     add("--predictions", type=Path, metavar="CSV", help=help_text)
     cli.add_shared(parser, "output")
     arguments = parser.parse_args()
@@ -53,7 +54,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def check_arguments(arguments: argparse.Namespace) -> None:
-    """Raise an `InputError` if the arguments do not fit together; fill in what was left out."""
+    """Raise InputError if arguments are incompatible; fill in defaults."""
     given = [name for name in ("dataset", "images", "ground_truth") if getattr(arguments, name)]
     if given not in (["dataset"], ["images", "ground_truth"]):
         raise InputError("Pass either --dataset, or both --images and --ground_truth.")
@@ -78,7 +79,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 
 
 def check_output(output: Path) -> None:
-    """Raise before the long work if nothing can be written or an old report is damaged."""
+    """Raise, before the long computation, if --output is not writable or its report is damaged."""
     from hf_lesion.evaluation.report.record import REPORT, read_report
 
     output.mkdir(parents=True, exist_ok=True)
@@ -91,9 +92,9 @@ def check_output(output: Path) -> None:
 def compare_data(
     training: dict[str, Any], fingerprint: str | None, arguments: argparse.Namespace
 ) -> bool | None:
-    """Return whether the model was trained on this split of the data; None where that is unknown.
+    """Return whether the model was trained with these splits of the data; None if unknown.
 
-    Another preparation may split otherwise: then images of this split may have been trained on.
+    In another preparation of the data, images of this split may have been training images.
     """
     from hf_lesion.data.record import read_split_sum
 

@@ -30,7 +30,7 @@ TRAINER_SAVE_STEPS = 500  # default of TrainingArguments; unused with a save str
 
 
 def _flag(default: Any, text: str) -> Any:
-    """Return a field of a dataclass with its text in `--help`."""
+    """Return a dataclass field with its `--help` text."""
     return field(default=default, metadata={"help": text})
 
 
@@ -86,13 +86,13 @@ class RecipeArguments:
     )
     teacher: list[str] | None = _flag(
         None,
-        "Folders of trained classifiers of any input size, whose mean probabilities on "
-        "the augmented images are learned (distillation).",
+        "Distillation: folders of trained classifiers of any input size, whose mean "
+        "probabilities on the augmented images are used as soft labels.",
     )
     teacher_temperature: float = _flag(
         1.0, "Divides the logits of the teachers; above 1 softens them."
     )
-    teacher_weight: float = _flag(0.7, "Weight of the teachers in the labels, in (0, 1].")
+    teacher_weight: float = _flag(0.7, "Weight of the teachers' soft labels, in (0, 1].")
     ema_decay: float = _flag(
         0.0, "Decay of the exponential moving average of the weights; 0 disables it."
     )
@@ -131,7 +131,7 @@ class LesionTrainingArguments(TrainingArguments):
     lr_scheduler_kwargs: dict[str, Any] | str | None = _flag(
         None, 'JSON: options of the schedule, such as {"num_cycles": 0.4}.'
     )
-    report_to: str | None = _flag("none", "Integrations for logging, such as tensorboard,trackio.")
+    report_to: str | None = _flag("none", "Logging integrations, such as tensorboard,trackio.")
     learning_rate: float = _flag(1e-3, "Peak learning rate of AdamW.")
     lr_scheduler_type: str = _flag("cosine", "Learning rate schedule.")
     warmup_steps: float = _flag(0.05, "Warm-up steps; below 1: fraction of all steps.")
@@ -140,9 +140,9 @@ class LesionTrainingArguments(TrainingArguments):
     per_device_eval_batch_size: int = _flag(64, "Images per step.")
     bf16: bool = _flag(
         False,
-        "Compute training steps and teachers in bfloat16 where autocast does: faster "
-        "on GPUs and CPUs that have it (AVX-512 BF16, AMX), much slower on others. Weights, "
-        "optimiser and evaluation stay in float32, and a resumed run is exact.",
+        "Run training steps and teachers under bfloat16 autocast: faster on GPUs and on CPUs "
+        "with AVX-512 BF16 or AMX, much slower on others. Weights, optimiser and evaluation "
+        "remain in float32.",
     )
     dataloader_drop_last: bool = _flag(False, "Drop the incomplete last batch of a training epoch.")
     logging_steps: float = _flag(10, "Steps between two log lines.")

@@ -1,15 +1,15 @@
-"""Compare protocols: what leaked lesions and balanced data do to the scores of one recipe.
+"""Compare evaluation protocols: effect of lesion leakage and class balancing on the scores.
 
     python scripts/experiments/compare_protocols.py --dataset data/ham10000 --output runs/protocols
 
 leak       the same test images, without and with other images of their lesions in train
-protocols  lesions with one image, each row three times: split by lesion, then copied; or copied,
-           then split by row, as in the student project
+protocols  lesions with a single image, three copies of each row: split by lesion before copying,
+           or split by row after copying, as in the student project
 balance    the student project's experiment: original or balanced data for three networks
 
-Small networks from random weights; `--network efficientnet --init_weights FILE` starts the first
-two from timm's ImageNet weights (safetensors). Each finished training is kept in --output, so the
-same command resumes after a stop. Without --dataset only the record is rendered, as in
+Small networks are trained from random weights. `--network efficientnet --init_weights FILE` starts
+those of `leak` and `protocols` from timm's ImageNet weights (safetensors). Finished runs are kept
+in --output; run the same command to resume. Without --dataset, only the record is rendered:
 
     python scripts/experiments/compare_protocols.py --json reports/recipes.json \
         --markdown docs/evaluation.md
@@ -64,29 +64,31 @@ def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
     count, parser = cli.at_least(1), cli.build_parser(__doc__)
     cli.add_shared(parser, "dataset")
-    cli.add_shared(parser, "output", default=Path("runs/protocols"), help="of finished trainings")
+    cli.add_shared(parser, "output", default=Path("runs/protocols"), help="folder of finished runs")
     add = parser.add_argument
-    add("--only", nargs="+", choices=ARMS, default=[*ARMS], help="questions (default: all)")
-    add("--network", choices=CONFIGS, default="resnet", help="of the first two (default: resnet)")
-    add("--init_weights", type=Path, metavar="FILE", help="of --network efficientnet")
-    add("--seeds", type=count, default=3, help="of each training (default: %(default)s)")
-    add("--epochs", type=float, default=8.0, help="(default: %(default)g)")
-    add("--image_size", type=count, default=64, help="in pixels (default: %(default)s)")
-    add("--max_steps", type=int, default=-1, help="end each training early: for a quick check")
+    add("--only", nargs="+", choices=ARMS, default=[*ARMS], help="experiments (default: all)")
+    help_text = "network of leak and protocols (default: resnet)"
+    add("--network", choices=CONFIGS, default="resnet", help=help_text)
+    add("--init_weights", type=Path, metavar="FILE", help="ImageNet weights for --network")
+    add("--seeds", type=count, default=3, help="runs with different seeds (default: %(default)s)")
+    add("--epochs", type=float, default=8.0, help="training epochs (default: %(default)g)")
+    add("--image_size", type=count, default=64, help="input size in pixels (default: %(default)s)")
+    add("--max_steps", type=int, default=-1, help="training steps per run, for a quick check")
     add("--json", type=Path, metavar="FILE", help="record (default: recipes.json in --output)")
-    add("--markdown", type=Path, metavar="FILE", help="file whose block `protocols` is rendered")
+    add("--markdown", type=Path, metavar="FILE", help="file with a block `protocols` to fill")
     return parser.parse_args()
 
 
 def build_protocols(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[Any, Any]]:
-    """Return the row numbers of train and of test for each arm.
+    """Return the row numbers of train and test for each arm.
 
-    Half of the lesions with several images give one image each to the test of `leak`. `with` has
-    their other images in train, in place of as many images of the same class.
+    The test images of `leak` are one image from each of half of the lesions with several images. In
+    the arm `with`, the other images of these lesions replace as many training images of the same
+    class.
 
     Args:
         frame: `image_id`, `lesion_id`, `label` and `split` of all images, numbered from 0.
-        seed: Of all draws.
+        seed: Seed of all random choices.
     """
     single = choose_subset(frame, "single-image")
     is_test = single["split"] == leakage.TEST
@@ -115,7 +117,7 @@ def build_protocols(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, tuple[An
 
 
 def train_missing(arguments: argparse.Namespace) -> None:
-    """Train every cell that is not finished, seed after seed."""
+    """Train all cells that are not finished, one seed after another."""
     splits = open_splits(arguments.dataset)
     images = concatenate_datasets([splits[n].select_columns(["image", *COLUMNS]) for n in SPLITS])
     frame = images.select_columns(COLUMNS).to_pandas()
@@ -135,7 +137,7 @@ def train_missing(arguments: argparse.Namespace) -> None:
             "init_weights": None if question == "balance" else arguments.init_weights,
             "imbalance": "oversample" if arm == "balanced" else "none",
             "image_size": arguments.image_size,
-            # Rows that are there three times are trained on half as often.
+            # Half as many epochs where rows are copied three times.
             "num_train_epochs": arguments.epochs / (2 if question == "protocols" else 1),
             "max_steps": arguments.max_steps,
             "seed": seed,
@@ -150,13 +152,13 @@ def train_missing(arguments: argparse.Namespace) -> None:
         if not file.is_file():
             train_cell(file, options, about, images.select(rows), images.select(test))
         elif not about.items() <= read_record(file).items():
-            raise InputError(f"{file} is of other data or settings: pass another --output.")
+            raise InputError(f"{file} has other data or settings. Pass another --output.")
 
 
 def train_cell(
     file: Path, options: dict[str, Any], about: dict[str, Any], rows: Dataset, test: Dataset
 ) -> None:
-    """Train; write the predictions and, last, the record that marks the cell as finished."""
+    """Train, then write the predictions and the record, which marks the cell as finished."""
     with tempfile.TemporaryDirectory() as scratch:
         own = {"output_dir": scratch, "checkpoint_minutes": math.inf}
         settings = parse_settings({**options, **SETTINGS, **own})
@@ -175,14 +177,14 @@ def train_cell(
 
 
 def score(runs: Sequence[Predictions], minus: Sequence[Predictions] = ()) -> dict[str, Any]:
-    """Return accuracy and balanced accuracy of a recipe's seeds, or their difference from `minus`.
+    """Return accuracy and balanced accuracy over the seeds, or their difference from `minus`.
 
-    All runs are of the same test images. Each score has its `mean` over the seeds, the `seeds`' own
-    values and the `interval` of the mean, by bootstrap over lesions.
+    All runs have the same test images. Each score has its `mean` over the seeds, the values of the
+    single `seeds`, and the `interval` of the mean by bootstrap over lesions.
     """
     every = (*runs, *minus)
     if any(run.image_ids != runs[0].image_ids for run in every):
-        raise InputError("Runs of one protocol have other test images: pass another --output.")
+        raise InputError("Runs of one protocol have different test images. Pass another --output.")
     scores = [metrics.check_scores(run.probabilities, run.references) for run in every]
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -216,7 +218,7 @@ def read_answers(file: Path) -> Predictions:
 
 
 def build_results(folder: Path) -> dict[str, Any]:
-    """Put the finished trainings of a folder together to the record of all cells."""
+    """Build the record of all cells from the finished runs of a folder."""
     cells: dict[str, Any] = {}
     runs, hours, data, images = {}, 0.0, None, None
     for name in (f"{q}-{network}-{arm}" for q in ARMS for network in CONFIGS for arm in ARMS[q]):
@@ -238,7 +240,7 @@ def build_results(folder: Path) -> dict[str, Any]:
 
 
 def render(results: dict[str, Any]) -> str:
-    """Return a record as Markdown, by the template next to this script."""
+    """Return a record as Markdown, rendered with the template next to this script."""
     folder = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=folder, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("protocols.md.jinja").render(results).strip()
@@ -246,7 +248,7 @@ def render(results: dict[str, Any]) -> str:
 
 @one_line_errors
 def main() -> None:
-    """Train what is missing, write the record, render it."""
+    """Train missing runs, and write and render the record."""
     arguments = parse_arguments()
     text = arguments.markdown.read_text(encoding="utf-8") if arguments.markdown else ""
     if arguments.markdown:  # before hours of training, not after

@@ -106,7 +106,7 @@ def test_scores_are_means_over_seeds_and_differences_are_paired(script):
     assert 0 < found["interval"][0] < found["mean"] < found["interval"][1]
     same = script.score(better, minus=better)["balanced_accuracy"]
     assert same == {"mean": 0, "seeds": [0, 0], "interval": [0, 0]}
-    with pytest.raises(InputError, match="have other test images"):
+    with pytest.raises(InputError, match="have different test images"):
         script.score([worse[0], build_run(0.5, ids=["x"] * COUNT)])
 
 
@@ -187,7 +187,7 @@ def test_cells_are_trained_once_and_rendered(run, sample_dataset, tmp_path):
     assert [(cells / name).stat().st_mtime_ns for name in names] == times
     code, _, err = run(*line[:-1], 48)
     assert code == 2
-    assert err.endswith("without-0.json is of other data or settings: pass another --output.\n")
+    assert err.endswith("without-0.json has other data or settings. Pass another --output.\n")
 
 
 @pytest.mark.slow

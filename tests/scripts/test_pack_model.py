@@ -88,7 +88,7 @@ def test_a_folder_is_calibrated_and_calibrated_again(
     assert points["malignant"].target_sensitivity == 0.9
     check = fits.reliability.checked_on
     assert check.split == "validation"
-    assert f"Reliability on validation: ECE {check.ece:.4f} (by chance " in out
+    assert f"Reliability on validation: ECE {check.ece:.4f} (perfectly calibrated: " in out
     assert call("--model", packed, *data, "--output", again)[0] == 0
     assert read_fits(packed) == fits
     assert read_fits(again).calibration.weights_sha256 != found.weights_sha256
@@ -105,7 +105,7 @@ def test_a_folder_is_calibrated_and_calibrated_again(
         ("--run .", "--run needs --output, the folder to make."),
         ("--model .", "--model needs --dataset to calibrate on."),
         ("--model . --dataset . --image_size 64", "--image_size and --crop_mode need --run."),
-        ("--run . --output a --logit_adjustment 0.3", "--logit_adjustment needs --dataset: the "),
+        ("--run . --output a --logit_adjustment 0.3", "--logit_adjustment needs --dataset, whose "),
         ("--run . --output a --logit_adjustment -1", "--logit_adjustment is -1.0; pass 0 or more."),
         ("--run . --output a --melanoma_sensitivity 0", "--melanoma_sensitivity is 0.0; pass a s"),
         ("--run none --output a", "none is not a finished run: it has no training.json"),
