@@ -65,13 +65,13 @@ _LOCKS: WeakKeyDictionary[nn.Module, threading.Lock] = WeakKeyDictionary()
 class LesionClassifier:
     """A model and its preprocessing; safe to share between threads.
 
-    One image or many are accepted everywhere: see `hf_lesion.io.images.read_images`. Every
-    array that comes back has a first axis of N images, and one image alone is N = 1. Many images
-    are read and computed in batches, and a generator is read as it goes, so memory holds one batch
-    and the results. For `classifier(images)`, which keeps the images, see `Prediction`.
+    All methods accept one image or many; see `hf_lesion.io.images.read_images`. The first axis of
+    every returned array has length N, the number of images, and N = 1 for a single image. Images
+    are read and processed in batches, also from a generator, so memory holds one batch and the
+    results. For `classifier(images)`, which keeps the images, see `Prediction`.
 
     The model may be on any device, in half precision or bfloat16, or compiled
-    (`classifier.model = torch.compile(classifier.model)`; what reads or explains its layers runs
+    (`classifier.model = torch.compile(classifier.model)`; methods that read or explain layers run
     it uncompiled). It is put into evaluation mode before every pass, and its weights are frozen. A
     classifier can be copied and pickled; `copy.copy` shares the model.
 
@@ -123,7 +123,7 @@ class LesionClassifier:
             device: Where to compute; None takes a GPU if there is one.
 
         Raises:
-            InputError: If it can't be loaded, is damaged by its SHA256SUMS, or does not have the
+            InputError: If it can't be loaded, does not match its SHA256SUMS, or lacks the
                 seven diagnoses in our order.
         """
         snapshot = open_snapshot(str(source), revision=revision)
@@ -161,18 +161,17 @@ class LesionClassifier:
         return height, width
 
     def preprocess(self, images: Pictures) -> torch.Tensor:
-        """Return (N, 3, H, W) pixel values; of 8-bit sRGB exactly those that `pipeline()` makes.
+        """Return (N, 3, H, W) pixel values; for 8-bit sRGB exactly those of `pipeline()`.
 
-        Other modes and colour profiles are read by `load_image` first: `pipeline()` shows a
-        transparent image on black and a 16-bit one as white. A strip of an image, see
-        `limit_shape`, is made shorter, which may change what `pipeline()` makes of it by less than
-        a pixel.
+        Other modes and colour profiles are converted by `load_image` first, since `pipeline()`
+        puts transparent images on black and reads 16-bit images as white. Very elongated images
+        are shortened (see `limit_shape`), which may shift the result by less than a pixel.
         """
         return self._stack(self._preprocess(image) for image in read_images(images))
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """What the network sees of an image, at which size and in which colours.
+        """Preprocessing of an image: crop, input size and normalisation.
 
         Raises:
             InputError: If the processor does not make square images of one size.
@@ -343,7 +342,7 @@ class LesionClassifier:
 
     @contextlib.contextmanager
     def _evaluating(self) -> Iterator[PreTrainedModel]:
-        """Lock the network and hold it in evaluation mode, whatever mode it was in."""
+        """Lock the network and keep it in evaluation mode until the block ends."""
         network = self.network
         with _LOCKS.setdefault(network, threading.Lock()):
             if any(module.training for module in walk(network)):

@@ -44,7 +44,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sample:
-    """The images that a model is calibrated on, as arrays."""
+    """Logits, labels and lesions of the images that a model is calibrated on."""
 
     logits: Floats  # (N, C) of the model as it is
     references: Ids  # (N,) class ids
@@ -54,7 +54,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fits:
-    """What was fitted for a model's weights; None where there is nothing."""
+    """Calibration, thresholds and reliability of a model's weights; None if not fitted."""
 
     calibration: Calibration | None = None
     points: OperatingPoints | None = None
@@ -72,8 +72,8 @@ def fit_logits(
 ) -> tuple[float, float]:
     """Return the τ and T for which softmax((z - τ·log π) / T) fits best.
 
-    The fit is by the least negative log-likelihood with every class weighing the same: the
-    probabilities become those of a world in which the classes are equally common.
+    Minimises the negative log-likelihood with equal class weights, so that the result is the
+    probability if the classes were equally common.
 
     Args:
         logits: (N, C) z.
@@ -140,20 +140,20 @@ def fit_point(
 
 
 def fit_reliability(top: Floats, is_right: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return the knots of a rising map from top score to the share of right answers.
+    """Return the knots of a monotone map from top score to the share of correct predictions.
 
-    The images are sorted by their top score and cut into `GROUPS` groups of equal size; isotonic
-    regression makes their shares rise. Each group counts one image more than it has, as right as
-    all are together, so that no share is 0 or 1. Cross-validated over lesions, this was better than
-    a logistic function of the score's logit (calibration error 0.02 and 0.06) and than isotonic
-    regression of single images.
+    The images are sorted by their top score and divided into `GROUPS` groups of equal size, and
+    isotonic regression is fitted to their shares. One pseudo-image with the overall share is added
+    to each group, so that no share is 0 or 1. In cross-validation over lesions, this was better
+    than a logistic function of the score's logit (calibration error 0.02 and 0.06) and than
+    isotonic regression on single images.
 
     Args:
         top: (N,) top scores.
-        is_right: (N,) whether the answer was right.
+        is_right: (N,) whether the prediction is correct.
 
     Returns:
-        (K,) rising scores and (K,) shares, K at most `GROUPS`.
+        (K,) increasing scores and (K,) shares, K at most `GROUPS`.
     """
     groups = np.array_split(np.argsort(top, kind="stable"), min(GROUPS, len(top)))
     scores = np.asarray([top[rows].mean() for rows in groups])

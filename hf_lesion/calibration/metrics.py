@@ -1,18 +1,17 @@
 """Calibration metrics: expected calibration error with its chance level, Brier score, log loss.
 
 Expected calibration error over 15 bins of equal width (ECE; Guo et al., "On calibration of modern
-neural networks", ICML 2017), of the top answer, once at the dataset's mix of diagnoses and once
-class-balanced: with weights that give every class the same total. The model's score is the
-probability if the diagnoses were equally common, so the class-balanced error is the one that
-calibration brings down.
+neural networks", ICML 2017) of the top class is computed twice: at the dataset's mix of diagnoses,
+and class-balanced, with weights that give every class the same total. The model's score is the
+probability if the diagnoses were equally common, so calibration reduces the class-balanced error.
 
-Both are above 0 even for a perfectly calibrated model, the more so the fewer images there are. So
-each comes with its chance level: what such a model would show, from labels drawn from its own
-probabilities (consistency resampling; Bröcker and Smith, "Increasing the reliability of reliability
-diagrams", Weather and Forecasting 22, 2007). For the class-balanced error the labels are drawn from
-the probabilities at the dataset's mix, p·π / Σ p·π, and weighted by how often each was drawn.
-Labels are drawn for each image by itself; images of a lesion share theirs, so the true chance level
-is a little higher.
+Both are above 0 even for a perfectly calibrated model, especially with few images. Each is
+therefore reported with its chance level, the expected error of a perfectly calibrated model, which
+is estimated from labels sampled from the model's own probabilities (consistency resampling; Bröcker
+and Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22, 2007).
+For the class-balanced error, labels are sampled from the probabilities at the dataset's mix,
+p·π / Σ p·π, and weighted by class frequency in the sample. Labels are sampled independently for
+each image although images of a lesion share theirs, so the true chance level is slightly higher.
 """
 
 from collections.abc import Iterator
@@ -98,13 +97,13 @@ def balancing_weights(references: Ids) -> Floats:
 
 
 def at_mix(probabilities: Floats, shares: Floats) -> Floats:
-    """Return (N, C) probabilities of equally common classes as they are if (C,) `shares` hold."""
+    """Convert (N, C) probabilities for equally common classes to those for (C,) class shares."""
     mixed = probabilities * shares
     return mixed / np.maximum(mixed.sum(axis=1, keepdims=True), TINY)
 
 
 def class_balanced_ece(probabilities: Floats, references: Ids) -> float:
-    """Return the expected calibration error with every class weighing the same, in [0, 1]."""
+    """Return the expected calibration error with equal class weights, in [0, 1]."""
     is_right = answered_right(probabilities, references)
     return float(_Bins(probabilities.max(axis=1)).errors(is_right, balancing_weights(references)))
 
@@ -118,7 +117,7 @@ def brier(probabilities: Floats, references: Ids) -> float:
 def log_loss(probabilities: Floats, references: Ids, weights: Floats | None = None) -> float:
     """Return the mean negative log-likelihood in nats; a probability of 0 counts as 1e-12.
 
-    Images count as much as their (N,) `weights` say, by default all the same.
+    `weights` are (N,) weights of the images, equal by default.
     """
     own = probabilities[np.arange(len(references)), references]
     return float(-np.average(np.log(np.maximum(own, TINY)), weights=weights))

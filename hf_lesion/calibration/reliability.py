@@ -1,9 +1,9 @@
-"""Reliability: how often predictions with a given top score are right, at the dataset's mix.
+"""Reliability: share of correct predictions by top score, at the dataset's mix of diagnoses.
 
 A score is the probability if the seven diagnoses were equally common, which they are not.
-`reliability.json` next to the weights holds a monotone map from the top score to the share of right
-predictions: isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into accurate
-multiclass probability estimates", KDD 2002) over groups of equally many images, fitted on
+`reliability.json` next to the weights contains a monotone map from the top score to the share of
+correct predictions: isotonic regression (Zadrozny and Elkan, "Transforming classifier scores into
+accurate multiclass probability estimates", KDD 2002) over groups of equal size, fitted on
 validation by `calibration.fit` and checked on test.
 """
 

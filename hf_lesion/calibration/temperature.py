@@ -1,7 +1,7 @@
 """Temperature and logit adjustment: corrections of the logits, folded into the last layer.
 
-The model's own score, which `pipeline()` gives, is the probability if the seven diagnoses were
-equally common. Two corrections make it so, both fitted on validation with equal class weights.
+The model's score, as `pipeline()` returns it, is the probability of a diagnosis if all seven were
+equally common. Two corrections achieve this, both fitted on validation with equal class weights.
 
 Logit adjustment (Menon et al., "Long-tail learning via logit adjustment", ICLR 2021) subtracts
 τ·log π from the logits, where π is the share of each class in the training split and τ is how much
@@ -11,8 +11,8 @@ more in practice, because the few images of rare classes are repeated.
 
 A temperature T (Guo et al., "On calibration of modern neural networks", ICML 2017) then divides
 the logits and changes no prediction. Both are folded into the last linear layer (W/T,
-(b - τ·log π)/T), so that `pipeline()` is calibrated without any code of ours. `calibration.json`
-next to the weights says what was folded in.
+(b - τ·log π)/T), so that `pipeline()` is calibrated without code of this package.
+`calibration.json` next to the weights records both values.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""HAM10000 files become a leak-free `datasets` dataset."""
+"""Data: HAM10000 as a leak-free `datasets` dataset."""

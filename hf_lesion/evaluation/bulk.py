@@ -1,7 +1,8 @@
-"""Bulk prediction: in parts, by several processes, resumable.
+"""Bulk prediction of many images in several processes, resumable.
 
-Each part is a Parquet file until all are complete. Memory therefore holds one batch of images and
-one part of the results, a killed job loses one part, and processes need no communication.
+The images are divided into parts, and the results of each part are written to a Parquet file.
+Memory therefore holds one batch of images and one part of the results, a killed job loses at most
+one part per process, and processes need not communicate.
 """
 
 import contextlib
@@ -68,7 +69,7 @@ def list_folder(folder: Path) -> Images:
     """
     files, left_out = list_images(folder)
     if not files:
-        raise InputError(f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {folder}.")
+        raise InputError(f"No image ({', '.join(IMAGE_SUFFIXES)}) found in {folder}.")
     names = [storable_name(path.relative_to(folder).with_suffix("")) for path in files]
     if twice := find_repeated(names):
         raise InputError(
@@ -106,7 +107,7 @@ def open_job(parts: Path, images: Images, *, weights: str) -> None:
     `weights` is from `fingerprint_weights`.
 
     Raises:
-        InputError: If the parts are of another model or other images.
+        InputError: If the parts belong to another model or other images.
     """
     names = hashlib.sha256("\n".join(images.names).encode()).hexdigest()
     job = {"names": names, "weights": weights, "part_images": PART_IMAGES, "columns": SCHEMA.names}
@@ -194,7 +195,7 @@ def check_submission(names: Sequence[str]) -> None:
 
 
 def write_submission(predictions: Path, target: Path) -> None:
-    """Write what `merge_parts` wrote as a CSV of image, MEL, NV, …, in the order of the ISIC.
+    """Write the output of `merge_parts` as a CSV with the columns of the ISIC: image, MEL, NV, ….
 
     Unreadable images are left out.
 

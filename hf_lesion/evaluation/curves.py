@@ -58,7 +58,7 @@ def build_curve(
 
 
 def auroc(curve: Curve) -> Floats:
-    """Return (...) the area under the ROC curve, ties as chance; NaN without both kinds."""
+    """Return (...) the area under the ROC curve; ties count half; NaN without both classes."""
     rises, steps = _steps(curve.sensitivity), _steps(1 - curve.specificity)
     return (steps * (curve.sensitivity - rises / 2)).sum(axis=-1)
 

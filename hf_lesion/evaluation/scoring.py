@@ -275,7 +275,7 @@ def _group(columns: Mapping[str, Sequence[Any]]) -> dict[str, tuple[str | None, 
 
 def _check_labelled(references: NDArray[np.int64], image_ids: Sequence[str], folder: Path) -> None:
     if not len(references):
-        raise InputError(f"The split of {folder} holds no image. Pass another --split.")
+        raise InputError(f"The split of {folder} contains no images. Pass another --split.")
     bad = [image_ids[index] for index in np.flatnonzero(references < 0).tolist()]
     if bad:
         raise InputError(
@@ -327,7 +327,7 @@ def _find_images(folder: Path, image_ids: Sequence[str]) -> tuple[list[ImageFile
 
 
 def _read_file(file: ImageFile, read: Callable[[Path | bytes], Read]) -> Read:
-    """Return what `read` makes of a file; its errors name it."""
+    """Return the result of `read` on a file; its errors name the file."""
     if isinstance(file, Path):
         return read(file)
     try:

@@ -1,6 +1,6 @@
 """Baselines of heatmaps: a centred Gaussian, noise, and the same network with random weights.
 
-Lesions lie in the middle of dermoscopic images, so that a map which never looked scores well. The
+Lesions lie in the middle of dermoscopic images, so a map that ignores the image can score well. The
 untrained network is the check of Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018).
 """
 

@@ -1,6 +1,6 @@
 """Figures of images with heatmaps: several models, cases of a class, changed images.
 
-What shows images of a dataset belongs where git ignores it.
+Figures that show images of a dataset must not be committed to git.
 """
 
 import textwrap

@@ -1,7 +1,7 @@
 """Grad-CAM and related heatmaps: any number of classes from one forward pass.
 
-Activations and gradients of the target layer are taken here, with no gradient below it and no hook
-left behind; pytorch-grad-cam, without its own hooks, weighs them.
+Activations and gradients of the target layer are collected here, without computing gradients below
+it and without leaving hooks; pytorch-grad-cam computes the weights of the maps.
 
 Sources: Grad-CAM (Selvaraju et al., ICCV 2017), Grad-CAM++ (Chattopadhay et al., WACV 2018),
 HiResCAM (Draelos and Carin, arXiv 2011.08891), LayerCAM (Jiang et al., IEEE TIP 2021), EigenCAM

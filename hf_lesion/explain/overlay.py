@@ -1,4 +1,4 @@
-"""Overlays: a heatmap in colour over the image, or alone, where it belongs on the image."""
+"""Overlays: a colour-mapped heatmap blended over its image, or on its own in the same place."""
 
 import matplotlib
 import numpy as np

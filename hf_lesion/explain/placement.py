@@ -1,6 +1,6 @@
-"""Placement of heatmaps: from the network's input to the image, of which it may see only a part.
+"""Placement of heatmaps: from the network's input back to the image, which may be cropped.
 
-A box (`hf_lesion.models.preprocessing.Box`) says which part of an image fills the input.
+A box (`hf_lesion.models.preprocessing.Box`) is the part of an image that fills the input.
 """
 
 import math

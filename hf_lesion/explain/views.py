@@ -1,8 +1,8 @@
 """Shifted and mirrored views of an image, whose heatmaps are aligned and averaged for a finer map.
 
-A last feature map has one cell for 32 pixels or so. A copy that is moved by a part of a cell is
-read at other places, so the mean over copies resolves what lies between. It is a mean of the
-method's own maps on their raw scale: nothing is sharpened or drawn in.
+The last feature map has about one cell per 32 pixels. A copy of the image that is shifted by a
+fraction of a cell is sampled at other positions, so the mean over copies resolves more detail. The
+heatmaps are averaged on their raw scale, without sharpening.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SHIFT = 1 / 16  # of the side: a quarter of a cell at 128 pixels
 
 @dataclass(frozen=True)
 class View:
-    """One copy: moved by `right` and `down` times `SHIFT`, then mirrored or not."""
+    """A view: the image shifted by `right` and `down` times `SHIFT`, then optionally mirrored."""
 
     right: int
     down: int

@@ -1,17 +1,17 @@
 """ONNX networks for browsers: scores, all seven heatmaps and the gate from one pass.
 
-Grad-CAM needs no backward pass where a network ends in global average pooling and one linear layer:
-the gradient of a logit by the last feature map is the classifier's weights, the same at every place
-(Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016; Selvaraju et al.,
-"Grad-CAM", ICCV 2017, section 3.1). Where timm's `conv_head` stands between, a convolution of 1×1,
-the weights go back through it by the share of places at which each of its units is active, if these
-are ReLU or ReLU6. Every export is compared with Grad-CAM by back-propagation, and refused if it
-differs.
+Grad-CAM needs no backward pass if a network ends in global average pooling and one linear layer:
+the gradient of a logit with respect to the last feature map is the classifier's weights, the same
+at every position (Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016;
+Selvaraju et al., "Grad-CAM", ICCV 2017, section 3.1). If timm's `conv_head`, a 1×1 convolution, is
+in between, the weights are propagated back through it, scaled by the fraction of positions at which
+each of its units is active; this requires ReLU or ReLU6. Every export is compared with Grad-CAM by
+back-propagation and rejected if they differ.
 
-Weights are rounded for storage and computed in float32, so no range of activations has to be
-calibrated: the large layers to eight bits with one scale for each output channel, the others to
-float16. Of tf_efficientnet_lite0 that takes 4.5 MB; all in eight bits would take 3.7, and be off by
-up to 0.10 in a probability rather than 0.01.
+Weights are rounded for storage and computed in float32, so activation ranges need no calibration.
+Large layers are rounded to eight bits with one scale per output channel, the others to float16. For
+tf_efficientnet_lite0 this takes 4.5 MB. With all layers in eight bits it would take 3.7 MB, with a
+largest error of 0.10 instead of 0.01 in a probability.
 """
 
 from collections.abc import Sequence

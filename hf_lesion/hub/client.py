@@ -72,7 +72,7 @@ def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
 
     Args:
         repo_id: "owner/name", or a name alone for the token's own account.
-        timeout: Seconds without an answer or a byte after which this process gives up on the Hub.
+        timeout: Seconds without a response after which requests of this process to the Hub fail.
 
     Raises:
         InputError: If the name is invalid, nobody is logged in, or the token may not write there.
@@ -123,11 +123,11 @@ def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Tar
 def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
     """Return whether the repository is private, or will be created as private.
 
-    `private` is the wish; None is private for a dataset and public for the others. `overwrite`
-    replaces files that this program did not write.
+    `private` is the requested visibility; None: private for datasets, public otherwise.
+    `overwrite` replaces files that this program did not write.
 
     Raises:
-        InputError: If that would publish what was to be private, or replace somebody's files.
+        InputError: If this would publish private content or replace other people's files.
     """
     wanted = target.kind == "dataset" if private is None else private
     if wanted and target.private is False:

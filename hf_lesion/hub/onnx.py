@@ -1,8 +1,8 @@
 """ONNX export: `onnx/model.onnx`, checked against PyTorch.
 
-Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). A temperature that was folded into the
-weights is in the logits; labels and preprocessing are in the file's metadata, which is all that
-onnxruntime needs in any language. The pipelines of transformers.js know neither of our model types
+Input `pixel_values` (B, 3, H, W), output `logits` (B, 7). The logits include a temperature that was
+folded into the weights. Labels and preprocessing are in the file's metadata, so onnxruntime in any
+language needs only this file. The pipelines of transformers.js support neither of our model types
 (`timm_wrapper`, `lesion_cnn`) and do not load these folders.
 """
 

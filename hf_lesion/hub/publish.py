@@ -1,7 +1,7 @@
 """Upload of a built folder to the Hub in one commit that contains only what changed.
 
-Large files are uploaded before the commit and stay invisible until it, so a repository holds the
-whole folder or none of it, and running the same command again sends only what is missing.
+Large files are uploaded before the commit and are invisible until then, so a repository contains
+the whole folder or none of it. Running the same command again uploads only missing files.
 """
 
 import sys
@@ -40,12 +40,12 @@ def publish_folder(
     """Print the changes, upload them in one commit, and print the repository's address.
 
     Args:
-        folder: What was built and checked.
+        folder: The built and checked folder.
         repo_id: As `check_account` returned it.
-        kind: What it holds.
+        kind: Kind of the repository.
         revision: Branch to write to, made if need be; None is the main one.
-        private: Of a new repository; None is private for a dataset and public for the others.
-        overwrite: Replace what this program did not write.
+        private: Visibility of a new repository; None: private for datasets, public otherwise.
+        overwrite: Replace files that this program did not write.
         dry_run: Show the changes, send nothing and return None instead of the commit.
     """
     target = find_target(repo_id, kind, revision=revision)
@@ -85,7 +85,7 @@ def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private:
     """Upload the changes of `plan` in one commit, and return it; create a missing repository.
 
     Raises:
-        InputError: If the Hub refuses or can't be reached; says why, and how things stand.
+        InputError: If the Hub refuses or can't be reached, with the reason and what was uploaded.
     """
     if target.head is not None and set(changes.values()) <= {SAME}:
         return target.head

@@ -1,6 +1,6 @@
 """Eight-bit ONNX networks, `onnx/model_quantized.onnx`, and the measured loss of accuracy.
 
-Weights and activations become integers, scaled by ranges that calibration images show: static
+Weights and activations become integers, with scales from their ranges on calibration images: static
 post-training quantisation (Jacob et al., "Quantization and training of neural networks for
 efficient integer-arithmetic-only inference", CVPR 2018), by onnxruntime.
 """
@@ -125,5 +125,5 @@ def check_quantised(folder: Path) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return what `quantisation.json` says; empty without one."""
+    """Return the content of `quantisation.json`; empty if there is none."""
     return read_json_if_there(folder / RECORD, fix="Run scripts/export.py again.")

@@ -1,8 +1,8 @@
 """Static Space folders: the page that runs the models in the visitor's browser.
 
-Plain files for any web server: `space/static/`, the networks, the drawn examples, what was measured
-(`page.json`), and onnxruntime-web from the npm registry, pinned by its SHA-256. Nothing is fetched
-from anywhere else, neither when the folder is built again nor by the page.
+Plain files for any web server: `space/static/`, the networks, the drawn examples, the measured
+scores (`page.json`), and onnxruntime-web from the npm registry, pinned by its SHA-256. The page
+loads nothing from other servers, and building the folder again downloads nothing.
 """
 
 import gzip

@@ -134,7 +134,7 @@ def test_a_stopped_job_resumes_and_another_jobs_parts_are_not_mixed_in(
 
 
 def test_every_format_and_linked_folders_are_listed_and_the_rest_is_left_out(tmp_path):
-    with pytest.raises(InputError, match=r"^There is no image \(\.jpg, \.jpeg, \.jfif, \.png, "):
+    with pytest.raises(InputError, match=r"^No image \(\.jpg, \.jpeg, \.jfif, \.png, "):
         bulk.list_folder(tmp_path)
     there, here = tmp_path / "there", tmp_path / "here"
     there.mkdir()

@@ -170,7 +170,7 @@ def test_mistakes_are_found_before_the_work(refusal, model, sample_dataset, tmp_
     data = ["--model", model, "--dataset", sample_dataset]
     options = ["--models", model, "--images", tmp_path, "--output", "figure.png"]
     message = refusal("compare", *options)
-    assert message.startswith("error: There is no image (.jpg, .jpeg, .jfif, .png, ")
+    assert message.startswith("error: No image (.jpg, .jpeg, .jfif, .png, ")
     message = refusal("sheet", *data, "--each", 0)
     assert message.startswith("error: argument --each: expected an integer of at least 1, got 0.")
     (tmp_path / "explanations.json").write_text("{")

@@ -40,7 +40,7 @@ def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], l
     """Return the images to explain, without masks, and the skipped files of any folders in `paths`.
 
     Raises:
-        InputError: If there is no image.
+        InputError: If there are no images.
     """
     files: list[Path] = []
     left_out: list[Path] = []
@@ -50,7 +50,7 @@ def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], l
         left_out += others
     if not files:
         raise InputError(
-            f"There is no image ({', '.join(IMAGE_SUFFIXES)}) in {list_offenders(list(paths))}. "
+            f"No image ({', '.join(IMAGE_SUFFIXES)}) found in {list_offenders(list(paths))}. "
             "Pass image files, or a folder of them."
         )
     return files, left_out
@@ -100,9 +100,9 @@ def compare_models(
 def choose_cases(
     probabilities: NDArray[np.floating], references: NDArray[np.int64], label: int, *, each: int
 ) -> dict[str, list[int]]:
-    """Return the rows of a class's most confident right answers and most confident wrong ones.
+    """Return the rows of a class's most confident correct and most confident wrong predictions.
 
-    At most `each` of either, by (N, C) probabilities and (N,) class ids.
+    At most `each` of both, from (N, C) probabilities and (N,) class ids.
     """
     rows = np.flatnonzero(references == label)
     answers, confidence = probabilities[rows].argmax(axis=1), probabilities[rows].max(axis=1)
@@ -161,9 +161,9 @@ def _say_answers(
     classifiers: Sequence[LesionClassifier],
     answers: Sequence[NDArray[np.float32]],
 ) -> Cell:
-    """Return a picture as it was changed with each model's prediction, marked where that changed.
+    """Return a changed picture with the prediction of each model, marked if it has changed.
 
-    The answers are each model's (2, C) probabilities: before, and now.
+    `answers` are each model's (2, C) probabilities, before and after the change.
     """
     lines, marked = [], []
     for place, (classifier, (before, now)) in enumerate(zip(classifiers, answers, strict=True)):

@@ -232,7 +232,7 @@ def answer_changed(
 ) -> dict[str, NDArray[np.float32]]:
     """Return (N, C) probabilities of the original images (`UNCHANGED`) and under each change.
 
-    What is drawn on an image is the same for every model: its row is the seed.
+    The row of an image is the seed of its overlays, so they are the same for every model.
     """
     answers: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (UNCHANGED, *CHANGES)}
     for part in _in_batches(rows, batch_size, "Changing images"):
