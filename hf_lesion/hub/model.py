@@ -103,7 +103,7 @@ def _plain_card(folder: Path, name: str) -> str:
         "pipeline_tag": "image-classification",
         "tags": ["dermoscopy", "HAM10000"],
     }
-    learned = "synthetic lesions only" if drawn else "HAM10000"
+    learned = "drawn lesions only" if drawn else "HAM10000"
     return (
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {name}\n\n{NOTICE}\n\n"
         f"Trained on {learned}; its settings are in `{TRAINING}`. It has not been scored on the "

@@ -82,7 +82,10 @@ def check_identity(
         return [leg]
     before = read_json(file, fix="Start a new run in another --output_dir.")
     now = without_nan(identity)
-    then = before["identity"]
+    # Runs of earlier versions lack some settings; frames were squashed before --crop_mode.
+    kinds = (ModelArguments, RecipeArguments)
+    defaults = {field.name: field.default for kind in kinds for field in dataclasses.fields(kind)}
+    then = {**defaults, "crop_mode": "squash", **before["identity"]}
     differing = [
         f"{key} was {then[key]!r} and is {value!r}"
         for key, value in now.items()

@@ -94,6 +94,19 @@ def test_near_duplicate_is_reported_and_no_leak(copy):
     assert pair["detail_correlation"] > 0.8
 
 
+def test_an_identical_image_under_another_lesion_is_a_leak(copy):
+    def steal(train, test):
+        test[0]["image"] = train[0]["image"]
+        return test
+
+    change_split(copy, steal)
+    found = scan(copy, with_hashes=False)
+    record = build_record(copy, found, found.rows)
+    assert record["leaks"] is True
+    assert [len(pair["identical"]) for pair in record["pairs"]] == [0, 1, 0]
+    assert [pair["lesions"] for pair in record["pairs"]] == [[], [], []]
+
+
 def test_comparison_counts_each_thing_once():
     rows = table_of(
         ("a", "1", "x", "train"),

@@ -26,7 +26,7 @@ from hf_lesion.training.arguments import build_parser, parse_arguments
 from hf_lesion.training.callbacks import ClockCallback
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.interruption import lock_folder
-from hf_lesion.training.record import read_teachers
+from hf_lesion.training.record import check_identity, read_teachers, write_identity
 from hf_lesion.training.run import KEEP_MEMORY, keep_freed_memory, leave_out, train
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
@@ -211,6 +211,17 @@ def test_resuming_a_finished_run_changes_nothing(finished, sample_dataset, tmp_p
 def test_a_finished_run_is_not_continued_as_another(finished, sample_dataset, words, message):
     with pytest.raises(InputError, match=message):
         run(finished.output_dir, sample_dataset, *words)
+
+
+def test_a_run_of_an_earlier_version_resumes_only_with_what_was_done_then(tmp_path):
+    write_identity(tmp_path, {"seed": 1}, [])
+    now, checkpoint = {"seed": 1, "crop_mode": "squash", "cutmix": 0.0}, tmp_path / "checkpoint-3"
+    assert len(check_identity(tmp_path, now, checkpoint)) == 1
+    message = (
+        r"settings: crop_mode was 'squash' and is 'centre', cutmix was 0\.0 and is 1\.0\. Resume"
+    )
+    with pytest.raises(InputError, match=message):
+        check_identity(tmp_path, {**now, "crop_mode": "centre", "cutmix": 1.0}, checkpoint)
 
 
 def test_two_runs_do_not_share_a_folder(sample_dataset, tmp_path):
