@@ -1,4 +1,4 @@
-"""Predictions: what a classifier makes of a few images, with all that explaining them takes."""
+"""Predictions: a classifier's results for a few images, with the data to explain them."""
 
 import contextlib
 import operator
@@ -35,23 +35,23 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a classifier makes of N images, from one forward pass.
+    """A classifier's results for N images, from one forward pass.
 
-    The images, what the network was shown of them and its last feature map are kept, so another
-    class or method costs one backward pass through the layers above that map, and another opacity
-    no pass at all. Safe to share between threads.
+    The images, the network's inputs and its last feature maps are kept, so explaining another class
+    or method costs one backward pass through the layers above the feature map, and changing the
+    opacity costs none. Safe to share between threads.
 
     Attributes:
         images: The N images as they were read, upright RGB.
-        pixel_values: (N, 3, S, S) float32 that the network was shown of them.
-        boxes: The part of each image that this is, as `Explanation.boxes`.
+        pixel_values: (N, 3, S, S) float32 inputs of the network.
+        boxes: The part of each image that fills the input, as in `Explanation.boxes`.
         probabilities: (N, C) float32; rows sum to 1.
-        reliability: (N,) float64, how often results with such a top score were right in the test;
-            None if the model has no `reliability.json`.
-        verdicts: The gate's, one for each image.
-        targets: What `heatmaps` explains in each image: class ids, "predicted" or "runner-up".
-        method: By which it does.
-        traces: The passes, batch by batch, or why those can't be explained.
+        reliability: (N,) float64 shares of correct predictions at these top scores; None if the
+            model has no `reliability.json`.
+        verdicts: The gate's verdict on each image.
+        targets: Class that `heatmaps` explains in each image: class id, "predicted" or "runner-up".
+        method: Heatmap method of `heatmaps`.
+        traces: The forward passes by batch, or the error if they can't be explained.
     """
 
     images: tuple[Image.Image, ...] = field(repr=False)
@@ -68,7 +68,7 @@ class Prediction:
 
     @property
     def labels(self) -> list[str]:
-        """The codes of the N answers."""
+        """The codes of the N predicted diagnoses."""
         return [CODES[label] for label in self.probabilities.argmax(axis=1)]
 
     @property
@@ -81,7 +81,7 @@ class Prediction:
         return self.explain(self.targets, self.method).heatmaps
 
     def explain(self, targets: Targets = None, method: str = GRADCAM) -> Explanation:
-        """Return what `LesionClassifier.explain` does, from the forward pass that is over."""
+        """As `LesionClassifier.explain`, without another forward pass."""
         check_method(method)
         count = len(self.probabilities)
         wanted = tuple(target for _, target in pair(range(count), targets, count))
@@ -113,12 +113,12 @@ def pair(
     """Yield each item with the class to explain in it.
 
     Args:
-        items: Images, or what stands for them.
+        items: Images, or placeholders for them.
         targets: One class for all, or one for each; None is the predicted class.
         count: How many items there are; None if that is not known before the last one.
 
     Raises:
-        InputError: If a class is unknown, or their number is not that of the items.
+        InputError: If a class is unknown, or there are not as many classes as items.
     """
     if _is_one(targets):
         one = class_of(PREDICTED if targets is None else cast(Target, targets))

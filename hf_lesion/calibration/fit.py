@@ -62,7 +62,7 @@ class Fits:
 
     @property
     def by_file(self) -> dict[str, Calibration | OperatingPoints | Reliability]:
-        """The records by the names of their files, those that there are."""
+        """The fitted records by file name."""
         found = {CALIBRATION: self.calibration, POINTS: self.points, RELIABILITY: self.reliability}
         return {name: record for name, record in found.items() if record is not None}
 
@@ -165,17 +165,17 @@ def fit_reliability(top: Floats, is_right: NDArray[np.bool_]) -> tuple[Floats, F
 def cross_validate(
     sample: Sample, log_shares: Floats, *, tau: float | None = None
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Return what calibration and reliability do on images of lesions they were not fitted on.
+    """Return cross-validated scores of calibration and reliability, with folds of whole lesions.
 
     Args:
-        sample: Its logits before any correction.
+        sample: Images with their uncorrected logits.
         log_shares: (C,) log π of the training split.
         tau: As for `fit_logits`.
 
     Returns:
         For the `trained` and the `calibrated` probabilities: ece, class_balanced_ece, their chance
-        levels (`chance_…`), brier, log_loss and balanced_accuracy; and for the promised shares of
-        right answers: ece, chance_ece and brier.
+        levels (`chance_…`), brier, log_loss and balanced_accuracy; and for the reliability: ece,
+        chance_ece and brier.
     """
     logits, references = sample.logits, sample.references
     trained = np.asarray(softmax(logits, axis=1))
@@ -298,16 +298,16 @@ def fold_into(folder: Path, *, offsets: Floats, temperature: float) -> None:
 
 
 def write_fits(folder: Path, fits: Fits) -> None:
-    """Write what was fitted for a model's weights, each record into its file."""
+    """Write the fitted records of a model, each to its file."""
     for name, record in fits.by_file.items():
         write_record(folder / name, record)
 
 
 def read_fits(folder: Path) -> Fits:
-    """Return what was fitted for a model's weights.
+    """Return the fitted records of a model.
 
     Raises:
-        InputError: If a record is damaged, or is of other weights than those in the folder.
+        InputError: If a record is damaged, or was fitted for other weights than the folder's.
     """
     fits = Fits(read_calibration(folder), read_operating_points(folder), read_reliability(folder))
     own = file_sha256(folder / WEIGHTS)

@@ -61,7 +61,7 @@ def measure_calibration(probabilities: Floats, references: Ids) -> dict[str, Any
 
 
 def measure_reliability(shares: Floats, is_right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return how well promised shares of right answers are kept, with the chance level.
+    """Return the calibration of predicted shares of correct predictions, with the chance level.
 
     Args:
         shares: (N,) values in [0, 1], as from `Reliability.share_right`.

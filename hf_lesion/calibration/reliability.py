@@ -24,7 +24,7 @@ class Check(Record):
     """How well the map fits images that it was not fitted on.
 
     The chance levels of the expected calibration error are the mean that a perfect map would show
-    on as many images, and the value that 95 % of perfect maps stay below.
+    on as many images, and the value that 95 % of perfectly calibrated maps are below.
     """
 
     source: str
@@ -37,15 +37,15 @@ class Check(Record):
 
 
 class Reliability(Record):
-    """The map from top score to the share of right answers (`reliability.json`).
+    """The map from top score to the share of correct predictions (`reliability.json`).
 
     Attributes:
-        scores: K rising top scores; between two of them the share is interpolated linearly, below
-            the first and above the last it stays.
-        shares: K shares of right answers, each at least the one before.
-        weights_sha256: The weights whose answers it is for.
+        scores: K increasing top scores; the share is interpolated linearly between them and
+            constant below the first and above the last.
+        shares: K non-decreasing shares of correct predictions.
+        weights_sha256: The weights that it was fitted for.
         fitted_on: source, split, fingerprint and number of images.
-        cross_validated: ece, chance_ece and brier on validation lesions that the fit did not see.
+        cross_validated: ece, chance_ece and brier on held-out validation lesions.
         checked_on: The check on another split; None if there was none.
     """
 
@@ -67,7 +67,7 @@ class Reliability(Record):
         return self
 
     def share_right(self, probabilities: ArrayLike) -> NDArray[np.float64]:
-        """Return (N,) shares in [0, 1] of right answers among results of such a top score."""
+        """Return (N,) expected shares of correct predictions at these top scores, in [0, 1]."""
         top = np.asarray(probabilities, dtype=np.float64).max(axis=1)
         return np.interp(top, self.scores, self.shares)
 

@@ -104,7 +104,7 @@ def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Line
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """Read the corrections of a model's weights; None if there are none.
+    """Read the calibration of a model's weights; None if there is none.
 
     Raises:
         InputError: If the file is damaged; names it and the field.

@@ -84,7 +84,7 @@ def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate]
 def split_by_image(
     rows: pd.DataFrame, *, test_fraction: float = TEST_FRACTION, seed: int = 0
 ) -> pd.DataFrame:
-    """Return all images split by row, stratified by diagnosis; common, but it leaks lesions.
+    """Split all images by row, stratified by diagnosis; a common scheme that leaks lesions.
 
     Only rows of train, validation and test are used.
     """
@@ -123,7 +123,7 @@ SCHEMES: dict[str, Callable[..., pd.DataFrame]] = {
 def compare_splits(
     rows: pd.DataFrame, near: Sequence[NearDuplicate] | None = None
 ) -> list[dict[str, Any]]:
-    """Return what each pair of splits shares.
+    """Return the lesions and images that each pair of splits shares.
 
     Returns:
         For each pair: "splits" (two names), "lesions" (shared lesion_ids), "identical" (pairs of

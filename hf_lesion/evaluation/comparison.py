@@ -173,7 +173,7 @@ def _read_run(folder: Path) -> dict[str, Any]:
     for needed in (file, table):
         if not needed.is_file():
             raise InputError(
-                f"There is no {needed}. Train with scripts/train.py, then run scripts/score.py "
+                f"{needed} not found. Train with scripts/train.py, then run scripts/score.py "
                 f"--model {folder} --split {SPLIT} --dataset DIR."
             )
     training = read_json(file, fix="Train the model again.")

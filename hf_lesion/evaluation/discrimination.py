@@ -49,9 +49,9 @@ def measure_question(
 def measure_point(
     point: OperatingPoint, predictions: Predictions, *, prevalence: float
 ) -> dict[str, Estimate]:
-    """Return the rates at a threshold that was fixed elsewhere, as from `expect`.
+    """Return the rates at a threshold chosen on other images; see `expect`.
 
-    The prevalence is the share of positives among the people that the reader has in mind.
+    `prevalence` is the share of positives in the population of interest.
     """
     flags = point.flags(predictions.probabilities)
     truth = is_positive(predictions, point.codes)
@@ -65,13 +65,13 @@ def measure_point(
 
 
 def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[str, Floats]:
-    """Return what (R,) rates mean among people of whom a share is ill, by Bayes' rule.
+    """Return predictive values and errors at a given prevalence, by Bayes' rule.
 
-    Sensitivity and specificity are taken to be the same at every prevalence.
+    Sensitivity and specificity are assumed not to depend on the prevalence.
 
     Returns:
-        (R,) values of sensitivity, specificity, ppv (share of the flagged who are ill; NaN where
-        nobody is flagged), misses_per_1000 (ill and not flagged, of 1,000 people) and
+        (R,) values of sensitivity, specificity, ppv (share of flagged cases that are positive; NaN
+        if none is flagged), misses_per_1000 (positives not flagged, per 1,000 cases) and
         false_alarms_per_1000.
     """
     found = sensitivity * prevalence

@@ -1,8 +1,8 @@
 """Distortions of images: compression, blur, lighting, colour, hair and framing.
 
-Severities are fixed in advance and mild to moderate, as phones, messengers and hasty handling cause
-them (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions
-and Perturbations", ICLR 2019, with the changes that occur in dermoscopy).
+Severities are fixed in advance and mild to moderate, such as those caused by phones, messengers and
+careless handling (after Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
+Corruptions and Perturbations", ICLR 2019, adapted to dermoscopy).
 """
 
 import io

@@ -95,7 +95,7 @@ def fit_folder(
 
 @dataclass(frozen=True)
 class ObservedImages:
-    """N images to show to a model: name, groups that stay together, class ids if known."""
+    """N images to compute features of: name, groups to keep together, class ids if known."""
 
     name: str
     groups: Sequence[str]

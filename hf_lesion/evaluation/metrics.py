@@ -62,7 +62,7 @@ class LesionMetrics(evaluate.Metric):
 
 
 def compute_metrics(probabilities: ArrayLike, references: ArrayLike) -> dict[str, float]:
-    """Return every metric of this project under one flat name each.
+    """Return all metrics of this project by name, as a flat dictionary.
 
     Args:
         probabilities: (N, 7) values in [0, 1] in the order of `CODES`, each row summing to 1.
@@ -125,10 +125,10 @@ def weighted_metrics(
 def check_scores(
     probabilities: ArrayLike, references: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return both as arrays that the functions of this module can compute with.
+    """Return scores and references as validated arrays for the functions of this module.
 
     Raises:
-        InputError: If they are not as for `compute_metrics`, or N is 0; names the first such rows.
+        InputError: If they are invalid for `compute_metrics`, naming the first rows, or N is 0.
     """
     scores, ids = np.asarray(probabilities, dtype=np.float64), np.asarray(references)
     _check_shapes(scores, ids)
@@ -152,7 +152,7 @@ def check_scores(
 
 
 def predicted_classes(probabilities: ArrayLike, references: ArrayLike) -> NDArray[np.int64]:
-    """Return the class of the top of (N, C) probabilities; a tie for the top counts as wrong.
+    """Return the class with the highest of (N, C) probabilities; a tie counts as wrong.
 
     The ISIC's scorer calls a tied image "undecided", which matches no reference. Here it becomes
     the first of the tied classes that is not the reference, so that every image stays in the

@@ -56,10 +56,10 @@ def read_predictions(path: Path, images: "EvaluationSet | Predictions") -> Predi
     """Read what `write_predictions` wrote for these images.
 
     Raises:
-        InputError: If the file does not exist, cannot be read, or is of other images.
+        InputError: If the file does not exist, cannot be read, or contains other images.
     """
     if not path.is_file():
-        raise InputError(f"There is no {path}. scripts/score.py writes predictions_<split>.csv.")
+        raise InputError(f"{path} not found. scripts/score.py writes predictions_<split>.csv.")
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             found = parse_predictions(stream)

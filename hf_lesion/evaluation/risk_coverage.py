@@ -1,4 +1,4 @@
-"""Risk-coverage curve: the error rate when only the most confident images are answered.
+"""Risk-coverage curve: error rate if only the most confident predictions are kept.
 
 El-Yaniv and Wiener, "On the foundations of noise-free selective classification", JMLR 11 (2010);
 area under the curve: Geifman, Uziel, El-Yaniv, ICLR 2019.

@@ -77,7 +77,7 @@ def measure(
 
 
 def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
-    """Return what `robustness.json` keeps of one evaluation set."""
+    """Return the entry of one evaluation set in `robustness.json`."""
     method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}
     return {
         "schema_version": SCHEMA_VERSION,

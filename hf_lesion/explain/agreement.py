@@ -12,8 +12,8 @@ from hf_lesion.explain.placement import align
 from hf_lesion.models.preprocessing import Box
 
 TOP_SHARE = 0.2  # of the frame
-# Half of the two top fifths is shared at an IoU of 1/3; fifths that are placed by chance share a
-# fifth, an IoU of 1/9.
+# At an IoU of 1/3, half of each top fifth is shared; fifths placed at random share a fifth of their
+# area, an IoU of 1/9.
 LEAST_IOU = 1 / 3
 
 
@@ -26,7 +26,7 @@ class Agreement:
 
     @property
     def is_apart(self) -> bool:
-        """Whether they look at different places: less than half of their top fifths is shared."""
+        """Whether they mark different regions: less than half of the top fifths is shared."""
         return self.iou < LEAST_IOU
 
 

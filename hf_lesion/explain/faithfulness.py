@@ -37,8 +37,8 @@ class Faithfulness:
     Attributes:
         deletion: (N, S) after the `SHARES` most relevant pixels took the image's mean colour.
         insertion: (N, S) after the `SHARES` most relevant pixels were inserted into the blur.
-        road: (N,) how much more is lost with the most relevant pixels than with the least: half
-            of the difference, averaged over `ROAD_PERCENTILES`; NaN if it was not measured.
+        road: (N,) half of the difference between the probabilities after removing the least and
+            the most relevant pixels, averaged over `ROAD_PERCENTILES`; NaN if not measured.
     """
 
     deletion: NDArray[np.float64]

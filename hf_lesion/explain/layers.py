@@ -54,8 +54,8 @@ def stage_layers(model: PreTrainedModel) -> list[nn.Module]:
 def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
     """Collect the layers' outputs while the block runs, as starting points of gradients.
 
-    Nothing below the first layer is back-propagated, whatever requires a gradient: its graph is
-    never recorded. The hooks are gone when the block ends, whatever ends it.
+    No graph is recorded below the first layer, so gradients stop there even if parameters require
+    them. The hooks are removed when the block ends, also after an exception.
 
     Args:
         layers: In the order of the forward pass.

@@ -33,7 +33,7 @@ def place_masks(
         preprocess: From RGB images to (B, 3, H, W) pixel values.
     """
     sizes = list(dict.fromkeys(mask.size for mask in masks))
-    # What the preprocessing makes of black and of white undoes its normalisation.
+    # The preprocessed values of black and white are used to undo the normalisation.
     ends = [Image.new("RGB", size, colour) for colour in ("black", "white") for size in sizes]
     grey = [mask.convert("L").convert("RGB") for mask in masks]
     values = preprocess([*ends, *grey])[:, 0]
@@ -51,10 +51,10 @@ def score_maps(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[n
         masks: (N, H, W), true inside the lesion.
 
     Returns:
-        (N, M) in the order of `MEASURES`: the share of the map's sum that lies inside; 1 if its
-        greatest value does, else 0; its mean inside over its mean outside (infinite if nothing is
-        outside); intersection over union, and Dice, of the mask with where the map is at least a
-        threshold. NaN throughout for a flat map, or a mask that covers nothing or everything.
+        (N, M) in the order of `MEASURES`: share of the map's sum inside the lesion; 1 if its
+        maximum is inside, else 0; ratio of its means inside and outside (infinite if the latter is
+        0); intersection over union and Dice coefficient of the mask and the thresholded map. All
+        NaN for a flat map, or a mask that covers nothing or everything.
     """
     flat = maps.reshape(len(maps), -1).astype(np.float64)
     inside = masks.reshape(len(masks), -1)

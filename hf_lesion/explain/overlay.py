@@ -25,17 +25,17 @@ def overlay(
     colours: str = COLOUR_MAP,
     grid: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Return the upright image with a heatmap in colour over what the network saw of it.
+    """Return the upright image with a heatmap in colour over the part that the network received.
 
-    Opacity follows the map: below `FAINTEST` the image keeps its own colours. What the network did
-    not see is dark and grey.
+    Opacity increases with the map; below `FAINTEST` the image keeps its own colours. Parts
+    outside the network's input are dark and grey.
 
     Args:
-        image: Whatever `explain` takes: an image of any size, mode and orientation.
+        image: An image of any size, mode and orientation, as for `explain`.
         heatmap: (H, W) in [0, 1] over the network's input.
-        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for the
-            centre square, which models see unless they were made otherwise.
-        opacity: Of the colours where the map is 1, in [0, 1]; 0 gives the image as it is.
+        box: The part of the image that fills the input, as in `Explanation.boxes`; None for the
+            centre square, the default preprocessing.
+        opacity: Opacity of the colours where the map is 1, in [0, 1]; 0 returns the image.
         colours: One of `COLOUR_MAPS`.
         grid: As for `draw_map`.
     """
@@ -57,7 +57,7 @@ def draw_map(
     colours: str = COLOUR_MAP,
     grid: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Return a heatmap alone in colour, as large as its image; black where nothing was seen.
+    """Return a heatmap alone in colour, as large as its image; black outside the input.
 
     Args:
         heatmap: (H, W) in [0, 1] over the network's input.

@@ -73,7 +73,7 @@ def check_files(folder: Path, kind: Kind) -> None:
 def check_pictures(folder: Path, names: Sequence[str], texts: Mapping[str, str]) -> None:
     """Raise InputError unless all pictures are charts of Matplotlib or our drawn examples.
 
-    Refused by name, by content, and if embedded in a text without being a file of the folder.
+    Pictures are checked by name and content; those embedded in texts must be files of the folder.
     """
     published = set(read_checksums().values())
     drawn = {one["sha256"] for one in read_examples().values()}
@@ -100,7 +100,7 @@ def check_pictures(folder: Path, names: Sequence[str], texts: Mapping[str, str])
 
 
 def check_model(folder: Path) -> None:
-    """Raise InputError unless a model's folder loads and answers with probabilities."""
+    """Raise InputError unless a model folder loads and returns probabilities."""
     classifier = LesionClassifier.from_pretrained(folder, device="cpu")
     answer = classifier.predict([draw_lesion("nv", seed=0)[0]])
     if not (abs(answer.sum() - 1) < TOLERANCE and (answer >= 0).all()):

@@ -60,7 +60,7 @@ def read_shipped(models: Path) -> list[Shipped]:
     """Return the models in the subfolders of a folder, best balanced accuracy first."""
     folders = list_models(models)
     if not folders:
-        raise InputError(f"There is no model in {models}. Pack one with scripts/pack_model.py.")
+        raise InputError(f"No model found in {models}. Pack one with scripts/pack_model.py.")
     shipped = [read_folder(folder) for folder in folders]
     return sorted(shipped, key=lambda model: -model.report[TEST]["metrics"]["balanced_accuracy"])
 
@@ -101,7 +101,7 @@ def render_table(shipped: Sequence[Shipped]) -> str:
 
 
 def _say_test(test: Mapping[str, Any]) -> str:
-    """Return what a record of the test split was measured on."""
+    """Return the number of images, lesions and classes of a record of the test split."""
     found = test["intervals"]
     counts = ", ".join(f"{code} {test['class_counts'][code]:,}" for code in CODES)
     return (

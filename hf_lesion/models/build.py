@@ -68,7 +68,7 @@ def build_model(
     Args:
         name: "cnn", a timm architecture ("resnet18"), a Hub id ("microsoft/resnet-50") or a folder.
         image_size: Side of the square input in pixels; None keeps the model's own.
-        crop_mode: One of `CROP_MODES`: how a frame becomes a square, whatever the model did before.
+        crop_mode: One of `CROP_MODES`: how a frame is made square; overrides the model's own.
         pretrained: For a timm architecture: fetch its ImageNet weights from the Hub.
         init_weights: For a timm architecture: a safetensors file with weights in timm's key names.
         model_args: Fields of `LesionCnnConfig`, or keyword arguments for `timm.create_model`.

@@ -18,7 +18,7 @@ def forward(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
 
 
 def forward_with_hooks(model: PreTrainedModel, pixel_values: torch.Tensor) -> torch.Tensor:
-    """Return what `forward` does, by code that calls hooks: compiled code knows none added later.
+    """As `forward`, but uncompiled, since compiled code ignores hooks that were added later.
 
     The model must have passed `check_not_compiled`.
     """
@@ -44,7 +44,7 @@ def find_head(model: nn.Module, classes: int) -> nn.Linear:
 
 
 def head_name(model: PreTrainedModel) -> str:
-    """Return the name of the last linear layer, whose input the penultimate features are."""
+    """Return the name of the last linear layer; its input are the penultimate features."""
     head = find_head(model, model.config.num_labels)
     return next(name for name, layer in model.named_modules() if layer is head)
 

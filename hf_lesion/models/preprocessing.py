@@ -1,6 +1,6 @@
-"""Preprocessing of an image: what part of the frame a network sees, its size and colours.
+"""Preprocessing of an image: crop, input size and normalisation.
 
-Saved with the weights, as a stock image processor, and read from there.
+Stored with the weights as a standard image processor.
 """
 
 import math
@@ -123,9 +123,9 @@ def describe_for_timm(config: dict[str, Any], preprocessing: Preprocessing) -> d
 
 
 def preprocessing_of(processor: BaseImageProcessor) -> Preprocessing:
-    """Return what a processor does, for the training transforms to do the same.
+    """Return the preprocessing of a processor, which the training transforms also use.
 
-    One that does not make square images of one size is an InputError.
+    Raises InputError if the processor does not produce square images of one size.
     """
     if hasattr(processor, "data_config"):
         config = processor.data_config

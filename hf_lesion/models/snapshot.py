@@ -1,7 +1,7 @@
 """Snapshots of saved models: a checked local folder, or one fetched from the Hub at one commit.
 
-A model is loaded from the folder only, never file by file over the network: its parts are then of
-one commit, can be compared with SHA256SUMS, and are there when the Hub is not.
+A model is loaded from a folder only, never file by file over the network. All its files are then of
+the same commit, can be compared with SHA256SUMS, and remain available without the Hub.
 """
 
 import logging
@@ -72,11 +72,11 @@ def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
 
 
 def split_revision(source: str, revision: str | None = None) -> tuple[str, str | None]:
-    """Return a Hub id and its revision, which may follow an @; two of them are an InputError."""
+    """Return a Hub id and its revision, which may follow an @; InputError if both differ."""
     repo_id, _, pinned = source.partition("@")
     if source.startswith((".", "/", "~")) or repo_id.count("/") != 1:
         raise InputError(
-            f"There is no model folder {source}. Pass a folder that scripts/train.py saved, or a "
+            f"Model folder {source} not found. Pass a folder that scripts/train.py saved, or a "
             "Hub id such as owner/name."
         )
     if pinned and revision and pinned != revision:

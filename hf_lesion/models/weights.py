@@ -1,7 +1,7 @@
-"""Pretrained weights: read from a file, or from the Hub after checking that it answers.
+"""Pretrained weights, from a file or from the Hub after checking that it is available.
 
-huggingface_hub retries for most of a minute, with a line in the log each time; without a network,
-this module reports an error after seconds.
+Without a network, huggingface_hub retries for most of a minute and logs each attempt; this module
+reports an error after seconds.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ SECONDS = 5
 
 
 def check_weights_in_reach(architecture: str) -> None:
-    """Raise InputError unless timm's weights are cached or the Hub answers."""
+    """Raise InputError unless timm's weights are cached or the Hub is available."""
     config = timm.get_pretrained_cfg(architecture)
     if config is None or not config.hf_hub_id:
         raise InputError(

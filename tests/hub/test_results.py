@@ -100,5 +100,5 @@ def test_models_that_cannot_be_shown_are_named(models, tmp_path):
     with pytest.raises(InputError, match=r"a: 1 files were made from other weights: report\.json"):
         results.read_shipped(models)
     (tmp_path / "none").mkdir()
-    with pytest.raises(InputError, match=r"^There is no model in .* scripts/pack_model\.py\.$"):
+    with pytest.raises(InputError, match=r"^No model found in .* scripts/pack_model\.py\.$"):
         results.read_shipped(tmp_path / "none")

@@ -34,5 +34,5 @@ def test_a_revision_may_stand_behind_an_at():
 
 @pytest.mark.parametrize("source", ["./runs/none", "none", "a/b/c", "~/none"])
 def test_what_is_neither_is_refused(source):
-    with pytest.raises(InputError, match=r"There is no model folder .* such as owner/name"):
+    with pytest.raises(InputError, match=r"Model folder .* not found\. .* such as owner/name"):
         open_snapshot(source)

@@ -42,4 +42,4 @@ def test_pairs_are_compared_and_kept_next_to_the_models(call, models, sample_dat
     (models / "cnn" / "predictions_test.csv").unlink()
     code, _, err = call("--models", models, "--dataset", sample_dataset)
     assert code == 2
-    assert err.startswith("error: There is no ")
+    assert "predictions_test.csv not found" in err

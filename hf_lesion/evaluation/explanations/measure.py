@@ -107,7 +107,7 @@ def measure_model(
 def describe_run(
     classifier: LesionClassifier, images: EvaluationSet, folder: Path
 ) -> dict[str, Any]:
-    """Return what is explained, of which weights (in `folder`), on which images."""
+    """Return the images, weights (in `folder`) and preprocessing of the explanations."""
     return {
         "data": images.origin,
         "model": {"name": classifier.name, "weights_sha256": weights_sha256(folder)},

@@ -182,7 +182,7 @@ def read_explanations(path: Path) -> dict[str, Any]:
     file = path / EXPLANATIONS if path.is_dir() else path
     found = read_record(file, Explanations, fix="Delete it and score again.")
     if found is None:
-        raise InputError(f"There is no {file}. Make it with scripts/explain_images.py score.")
+        raise InputError(f"{file} not found. Create it with scripts/explain_images.py score.")
     return found.model_dump()
 
 

@@ -130,7 +130,7 @@ def _measure_point(
 
 
 def _calibrate(predictions: Predictions, fits: Fits) -> dict[str, Any]:
-    """Return the calibration of the answers, as trained and as they are, and of the reliability."""
+    """Return the calibration of the probabilities, before and after, and of the reliability."""
     answers, references = predictions.probabilities, predictions.references
     measured: dict[str, Any] = {"answers": calibration.measure_calibration(answers, references)}
     if (found := fits.calibration) is not None:

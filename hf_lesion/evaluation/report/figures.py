@@ -133,7 +133,7 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
-    """Draw two scores of every subgroup; hollow squares have fewer than 30 images behind them."""
+    """Draw two scores of every subgroup; hollow squares: fewer than 30 images."""
     rows = list_groups(record)[::-1]
     shown = [name for name in SHOWN_GROUPS if name in rows[0][1]["metrics"]][:MOST_PANELS]
     figure = new_figure((10.5, GROUP_FRAME + GROUP_ROW * len(rows)))

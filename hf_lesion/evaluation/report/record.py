@@ -106,7 +106,7 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     file = path / REPORT if path.is_dir() else path
     if not file.is_file():
-        raise InputError(f"There is no {file}. Make it with scripts/score.py.")
+        raise InputError(f"{file} not found. Create it with scripts/score.py.")
     return parse_report(file.read_bytes(), source=str(file))
 
 

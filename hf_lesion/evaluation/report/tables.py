@@ -200,7 +200,7 @@ def calibration(record: dict[str, Any]) -> Table:
 
 
 def say_calibration(record: dict[str, Any]) -> str:
-    """Return how the scores were calibrated, and what they are the probability of."""
+    """Return a sentence on the calibration of the scores and their meaning."""
     temperature = record["calibration"]["temperature"]
     if temperature is None:
         return "These weights are not calibrated."

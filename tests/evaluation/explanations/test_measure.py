@@ -109,5 +109,5 @@ def test_a_record_is_kept_beside_those_of_other_splits(tmp_path):
     with pytest.raises(InputError, match=r"not a valid record: test\.schema_version: Input should"):
         read_explanations(path)
     path.unlink()
-    with pytest.raises(InputError, match=r"Make it with scripts/explain_images\.py score\.$"):
+    with pytest.raises(InputError, match=r"Create it with scripts/explain_images\.py score\.$"):
         read_explanations(tmp_path)

@@ -105,7 +105,7 @@ def test_a_damaged_report_is_refused_and_not_overwritten(text, message, tmp_path
         write_record(tmp_path, "test", build()[0])
     assert file.read_text() == text
     file.unlink()
-    with pytest.raises(InputError, match=r"^There is no .*\. Make it with scripts/score\.py\.$"):
+    with pytest.raises(InputError, match=r" not found\. Create it with scripts/score\.py\.$"):
         read_report(tmp_path)
 
 
