@@ -50,10 +50,10 @@ def fit_folder(
     check_on: EvaluationSet | None = None,
     batch_size: int = 32,
 ) -> Fits:
-    """Calibrate a packed model in place and return what was fitted.
+    """Calibrate a packed model in place and return the fits.
 
     Args:
-        folder: The model; see `calibration.fit.calibrate_folder` for what is written.
+        folder: The model; see `calibration.fit.calibrate_folder` for the files written.
         images: The validation split.
         counts: (C,) images of each class in the training split.
         sensitivities: Name of an operating point → the sensitivity to choose its threshold for.
@@ -103,7 +103,7 @@ class ObservedImages:
     references: NDArray[np.int64] | None = None
 
     def retaken(self) -> "ObservedImages":
-        """Return the same images, changed at random; see `ood.fit.retake`."""
+        """Return the same images with random changes; see `ood.fit.retake`."""
 
         def load(index: int) -> Image.Image:
             return gates.retake(self.load(index), seed=index)
@@ -133,16 +133,16 @@ def fit_gate(
 ) -> tuple[Gate, GateRecord]:
     """Fit the OOD gate of a model folder, and measure it.
 
-    It is fitted on train, drawn images and photos; its thresholds are chosen on validation. It is
-    measured on test, and on drawn images and photos by cross-fitting.
+    It is fitted on train, drawn images and photos, with thresholds chosen on validation. Rejection
+    rates are measured on test and, for drawn images and photos, by cross-fitting.
 
     Args:
         model: Folder of the model.
         dataset: A prepared dataset.
-        photos: Photos to be rejected by source; those of one patient, by their names, stay
-            together.
-        frames: Folder with images of the dataset in another framing, <image_id>.jpg: those of
-            validation help to choose thresholds, those of test are measured.
+        photos: Source → photos to be rejected; photos of one patient, according to their names,
+            are kept together.
+        frames: Folder with images of the dataset in another framing, <image_id>.jpg; those of
+            validation are used to choose thresholds, those of test to measure rejection.
         batch_size: Images in memory at once.
         limit: Greatest number of images of each set.
 

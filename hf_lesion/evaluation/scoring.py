@@ -39,14 +39,14 @@ class EvaluationSet:
     """Labelled images that are read one at a time.
 
     Attributes:
-        name: The split, or what the user calls this set.
+        name: The split, or the user's name for this set.
         image_ids: N names.
         references: (N,) class ids.
         lesion_ids: N lesions, or None where they are unknown.
         source: The name of the folder or file that the references come from.
         fingerprint: Changes whenever an image or a reference changes.
-        description: Which images these are, of what resolution and geometry; None where a prepared
-            dataset of an earlier version does not tell.
+        description: Dataset, number, resolution and geometry of the images; None for a dataset
+            prepared with an earlier version.
         load: From an index below N to the image in RGB.
         unscored: Images of the ground truth that its challenge does not score.
         groups: Columns of N values each; every value is a subgroup.
@@ -115,7 +115,7 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
     Args:
         folder: Holds `<image_id>.jpg`, or another of the `IMAGE_SUFFIXES`; see `list_files`.
         ground_truth: As `parse_ground_truth`.
-        name: What to call the set.
+        name: Name of the set.
 
     Raises:
         InputError: If the table is wrong, an image is missing, two files of one name differ, or an

@@ -30,7 +30,7 @@ THUMBNAIL = 240  # pixels: what a cell shows
 OUTLINE = "#56B4E9"
 WARNING = "#D55E00"
 FLATTEST, TALLEST = 0.3, 1.3  # room of a picture, in widths: what is taller is drawn narrower
-RESOLUTION = 110  # dots per inch: of what holds small pictures
+RESOLUTION = 110  # dots per inch, for figures of small pictures
 
 
 @dataclass(frozen=True)
@@ -164,15 +164,14 @@ def caption_of(
     explained: tuple[str, float] | None = None,
     outside: float | None = None,
 ) -> str:
-    """Return the caption of a heatmap: prediction, probability, share of heat inside the mask.
+    """Return the caption of a heatmap: prediction, probability, share of the map inside the mask.
 
     Args:
         answer: The predicted class's code and probability.
         energy: In [0, 1]; None or NaN where it is unknown.
-        explained: Code and probability of the class that the heatmap is for, where it was chosen
-            whatever the answer.
-        outside: Share of the lesion that the model did not see, in [0, 1]; None or NaN where it is
-            unknown. Less than half a per cent is not worth a line.
+        explained: Code and probability of the explained class, if it was chosen by the caller.
+        outside: Share of the lesion outside the model's input, in [0, 1]; None or NaN if unknown.
+            Less than half a per cent is omitted.
     """
     said = "{} {:.0%}".format(*answer)
     if explained is not None:

@@ -49,11 +49,11 @@ class Explanation:
 
     Attributes:
         heatmaps: (…, H, W) float32 in [0, 1] over the model's input, each stretched to its own
-            range, as pytorch-grad-cam does; all zero where it is flat.
+            range, as pytorch-grad-cam does; all zero if flat.
         targets: (…) the class ids that were explained.
         probabilities: (N, C) float32.
-        lows: (…) what 0 stands for, in the method's own units.
-        highs: (…) what 1 stands for.
+        lows: (…) raw value that 0 stands for, in the units of the method.
+        highs: (…) raw value that 1 stands for.
         boxes: The part of each of N images that fills the input, for `overlay`: its left, upper,
             right and lower edge as shares of the image's width and height.
         method: One of `METHODS`.
@@ -69,7 +69,7 @@ class Explanation:
 
     @property
     def flat(self) -> NDArray[np.bool_]:
-        """(…) whether the map is flat: the layer holds no evidence for this class."""
+        """(…) whether the map is flat: the layer has no evidence for this class."""
         return find_flat(self.heatmaps)
 
     @property
@@ -167,8 +167,8 @@ class Trace:
 def trace(model: PreTrainedModel, pixel_values: torch.Tensor, *, layer: str | None = None) -> Trace:
     """Run one forward pass and keep the activations that heatmaps need.
 
-    The caller holds the model's lock: activations are taken by hooks, and a prediction in another
-    thread would fire them.
+    The caller must hold the model's lock, since a prediction in another thread would trigger the
+    hooks that collect the activations.
 
     Args:
         model: A classifier in evaluation mode.

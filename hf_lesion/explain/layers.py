@@ -24,10 +24,10 @@ def target_layer(model: PreTrainedModel, name: str | None = None) -> nn.Module:
 
     Args:
         model: A classifier.
-        name: Of the module, as in `model.named_modules()`, to overrule this.
+        name: Name of a module, as in `model.named_modules()`, to use instead.
 
     Raises:
-        InputError: If the architecture is none of these, or has no module of this name.
+        InputError: If the architecture is not supported, or has no module of this name.
     """
     if name is not None:
         return _module_called(model, name)

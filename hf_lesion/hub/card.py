@@ -61,10 +61,10 @@ read_optional = functools.partial(read_json_if_there, fix="Make it again.")
 def render_card(model: Shipped, *, charts: Collection[str] = ()) -> str:
     """Return the card of one model as Markdown with YAML front matter.
 
-    Of the `charts` next to the card, as from `write_charts`, it shows those that it knows.
+    `charts` are files next to the card, as from `write_charts`; unknown ones are not shown.
 
     Raises:
-        InputError: If a split was scored before reports had what a card needs.
+        InputError: If the report of a split is too old for a card.
     """
     test, validation, training = model.report[TEST], model.report[VALIDATION], model.training
     for split in (TEST, VALIDATION):

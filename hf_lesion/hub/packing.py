@@ -28,12 +28,12 @@ def pack_model(
 ) -> int:
     """Write the model folder of a run, weights in half precision; return its size in bytes.
 
-    Checkpoints, optimiser states and logs are left out, and so are scores: those of the run were
-    measured with other bytes than the packed weights.
+    Checkpoints, optimiser states and logs are left out, and so are scores, which were measured with
+    the unpacked weights.
 
     Args:
         run: Folder that `scripts/train.py` finished.
-        output: The folder to make.
+        output: The folder to create.
         overwrite: Replace an existing folder.
         crop_mode: One of `preprocessing.CROP_MODES`; None keeps that of the run. A model trained on
             square images can be used with any of them.

@@ -18,14 +18,14 @@ def save_compact(
 
     `config.json` keeps `"dtype": "float32"`, so that `pipeline()` and `from_pretrained` compute in
     float32: in float16 a CPU takes many times as long. Tensors with one dimension (biases, batch
-    norm's statistics) are halved only where that changes no value by more than one part in a
-    thousand: a variance may lie outside of float16's range.
+    norm's statistics) are stored in half precision only if this changes no value by more than one
+    part in a thousand, since a variance may be outside float16's range.
 
     Args:
         model: A classifier in float32; others are a ValueError.
         processor: Its image processor, saved next to it.
-        folder: Where they go.
-        whole: Names of tensors that stay in full precision.
+        folder: Folder to write to.
+        whole: Names of tensors to keep in full precision.
     """
     if model.dtype != torch.float32:
         raise ValueError(f"Expected a float32 model, got {model.dtype}.")

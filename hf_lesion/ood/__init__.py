@@ -1,1 +1,1 @@
-"""Out-of-distribution detection: reject non-dermoscopic images and mark unsure answers."""
+"""Out-of-distribution detection: non-dermoscopic images and low-confidence predictions."""

@@ -1,7 +1,8 @@
 """OOD features: colour statistics of the input and pooled activations of the network's stages.
 
-They are collected by forward hooks during the pass that gives the logits. Early stages tell more
-about whether an image is dermoscopic than the last one, which keeps what separates the diagnoses.
+They are collected by forward hooks during the pass that computes the logits. Early stages are more
+informative about whether an image is dermoscopic than the last stage, which mainly retains what
+separates the diagnoses.
 """
 
 import contextlib
@@ -66,7 +67,7 @@ def collect_features(
     """Fill the yielded mapping while the block runs the model on (B, 3, S, S) `pixel_values`.
 
     A stage gives (B, 2C) means and standard deviations of its maps, a linear layer its (B, D)
-    input, `COLOURS` the (B, 65) of `describe_colours`, whatever precision the model computes in.
+    input, `COLOURS` the (B, 65) of `describe_colours`, independent of the model's precision.
     """
     found: dict[str, torch.Tensor] = {}
     hooks = []

@@ -1,4 +1,4 @@
-"""Figure of what a gate rejects: dermoscopic images and every other source."""
+"""Figure of a gate's rejection rates on dermoscopic images and each other source."""
 
 from matplotlib.figure import Figure
 

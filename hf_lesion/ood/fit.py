@@ -1,8 +1,8 @@
-"""Fitting a gate and measuring it, on features that `classifier.look` returned.
+"""Fit and evaluation of a gate, on features as returned by `LesionClassifier.look`.
 
-Dermoscopic and other images are shown alike, once as they are and once `retake`n, so that neither
-size, sharpness nor compression tells them apart. What a gate rejects is measured on images that it
-was not fitted on: other images by cross-fitting, dermoscopic ones on the test split.
+Dermoscopic and other images are used in the same two versions, original and after `retake`, so that
+size, sharpness and compression do not separate them. Rejection rates are measured on images that
+the gate was not fitted on: other images by cross-fitting, dermoscopic ones on the test split.
 """
 
 import re
@@ -74,7 +74,7 @@ class Observed:
 
     probabilities: NDArray[np.floating]  # (N, C)
     features: Mapping[str, NDArray[np.float32]]  # (N, D) by name
-    groups: Sequence[str]  # N lesions or patients, whose images stay together
+    groups: Sequence[str]  # N lesions or patients, whose images are kept together
     references: NDArray[np.int64] | None = None  # (N,) class ids of dermoscopic images
 
     def __len__(self) -> int:
@@ -91,10 +91,10 @@ class Observed:
 
 
 def retake(image: Image.Image, *, seed: int) -> Image.Image:
-    """Return an RGB image as another camera and another program might have left it.
+    """Return an RGB image as if taken with another camera and saved by another program.
 
-    Framing, size, sharpness, compression and, slightly, light are drawn at random, so that nothing
-    is left of the way in which two collections of images were stored.
+    Framing, size, sharpness, compression and, slightly, lighting are random, to remove differences
+    in how two collections of images were stored.
     """
     rng = np.random.default_rng(seed)
     ratio, side = float(rng.choice(RATIOS)), int(rng.integers(*SIDES))
@@ -123,8 +123,8 @@ def fit_gate(
     Args:
         layers: "colours", then the network's stages, then its last linear layer.
         dermoscopic: Training images, in every version.
-        others: Source → images to be rejected, in every version. Each source weighs alike.
-        held_out: Validation images, which decide the thresholds.
+        others: Source → images to be rejected, in every version. Sources have equal weights.
+        held_out: Validation images, on which the thresholds are chosen.
 
     Returns:
         A gate without `rates` and `weights_sha256`.
@@ -142,13 +142,14 @@ def fit_gate(
 
 
 def fit_unsure(held_out: Observed) -> float:
-    """Return the confidence below which answers are called unsure.
+    """Return the confidence below which predictions are marked as unsure.
 
-    The chance that an answer of some confidence is right is fitted by isotonic regression. Unsure
-    is an answer that is more likely wrong than right, but at most `UNSURE_AT_MOST` of the images.
+    The probability that a prediction of a given confidence is correct is fitted by isotonic
+    regression. Predictions that are more likely wrong than right are unsure, but at most a share
+    `UNSURE_AT_MOST` of the images.
 
     Returns:
-        In [0, 1]; 0 if even the least confident answers are mostly right.
+        In [0, 1]; 0 if even the least confident predictions are mostly correct.
     """
     confidence = held_out.probabilities.max(axis=1)
     right = _is_right(held_out).astype(np.float64)
@@ -161,9 +162,9 @@ def fit_unsure(held_out: Observed) -> float:
 
 
 def measure_dermoscopic(gate: Gate, images: Observed, interval: Interval) -> DermoscopyRejection:
-    """Return how a gate treats dermoscopic images that it was not fitted on.
+    """Return a gate's decisions on dermoscopic images that it was not fitted on.
 
-    `interval` gives that of the share of true ones from (N,) flags and their groups.
+    `interval` returns the interval of the share of true values, from (N,) flags and their groups.
     """
     verdicts = gate.judge(images.probabilities, stack(images.features, gate.inputs))
     kinds = np.asarray([verdict.kind for verdict in verdicts])
@@ -193,15 +194,15 @@ def measure_others(
     held_out: Observed,
     interval: Interval,
 ) -> dict[str, Rejection]:
-    """Return what gates reject of images that they were not fitted on.
+    """Return the cross-fitted rejection rates of non-dermoscopic images.
 
-    Arguments are those of `fit_gate` and `measure_dermoscopic`, but for `others`: source → the same
-    images in each version, as they are and retaken.
+    Arguments are as for `fit_gate` and `measure_dermoscopic`, except `others`: source → the same
+    images in each version, original and retaken.
 
     Returns:
-        Source → rejection, cross-fitted: each image is judged by a gate that was fitted without the
-        images of its group; `refused_if_unknown` by one fitted without any image of its source.
-        The versions are measured apart, as "source" and "source, retaken".
+        Source → rejection: each image is judged by a gate fitted without the images of its group;
+        for `refused_if_unknown`, by one fitted without any image of its source. The versions are
+        measured separately, as "source" and "source, retaken".
     """
     known = {source: [np.zeros(len(one), bool) for one in each] for source, each in others.items()}
     folds = {source: list(_fold(each[0].groups)) for source, each in others.items()}
@@ -248,7 +249,7 @@ def list_sources(
     others: Mapping[str, Sequence[Observed]],
     held_out: Mapping[str, Observed],
 ) -> list[Source]:
-    """Return what a gate is fitted on, for its record: all but `held_out` in each version."""
+    """Return the sources a gate is fitted on: all but `held_out` in each version."""
     return [
         Source(
             name="train",

@@ -1,13 +1,14 @@
-"""Gate: rejects non-dermoscopic images and marks unsure answers, from features of the same pass.
+"""Out-of-distribution gate: rejects non-dermoscopic images and marks unsure predictions.
 
-A gate lies next to the weights as `gate.safetensors` (what it computes) and `gate.json` (what it
-was fitted and measured on); `scripts/fit_gate.py` writes both. It rejects an image by either of:
+It uses features of the forward pass that predicts. `scripts/fit_gate.py` writes its parameters
+(`gate.safetensors`) and record (`gate.json`: data and rejection rates) next to the weights. An
+image is rejected by either of:
 
-- a linear classifier of pooled features, dermoscopic against other images;
+- a linear classifier on pooled features that separates dermoscopic from other images;
 - the Mahalanobis distance to dermoscopic images (Lee et al., "A Simple Unified Framework for
-  Detecting Out-of-Distribution Samples", NeurIPS 2018, by pytorch-ood), which knows no other
-  images and therefore also rejects kinds that no one thought of. It is compared with distances
-  of held-out images (a conformal p-value: Vovk et al., "Algorithmic Learning in a Random World",
+  Detecting Out-of-Distribution Samples", NeurIPS 2018, by pytorch-ood), which is fitted without
+  other images and therefore also rejects unforeseen kinds. It is compared with the distances of
+  held-out images (a conformal p-value: Vovk et al., "Algorithmic Learning in a Random World",
   2005).
 """
 
@@ -296,10 +297,10 @@ class Rejection(BaseModel):
 
 
 class DermoscopyRejection(Rejection):
-    """How a gate treats dermoscopic images."""
+    """A gate's decisions on dermoscopic images."""
 
     unsure: float | None = None  # share of images marked as unsure
-    right_unsure: float | None = None  # share of right answers marked as unsure
+    right_unsure: float | None = None  # share of correct predictions marked as unsure
     accuracy: float | None = None
     accuracy_unsure: float | None = None  # of the images marked as unsure
     accuracy_accepted: float | None = None  # of the accepted images
@@ -311,12 +312,12 @@ class Source(BaseModel):
 
     name: str
     images: int
-    versions: int  # how often each was shown, changed at random each time but the first
+    versions: int  # of each image: the original, and randomly changed ones
     purpose: str
 
 
 class RiskCoverage(BaseModel):
-    """Share of wrong answers among the most confident ones, for growing shares of test images."""
+    """Error rate among the most confident predictions, by share of test images."""
 
     coverage: list[float]  # shares of the images, ascending
     risk: list[float | None]
@@ -333,7 +334,7 @@ class MeasuredModel(BaseModel):
 
 
 class GateRecord(BaseModel):
-    """What `gate.json` says of a gate."""
+    """The content of `gate.json`: data, rejection rates and risk-coverage curve of a gate."""
 
     schema_version: int = 2
     summary: str = ""  # what it was fitted and measured on, in sentences

@@ -1,7 +1,8 @@
 """The seven diagnoses as drawn lesions, with the structures that dermatologists look for.
 
 Source of the criteria: Kittler et al., "Standardization of terminology in dermoscopy", J Am Acad
-Dermatol 74:1093-1106 (2016). The drawings teach a program and illustrate a page, not a physician.
+Dermatol 74:1093-1106 (2016). The drawings are for testing and illustration, not for teaching
+dermoscopy.
 """
 
 import math
@@ -36,7 +37,7 @@ class Border:
 
 @dataclass(frozen=True)
 class Outline:
-    """How the rim of one diagnosis runs; see `_build_border`."""
+    """Shape of the border of one diagnosis; see `_build_border`."""
 
     irregularity: float
     ragged: float
@@ -330,7 +331,7 @@ def _cover_of(border: Border, softness: float) -> Map:
 
 
 def fade_out(patch: Patch) -> Map:
-    """Return 1 on the patch and a fall to 0 at its edge, so that no lesion ends in a line."""
+    """Return a map of 1 that falls to 0 at the edge of the patch, so that lesions fade out."""
     x, y = patch.coordinates()
     margin = np.minimum(patch.width / 2 - np.abs(x), patch.height / 2 - np.abs(y))
     return smooth_step(margin, 0.5, 4.0)

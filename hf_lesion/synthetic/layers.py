@@ -30,11 +30,11 @@ class Layers:
 
     @classmethod
     def empty(cls, patch: Patch) -> "Layers":
-        """Return layers of which nothing is painted yet."""
+        """Return blank layers."""
         return cls(*(np.zeros(patch.shape, np.float32) for _ in range(6)))
 
     def over(self, below: "Layers") -> "Layers":
-        """Return these layers on top of others: pigments and relief add, covers cover."""
+        """Return these layers on top of others: pigments and relief add up, covers occlude."""
         return Layers(
             self.melanin + below.melanin,
             self.blood + below.blood,

@@ -1,8 +1,7 @@
 """Drawn dermoscopic images of a lesion: skin, pigments, light, lens and overlays.
 
-Each part has a random stream of its own. Only the stream of the lesion's inner structure is used
-together with the diagnosis: size, position, skin, light, hair, rulers and dark corners are the same
-whatever the diagnosis, so that none of them can give it away.
+Each part has its own random stream. Only the lesion's inner structure depends on the diagnosis:
+size, position, skin, light, hair, rulers and dark corners do not, so none of them reveals it.
 """
 
 import math

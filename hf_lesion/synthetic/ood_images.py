@@ -1,8 +1,8 @@
 """Drawn out-of-distribution images, which a classifier of skin lesions should reject.
 
-Noise, flat colours, gradients, patterns, documents, screenshots, landscapes, and skin as a phone
-shows it: from farther away, unevenly lit, with an edge of the limb or with pores, and at most a
-small mole. Drawn, so that they can ship, and so that nothing depends on a collection of photos.
+Noise, flat colours, gradients, patterns, documents, screenshots, landscapes, and skin as in phone
+photos: from farther away, unevenly lit, with the outline of a limb or pores, and at most a small
+mole. They are drawn so that they can be shipped and no collection of photos is needed.
 """
 
 import math

@@ -120,7 +120,7 @@ RANGES = {flag: allowed for allowed, flags in _RANGES.items() for flag in flags.
 
 
 def hide_unsupported(parser: ArgumentParser) -> None:
-    """Hide unsupported flags in `--help`, and let `check_unsupported` see any value of them."""
+    """Hide unsupported flags in `--help`; they accept any value, for `check_unsupported`."""
     for action in parser._actions:
         if action.dest in UNSUPPORTED:
             action.help = SUPPRESS
@@ -175,7 +175,7 @@ def check_combinations(arguments: TrainingArguments) -> None:
 
 
 def describe_slow_precision(arguments: TrainingArguments) -> str:
-    """Return one line if this CPU only imitates the half precision asked for; empty if not."""
+    """Return a warning if this CPU only emulates the requested half precision, else empty."""
     if arguments.device.type != "cpu":
         return ""
     able = torch.cpu.get_capabilities()
