@@ -224,17 +224,17 @@ class LesionClassifier:
         return softmax(self.logits(images, batch_size=batch_size))
 
     def share_right(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64] | None:
-        """Return (N,) how often results like (N, C) `probabilities` were right in the test.
+        """Return (N,) expected shares of correct predictions at the top of (N, C) `probabilities`.
 
-        Values in [0, 1], see `calibration.reliability`; None if the model has no map for it.
+        Values in [0, 1]; see `calibration.reliability`. None if the model has no reliability map.
         """
         return self.reliability.share_right(probabilities) if self.reliability else None
 
     def features(self, images: Pictures, *, batch_size: int = BATCH_SIZE) -> NDArray[np.float32]:
-        """Return (N, D) penultimate features: what the last linear layer turns into logits.
+        """Return (N, D) penultimate features, the inputs of the last linear layer.
 
         Raises:
-            InputError: If the model has no linear layer at its end.
+            InputError: If the model does not end in a linear layer.
         """
         name = head_name(self.network)
         return self.look(images, [name], batch_size=batch_size)[1][name]
@@ -250,7 +250,7 @@ class LesionClassifier:
     def look(
         self, images: Pictures, names: Sequence[str] = (), *, batch_size: int = BATCH_SIZE
     ) -> Seen:
-        """Return (N, C) logits and (N, D) features by name: see `ood.features`."""
+        """Return (N, C) logits and (N, D) features by name; see `ood.features`."""
         batches = self._batches(images, None, batch_size)
         return self._gather([self._look(part, names) for part, *_ in batches], names)
 
@@ -299,8 +299,8 @@ class LesionClassifier:
     ) -> Explanation:
         """Return a heatmap for each of K classes of each image, from one forward pass.
 
-        `classes` are ids or codes, "predicted" or "runner-up"; None explains all seven. All else is
-        as for `explain`.
+        `classes` are ids or codes, "predicted" or "runner-up"; None explains all seven. The other
+        arguments are as for `explain`.
         """
         ids = [class_of(target) for target in (self.codes if classes is None else classes)]
         batches = self._batches(images, None, batch_size)

@@ -46,7 +46,7 @@ Ids = NDArray[np.int64]
 class Sample:
     """Logits, labels and lesions of the images that a model is calibrated on."""
 
-    logits: Floats  # (N, C) of the model as it is
+    logits: Floats  # (N, C) of the model
     references: Ids  # (N,) class ids
     lesions: Ids  # (N,) each image's lesion as a number from 0
     origin: Mapping[str, Any]  # source, split and fingerprint, for the records
@@ -79,7 +79,7 @@ def fit_logits(
         logits: (N, C) z.
         references: (N,) class ids.
         log_shares: (C,) log π of the training split.
-        tau: τ, where it is known; None fits it, at least 0.
+        tau: τ if known; None fits it, at least 0.
 
     Returns:
         τ and T.

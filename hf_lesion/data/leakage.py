@@ -95,7 +95,7 @@ def split_by_image(
         _, test = train_test_split(
             rows.index, test_size=test_fraction, stratify=rows["label"], random_state=seed
         )
-    except ValueError as error:  # scikit-learn's way to say that a class is too small
+    except ValueError as error:  # raised by scikit-learn if a class is too small
         raise InputError(
             f"Too few images to split by row with a test fraction of {test_fraction:g}: {error}"
         ) from error

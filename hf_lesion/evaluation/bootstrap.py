@@ -14,7 +14,7 @@ from hf_lesion.evaluation import metrics
 
 LEVEL = 0.95
 RESAMPLES = 1000
-SEED = 0  # the same resamples, whatever is measured on them
+SEED = 0  # fixed, so that all statistics use the same resamples
 CHUNK = 100  # resamples in memory at once
 PAIRED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 
@@ -41,16 +41,16 @@ def bootstrap(
 ) -> dict[Key, Estimate]:
     """Return statistics of images with their percentile intervals over `RESAMPLES` resamples.
 
-    An interval is undefined for a single lesion, and for a statistic that is undefined in every
-    resample; other resamples in which a statistic is undefined are left out for it. A statistic
-    that does not vary has an interval of no width, however few the images are.
+    Resamples in which a statistic is undefined are left out. The interval is undefined if this
+    applies to all resamples, or if there is only one lesion. A statistic that does not vary has an
+    interval of zero width, even for few images.
 
     Args:
-        statistics: From (R, N) weights, how often each image occurs in each resample, to (R,)
-            values of each statistic; NaN where undefined.
-        images: N.
-        lesion_ids: (N,) lesions; None draws single images, which gives intervals that are too
-            narrow if a lesion has several.
+        statistics: Maps (R, N) weights, the frequency of each image in each resample, to (R,)
+            values of each statistic; NaN if undefined.
+        images: The number of images N.
+        lesion_ids: (N,) lesions; None resamples single images, which gives too narrow intervals if
+            lesions have several.
 
     Raises:
         ValueError: If there is not one lesion id for each image.

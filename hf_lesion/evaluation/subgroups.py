@@ -70,7 +70,7 @@ def measure_groups(
 
     Returns:
         Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
-        `warning` (text where there are fewer than `FEWEST` images, else None).
+        `warning` (text if there are fewer than `FEWEST` images, else None).
     """
     found: dict[str, dict[str, Any]] = {}
     for column, values in groups.items():

@@ -37,14 +37,14 @@ def random_maps(seeds: list[int], size: tuple[int, int]) -> NDArray[np.float32]:
 def untrained_copy(model: nn.Module, pixel_values: torch.Tensor, *, seed: int = 0) -> nn.Module:
     """Return a copy of a network with all weights randomly initialised.
 
-    Layers draw as torch has them start; weights outside of such layers come from a normal
-    distribution with their own mean and deviation. Batch norms then measure the statistics of some
-    images, without which deep untrained networks fade to nothing.
+    Layers use torch's default initialisation; weights outside such layers are sampled from a normal
+    distribution with their own mean and standard deviation. The statistics of batch norms are then
+    computed on some images, since the activations of deep untrained networks vanish without them.
 
     Args:
-        model: The network; it is left as it is.
+        model: The network, which is not changed.
         pixel_values: (B, 3, H, W) images.
-        seed: Of the weights; the global generator is left as it is.
+        seed: Seed of the weights; the global generator is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -81,7 +81,7 @@ class BrowserNetwork(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return (1, C) logits, (1, C, h, w) raw heatmaps and, with a gate, (1, 2).
 
-        The last holds the distance from dermoscopic images and the classifier's score.
+        The last contains the distance from dermoscopic images and the classifier's score.
         """
         named = [(name, self.model.get_submodule(name)) for name in self._inputs]
         named += [(MAPS, self.target), *([] if self.norm is None else [(LOGITS, self.norm)])]
@@ -208,13 +208,13 @@ def shorten(file: Path) -> None:
 def round_weights(
     name: str, values: NDArray[np.float32]
 ) -> tuple[dict[str, NDArray[Any]], list["NodeProto"]]:
-    """Return a weight as it is stored, and the operators that make it float32 again.
+    """Return a weight in its stored form, and the operators that convert it to float32.
 
-    They are folded when a session is opened; DequantizeLinear would be kept and run each time.
+    The operators are folded when a session is opened; DequantizeLinear would be run each time.
 
     Args:
-        name: Of the tensor in the graph.
-        values: (K, …) of K output channels.
+        name: Name of the tensor in the graph.
+        values: (K, …) weights of K output channels.
     """
     from onnx import TensorProto, helper
 

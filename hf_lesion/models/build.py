@@ -203,7 +203,7 @@ def _create_timm(
 
 
 def load_classifier(source: str) -> tuple[PreTrainedModel, BaseImageProcessor]:
-    """Load a saved classifier, a folder or Hub id, as it is, in float32, with its processor."""
+    """Load a saved classifier in float32, with its processor, from a folder or the Hub."""
     return load_snapshot(open_snapshot(source))
 
 

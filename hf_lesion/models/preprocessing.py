@@ -104,7 +104,7 @@ def build_stock_processor(preprocessing: Preprocessing) -> BaseImageProcessor:
 def describe_for_timm(config: dict[str, Any], preprocessing: Preprocessing) -> dict[str, Any]:
     """Return timm's `pretrained_cfg`, of timm or a checkpoint, with our preprocessing in it.
 
-    `TimmWrapperImageProcessor` has no file of its own: what stands here is what it does.
+    `TimmWrapperImageProcessor` has no file of its own and is configured by these values.
     """
     side = preprocessing.image_size
     return {

@@ -42,7 +42,7 @@ TROUBLE = (OSError, HfHubHTTPError, OfflineModeIsEnabled, httpx.HTTPError)
 class Snapshot:
     """Files of a model at one commit."""
 
-    folder: Path  # whole and undamaged where there is a SHA256SUMS to tell
+    folder: Path  # complete and undamaged, according to SHA256SUMS if there is one
     name: str  # of the folder, or the Hub id
     revision: str | None = None  # the commit on the Hub; None for a folder
 
@@ -138,7 +138,7 @@ def _trouble(repo_id: str, revision: str | None) -> InputError | None:
         _within(SECONDS, ask)
     except GatedRepoError as error:
         raise InputError(
-            f"The model {repo_id} asks for consent first: give it on its page on the Hub."
+            f"Access to the model {repo_id} is gated. Request it on the model's page on the Hub."
         ) from error
     except RevisionNotFoundError as error:
         raise InputError(f"The model {repo_id} has no revision {revision}.") from error

@@ -55,7 +55,7 @@ class Verdict:
             distance or by the classifier, whichever is smaller; NaN if unjudged.
         confidence: The highest probability, in [0, 1].
         false_alarm_rate: How often this verdict is wrong on test images: of dermoscopic images for
-            "strange", of right answers for "unsure"; None for "accepted" or if not measured.
+            "strange", of correct predictions for "unsure"; None for "accepted" or if not measured.
         sentence: The verdict in words.
     """
 
@@ -133,7 +133,7 @@ class Gate:
     def decide(
         self, distances: NDArray[np.floating], scores: NDArray[np.floating]
     ) -> NDArray[np.bool_]:
-        """Return (N,) whether images are rejected, by (N,) `distances` and classifier `scores`."""
+        """Return (N,) whether images are rejected, given (N,) `distances` and `scores`."""
         # Negated, so that NaN is rejected.
         return ~((distances <= self.distance_limit) & (scores <= 0))
 
@@ -143,9 +143,9 @@ class Gate:
 
     @cached_property
     def distance_limit(self) -> float:
-        """The greatest distance of an accepted image; infinity if no distance is too large.
+        """The largest distance at which an image is accepted; infinity if there is no limit.
 
-        At least the share `refused_below` of the held-out images is as unusual.
+        At least a share `refused_below` of the held-out images is as unusual.
         """
         count = len(self._references)
         shares = 1 - np.arange(count + 1) / count  # by the number of nearer held-out images

@@ -165,7 +165,7 @@ def test_a_model_that_is_not_available_is_explained(first, monkeypatch, token, s
 def test_a_gated_model_says_so(near, first):
     gated = local_hub.answer(403, "Access is restricted", X_Error_Code="GatedRepo")
     near.spoil("GET", "/api/models", gated)
-    assert "asks for consent first: give it on its page on the Hub" in refusal()
+    assert "is gated. Request it on the model's page on the Hub" in refusal()
 
 
 REJECTED = (

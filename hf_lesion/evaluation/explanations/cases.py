@@ -28,7 +28,7 @@ ENERGY = MEASURES.index("energy")
 
 @dataclass(frozen=True)
 class Case:
-    """An image to explain; `mask` and `truth` (a code) are None where they are unknown."""
+    """An image to explain; `mask` and `truth` (a code) are None if unknown."""
 
     name: str
     image: Image.Image
@@ -77,9 +77,9 @@ def compare_models(
     target: str | None = None,
     method: str = GRADCAM,
 ) -> tuple[list[Row], list[dict[tuple[str, str], Agreement]]]:
-    """Return a row for each image, the original and every model's map, and how far maps agree.
+    """Return a row per image, the original and every model's heatmap, and the maps' agreement.
 
-    What is explained is the class `target`, or what each model predicts if it is None.
+    `target` is the explained class; None explains the class that each model predicts.
     """
     rows, agreements = [], []
     for case in cases:

@@ -40,15 +40,14 @@ def build_record(
 
     Args:
         predictions: Predictions of the model with their references.
-        data: Where the images come from: source, split, fingerprint.
-        model: Which weights: name, weights_sha256.
+        data: Origin of the images: source, split, fingerprint.
+        model: The weights: name, weights_sha256.
         size: Height and width of the preprocessed image in pixels.
-        crop_mode: How a frame is made square; None where several models differ.
-        views: How many views of each image were averaged.
+        crop_mode: How a frame is made square; None if several models differ.
+        views: Number of views averaged for each image.
         groups: Columns of N values each; the images of every value are also measured separately.
-        fits: What was fitted on validation for these weights; nothing of it is fitted here.
-        prevalences: Name of an operating point → the share of positives that the reader has in
-            mind.
+        fits: Calibration, thresholds and reliability of these weights, fitted on validation.
+        prevalences: Name of an operating point → the prevalence in the population of interest.
 
     Returns:
         The fields of `record.Entry`, "calibration", "risk_coverage" and "curves"; an undefined
