@@ -67,7 +67,7 @@ def read_answers(
     """Return the predictions of each model for these images, by folder name.
 
     Raises:
-        InputError: If a model was not scored on them, or has other weights now.
+        InputError: If a model was not scored on them, or its weights have changed since.
     """
     found = {}
     for folder in folders:

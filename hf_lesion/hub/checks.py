@@ -221,7 +221,7 @@ def _is_picture(file: Path) -> bool:
 
 
 def check_measured_weights(folder: Path) -> None:
-    """Raise InputError if a record, the gate or an ONNX file is of other weights."""
+    """Raise InputError if a record, the gate or an ONNX file belongs to other weights."""
     own = file_sha256(folder / WEIGHTS)
     others = [name for name, weights in _list_measured(folder) if weights != own]
     for name in (ONNX_FILE, QUANTISED_FILE):

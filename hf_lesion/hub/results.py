@@ -165,7 +165,7 @@ def read_folder(folder: Path) -> Shipped:
     """Return one model's folder with its records.
 
     Raises:
-        InputError: If it was not scored on test and validation, or a record is of other weights.
+        InputError: If it was not scored on test and validation, or a record belongs to other weights.
     """
     try:
         check_measured_weights(folder)
