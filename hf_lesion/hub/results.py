@@ -165,7 +165,8 @@ def read_folder(folder: Path) -> Shipped:
     """Return one model's folder with its records.
 
     Raises:
-        InputError: If it was not scored on test and validation, or a record belongs to other weights.
+        InputError: If it was not scored on test and validation, or a record does not belong to its
+            weights.
     """
     try:
         check_measured_weights(folder)
