@@ -22,7 +22,6 @@ float32. The packed folder has no scores until scripts/score.py is run on it.
 
 import argparse
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,8 @@ from hf_lesion.labels import LABEL_GROUPS, TARGET_SENSITIVITY
 CROP_MODES = ("centre", "squash", "pad")  # those of hf_lesion, which imports slowly
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hf_lesion.calibration.fit import Fits
 
 
@@ -88,21 +89,34 @@ def check_arguments(arguments: argparse.Namespace) -> None:
     arguments.output = arguments.output or model
 
 
-def calibrate(arguments: argparse.Namespace, folder: Path) -> None:
-    """Calibrate a packed folder and print what was fitted."""
+def build_calibration(arguments: argparse.Namespace) -> "Callable[[Path], None] | None":
+    """Return a function that calibrates a packed folder; None without --dataset.
+
+    The dataset is read here, so that a wrong one is an error before a folder is written.
+    """
+    if arguments.dataset is None:
+        return None
     from hf_lesion.data.record import read_counts
     from hf_lesion.evaluation.fitting import fit_folder
     from hf_lesion.evaluation.scoring import read_split
 
-    fits = fit_folder(
-        folder,
-        read_split(arguments.dataset, arguments.split),
-        read_counts(arguments.dataset, "train"),
-        sensitivities={name: getattr(arguments, f"{name}_sensitivity") for name in LABEL_GROUPS},
-        tau=arguments.logit_adjustment,
-        check_on=read_split(arguments.dataset, arguments.check_split),
-    )
-    print(describe_fits(fits))
+    images = read_split(arguments.dataset, arguments.split)
+    check_on = read_split(arguments.dataset, arguments.check_split)
+    counts = read_counts(arguments.dataset, "train")
+    sensitivities = {name: getattr(arguments, f"{name}_sensitivity") for name in LABEL_GROUPS}
+
+    def calibrate(folder: Path) -> None:
+        fits = fit_folder(
+            folder,
+            images,
+            counts,
+            sensitivities=sensitivities,
+            tau=arguments.logit_adjustment,
+            check_on=check_on,
+        )
+        print(describe_fits(fits))
+
+    return calibrate
 
 
 def describe_fits(fits: "Fits") -> str:
@@ -137,11 +151,12 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    if arguments.run is None:
+    calibrate = build_calibration(arguments)
+    if arguments.run is None and calibrate is not None:
         overwrite = arguments.overwrite or arguments.output == arguments.model
         with whole_folder(arguments.output, overwrite=overwrite) as partial_folder:
             shutil.copytree(arguments.model, partial_folder, dirs_exist_ok=True)
-            calibrate(arguments, partial_folder)
+            calibrate(partial_folder)
     else:
         pack_model(
             arguments.run,
@@ -149,7 +164,7 @@ def main() -> None:
             overwrite=arguments.overwrite,
             crop_mode=arguments.crop_mode,
             image_size=arguments.image_size,
-            finish=partial(calibrate, arguments) if arguments.dataset else None,
+            finish=calibrate,
         )
     print(f"Packed: {arguments.output}, {folder_bytes(arguments.output) / 1e6:.1f} MB")
 

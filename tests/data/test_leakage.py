@@ -169,7 +169,7 @@ def many():
 
 
 def test_image_level_split_leaks_as_chance_has_it(many):
-    official = many.head(50).assign(split="official_test")  # is no part of a scheme
+    official = many.head(50).assign(split="official_test")  # not part of a scheme
     split = split_by_image(pd.concat([many, official]), seed=3)
     assert split["split"].value_counts().to_dict() == {"train": 1280, "test": 320}
     average = repeat_scheme(many, "image-level", draws=10)

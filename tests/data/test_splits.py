@@ -66,7 +66,7 @@ def test_too_few_lesions():
         "Too few lesions to split each diagnosis into train, validation and test by 0.7 0.15 0.15: "
         "df 3. Expected about 8 lesions of each diagnosis: add images or pass other --fractions."
     )
-    for seed in range(6):  # so many suffice
+    for seed in range(6):  # six are enough
         frame = draw_frame(dict.fromkeys(CODES, 8), seed)
         table = pd.crosstab(frame["dx"], split_by_lesion(frame, seed=seed))
         assert (table.to_numpy() > 0).all()

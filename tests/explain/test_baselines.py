@@ -27,7 +27,7 @@ def test_random_maps_are_seeded_and_do_not_favour_a_place():
 @pytest.mark.parametrize(
     ("name", "model_args"), [("test_resnet", None), ("test_convnext", None), ("cnn", SMALL_CNN)]
 )
-def test_every_weight_is_drawn_anew_and_the_model_left_alone(name, model_args):
+def test_every_weight_is_initialised_again_and_the_model_left_alone(name, model_args):
     torch.manual_seed(0)
     model = build_model(name, image_size=64, model_args=model_args)[0].eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}

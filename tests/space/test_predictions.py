@@ -31,7 +31,7 @@ def page(classifiers):
 
 @pytest.fixture
 def upload(lesion):
-    """Return what the page's image component hands to a callback, anew for each event."""
+    """Return what the page's image component passes to a callback, a new one for each event."""
     from uploads import build_image_input
 
     component = build_image_input(render=False)
