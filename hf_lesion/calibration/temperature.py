@@ -71,28 +71,17 @@ class Calibration(Record):
 
 
 def logit_offsets(counts: ArrayLike, tau: float) -> NDArray[np.float64]:
-    """Return (C,) -τ·log π, what logit adjustment adds to the logits.
-
-    Args:
-        counts: (C,) images of each class in the training split, above 0.
-        tau: τ, 0 or above.
-    """
+    """Return (C,) -τ·log π of the class counts: what logit adjustment adds to the logits."""
     shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
     return -tau * np.log(shares)
 
 
 def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Linear:
-    """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, in place.
-
-    Returns:
-        The layer.
+    """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, and return it.
 
     Raises:
         InputError: If the model does not end in a linear layer with biases.
-        ValueError: If T is not above 0.
     """
-    if not temperature > 0:
-        raise ValueError(f"Expected a temperature above 0, got {temperature}.")
     head = find_head(model, len(CODES))
     if head.bias is None:
         raise InputError("The last linear layer has no biases: logits can't be adjusted in it.")
@@ -104,9 +93,5 @@ def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Line
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """Read the calibration of a model's weights; None if there is none.
-
-    Raises:
-        InputError: If the file is damaged; names it and the field.
-    """
+    """Read the calibration of a model's weights; None if there is none."""
     return read_record(folder / FILE, Calibration, fix=FIX)

@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import trange
 
 from hf_lesion.calibration import metrics
-from hf_lesion.calibration.fit import Fits, Sample, calibrate_folder, write_fits
+from hf_lesion.calibration.fit import Fits, calibrate_folder, write_fits
 from hf_lesion.calibration.reliability import Check
 from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.data.splits import SPLITS
@@ -50,47 +50,40 @@ def fit_folder(
     check_on: EvaluationSet | None = None,
     batch_size: int = 32,
 ) -> Fits:
-    """Calibrate a packed model in place and return the fits.
+    """Calibrate a packed model in place; write `calibration.json`, the thresholds and reliability.
 
-    Args:
-        folder: The model; see `calibration.fit.calibrate_folder` for the files written.
-        images: The validation split.
-        counts: (C,) images of each class in the training split.
-        sensitivities: Name of an operating point → the sensitivity to choose its threshold for.
-        tau: Logit adjustment; None fits it.
-        check_on: Images that reliability is checked on, such as the test split; None for no check.
-        batch_size: Images in memory at once.
-
-    Raises:
-        InputError: As `calibrate_folder`, or if an image can't be read.
+    `counts` are (C,) images of each class in the training split; reliability is checked on the
+    images `check_on`, such as the test split, if given. See `calibration.fit.calibrate_folder`.
     """
     classifier = LesionClassifier.from_pretrained(folder)
-    sample = Sample(
+    fits = calibrate_folder(
+        folder,
         over_batches(classifier.logits, images, batch_size=batch_size).astype(np.float64),
         images.references,
         number_lesions(images.lesion_ids, len(images.references)),
-        images.origin,
+        counts,
+        sensitivities=sensitivities,
+        origin=images.origin,
+        tau=tau,
     )
-    fits = calibrate_folder(folder, sample, counts, sensitivities=sensitivities, tau=tau)
-    if check_on is None or fits.reliability is None:
-        return fits
-    calibrated = LesionClassifier.from_pretrained(folder)
-    answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
-    found = metrics.measure_reliability(
-        fits.reliability.share_right(answers), metrics.answered_right(answers, check_on.references)
-    )
-    check = Check(
-        source=check_on.source,
-        split=check_on.name,
-        fingerprint=check_on.fingerprint,
-        images=len(answers),
-        ece=found["metrics"]["ece"],
-        chance_ece=found["chance"]["ece"]["mean"],
-        chance_ece_upper=found["chance"]["ece"]["upper"],
-    )
-    checked = replace(fits, reliability=fits.reliability.model_copy(update={"checked_on": check}))
-    write_fits(folder, checked)
-    return checked
+    if check_on is not None and fits.reliability is not None:
+        calibrated = LesionClassifier.from_pretrained(folder)
+        answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
+        is_right = metrics.answered_right(answers, check_on.references)
+        found = metrics.measure_reliability(fits.reliability.share_right(answers), is_right)
+        check = Check(
+            source=check_on.source,
+            split=check_on.name,
+            fingerprint=check_on.fingerprint,
+            images=len(answers),
+            ece=found["metrics"]["ece"],
+            chance_ece=found["chance"]["ece"]["mean"],
+            chance_ece_upper=found["chance"]["ece"]["upper"],
+        )
+        checked = fits.reliability.model_copy(update={"checked_on": check})
+        fits = replace(fits, reliability=checked)
+    write_fits(folder, fits)
+    return fits
 
 
 @dataclass(frozen=True)

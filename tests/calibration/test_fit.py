@@ -99,7 +99,6 @@ def test_the_prior_and_the_temperature_are_found_again(tau, scale):
 
 def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
     logits, references = draw_at_mix(600, tau=0.5, scale=2.0)
-    sample = fit.Sample(logits, references, np.arange(600) // 3, {})
     fitted_on, original = [], fit.fit_logits
 
     def spy(part, labels, *others, **options):
@@ -107,7 +106,7 @@ def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
         return original(part, labels, *others, **options)
 
     monkeypatch.setattr(fit, "fit_logits", spy)
-    scores, kept = fit.cross_validate(sample, LOG_SHARES)
+    scores, kept = fit.cross_validate(logits, references, np.arange(600) // 3, LOG_SHARES)
     held = [set(logits[:, 0]) - seen for seen in fitted_on]
     assert len(held) == fit.FOLDS
     assert sum(map(len, held)) == 600
