@@ -133,16 +133,15 @@ def score(arguments: argparse.Namespace) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Plot the heatmaps of several models side by side."""
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanations.cases import compare_models, find_cases, read_cases
+    from hf_lesion.evaluation.explanations.cases import compare_models, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.io.figures import check_format, write_figure
 
     check_format(arguments.output)
-    files, left_out = find_cases(arguments.images, arguments.masks)
+    cases, left_out = read_cases(arguments.images, arguments.masks)
     if left_out:
         print(describe_left_out(left_out), flush=True)
-    cases = read_cases(files, arguments.masks)
     models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
     rows, agreements = compare_models(
         models, cases, target=arguments.target, method=arguments.method

@@ -51,9 +51,6 @@ def bootstrap(
         images: The number of images N.
         lesion_ids: (N,) lesions; None resamples single images, which gives too narrow intervals if
             lesions have several.
-
-    Raises:
-        ValueError: If there is not one lesion id for each image.
     """
     lesions = number_lesions(lesion_ids, images)
     drawn = [statistics(part) for part in _draw_weights(lesions)]
@@ -76,9 +73,6 @@ def estimate_metrics(
     """Return metrics of (N, 7) probabilities and (N,) class ids with their intervals.
 
     The names are those of `metrics.compute_metrics`, None for all; `lesion_ids` as for `bootstrap`.
-
-    Raises:
-        InputError: If probabilities or references are malformed.
     """
     scores, ids = metrics.check_scores(probabilities, references)
     return bootstrap(
@@ -98,9 +92,6 @@ def paired_differences(
 
     Both are measured on the same resamples, so that what is hard about an image cancels out: the
     interval is narrower than the two models' own intervals suggest. `lesion_ids`: see `bootstrap`.
-
-    Raises:
-        InputError: If probabilities or references are malformed.
     """
     scores, ids = metrics.check_scores(first, references)
     others, _ = metrics.check_scores(second, references)
@@ -155,11 +146,7 @@ def as_entries(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:
-    """Return (N,) each image's lesion as a number from 0; each image its own where unknown.
-
-    Raises:
-        ValueError: If there is not one lesion for each image.
-    """
+    """Return (N,) each image's lesion as a number from 0; each image its own where unknown."""
     if lesion_ids is None:
         return np.arange(images)
     if len(lesion_ids) != images:

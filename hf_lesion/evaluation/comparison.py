@@ -50,11 +50,7 @@ HEADER = (
 
 
 def find_models(models: Path) -> list[Path]:
-    """Return the model folders directly inside a folder.
-
-    Raises:
-        InputError: If there are fewer than two.
-    """
+    """Return the model folders directly inside a folder; at least two, or it is an InputError."""
     found = list_models(models)
     if len(found) < 2:
         raise InputError(f"{models} holds {len(found)} models; a comparison needs two or more.")
@@ -84,10 +80,7 @@ def read_answers(
 def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return paired differences between each model and the next, in order of balanced accuracy.
 
-    The predictions of all models are for the same images.
-
-    Returns:
-        `first`, `second` and `differences` (first minus second, as from `paired_differences`).
+    Each has `first`, `second` and `differences` (first minus second, of `paired_differences`).
     """
 
     def balanced_accuracy(item: tuple[str, Predictions]) -> float:
@@ -109,25 +102,14 @@ def write_comparison(models: Path, split: str, found: dict[str, Any]) -> Path:
 
 
 def read_comparison(models: Path) -> dict[str, Any]:
-    """Return the records in `comparison.json` next to the model folders; empty without one.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+    """Return the records in `comparison.json` next to the model folders; empty without one."""
     return read_json_if_there(models / RECORD, fix="Delete it and compare again.")
 
 
 def compare_runs(reference: Path, runs: Sequence[Path]) -> dict[str, Any]:
     """Return the settings that each run changed against a reference run, and its scores.
 
-    Args:
-        reference: Folder of a run that was scored on validation.
-        runs: Folders of runs of the same network on the same images, scored alike.
-
-    Returns:
-        `network`, `image_size`, `epochs`, `images` (validation), `reference` and `runs`, one record
-        a run: `name`, `changed`, `seed`, `hours`, `metrics`, `intervals` and, but for the
-        reference, `differences` as from `paired_differences`.
+    The runs are of the same network on the same images, and were scored on validation, alike.
 
     Raises:
         InputError: If a folder is not a scored run, or runs were scored on other images.

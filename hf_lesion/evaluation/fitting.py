@@ -32,7 +32,7 @@ from hf_lesion.io.provenance import provenance
 from hf_lesion.ood import fit as gates
 from hf_lesion.ood.features import COLOURS, feature_layers
 from hf_lesion.ood.fit import Observed
-from hf_lesion.ood.gate import Gate, GateRecord, MeasuredModel, RiskCoverage
+from hf_lesion.ood.gate import Gate, GateRecord, MeasuredModel
 from hf_lesion.synthetic.ood_images import KINDS, draw_ood_image
 
 # Fits of a gate: images of each class of the train split, and drawn images of each kind.
@@ -104,17 +104,6 @@ class ObservedImages:
         return replace(self, name=f"{self.name}, retaken", load=load)
 
 
-def read_photos(folder: Path) -> bulk.Images:
-    """Return the photos of a folder and its subfolders, to be rejected.
-
-    Raises:
-        InputError: If it is not a folder, or has no images.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Pass one with photos to be rejected.")
-    return bulk.list_folder(folder)
-
-
 def fit_gate(
     model: Path,
     dataset: Path,
@@ -138,9 +127,6 @@ def fit_gate(
             validation are used to choose thresholds, those of test to measure rejection.
         batch_size: Images in memory at once.
         limit: Greatest number of images of each set.
-
-    Raises:
-        InputError: If an image cannot be read, or `frames` has none of a split.
     """
     train, validation, test = (read_split(dataset, split) for split in SPLITS)
     classifier = LesionClassifier.from_pretrained(model)
@@ -197,7 +183,7 @@ def fit_gate(
         unsure_below=gate.unsure_below,
         dermoscopic=measured,
         other=gates.measure_others(layers, dermoscopic, others, known, _share_interval),
-        risk_coverage=RiskCoverage(**measure_risk(predictions)),
+        risk_coverage=measure_risk(predictions),
         data=test.origin,
         model=MeasuredModel(name=classifier.name, weights_sha256=weights),
         provenance=provenance(),

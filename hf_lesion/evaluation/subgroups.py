@@ -67,10 +67,6 @@ def measure_groups(
         predictions: N predictions with their references.
         groups: Columns of N values; None belongs to no group.
         point: The malignancy threshold, if the model has one.
-
-    Returns:
-        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
-        `warning` (text if there are fewer than `FEWEST` images, else None).
     """
     found: dict[str, dict[str, Any]] = {}
     for column, values in groups.items():

@@ -49,12 +49,8 @@ def align(
 ) -> tuple[list[NDArray[np.float32]], Box]:
     """Return heatmaps of one image over the part of it that all networks saw, and that part.
 
-    Args:
-        heatmaps: (H, W) each, over the networks' inputs, of any sizes.
-        boxes: The part of the image that fills each input.
-
-    Returns:
-        The maps, all as large as the largest, and the box that they fill.
+    The maps are (H, W) each over the networks' inputs, whose place in the image `boxes` are; the
+    results are all as large as the largest.
     """
     edges = np.asarray(boxes)
     left, upper = (float(edge) for edge in edges[:, :2].max(axis=0))

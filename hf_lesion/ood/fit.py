@@ -30,6 +30,7 @@ from hf_lesion.ood.gate import (
     Gate,
     Rejection,
     Source,
+    judge,
     project,
     stack,
 )
@@ -118,16 +119,13 @@ def group_of(name: str) -> str:
 def fit_gate(
     layers: Sequence[str], dermoscopic: Observed, others: Mapping[str, Observed], held_out: Observed
 ) -> Gate:
-    """Fit a gate.
+    """Fit a gate, without `rates` and `weights_sha256`.
 
     Args:
         layers: "colours", then the network's stages, then its last linear layer.
         dermoscopic: Training images, in every version.
         others: Source → images to be rejected, in every version. Sources have equal weights.
         held_out: Validation images, on which the thresholds are chosen.
-
-    Returns:
-        A gate without `rates` and `weights_sha256`.
     """
     inputs = tuple(layers[:-1])
     near = inputs[: 1 + DISTANCE_LAYERS]
@@ -142,14 +140,11 @@ def fit_gate(
 
 
 def fit_unsure(held_out: Observed) -> float:
-    """Return the confidence below which predictions are marked as unsure.
+    """Return the confidence below which predictions are marked as unsure; 0 for none.
 
     The probability that a prediction of a given confidence is correct is fitted by isotonic
     regression. Predictions that are more likely wrong than right are unsure, but at most a share
     `UNSURE_AT_MOST` of the images.
-
-    Returns:
-        In [0, 1]; 0 if even the least confident predictions are mostly correct.
     """
     confidence = held_out.probabilities.max(axis=1)
     right = _is_right(held_out).astype(np.float64)
@@ -166,7 +161,7 @@ def measure_dermoscopic(gate: Gate, images: Observed, interval: Interval) -> Der
 
     `interval` returns the interval of the share of true values, from (N,) flags and their groups.
     """
-    verdicts = gate.judge(images.probabilities, stack(images.features, gate.inputs))
+    verdicts = judge(gate, images.probabilities, images.features)
     kinds = np.asarray([verdict.kind for verdict in verdicts])
     right, rejected = _is_right(images), kinds == STRANGE
     assert images.references is not None
@@ -194,15 +189,11 @@ def measure_others(
     held_out: Observed,
     interval: Interval,
 ) -> dict[str, Rejection]:
-    """Return the cross-fitted rejection rates of non-dermoscopic images.
+    """Return the cross-fitted rejection rates of non-dermoscopic images by source.
 
-    Arguments are as for `fit_gate` and `measure_dermoscopic`, except `others`: source → the same
-    images in each version, original and retaken.
-
-    Returns:
-        Source → rejection: each image is judged by a gate fitted without the images of its group;
-        for `refused_if_unknown`, by one fitted without any image of its source. The versions are
-        measured separately, as "source" and "source, retaken".
+    Each image is judged by a gate fitted without the images of its group; for `refused_if_unknown`,
+    by one fitted without any image of its source. `others` maps a source to the same images in each
+    version, original and retaken, which are measured separately, as "source" and "source, retaken".
     """
     known = {source: [np.zeros(len(one), bool) for one in each] for source, each in others.items()}
     folds = {source: list(_fold(each[0].groups)) for source, each in others.items()}
@@ -294,10 +285,8 @@ def summarise(sources: Sequence[Source]) -> str:
 
 def with_rates(gate: Gate, measured: DermoscopyRejection) -> Gate:
     """Return a gate that knows its false-alarm rates."""
-    rates = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
-    known: dict[str, float] = {
-        kind: rate for kind, rate in rates.items() if rate is not None and rate == rate
-    }
+    rates: dict[str, float | None] = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
+    known = {kind: rate for kind, rate in rates.items() if rate is not None and rate == rate}
     return replace(gate, rates=known)
 
 

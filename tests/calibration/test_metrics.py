@@ -117,6 +117,12 @@ def test_balanced_scores_are_too_high_for_rare_classes_at_the_mix_and_bayes_rule
     assert metrics.log_loss(mixed, references) < metrics.log_loss(probabilities, references)
 
 
+def test_a_tie_is_wrong():
+    probabilities = np.array([[0.5, 0.5, 0], [0.2, 0.4, 0.4], [0.2, 0.6, 0.2]])
+    found = metrics.answered_right(probabilities, np.array([0, 0, 1]))
+    assert found.tolist() == [False, False, True]
+
+
 def test_promised_shares_are_judged_by_scikit_learns_curve_too():
     generator = np.random.default_rng(0)
     shares = generator.uniform(0.2, 1, 700)

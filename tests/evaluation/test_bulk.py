@@ -43,7 +43,7 @@ def folder(tmp_path):
 def run(classifier, folder, output, **options):
     images = bulk.list_folder(folder)
     parts = output.with_name(output.name + bulk.PARTS_SUFFIX)
-    bulk.open_job(parts, images, weights=bulk.fingerprint_weights(classifier))
+    bulk.open_job(parts, images, weights=classifier.weights_sha256)
     bulk.predict_parts(classifier, images, parts, batch_size=3, **options)
     return parts
 

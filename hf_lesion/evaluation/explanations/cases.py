@@ -36,11 +36,14 @@ class Case:
     truth: str | None = None
 
 
-def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], list[Path]]:
-    """Return the images to explain, without masks, and the skipped files of any folders in `paths`.
+def read_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Case], list[Path]]:
+    """Read images, and the masks that go with them; also return the skipped files of folders.
+
+    Masks are `<name>_segmentation.png` or `<name>.png` of the folder `masks`; without one, those
+    are looked for next to the images.
 
     Raises:
-        InputError: If there are no images.
+        InputError: If there are no images, or one can't be read.
     """
     files: list[Path] = []
     left_out: list[Path] = []
@@ -53,21 +56,10 @@ def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], l
             f"No image ({', '.join(IMAGE_SUFFIXES)}) found in {list_offenders(list(paths))}. "
             "Pass image files, or a folder of them."
         )
-    return files, left_out
-
-
-def read_cases(files: Sequence[Path], masks: Path | None) -> list[Case]:
-    """Read images and the masks that go with them.
-
-    Masks are `<name>_segmentation.png` or `<name>.png` of the folder `masks`; without one, those
-    are looked for next to the images.
-
-    Raises:
-        InputError: If an image can't be read.
-    """
-    return [
+    cases = [
         Case(storable_name(file.stem), load_image(file), _find_mask(file, masks)) for file in files
     ]
+    return cases, left_out
 
 
 def compare_models(
@@ -136,42 +128,26 @@ def draw_class(
 
 
 def draw_changes(classifiers: Sequence[LesionClassifier], cases: Sequence[Case]) -> list[Row]:
-    """Return a row for each image: the original and each change, with the models' predictions.
-
-    Raises:
-        InputError: If an image has no mask.
-    """
-    if without := [case.name for case in cases if case.mask is None]:
-        raise InputError(f"{len(without)} images have no mask: {list_offenders(without)}.")
+    """Return a row for each image: the original and each change, with the models' predictions."""
     rows = []
     for seed, case in enumerate(cases):
         assert case.mask is not None
         pictures = [case.image]
         for name in shortcuts.CHANGES:
             pictures.append(shortcuts.change(case.image, case.mask, name, seed=seed))
-        answers = [classifier.predict(pictures) for classifier in classifiers]
-        cells = [_say_answers(picture, classifiers, [own[[0, place]] for own in answers])
-                 for place, picture in enumerate(pictures)]  # fmt: skip
+        answers = [(one.name, one.predict(pictures)) for one in classifiers]
+        cells = []
+        for place, picture in enumerate(pictures):
+            lines, marked = [], []
+            for line, (name, probabilities) in enumerate(answers):
+                label, before = probabilities[[place, 0]].argmax(axis=1)
+                if label != before:
+                    marked.append(line)
+                arrow = "→ " if label != before else ""
+                lines.append(f"{name}: {arrow}{CODES[label]} {probabilities[place, label]:.0%}")
+            cells.append(Cell(picture, caption="\n".join(lines), marked=marked))
         rows.append(Row(cells, title=case.name))
     return rows
-
-
-def _say_answers(
-    picture: Image.Image,
-    classifiers: Sequence[LesionClassifier],
-    answers: Sequence[NDArray[np.float32]],
-) -> Cell:
-    """Return a changed picture with the prediction of each model, marked if it has changed.
-
-    `answers` are each model's (2, C) probabilities, before and after the change.
-    """
-    lines, marked = [], []
-    for place, (classifier, (before, now)) in enumerate(zip(classifiers, answers, strict=True)):
-        label = int(now.argmax())
-        if is_new := label != int(before.argmax()):
-            marked.append(place)
-        lines.append(f"{classifier.name}: {'→ ' if is_new else ''}{CODES[label]} {now[label]:.0%}")
-    return Cell(picture, caption="\n".join(lines), marked=marked)
 
 
 def _explain_case(

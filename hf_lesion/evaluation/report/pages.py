@@ -2,9 +2,8 @@
 
 import base64
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -31,16 +30,14 @@ DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """File of a figure and its alternative text."""
 
     file: str
     alt: str
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A heading, paragraphs, tables and figures about one topic; `calculator` is for the page."""
 
     name: str
@@ -53,8 +50,8 @@ class Section:
 
 def write_pages(
     folder: Path, report: Mapping[str, dict[str, Any]], *, fresh: Collection[str] | None = None
-) -> list[Path]:
-    """Write report.md, report.html and the figures of every split of a report; return both pages.
+) -> None:
+    """Write report.md, report.html and the figures of every split of a report.
 
     Records of earlier versions, which lack what the page shows, are left out. Figures that are
     there are drawn again for the splits in `fresh`; None draws all.
@@ -76,38 +73,25 @@ def write_pages(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["embed"] = lambda file: _embed(folder / file)
-    pages = []
+    environment.filters["embed"] = lambda file: (
+        f"data:image/png;base64,{base64.b64encode((folder / file).read_bytes()).decode()}"
+    )
     for name in (MARKDOWN, PAGE):
         template = environment.get_template(f"{name}.jinja")
         write_text(folder / name, template.render(splits=splits, notice=NOTICE))
-        pages.append(folder / name)
-    return pages
 
 
 def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
     """Return the sections of one split, in reading order."""
-    builders: tuple[Callable[[str, dict[str, Any]], Section | None], ...] = (
-        _scores,
-        _curves,
-        _calibration,
-        _operating_points,
-        _unsure,
-        _subgroups,
-        _origin,
-    )
-    sections = (build(split, record) for build in builders)
-    return [section for section in sections if section is not None]
+    own = (_scores, _curves, _calibration, _operating_points, _unsure, _subgroups, _origin)
+    return [section for build in own if (section := build(split, record)) is not None]
 
 
 def say_fitted(record: dict[str, Any]) -> str:
     """Return a warning if temperature and thresholds were fitted on the same images."""
-    fitted_on = record["calibration"].get("fitted_on") or {}
-    same = all(
-        fitted_on.get(key) == record["data"].get(key) is not None
-        for key in ("split", "fingerprint")
-    )
-    if not same:
+    fitted_on, data = record["calibration"].get("fitted_on") or {}, record["data"]
+    keys = ("split", "fingerprint")
+    if not all(fitted_on.get(key) == data.get(key) is not None for key in keys):
         return ""
     return (
         "Temperature, thresholds and reliability were fitted on these images; their scores here "
@@ -149,11 +133,10 @@ def _curves(split: str, record: dict[str, Any]) -> Section:
 
 
 def _calibration(split: str, record: dict[str, Any]) -> Section:
-    paragraphs = (tables.say_calibration(record), say_fitted(record))
     return Section(
         "calibration",
         "Calibration",
-        tuple(text for text in paragraphs if text),
+        tuple(filter(None, (tables.say_calibration(record), say_fitted(record)))),
         (tables.calibration(record),),
         (_picture("reliability", split, "Reliability diagram: accuracy by top probability."),),
     )
@@ -170,7 +153,6 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
     )
     calculator = tuple(
         {
-            "name": name,
             "label": tables.QUESTIONS.get(name, name),
             "prevalence": point["prevalence"],
             "sensitivity": point["metrics"]["sensitivity"],
@@ -179,7 +161,7 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
         for name, point in record["operating_points"].items()
         if not np.isnan([point["metrics"][key] for key in ("sensitivity", "specificity")]).any()
     )
-    paragraphs = tuple(text for text in (say, say_fitted(record)) if text)
+    paragraphs = tuple(filter(None, (say, say_fitted(record))))
     return Section("points", "Operating points", paragraphs, (table,), calculator=calculator)
 
 
@@ -233,7 +215,3 @@ def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
         if name != "subgroups" or tables.list_groups(record):
             figure = draw(record, title=f"{heading}{format_title(record)}")
             write_figure(figure, folder / f"{name}_{split}.png")
-
-
-def _embed(file: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode("ascii")
