@@ -92,7 +92,7 @@ def score(arguments: argparse.Namespace) -> None:
     from hf_lesion.evaluation.explanations import measure, record
     from hf_lesion.evaluation.explanations.figures import draw_scores
     from hf_lesion.evaluation.explanations.tables import render_section
-    from hf_lesion.evaluation.scoring import sample_images
+    from hf_lesion.evaluation.scoring import read_split, sample_images
     from hf_lesion.io.figures import write_figure
 
     split, outputs = arguments.split, {model: model for model in arguments.model}
@@ -105,8 +105,8 @@ def score(arguments: argparse.Namespace) -> None:
     for output in outputs.values():  # before the long work
         if (output / record.EXPLANATIONS).exists():
             record.read_explanations(output)
-    images = measure.read_masked_split(arguments.dataset, split)
-    images = sample_images(images, arguments.images)
+    images = sample_images(read_split(arguments.dataset, split), arguments.images)
+    images.load_mask(0)  # an error before the long work if there are none
     effort = measure.Effort(
         arguments.subset, arguments.faithful, arguments.road, arguments.batch_size
     )
@@ -165,12 +165,11 @@ def sheet(arguments: argparse.Namespace) -> None:
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
-    from hf_lesion.evaluation.explanations.measure import read_masked_split
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.figures import write_figure
     from hf_lesion.labels import NAMES
 
-    images = read_masked_split(arguments.dataset, arguments.split)
+    images = scoring.read_split(arguments.dataset, arguments.split)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     probabilities = scoring.predict(classifier, images, batch_size=32).probabilities
     for label, (code, name) in enumerate(NAMES.items()):

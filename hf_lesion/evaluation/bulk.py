@@ -47,18 +47,12 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Images:
-    """Images that are read one at a time.
+    """Images that are read one at a time."""
 
-    Attributes:
-        names: N different image ids: the path within the folder without its ending, as
-            `storable_name`, or the dataset's own.
-        load: From an index below N to the image in RGB; raises InputError if it can't be read.
-        left_out: Files of the folder that are not images.
-    """
-
+    # N different image ids: the path in the folder without its ending, or the dataset's own.
     names: Sequence[str]
-    load: Callable[[int], Image.Image]
-    left_out: Sequence[Path] = ()
+    load: Callable[[int], Image.Image]  # in RGB; raises InputError if it can't be read
+    left_out: Sequence[Path] = ()  # files of the folder that are not images
 
 
 def list_folder(folder: Path) -> Images:

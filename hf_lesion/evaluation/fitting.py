@@ -1,7 +1,7 @@
 """Fits on a prepared dataset: calibration and out-of-distribution gate of a model folder."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from hf_lesion.evaluation.scoring import (
     over_batches,
     predict,
     read_split,
+    take_images,
 )
 from hf_lesion.io.provenance import provenance
 from hf_lesion.ood import fit as gates
@@ -86,24 +87,6 @@ def fit_folder(
     return fits
 
 
-@dataclass(frozen=True)
-class ObservedImages:
-    """N images to compute features of: name, groups to keep together, class ids if known."""
-
-    name: str
-    groups: Sequence[str]
-    load: Callable[[int], Image.Image]
-    references: NDArray[np.int64] | None = None
-
-    def retaken(self) -> "ObservedImages":
-        """Return the same images with random changes; see `ood.fit.retake`."""
-
-        def load(index: int) -> Image.Image:
-            return gates.retake(self.load(index), seed=index)
-
-        return replace(self, name=f"{self.name}, retaken", load=load)
-
-
 def fit_gate(
     model: Path,
     dataset: Path,
@@ -116,45 +99,32 @@ def fit_gate(
     """Fit the OOD gate of a model folder, and measure it.
 
     It is fitted on train, drawn images and photos, with thresholds chosen on validation. Rejection
-    rates are measured on test and, for drawn images and photos, by cross-fitting.
-
-    Args:
-        model: Folder of the model.
-        dataset: A prepared dataset.
-        photos: Source → photos to be rejected; photos of one patient, according to their names,
-            are kept together.
-        frames: Folder with images of the dataset in another framing, <image_id>.jpg; those of
-            validation are used to choose thresholds, those of test to measure rejection.
-        batch_size: Images in memory at once.
-        limit: Greatest number of images of each set.
+    rates are measured on test and, for drawn images and photos, by cross-fitting. `photos` of one
+    patient, according to their names, are kept together. The folder `frames` holds images of the
+    dataset in another framing, <image_id>.jpg: those of validation are used to choose thresholds,
+    those of test to measure rejection. `limit` is the greatest number of images of each set.
     """
     train, validation, test = (read_split(dataset, split) for split in SPLITS)
     classifier = LesionClassifier.from_pretrained(model)
     classifier.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     layers = (COLOURS, *feature_layers(classifier.network))
 
-    def observe(images: ObservedImages) -> Observed:
+    def observe(images: EvaluationSet) -> Observed:
         return _observe(classifier, layers, images, batch_size=batch_size, limit=limit)
 
-    def observe_twice(images: ObservedImages) -> list[Observed]:
-        return [observe(images), observe(images.retaken())]
+    def observe_twice(images: EvaluationSet) -> list[Observed]:
+        return [observe(images), observe(_retake(images))]
 
-    accepted = observe_twice(
-        replace(_of_split(train, choose_rows(train.references, OF_A_CLASS)), references=None)
-    )
+    accepted = observe_twice(take_images(train, choose_rows(train.references, OF_A_CLASS)))
     dermoscopic = gates.join(accepted)
     unknown = [
-        ObservedImages(name, list(map(gates.group_of, found.names)), found.load)
+        _unlabelled(name, list(map(gates.group_of, found.names)), found.load)
         for name, found in photos.items()
     ]
     others = {one.name: observe_twice(one) for one in (*unknown, *map(_draw, KINDS))}
-    held_out = {validation.name: observe(_of_split(validation))}
-    tested = {
-        test.name: observe(_of_split(test)),
-        f"{test.name}, retaken": observe(
-            _of_split(test, range(0, len(test.image_ids), EVERY)).retaken()
-        ),
-    }
+    held_out = {validation.name: observe(validation)}
+    some = _retake(take_images(test, range(0, len(test.image_ids), EVERY)))
+    tested = {test.name: observe(test), some.name: observe(some)}
     if frames is not None:
         for split, found in ((validation, held_out), (test, tested)):
             images = _in_frames(split, frames)
@@ -167,10 +137,9 @@ def fit_gate(
         name: gates.measure_dermoscopic(gate, one, _share_interval) for name, one in tested.items()
     }
     answers, sources = tested[test.name], gates.list_sources(accepted, others, held_out)
-    count = len(answers)
     predictions = Predictions(
-        test.image_ids[:count],
-        test.references[:count],
+        test.image_ids[: len(answers)],
+        answers.references,
         answers.probabilities.astype(np.float64),
         tuple(answers.groups),
     )
@@ -194,13 +163,13 @@ def fit_gate(
 def _observe(
     classifier: LesionClassifier,
     layers: tuple[str, ...],
-    images: ObservedImages,
+    images: EvaluationSet,
     *,
     batch_size: int,
     limit: int | None,
 ) -> Observed:
-    """Return probabilities and features of images, with a progress bar."""
-    count = min(len(images.groups), limit or len(images.groups))
+    """Return probabilities and features of the first images, with a progress bar."""
+    count = min(len(images.image_ids), limit or len(images.image_ids))
     logits, features = [], []
     for start in trange(0, count, batch_size, desc=images.name, disable=None):
         some = [images.load(row) for row in range(start, min(start + batch_size, count))]
@@ -210,42 +179,52 @@ def _observe(
     return Observed(
         softmax(np.concatenate(logits)),
         {name: np.concatenate([one[name] for one in features]) for name in layers},
-        images.groups[:count],
-        None if images.references is None else images.references[:count],
+        (images.lesion_ids or images.image_ids)[:count],
+        images.references[:count],
     )
 
 
-def _of_split(split: EvaluationSet, rows: Sequence[int] | None = None) -> ObservedImages:
-    """Return images of a split, in the order of `rows`."""
-    chosen = list(range(len(split.image_ids)) if rows is None else rows)
-    lesions = split.lesion_ids or split.image_ids
-    return ObservedImages(
-        split.name,
-        [lesions[row] for row in chosen],
-        lambda index: split.load(chosen[index]),
-        split.references[chosen],
+def _retake(images: EvaluationSet) -> EvaluationSet:
+    """Return the same images with random changes."""
+    return replace(
+        images,
+        name=f"{images.name}, retaken",
+        load=lambda index: gates.retake(images.load(index), seed=index),
     )
 
 
-def _in_frames(split: EvaluationSet, folder: Path) -> ObservedImages:
+def _in_frames(split: EvaluationSet, folder: Path) -> EvaluationSet:
     """Return the images of a split that a folder has in another framing."""
     found = bulk.list_folder(folder)
     place = {name.rsplit("/", 1)[-1]: index for index, name in enumerate(found.names)}
-    rows = [row for row, name in enumerate(split.image_ids) if name in place]
-    if not rows:
+    some = take_images(split, [row for row, name in enumerate(split.image_ids) if name in place])
+    if not some.image_ids:
         raise InputError(f"{folder} has no image of the {split.name} split, by image_id.")
     return replace(
-        _of_split(split, rows),
+        some,
         name=f"{split.name}, other framing",
-        load=lambda index: found.load(place[split.image_ids[rows[index]]]),
+        load=lambda index: found.load(place[some.image_ids[index]]),
     )
 
 
-def _draw(kind: str) -> ObservedImages:
+def _draw(kind: str) -> EvaluationSet:
     """Return drawn images of one kind."""
     groups = [f"{kind} {seed}" for seed in range(DRAWN_IMAGES)]
-    return ObservedImages(
-        f"{gates.DRAWN}{kind}", groups, lambda index: draw_ood_image(kind, seed=index)
+    return _unlabelled(f"{gates.DRAWN}{kind}", groups, lambda seed: draw_ood_image(kind, seed=seed))
+
+
+def _unlabelled(
+    name: str, groups: Sequence[str], load: Callable[[int], Image.Image]
+) -> EvaluationSet:
+    """Return images without a class; those of a group are kept together."""
+    return EvaluationSet(
+        name=name,
+        image_ids=tuple(groups),
+        references=np.full(len(groups), -1),
+        lesion_ids=tuple(groups),
+        source=name,
+        fingerprint="",
+        load=load,
     )
 
 

@@ -31,40 +31,26 @@ Read = TypeVar("Read")
 
 
 def _no_mask(index: int) -> Image.Image:
-    raise ValueError("These images were read without their masks.")
+    raise InputError("These images have no masks.")
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Labelled images that are read one at a time.
+    """Labelled images that are read one at a time, by an index below N."""
 
-    Attributes:
-        name: The split, or the user's name for this set.
-        image_ids: N names.
-        references: (N,) class ids.
-        lesion_ids: N lesions, or None where they are unknown.
-        source: The name of the folder or file that the references come from.
-        fingerprint: Changes whenever an image or a reference changes.
-        description: Dataset, number, resolution and geometry of the images; None for a dataset
-            prepared with an earlier version.
-        load: From an index below N to the image in RGB.
-        unscored: Images of the ground truth that its challenge does not score.
-        groups: Columns of N values each; every value is a subgroup.
-        left_out: Files of a folder that are not among the images.
-        load_mask: From an index to the grey mask, white = lesion, in the frame of its image.
-    """
-
-    name: str
+    name: str  # the split, or the user's name for this set
     image_ids: tuple[str, ...]
-    references: NDArray[np.int64]
-    lesion_ids: tuple[str, ...] | None
-    source: str
-    fingerprint: str
-    load: Callable[[int], Image.Image]
+    references: NDArray[np.int64]  # (N,) class ids
+    lesion_ids: tuple[str, ...] | None  # None where they are unknown
+    source: str  # the folder or file that the references come from
+    fingerprint: str  # changes whenever an image or a reference changes
+    load: Callable[[int], Image.Image]  # in RGB
+    # Dataset, number, resolution and geometry; None if prepared with an earlier version.
     description: str | None = None
-    unscored: tuple[str, ...] = ()
-    groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    left_out: tuple[ImageFile, ...] = ()
+    unscored: tuple[str, ...] = ()  # images that the challenge of the ground truth does not score
+    groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)  # column → N values
+    left_out: tuple[ImageFile, ...] = ()  # files of a folder that are not among the images
+    # The grey mask, white = lesion, in the frame of its image; an InputError if there is none.
     load_mask: Callable[[int], Image.Image] = _no_mask
 
     @property
@@ -87,6 +73,18 @@ def read_split(folder: Path, split: str) -> EvaluationSet:
     image_ids = tuple(table["image_id"][:])
     _check_labelled(references, image_ids, folder)
     stored = dataset.cast_column("image", datasets.Image(decode=False))
+    masks = dataset.select_columns(["mask"]) if "mask" in dataset.column_names else None
+
+    def load_mask(index: int) -> Image.Image:
+        mask = None if masks is None else masks[index]["mask"]
+        if mask is None:
+            raise InputError(
+                f"{folder} has no mask of {image_ids[index]}, and heatmaps are scored against "
+                "masks. Prepare it again from a source with "
+                "HAM10000_segmentations_lesion_tschandl in it."
+            )
+        return mask.convert("L")
+
     return EvaluationSet(
         name=split,
         image_ids=image_ids,
@@ -99,6 +97,7 @@ def read_split(folder: Path, split: str) -> EvaluationSet:
         load=lambda index: read_stored(stored[index]["image"], image_ids[index]),
         description=get_description(record, split),
         groups=_group({name: table[name][:] for name in COLUMNS if name in table.features}),
+        load_mask=load_mask,
     )
 
 

@@ -35,24 +35,14 @@ RESOLUTION = 110  # dots per inch, for figures of small pictures
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a figure.
-
-    Attributes:
-        image: Of any mode; shown by its own proportions, as `load_image` shows it.
-        heatmap: (H, W) in [0, 1] over the model's input; None shows the image alone.
-        caption: Below it, a few lines.
-        marked: Which of those lines stand out.
-        mask: Grey, white = lesion: its outline is drawn; None draws none.
-        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for its
-            centre square.
-    """
+    """One picture of a figure, shown by its own proportions, as `load_image` shows it."""
 
     image: Image.Image
-    heatmap: NDArray[np.float32] | None = None
-    caption: str = ""
-    mask: Image.Image | None = None
-    marked: Sequence[int] = ()
-    box: Box | None = None
+    heatmap: NDArray[np.float32] | None = None  # (H, W) in [0, 1] over the model's input
+    caption: str = ""  # below it, a few lines
+    mask: Image.Image | None = None  # grey, white = lesion: its outline is drawn
+    marked: Sequence[int] = ()  # which lines of the caption stand out
+    box: Box | None = None  # what fills the input, as `Explanation.boxes`; None: centre square
 
 
 @dataclass(frozen=True)

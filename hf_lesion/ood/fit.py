@@ -76,7 +76,7 @@ class Observed:
     probabilities: NDArray[np.floating]  # (N, C)
     features: Mapping[str, NDArray[np.float32]]  # (N, D) by name
     groups: Sequence[str]  # N lesions or patients, whose images are kept together
-    references: NDArray[np.int64] | None = None  # (N,) class ids of dermoscopic images
+    references: NDArray[np.int64]  # (N,) class ids; -1 for other images
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -87,7 +87,7 @@ class Observed:
             self.probabilities[rows],
             {name: found[rows] for name, found in self.features.items()},
             [self.groups[row] for row in rows],
-            None if self.references is None else self.references[rows],
+            self.references[rows],
         )
 
 
@@ -164,7 +164,6 @@ def measure_dermoscopic(gate: Gate, images: Observed, interval: Interval) -> Der
     verdicts = judge(gate, images.probabilities, images.features)
     kinds = np.asarray([verdict.kind for verdict in verdicts])
     right, rejected = _is_right(images), kinds == STRANGE
-    assert images.references is not None
     classes = {code: images.references == index for index, code in enumerate(CODES)}
     groups = np.asarray(images.groups)
     return DermoscopyRejection(
@@ -223,7 +222,6 @@ def measure_others(
 
 def join(parts: Sequence[Observed]) -> Observed:
     """Return several sets of images as one."""
-    references = [part.references for part in parts if part.references is not None]
     return Observed(
         np.concatenate([part.probabilities for part in parts]),
         {
@@ -231,7 +229,7 @@ def join(parts: Sequence[Observed]) -> Observed:
             for name in parts[0].features
         },
         [group for part in parts for group in part.groups],
-        np.concatenate(references) if len(references) == len(parts) else None,
+        np.concatenate([part.references for part in parts]),
     )
 
 
@@ -241,21 +239,12 @@ def list_sources(
     held_out: Mapping[str, Observed],
 ) -> list[Source]:
     """Return the sources a gate is fitted on: all but `held_out` in each version."""
+    parts = [("train", dermoscopic, "dermoscopic images to be accepted")]
+    parts += [(name, one, REJECTED) for name, one in others.items()]
+    parts += [(name, [one], "thresholds") for name, one in held_out.items()]
     return [
-        Source(
-            name="train",
-            images=len(dermoscopic[0]),
-            versions=len(dermoscopic),
-            purpose="dermoscopic images to be accepted",
-        ),
-        *(
-            Source(name=name, images=len(one[0]), versions=len(one), purpose=REJECTED)
-            for name, one in others.items()
-        ),
-        *(
-            Source(name=name, images=len(one), versions=1, purpose="thresholds")
-            for name, one in held_out.items()
-        ),
+        Source(name=name, images=len(one[0]), versions=len(one), purpose=purpose)
+        for name, one, purpose in parts
     ]
 
 
@@ -314,19 +303,15 @@ def _fit_classifier(
     offset = float(found.intercept_[0] - found.coef_[0] @ (scaler.mean_ / scaler.scale_))
     gate = replace(gate, weight=weight, offset=offset)
     scores = gate.classify(stack(held_out.features, gate.inputs))
-    threshold = _choose_threshold(scores, held_out.references)
+    # Few dermoscopic images exceed it, of all and of each class.
+    threshold = max(
+        float(np.quantile(scores, 1 - BY_CLASSIFIER)),
+        *(
+            float(np.quantile(scores[held_out.references == each], 1 - BY_CLASSIFIER_OF_A_CLASS))
+            for each in np.unique(held_out.references)
+        ),
+    )
     return replace(gate, offset=offset - threshold, scores=_subsample(scores - threshold))
-
-
-def _choose_threshold(scores: NDArray[np.float64], references: NDArray[np.int64] | None) -> float:
-    """Return the score that few dermoscopic images exceed, of all and of each class."""
-    found = [np.quantile(scores, 1 - BY_CLASSIFIER)]
-    if references is not None:
-        found += [
-            np.quantile(scores[references == each], 1 - BY_CLASSIFIER_OF_A_CLASS)
-            for each in np.unique(references)
-        ]
-    return float(max(found))
 
 
 def _fit_distance(features: NDArray[np.float32], inputs: tuple[str, ...]) -> Gate:
@@ -365,9 +350,7 @@ def _subsample(values: NDArray[np.float64]) -> torch.Tensor:
 
 
 def _is_right(images: Observed) -> NDArray[np.bool_]:
-    assert images.references is not None
-    found: NDArray[np.bool_] = images.probabilities.argmax(axis=1) == images.references
-    return found
+    return np.asarray(images.probabilities.argmax(axis=1) == images.references)
 
 
 def _count(

@@ -47,60 +47,37 @@ CLASSIFIER = ("weight", "scores")
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on one image.
+    """The gate's decision on one image."""
 
-    Attributes:
-        kind: "accepted", "strange" (not dermoscopic), "unsure", or "unjudged" without a gate.
-        likeness: Share of held-out dermoscopic images that look at least as unusual, in [0, 1]: by
-            distance or by the classifier, whichever is smaller; NaN if unjudged.
-        confidence: The highest probability, in [0, 1].
-        false_alarm_rate: How often this verdict is wrong on test images: of dermoscopic images for
-            "strange", of correct predictions for "unsure"; None for "accepted" or if not measured.
-        sentence: The verdict in words.
-    """
-
-    kind: Kind
+    kind: Kind  # "strange" is not dermoscopic; "unjudged" if the model has no gate
+    # Share of held-out dermoscopic images that look at least as unusual, in [0, 1]: by distance or
+    # by the classifier, whichever is smaller; NaN if unjudged.
     likeness: float
-    confidence: float
+    confidence: float  # the highest probability, in [0, 1]
+    # How often this verdict is wrong on test images: of dermoscopic images for "strange", of
+    # correct predictions for "unsure"; None for "accepted" or if not measured.
     false_alarm_rate: float | None
-    sentence: str
+    sentence: str  # the verdict in words
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a verdict is computed from.
+    """What a verdict is computed from."""
 
-    Attributes:
-        inputs: Names of the features, "colours" or layers, in the order of the D columns.
-        mean: (E,) of dermoscopic images; the distance uses the first E ≤ D columns.
-        scale: (E,) one over the standard deviation.
-        directions: (E, K) on which deviations from the mean, times `scale`, are projected.
-        centre: (1, K + 1) mean of the projections and of the logarithm of the residual.
-        precision: (K + 1, K + 1) inverse covariance of these.
-        reference: (R,) distances of held-out dermoscopic images in ascending order.
-        refused_below: Least likeness by distance of an accepted image.
-        unsure_below: Least confidence of an answer without a reservation.
-        weight: (D,) of the classifier; None for a gate by distance alone.
-        offset: Of the classifier: an image is rejected if `features @ weight + offset` > 0.
-        scores: (S,) scores of held-out dermoscopic images in ascending order; None as `weight`.
-        rates: False-alarm rate of each kind of verdict, where measured.
-        weights_sha256: The weights that it was fitted on.
-    """
-
-    inputs: tuple[str, ...]
-    mean: torch.Tensor
-    scale: torch.Tensor
-    directions: torch.Tensor
-    centre: torch.Tensor
-    precision: torch.Tensor
-    reference: torch.Tensor
-    refused_below: float
-    unsure_below: float = 0.0
-    weight: torch.Tensor | None = None
-    offset: float = 0.0
-    scores: torch.Tensor | None = None
-    rates: Mapping[str, float] = field(default_factory=dict)
-    weights_sha256: str | None = None
+    inputs: tuple[str, ...]  # names of the features, in the order of the D columns
+    mean: torch.Tensor  # (E,) of dermoscopic images; the distance uses the first E ≤ D columns
+    scale: torch.Tensor  # (E,) one over the standard deviation
+    directions: torch.Tensor  # (E, K) on which deviations from the mean, times scale, are projected
+    centre: torch.Tensor  # (1, K + 1) mean of the projections and of the logarithm of the residual
+    precision: torch.Tensor  # (K + 1, K + 1) inverse covariance of these
+    reference: torch.Tensor  # (R,) distances of held-out dermoscopic images, ascending
+    refused_below: float  # least likeness by distance of an accepted image
+    unsure_below: float = 0.0  # least confidence of an answer without a reservation
+    weight: torch.Tensor | None = None  # (D,) of the classifier; None for distance alone
+    offset: float = 0.0  # an image is rejected if features @ weight + offset > 0
+    scores: torch.Tensor | None = None  # (S,) of held-out dermoscopic images, ascending
+    rates: Mapping[str, float] = field(default_factory=dict)  # false alarms by kind, if measured
+    weights_sha256: str | None = None  # the weights that it was fitted on
 
     def distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N,) distances of (N, D) features from dermoscopic images."""

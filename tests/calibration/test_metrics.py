@@ -14,13 +14,12 @@ CLASSES = len(CODES)
 PRIOR = np.array([0.03, 0.05, 0.11, 0.02, 0.11, 0.66, 0.02])
 
 
-def draw(images=3000, seed=0, spread=1.5):
-    """Logits, and references drawn from their own softmax: perfectly calibrated."""
+def draw(images, seed=0):
+    """Probabilities, and references drawn from them: perfectly calibrated."""
     generator = np.random.default_rng(seed)
-    logits = spread * generator.normal(size=(images, CLASSES))
-    edges = softmax(logits, axis=1).cumsum(axis=1)
-    references = (generator.random((images, 1)) > edges[:, :-1]).sum(axis=1)
-    return logits, references
+    probabilities = softmax(1.5 * generator.normal(size=(images, CLASSES)), axis=1)
+    edges = probabilities.cumsum(axis=1)[:, :-1]
+    return probabilities, (generator.random((images, 1)) > edges).sum(axis=1)
 
 
 def draw_at_mix(images, seed=0):
@@ -53,8 +52,8 @@ def few_simulations(monkeypatch):
 @pytest.mark.usefixtures("few_simulations")
 @pytest.mark.parametrize("images", [1, 40, 1000])
 def test_scikit_learn_agrees(images):
-    logits, references = draw(images, seed=images)
-    probabilities = softmax(logits / 0.4, axis=1)
+    calibrated, references = draw(images, seed=images)
+    probabilities = softmax(np.log(calibrated) / 0.4, axis=1)
     is_right = probabilities.argmax(axis=1) == references
     found = metrics.measure_calibration(probabilities, references)["metrics"]
     expected = oracle_ece(probabilities.max(axis=1), is_right)
@@ -79,7 +78,7 @@ def test_a_certain_and_right_model_has_no_error_and_none_by_chance():
 @pytest.mark.parametrize(
     ("name", "make"),
     [
-        ("ece", lambda seed: (softmax(draw(300, seed)[0], axis=1), draw(300, seed)[1])),
+        ("ece", lambda seed: draw(300, seed)),
         ("class_balanced_ece", lambda seed: draw_at_mix(1000, seed)),
     ],
 )

@@ -2,14 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from drawn import melanomas_and_nevi
 from points import melanoma_points
 
 from hf_lesion.calibration.fit import fit_point
 from hf_lesion.calibration.thresholds import FILE, read_operating_points, sum_of
 from hf_lesion.errors import InputError
 from hf_lesion.labels import LABEL2ID, MALIGNANT
-
-MEL, NV = LABEL2ID["mel"], LABEL2ID["nv"]
 
 
 def test_a_threshold_of_unknown_classes_is_refused(tmp_path):
@@ -34,21 +33,18 @@ def test_the_malignant_classes_are_added_and_the_threshold_itself_is_flagged():
     assert malignant.flags(probabilities).tolist() == [True, False, False]
 
 
-def of(melanomas, nevi):
-    """Answers that give these probabilities of melanoma, the rest to a nevus; and the truth."""
-    scores = np.asarray([*melanomas, *nevi], dtype=float)
-    probabilities = np.zeros((len(scores), 7))
-    probabilities[:, MEL], probabilities[:, NV] = scores, 1 - scores
-    return probabilities, np.asarray([MEL] * len(melanomas) + [NV] * len(nevi))
+def fit(melanomas, nevi, name, target):
+    found = melanomas_and_nevi(melanomas, nevi)
+    return fit_point(found.probabilities, found.references, name, target=target)
 
 
 def test_the_threshold_is_the_highest_that_finds_enough_halfway_to_the_next_score():
-    answers = of([0.9, 0.8, 0.7, 0.6, 0.1], [0.65, 0.5, 0.3])
-    point = fit_point(*answers, "melanoma", target=0.8)
+    answers = [0.9, 0.8, 0.7, 0.6, 0.1], [0.65, 0.5, 0.3]
+    point = fit(*answers, "melanoma", 0.8)
     assert point.threshold == pytest.approx((0.6 + 0.5) / 2)
     assert (point.sensitivity, point.specificity) == (0.8, pytest.approx(2 / 3))
     assert (point.images, point.positives, point.codes) == (8, 5, ("mel",))
-    every = fit_point(*answers, "melanoma", target=1.0)
+    every = fit(*answers, "melanoma", 1.0)
     assert every.threshold == pytest.approx(0.05)
     assert (every.sensitivity, every.specificity) == (1, 0)
 
@@ -57,6 +53,6 @@ def test_a_set_without_the_disease_or_without_others_is_refused():
     with pytest.raises(
         InputError, match=r"^The melanoma threshold .* but 0 of 2 images are of mel"
     ):
-        fit_point(*of([], [0.1, 0.2]), "melanoma", target=0.9)
+        fit([], [0.1, 0.2], "melanoma", 0.9)
     with pytest.raises(InputError, match="but 2 of 2 images are of akiec, bcc, mel"):
-        fit_point(*of([0.1, 0.2], []), "malignant", target=0.9)
+        fit([0.1, 0.2], [], "malignant", 0.9)

@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -86,15 +85,3 @@ def test_a_gate_is_fitted_measured_and_then_loaded(call, model, sample_dataset, 
 def share_refused(classifier, images):
     _, verdicts = classifier.judge(images)
     return np.mean([verdict.kind == "strange" for verdict in verdicts])
-
-
-def test_without_photos_the_record_says_what_is_unknown(call, model, sample_dataset, tmp_path):
-    code, out, err = call(
-        "--model", model, "--dataset", sample_dataset, "--limit", 8, "--output", tmp_path / "out"
-    )
-    assert code == 0, err
-    record = json.loads((tmp_path / "out" / "gate.json").read_text())
-    assert "No photos were provided" in record["summary"]
-    assert "No photos were provided" in out
-    assert all(name.startswith("drawn: ") for name in record["other"])
-    assert record["dermoscopic"]["test"]["images"] == 8

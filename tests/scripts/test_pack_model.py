@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -123,7 +122,4 @@ def test_runs_that_cannot_be_packed_are_refused(refusal, tmp_path):
     line = ("--run", tmp_path / "run", "--output", tmp_path / "packed")
     assert "does not accept images of 64 px. Leave out" in refusal(*line, "--image_size", 64)
     assert "Expected --image_size of at least 16, got 8." in refusal(*line, "--image_size", 8)
-    assert "is not UTF-8" in refusal(*line[:3], tmp_path / os.fsdecode(b"caf\xe9"))
-    (tmp_path / "run" / "training.json").write_text("{")
-    assert "training.json is not JSON: " in refusal(*line)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

@@ -1,7 +1,7 @@
 """Measurement of heatmaps on images with masks: overlap, faithfulness, baselines, shortcuts."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
-from hf_lesion.data.reader import open_split
-from hf_lesion.errors import InputError
 from hf_lesion.evaluation import bootstrap
 from hf_lesion.evaluation.explanations import record
 from hf_lesion.evaluation.explanations.record import UNCHANGED
@@ -22,7 +20,6 @@ from hf_lesion.evaluation.scoring import (
     EvaluationSet,
     choose_rows,
     draw_rows,
-    read_split,
     take_images,
 )
 from hf_lesion.explain import baselines, faithfulness
@@ -48,22 +45,6 @@ class Effort:
     faithful: int = 10  # of each diagnosis, for deletion and insertion
     road: int = 6  # of those, of each diagnosis, for ROAD
     batch_size: int = 32  # in memory at once
-
-
-def read_masked_split(folder: Path, split: str) -> EvaluationSet:
-    """Read one split of a prepared dataset with its masks; an image without is an InputError."""
-    images, stored = read_split(folder, split), open_split(folder, split)
-    if "mask" not in stored.column_names:
-        raise _no_masks(folder, "the column mask")
-    masks = stored.select_columns(["mask"])
-
-    def load(index: int) -> Image.Image:
-        mask = masks[index]["mask"]
-        if mask is None:
-            raise _no_masks(folder, f"a mask of {images.image_ids[index]}")
-        return mask.convert("L")
-
-    return replace(images, load_mask=load)
 
 
 def measure_model(
@@ -244,10 +225,3 @@ def _in_batches(rows: Sequence[int], size: int, title: str) -> Iterator[list[int
             part = list(rows[start : start + size])
             yield part
             bar.update(len(part))
-
-
-def _no_masks(folder: Path, what: str) -> InputError:
-    return InputError(
-        f"{folder} lacks {what}, and heatmaps are scored against masks. Prepare it again from a "
-        "source with HAM10000_segmentations_lesion_tschandl in it."
-    )

@@ -41,8 +41,8 @@ def build_record(
         model: The weights: name, weights_sha256.
         size: Height and width of the preprocessed image in pixels.
         crop_mode: How a frame is made square; None if several models differ.
-        views: Number of views averaged for each image.
         groups: Columns of N values each; the images of every value are also measured separately.
+        views: Number of views averaged for each image.
         fits: Calibration, thresholds and reliability of these weights, fitted on validation.
         prevalences: Name of an operating point → the prevalence in the population of interest.
     """

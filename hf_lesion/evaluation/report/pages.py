@@ -1,7 +1,7 @@
 """Report pages: report.md, report.html and figures, all made from `report.json`."""
 
 import base64
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +19,38 @@ from hf_lesion.labels import CODES, NOTICE
 
 MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
 TEMPLATES = "templates"
-# Name of a figure → how it is drawn, and the beginning of its title.
-DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
-    "subgroups": (figures.draw_subgroups, "Subgroups. "),
-    "confusion_matrix": (figures.draw_confusion, ""),
-    "roc": (figures.draw_roc, "ROC curves. "),
-    "precision_recall": (figures.draw_precision_recall, "Precision-recall curves. "),
-    "reliability": (figures.draw_reliability, "Calibration. "),
-    "risk_coverage": (figures.draw_risk, "Risk and coverage. "),
+# Name of a figure → how it is drawn, the beginning of its title, and its alternative text.
+DRAWN: dict[str, tuple[Callable[..., Figure], str, str]] = {
+    "subgroups": (
+        figures.draw_subgroups,
+        "Subgroups. ",
+        "Two scores of every subgroup with intervals.",
+    ),
+    "confusion_matrix": (
+        figures.draw_confusion,
+        "",
+        "Confusion matrix: the numbers of the table above.",
+    ),
+    "roc": (
+        figures.draw_roc,
+        "ROC curves. ",
+        "ROC curves of the seven diagnoses and of malignant.",
+    ),
+    "precision_recall": (
+        figures.draw_precision_recall,
+        "Precision-recall curves. ",
+        "Precision-recall curves of the same.",
+    ),
+    "reliability": (
+        figures.draw_reliability,
+        "Calibration. ",
+        "Reliability diagram: accuracy by top probability.",
+    ),
+    "risk_coverage": (
+        figures.draw_risk,
+        "Risk and coverage. ",
+        "Risk-coverage curve: error rate among the most confident images.",
+    ),
 }
 
 
@@ -42,10 +66,10 @@ class Section(NamedTuple):
 
     name: str
     title: str
-    paragraphs: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    calculator: tuple[dict[str, Any], ...] = ()
+    paragraphs: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    calculator: Sequence[dict[str, Any]] = ()
 
 
 def write_pages(
@@ -101,18 +125,13 @@ def say_fitted(record: dict[str, Any]) -> str:
 
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
-    warning = (
-        ("The model was trained on another split of these data: this score is not comparable.",)
-        if record["data"].get("same_as_training") is False
-        else ()
-    )
-    return Section(
-        "scores",
-        "Scores",
-        (f"{format_title(record)} ({counts}). {say_images(record)}", *warning),
-        (tables.headlines(record), tables.classes(record), tables.confusion(record)),
-        (_picture("confusion_matrix", split, "Confusion matrix: the numbers of the table above."),),
-    )
+    say = [f"{format_title(record)} ({counts}). {say_images(record)}"]
+    if record["data"].get("same_as_training") is False:
+        say += [
+            "The model was trained on another split of these data: this score is not comparable."
+        ]
+    shown = (tables.headlines(record), tables.classes(record), tables.confusion(record))
+    return Section("scores", "Scores", say, shown, [_picture("confusion_matrix", split)])
 
 
 def _curves(split: str, record: dict[str, Any]) -> Section:
@@ -120,26 +139,14 @@ def _curves(split: str, record: dict[str, Any]) -> Section:
         "Threshold-free discrimination of two targets: malignant (the sum of the probabilities of "
         "mel, bcc and akiec) and melanoma (mel alone)."
     )
-    return Section(
-        "curves",
-        "Ranking",
-        (say,),
-        (tables.questions(record),),
-        (
-            _picture("roc", split, "ROC curves of the seven diagnoses and of malignant."),
-            _picture("precision_recall", split, "Precision-recall curves of the same."),
-        ),
-    )
+    pictures = [_picture(name, split) for name in ("roc", "precision_recall")]
+    return Section("curves", "Ranking", [say], [tables.questions(record)], pictures)
 
 
 def _calibration(split: str, record: dict[str, Any]) -> Section:
-    return Section(
-        "calibration",
-        "Calibration",
-        tuple(filter(None, (tables.say_calibration(record), say_fitted(record)))),
-        (tables.calibration(record),),
-        (_picture("reliability", split, "Reliability diagram: accuracy by top probability."),),
-    )
+    say = list(filter(None, (tables.say_calibration(record), say_fitted(record))))
+    pictures = [_picture("reliability", split)]
+    return Section("calibration", "Calibration", say, [tables.calibration(record)], pictures)
 
 
 def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
@@ -151,7 +158,7 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
         "have the condition) and the counts per 1,000 people assume the prevalence in the table, "
         "with the same sensitivity and specificity."
     )
-    calculator = tuple(
+    calculator = [
         {
             "label": tables.QUESTIONS.get(name, name),
             "prevalence": point["prevalence"],
@@ -160,9 +167,9 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
         }
         for name, point in record["operating_points"].items()
         if not np.isnan([point["metrics"][key] for key in ("sensitivity", "specificity")]).any()
-    )
-    paragraphs = tuple(filter(None, (say, say_fitted(record))))
-    return Section("points", "Operating points", paragraphs, (table,), calculator=calculator)
+    ]
+    paragraphs = list(filter(None, (say, say_fitted(record))))
+    return Section("points", "Operating points", paragraphs, [table], calculator=calculator)
 
 
 def _unsure(split: str, record: dict[str, Any]) -> Section:
@@ -172,24 +179,20 @@ def _unsure(split: str, record: dict[str, Any]) -> Section:
         f"Error rate: {at[1.0]:.1%} of all images, {at[0.8]:.1%} of the most confident 80%, "
         f"{at[0.5]:.1%} of the most confident half. Area under the curve: {found['aurc']:.3f}."
     )
-    alt = "Risk-coverage curve: error rate among the most confident images."
-    return Section(
-        "risk", "Risk and coverage", (say,), pictures=(_picture("risk_coverage", split, alt),)
-    )
+    pictures = [_picture("risk_coverage", split)]
+    return Section("risk", "Risk and coverage", [say], pictures=pictures)
 
 
 def _subgroups(split: str, record: dict[str, Any]) -> Section:
     table = tables.subgroups(record)
     if table is None:
-        return Section("subgroups", "Subgroups", ("These images come without metadata.", SKIN_TONE))
+        return Section("subgroups", "Subgroups", ["These images come without metadata.", SKIN_TONE])
     say = (
         "Balanced accuracy is averaged over the diagnoses present in a group; compare only groups "
         "with the same diagnoses."
     )
-    alt = "Two scores of every subgroup with intervals."
-    return Section(
-        "subgroups", "Subgroups", (say, SKIN_TONE), (table,), (_picture("subgroups", split, alt),)
-    )
+    pictures = [_picture("subgroups", split)]
+    return Section("subgroups", "Subgroups", [say, SKIN_TONE], [table], pictures)
 
 
 def _origin(split: str, record: dict[str, Any]) -> Section:
@@ -206,12 +209,12 @@ def _origin(split: str, record: dict[str, Any]) -> Section:
     return Section("origin", "Provenance", tables=(Table(("", ""), rows),))
 
 
-def _picture(name: str, split: str, alt: str) -> Picture:
-    return Picture(f"{FIGURES}/{name}_{split}.png", alt)
+def _picture(name: str, split: str) -> Picture:
+    return Picture(f"{FIGURES}/{name}_{split}.png", DRAWN[name][2])
 
 
 def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
-    for name, (draw, heading) in DRAWN.items():
+    for name, (draw, heading, _) in DRAWN.items():
         if name != "subgroups" or tables.list_groups(record):
             figure = draw(record, title=f"{heading}{format_title(record)}")
             write_figure(figure, folder / f"{name}_{split}.png")

@@ -5,7 +5,6 @@ from prepared import write_dataset
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation.explanations.cases import choose_cases
-from hf_lesion.evaluation.explanations.measure import read_masked_split
 from hf_lesion.evaluation.explanations.record import (
     describe_localisation,
     describe_outside,
@@ -13,20 +12,22 @@ from hf_lesion.evaluation.explanations.record import (
     read_explanations,
     write_explanations,
 )
+from hf_lesion.evaluation.scoring import read_split
 from hf_lesion.explain.mask_overlap import MEASURES
 from hf_lesion.explain.shortcuts import CHANGES
 
 
 def test_masks_come_with_their_images(sample_dataset, tmp_path):
-    masked = read_masked_split(sample_dataset, "test")
+    masked = read_split(sample_dataset, "test")
     rows = datasets.load_dataset(str(sample_dataset), split="test")
     for index in (0, len(rows) - 1):
         mask = masked.load_mask(index)
         assert mask.mode == "L"
         assert mask.size == masked.load(index).size
         assert np.array_equal(np.asarray(mask), np.asarray(rows[index]["mask"]))
-    with pytest.raises(InputError, match=r"lacks the column mask, and heatmaps are scored"):
-        read_masked_split(write_dataset(tmp_path / "bare"), "test")
+    bare = read_split(write_dataset(tmp_path / "bare"), "test")
+    with pytest.raises(InputError, match=r"has no mask of I0, and heatmaps are scored"):
+        bare.load_mask(0)
 
 
 def test_right_and_wrong_are_apart_and_flat_maps_are_counted():

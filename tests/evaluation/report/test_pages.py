@@ -80,22 +80,15 @@ def test_a_record_of_an_earlier_version_is_left_out(tmp_path):
     assert NOTICE in (tmp_path / pages.PAGE).read_text()
 
 
-def test_undefined_scores_are_a_dash_in_tables():
+def test_undefined_scores_are_a_dash_and_what_was_not_measured_is_left_out():
     record = records()["test"]
     record["metrics"]["auroc_vasc"] = float("nan")
     record["operating_points"]["melanoma"]["metrics"]["ppv"] = float("nan")
     assert tables.classes(record).rows[6][4].startswith("–")
     assert "–" in tables.operating_points(record).rows[1]
-    sections = pages.build_sections("test", record)
-    assert [section.name for section in sections][:2] == ["scores", "curves"]
-
-
-def test_without_points_and_groups_their_tables_are_left_out():
-    record = records()["test"] | {"operating_points": {}, "subgroups": {}}
-    assert tables.operating_points(record) is None
-    assert tables.subgroups(record) is None
+    record |= {"operating_points": {}, "subgroups": {}}
     sections = {section.name: section for section in pages.build_sections("test", record)}
-    assert "points" not in sections
+    assert list(sections) == ["scores", "curves", "calibration", "risk", "subgroups", "origin"]
     assert SKIN_TONE in sections["subgroups"].paragraphs
 
 
