@@ -143,20 +143,14 @@ def compare(arguments: argparse.Namespace) -> None:
     if left_out:
         print(describe_left_out(left_out), flush=True)
     models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
-    rows, agreements = compare_models(
-        models, cases, target=arguments.target, method=arguments.method
-    )
+    rows = compare_models(models, cases, target=arguments.target, method=arguments.method)
     what = "the predicted class" if arguments.target is None else arguments.target
     names = ["image", *(model.name for model in models)]
     figure = draw_rows(rows, title=f"Heatmaps for {what}", names=names)
     write_figure(figure, arguments.output, resolution=RESOLUTION)
-    for case, agreement in zip(cases, agreements, strict=True):
-        for (first, second), found in agreement.items():
-            flag = "  (different regions)" if found.is_apart else ""
-            print(
-                f"{case.name}: {first} and {second}: Pearson {found.pearson:.2f}, "
-                f"IoU of the top 20% {found.iou:.2f}{flag}"
-            )
+    for case, row in zip(cases, rows, strict=True):
+        if row.remark:
+            print(f"{case.name}: {' '.join(row.remark.split())}")
     print(f"Written: {arguments.output}")
 
 

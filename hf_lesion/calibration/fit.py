@@ -180,8 +180,8 @@ def calibrate_folder(
 ) -> Fits:
     """Fit a packed model's corrections and fold them into its weights; records are not written.
 
-    An already calibrated model is calibrated again, from its logits as trained. The last
-    linear layer is kept in full precision.
+    An already calibrated model is calibrated again, from its logits as trained. The last linear
+    layer is kept in full precision.
 
     Args:
         folder: A packed model.

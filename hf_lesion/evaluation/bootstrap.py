@@ -49,7 +49,7 @@ def bootstrap(
         statistics: Maps (R, N) weights, the frequency of each image in each resample, to (R,)
             values of each statistic; NaN if undefined.
         images: The number of images N.
-        lesion_ids: (N,) lesions; None resamples single images, which gives too narrow intervals if
+        lesion_ids: (N,) lesions; None resamples single images, whose intervals are too narrow if
             lesions have several.
     """
     lesions = number_lesions(lesion_ids, images)
@@ -184,24 +184,17 @@ def _percentile_interval(values: Floats) -> tuple[float, float]:
 
 def _reduce(table: Floats, weights: Floats, medians: Collection[int]) -> Floats:
     """Return (M, R) weighted means or medians of the columns; NaN where nothing was drawn."""
-    columns = np.empty((table.shape[1], len(weights)))
+    columns = np.full((table.shape[1], len(weights)), np.nan)
     for index, column in enumerate(table.T):
         known = ~np.isnan(column)
-        reduce = _medians if index in medians else _means
-        columns[index] = reduce(column[known], weights[:, known])
+        values, counts = column[known], weights[:, known]
+        totals = counts.sum(axis=1)
+        drawn = totals > 0
+        if index not in medians:
+            np.divide(counts @ values, totals, out=columns[index], where=drawn)
+        elif len(values):
+            order = np.argsort(values)
+            climbed = np.cumsum(counts[:, order], axis=1)
+            places = (climbed >= climbed[:, -1:] / 2).argmax(axis=1)
+            columns[index, drawn] = values[order][places][drawn]
     return columns
-
-
-def _means(values: Floats, weights: Floats) -> Floats:
-    totals = weights.sum(axis=1)
-    return np.divide(weights @ values, totals, out=np.full(len(weights), np.nan), where=totals > 0)
-
-
-def _medians(values: Floats, weights: Floats) -> Floats:
-    if not len(values):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(values)
-    climbed = np.cumsum(weights[:, order], axis=1)
-    totals = climbed[:, -1:]
-    places = (climbed >= totals / 2).argmax(axis=1)
-    return np.where(totals[:, 0] > 0, values[order][places], np.nan)

@@ -54,15 +54,11 @@ def untrained_copy(model: nn.Module, pixel_values: torch.Tensor, *, seed: int = 
                 module.momentum = None  # the mean over all batches seen: here, of one
         for parameter in drawn.parameters():
             if id(parameter) not in redrawn:
-                _redraw(parameter)
+                mean, spread = parameter.data.mean(), parameter.data.std(correction=0)
+                parameter.data.copy_(mean + spread * torch.randn(parameter.shape))
         with torch.no_grad():
             drawn.train()(pixel_values=pixel_values)
     return drawn.eval().requires_grad_(False)
-
-
-def _redraw(parameter: torch.Tensor) -> None:
-    mean, spread = parameter.data.mean(), parameter.data.std(correction=0)
-    parameter.data.copy_(mean + spread * torch.randn(parameter.shape))
 
 
 def _to_unit(values: NDArray[np.float64]) -> NDArray[np.float32]:

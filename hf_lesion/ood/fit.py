@@ -6,7 +6,7 @@ the gate was not fitted on: other images by cross-fitting, dermoscopic ones on t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,7 +195,11 @@ def measure_others(
     version, original and retaken, which are measured separately, as "source" and "source, retaken".
     """
     known = {source: [np.zeros(len(one), bool) for one in each] for source, each in others.items()}
-    folds = {source: list(_fold(each[0].groups)) for source, each in others.items()}
+    split = GroupKFold(FOLDS, shuffle=True, random_state=SEED).split
+    folds = {
+        source: list(split(each[0].groups, groups=np.asarray(each[0].groups)))
+        for source, each in others.items()
+    }
     for fold in range(FOLDS):
         train = {
             source: join([one.select(folds[source][fold][0]) for one in each])
@@ -277,11 +281,6 @@ def with_rates(gate: Gate, measured: DermoscopyRejection) -> Gate:
     rates: dict[str, float | None] = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
     known = {kind: rate for kind, rate in rates.items() if rate is not None and rate == rate}
     return replace(gate, rates=known)
-
-
-def _fold(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED)
-    return folds.split(np.zeros(len(groups)), groups=np.asarray(groups))
 
 
 def _fit_classifier(

@@ -46,17 +46,6 @@ def test_independent_images_give_the_binomial_interval():
         assert sum(found) / 2 == pytest.approx(share, abs=0.005)
 
 
-def test_four_images_of_each_lesion_that_agree_double_the_width():
-    lesions, copies = 500, 4
-    is_right = np.repeat(np.random.default_rng(0).random(lesions) < 0.7, copies)
-    references = np.repeat(np.arange(lesions) % len(CODES), copies)
-    lesion_ids = np.repeat([f"HAM_{index}" for index in range(lesions)], copies).tolist()
-    probabilities = answers(is_right, references)
-    by_lesion = interval(probabilities, references, lesion_ids)
-    ratio = width(by_lesion) / width(interval(probabilities, references))
-    assert ratio == pytest.approx(2, rel=0.12)
-
-
 def test_the_seed_and_not_the_order_of_lesions_decides(monkeypatch):
     references = np.arange(60) % len(CODES)
     probabilities = answers(np.arange(60) % 3 > 0, references)

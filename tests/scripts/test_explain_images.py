@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -76,29 +77,25 @@ def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model
     options = ["--models", tiny_timm_model, tiny_cnn_model, "--images", images]
     code, out, err = call("compare", *options, "--output", "figure.png")
     assert code == 0, err
-    assert out.count("Pearson") == 1
-    assert "mel: tiny_resnet and tiny_cnn: Pearson" in out
+    assert re.search(r"^mel: .*tiny_resnet–tiny_cnn r .*, IoU 0\.", out)
     assert Image.open("figure.png").width > 600
 
 
 def test_each_image_keeps_its_proportions_and_its_name_whatever_it_is(
     call, tiny_timm_model, tmp_path
 ):
-    """A round lesion is round in a wide, a tall and a turned image; `$` is no formula."""
+    """A round lesion is round in a tall and in a turned image; `$` is no formula."""
     folder = tmp_path / "images"
     (folder / "masks").mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0112] = 6
-    for name, size, options in (
-        ("a wide $x^{ {0}.webp", (600, 450), {"lossless": True}),
-        ("b tall\ntwo lines.png", (300, 900), {}),
-        (os.fsdecode(b"c turned \xff.tif"), (400, 300), {"exif": exif}),
-    ):
+    names = ("b tall $x^{ {0}\ntwo lines", os.fsdecode(b"c turned \xff"))
+    for name, size in zip(names, ((300, 900), (400, 300)), strict=True):
         image = Image.new("RGB", size, (220, 180, 160))
         x, y = size[0] // 2, size[1] // 2
         ImageDraw.Draw(image).ellipse((x - 75, y - 75, x + 75, y + 75), fill=(60, 20, 20))
-        image.save(folder / name, **options)
-        image.convert("L").save(folder / "masks" / f"{name.rpartition('.')[0]}.png")
+        image.save(folder / f"{name}.tif", exif=exif if name == names[1] else None)
+        image.convert("L").save(folder / "masks" / f"{name}.png")
     (folder / "notes.txt").touch()
     options = ["--models", tiny_timm_model, "--images", folder, "--masks", folder / "masks"]
     code, out, err = call("compare", *options, "--output", "figure.png")
@@ -109,7 +106,7 @@ def test_each_image_keeps_its_proportions_and_its_name_whatever_it_is(
     dark[:, picture.shape[1] // 2 :] = False
     rows = np.flatnonzero(dark.any(axis=1))
     parts = np.split(rows, np.flatnonzero(np.diff(rows) > 20) + 1)
-    assert len(parts) == 3
+    assert len(parts) == len(names)
     for part in parts:
         width = np.ptp(np.flatnonzero(dark[part].any(axis=0))) + 1
         assert abs(width - (np.ptp(part) + 1)) <= 2
@@ -122,7 +119,7 @@ def test_a_caption_names_the_answer_the_chosen_class_and_what_is_unseen(tiny_tim
     case = Case("a", draw_lesion("nv", seed=1, size=(200, 150))[0], mask)
     own = classifier.predict([case.image])[0]
     answer, last = CODES[own.argmax()], CODES[own.argmin()]
-    rows, _ = compare_models([classifier], [case], target=last)
+    rows = compare_models([classifier], [case], target=last)
     cell = rows[0].cells[1]
     assert cell.caption.startswith(f"answer: {answer} {own.max():.0%}, {last} {own.min():.0%}\n")
     assert cell.caption.endswith("\n50% of lesion unseen")

@@ -12,7 +12,7 @@ from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.scoring import EvaluationSet
 from hf_lesion.explain import shortcuts
-from hf_lesion.explain.agreement import Agreement, compare_all
+from hf_lesion.explain.agreement import compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
 from hf_lesion.explain.gradcam import GRADCAM
 from hf_lesion.explain.mask_overlap import MEASURES, place_masks, score_maps
@@ -68,12 +68,12 @@ def compare_models(
     *,
     target: str | None = None,
     method: str = GRADCAM,
-) -> tuple[list[Row], list[dict[tuple[str, str], Agreement]]]:
-    """Return a row per image, the original and every model's heatmap, and the maps' agreement.
+) -> list[Row]:
+    """Return a row per image: the original and every model's heatmap, and how far they agree.
 
     `target` is the explained class; None explains the class that each model predicts.
     """
-    rows, agreements = [], []
+    rows = []
     for case in cases:
         cells = [Cell(case.image, caption=_describe(case), mask=case.mask)]
         maps: dict[str, tuple[NDArray[np.float32], Box]] = {}
@@ -82,11 +82,8 @@ def compare_models(
             cells.append(cell)
             if cell.heatmap is not None and cell.box is not None:
                 maps[classifier.name] = cell.heatmap, cell.box
-        agreement = compare_all(maps)
-        remark, is_apart = describe_agreement(agreement) if agreement else ("", False)
-        rows.append(Row(cells, remark, is_apart))
-        agreements.append(agreement)
-    return rows, agreements
+        rows.append(Row(cells, *describe_agreement(compare_all(maps))))
+    return rows
 
 
 def choose_cases(

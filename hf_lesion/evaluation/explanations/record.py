@@ -43,13 +43,9 @@ def describe_localisation(
 ) -> dict[str, Any]:
     """Return the scores of each method and baseline, right and wrong predictions apart.
 
-    Args:
-        scores: Name → (N, M) in the order of `MEASURES`; the first is the one that `FINE` averages.
-        references: (N,) class ids.
-        probabilities: (N, C) answers.
-        lesion_ids: N lesions, or None.
-        in_detail: The names that are also measured for each class.
-        rows_of: The rows that a name was measured on, where those are not all; its others are NaN.
+    `scores` are (N, M) by name in the order of `MEASURES`; the first is the one that `FINE`
+    averages. Those `in_detail` are also measured for each class. `rows_of` a name are those that it
+    was measured on, where they are not all; its others are NaN.
     """
     every = range(len(references))
     measured = {name: np.isin(every, rows_of.get(name, every)) for name in scores}
@@ -173,11 +169,7 @@ def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Pa
 
 
 def read_explanations(path: Path) -> dict[str, Any]:
-    """Read `explanations.json`, given as the file or as the folder that holds it.
-
-    Raises:
-        InputError: If it is not there, not JSON or of another version; names the field.
-    """
+    """Read `explanations.json`, given as the file or as the folder that holds it."""
     file = path / EXPLANATIONS if path.is_dir() else path
     found = read_record(file, Explanations, fix="Delete it and score again.")
     if found is None:

@@ -176,7 +176,7 @@ def list_words(words: Sequence[str]) -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hf_lesion.evaluation", "templates"),
+        loader=jinja2.PackageLoader("hf_lesion.evaluation"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

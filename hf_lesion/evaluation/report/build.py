@@ -35,16 +35,11 @@ def build_record(
 ) -> dict[str, Any]:
     """Return the record of one model on one evaluation set.
 
-    Args:
-        predictions: Predictions of the model with their references.
-        data: Origin of the images: source, split, fingerprint.
-        model: The weights: name, weights_sha256.
-        size: Height and width of the preprocessed image in pixels.
-        crop_mode: How a frame is made square; None if several models differ.
-        groups: Columns of N values each; the images of every value are also measured separately.
-        views: Number of views averaged for each image.
-        fits: Calibration, thresholds and reliability of these weights, fitted on validation.
-        prevalences: Name of an operating point → the prevalence in the population of interest.
+    `data` is the origin of the images, `model` the name and weights_sha256, `size` the height and
+    width of the preprocessed image in pixels, `crop_mode` how a frame is made square, `views` the
+    number of views averaged for each image. The images of every value of the `groups`, columns of
+    N values, are also measured separately. `fits` of these weights are from validation, and
+    `prevalences` those of the population of interest, by operating point.
     """
     known = fits or Fits()
     points = known.points.points if known.points else {}

@@ -18,7 +18,6 @@ from hf_lesion.io.files import write_text
 from hf_lesion.labels import CODES, NOTICE
 
 MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
-TEMPLATES = "templates"
 # Name of a figure → how it is drawn, the beginning of its title, and its alternative text.
 DRAWN: dict[str, tuple[Callable[..., Figure], str, str]] = {
     "subgroups": (
@@ -84,13 +83,16 @@ def write_pages(
     for split, record in whole.items():
         drawn = (folder / FIGURES / f"{list(DRAWN)[-1]}_{split}.png").is_file()
         if fresh is None or split in fresh or not drawn:
-            _write_figures(folder / FIGURES, split, record)
+            for name, (draw, heading, _) in DRAWN.items():
+                if name != "subgroups" or tables.list_groups(record):
+                    figure = draw(record, title=f"{heading}{format_title(record)}")
+                    write_figure(figure, folder / FIGURES / f"{name}_{split}.png")
     splits = [
         {"name": split, "title": format_title(record), "sections": build_sections(split, record)}
         for split, record in whole.items()
     ]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hf_lesion.evaluation", TEMPLATES),
+        loader=jinja2.PackageLoader("hf_lesion.evaluation"),
         autoescape=jinja2.select_autoescape(("html.jinja",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -211,10 +213,3 @@ def _origin(split: str, record: dict[str, Any]) -> Section:
 
 def _picture(name: str, split: str) -> Picture:
     return Picture(f"{FIGURES}/{name}_{split}.png", DRAWN[name][2])
-
-
-def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
-    for name, (draw, heading, _) in DRAWN.items():
-        if name != "subgroups" or tables.list_groups(record):
-            figure = draw(record, title=f"{heading}{format_title(record)}")
-            write_figure(figure, folder / f"{name}_{split}.png")
