@@ -36,25 +36,15 @@ TINY = 1e-12  # below float32's resolution of a probability: keeps the logarithm
 
 
 class Calibration(Record):
-    """The corrections that are folded into a model's weights (`calibration.json`).
-
-    Attributes:
-        temperature: T, above 0.
-        logit_adjustment: τ; 0 for none.
-        offsets: Code → -τ·log π, what was added to the logit before the division by T.
-        weights_sha256: Of the weights they are folded into.
-        fitted_on: source, split, fingerprint and number of images.
-        cross_validated: Scores of the `trained` and the `calibrated` model on validation lesions
-            that the fit did not see, see `fit.cross_validate`.
-    """
+    """The corrections that are folded into a model's weights (`calibration.json`)."""
 
     schema_version: Literal[2] = 2
     temperature: float = Field(gt=0)
-    logit_adjustment: float
-    offsets: dict[str, float]
-    weights_sha256: str
-    fitted_on: dict[str, Any]
-    cross_validated: dict[str, dict[str, float]]
+    logit_adjustment: float  # τ; 0 for none
+    offsets: dict[str, float]  # code → -τ·log π, added to the logit before the division by T
+    weights_sha256: str  # of the weights they are folded into
+    fitted_on: dict[str, Any]  # source, split, fingerprint and number of images
+    cross_validated: dict[str, dict[str, float]]  # as from `fit.cross_validate`
 
     @field_validator("offsets")
     @classmethod
