@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from hf_lesion.calibration.metrics import answered_right
 from hf_lesion.errors import InputError
@@ -54,12 +53,7 @@ def measure(
         rows = np.flatnonzero(whole | (not DISTORTIONS[name].whole_frames_only))
         if not len(rows):
             continue
-        some = take_images(images, rows.tolist())
-
-        def load(index: int, name: str = name, some: EvaluationSet = some) -> Image.Image:
-            return distort(some.load(index), name, seed=index)
-
-        after = predict(replace(some, name=name, load=load))
+        after = predict(_changed_by(take_images(images, rows.tolist()), name))
         found[name] = _compare(name, take(before, rows), after)
         right[rows] &= answered_right(after.probabilities, after.references)
     complete = [name for name, scores in found.items() if scores["images"] == len(right)]
@@ -81,6 +75,13 @@ def measure(
         "model": model,
         "provenance": provenance(),
     }
+
+
+def _changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
+    """Return the images after a distortion, each with its own random stream."""
+    return replace(
+        images, name=name, load=lambda index: distort(images.load(index), name, seed=index)
+    )
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> Path:
