@@ -25,7 +25,6 @@ from typing import Any
 from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
-SHEETS = Path("reports/private/cases")
 PARTS = ("localisation", "shortcuts", "faithfulness")  # copied, since hf_lesion imports slowly
 METHODS = ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"]
 # Counts of `score`: default, least, and what is counted.
@@ -57,7 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     _add_score(score)
     each: dict[str, Any] = {"type": cli.at_least(1), "default": 4, "metavar": "N"}
     sheet.add_argument("--each", **each, help="correct and wrong cases of each (default: 4)")
-    cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
+    cli.add_shared(
+        sheet, "output", default=Path("reports/private/cases"), help="(default: %(default)s)"
+    )
     _add_compare(compare)
     return parser.parse_args()
 
@@ -196,14 +197,6 @@ def shortcuts(arguments: argparse.Namespace) -> None:
     print(f"Written: {arguments.output}")
 
 
-COMMANDS: dict[str, Any] = {
-    "score": score,
-    "compare": compare,
-    "sheet": sheet,
-    "shortcuts": shortcuts,
-}
-
-
 @one_line_errors
 def main() -> None:
     """Run the subcommand."""
@@ -211,7 +204,8 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    COMMANDS[arguments.command](arguments)
+    commands = {"score": score, "compare": compare, "sheet": sheet, "shortcuts": shortcuts}
+    commands[arguments.command](arguments)
 
 
 if __name__ == "__main__":
