@@ -94,7 +94,7 @@ def test_each_image_keeps_its_proportions_and_its_name_whatever_it_is(
         image = Image.new("RGB", size, (220, 180, 160))
         x, y = size[0] // 2, size[1] // 2
         ImageDraw.Draw(image).ellipse((x - 75, y - 75, x + 75, y + 75), fill=(60, 20, 20))
-        image.save(folder / f"{name}.tif", exif=exif if name == names[1] else None)
+        image.save(folder / f"{name}.tif", exif=exif if name == names[1] else Image.Exif())
         image.convert("L").save(folder / "masks" / f"{name}.png")
     (folder / "notes.txt").touch()
     options = ["--models", tiny_timm_model, "--images", folder, "--masks", folder / "masks"]
