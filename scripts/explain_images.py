@@ -25,7 +25,6 @@ from typing import Any
 from hf_lesion import cli
 from hf_lesion.errors import one_line_errors
 
-SHEETS = Path("reports/private/cases")
 PARTS = ("localisation", "shortcuts", "faithfulness")  # copied, since hf_lesion imports slowly
 METHODS = ["gradcam", "gradcam++", "hirescam", "layercam", "eigencam"]
 # Counts of `score`: default, least, and what is counted.
@@ -57,7 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     _add_score(score)
     each: dict[str, Any] = {"type": cli.at_least(1), "default": 4, "metavar": "N"}
     sheet.add_argument("--each", **each, help="correct and wrong cases of each (default: 4)")
-    cli.add_shared(sheet, "output", default=SHEETS, help="(default: %(default)s)")
+    cli.add_shared(
+        sheet, "output", default=Path("reports/private/cases"), help="(default: %(default)s)"
+    )
     _add_compare(compare)
     return parser.parse_args()
 
@@ -92,7 +93,7 @@ def score(arguments: argparse.Namespace) -> None:
     from hf_lesion.evaluation.explanations import measure, record
     from hf_lesion.evaluation.explanations.figures import draw_scores
     from hf_lesion.evaluation.explanations.tables import render_section
-    from hf_lesion.evaluation.scoring import sample_images
+    from hf_lesion.evaluation.scoring import read_split, sample_images
     from hf_lesion.io.figures import write_figure
 
     split, outputs = arguments.split, {model: model for model in arguments.model}
@@ -105,8 +106,8 @@ def score(arguments: argparse.Namespace) -> None:
     for output in outputs.values():  # before the long work
         if (output / record.EXPLANATIONS).exists():
             record.read_explanations(output)
-    images = measure.read_masked_split(arguments.dataset, split)
-    images = sample_images(images, arguments.images)
+    images = sample_images(read_split(arguments.dataset, split), arguments.images)
+    images.load_mask(0)  # an error before the long work if there are none
     effort = measure.Effort(
         arguments.subset, arguments.faithful, arguments.road, arguments.batch_size
     )
@@ -133,31 +134,24 @@ def score(arguments: argparse.Namespace) -> None:
 def compare(arguments: argparse.Namespace) -> None:
     """Plot the heatmaps of several models side by side."""
     from hf_lesion.classifier import LesionClassifier
-    from hf_lesion.evaluation.explanations.cases import compare_models, find_cases, read_cases
+    from hf_lesion.evaluation.explanations.cases import compare_models, read_cases
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.io.figures import check_format, write_figure
 
     check_format(arguments.output)
-    files, left_out = find_cases(arguments.images, arguments.masks)
+    cases, left_out = read_cases(arguments.images, arguments.masks)
     if left_out:
         print(describe_left_out(left_out), flush=True)
-    cases = read_cases(files, arguments.masks)
     models = [LesionClassifier.from_pretrained(name) for name in arguments.models]
-    rows, agreements = compare_models(
-        models, cases, target=arguments.target, method=arguments.method
-    )
+    rows = compare_models(models, cases, target=arguments.target, method=arguments.method)
     what = "the predicted class" if arguments.target is None else arguments.target
     names = ["image", *(model.name for model in models)]
     figure = draw_rows(rows, title=f"Heatmaps for {what}", names=names)
     write_figure(figure, arguments.output, resolution=RESOLUTION)
-    for case, agreement in zip(cases, agreements, strict=True):
-        for (first, second), found in agreement.items():
-            flag = "  (different regions)" if found.is_apart else ""
-            print(
-                f"{case.name}: {first} and {second}: Pearson {found.pearson:.2f}, "
-                f"IoU of the top 20% {found.iou:.2f}{flag}"
-            )
+    for case, row in zip(cases, rows, strict=True):
+        if row.remark:
+            print(f"{case.name}: {' '.join(row.remark.split())}")
     print(f"Written: {arguments.output}")
 
 
@@ -166,12 +160,11 @@ def sheet(arguments: argparse.Namespace) -> None:
     from hf_lesion.classifier import LesionClassifier
     from hf_lesion.evaluation import scoring
     from hf_lesion.evaluation.explanations.cases import choose_cases, draw_class
-    from hf_lesion.evaluation.explanations.measure import read_masked_split
     from hf_lesion.explain.figures import RESOLUTION, draw_rows
     from hf_lesion.io.figures import write_figure
     from hf_lesion.labels import NAMES
 
-    images = read_masked_split(arguments.dataset, arguments.split)
+    images = scoring.read_split(arguments.dataset, arguments.split)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     probabilities = scoring.predict(classifier, images, batch_size=32).probabilities
     for label, (code, name) in enumerate(NAMES.items()):
@@ -204,14 +197,6 @@ def shortcuts(arguments: argparse.Namespace) -> None:
     print(f"Written: {arguments.output}")
 
 
-COMMANDS: dict[str, Any] = {
-    "score": score,
-    "compare": compare,
-    "sheet": sheet,
-    "shortcuts": shortcuts,
-}
-
-
 @one_line_errors
 def main() -> None:
     """Run the subcommand."""
@@ -219,7 +204,8 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    COMMANDS[arguments.command](arguments)
+    commands = {"score": score, "compare": compare, "sheet": sheet, "shortcuts": shortcuts}
+    commands[arguments.command](arguments)
 
 
 if __name__ == "__main__":

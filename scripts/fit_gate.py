@@ -38,7 +38,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Fit, measure, write, plot, print."""
     arguments = parse_arguments()
-    from hf_lesion.evaluation.fitting import fit_gate, read_photos
+    from hf_lesion.evaluation.bulk import list_folder
+    from hf_lesion.evaluation.fitting import fit_gate
     from hf_lesion.io.decoding import describe_left_out
     from hf_lesion.io.figures import write_figure
     from hf_lesion.io.files import whole_file
@@ -47,7 +48,7 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    photos = {folder.resolve().name: read_photos(folder) for folder in arguments.ood_images}
+    photos = {folder.resolve().name: list_folder(folder) for folder in arguments.ood_images}
     for name, found in photos.items():
         if found.left_out:
             print(f"{name}: {describe_left_out(found.left_out)}", flush=True)

@@ -42,9 +42,9 @@ def main() -> None:
     images = scoring.sample_images(images, arguments.limit)
     classifier = LesionClassifier.from_pretrained(arguments.model)
     predict = partial(scoring.predict, classifier, batch_size=arguments.batch_size)
-    found = robustness.measure(predict, images, arguments.only or tuple(DISTORTIONS))
+    names = arguments.only or tuple(DISTORTIONS)
     model = {"name": classifier.name, "weights_sha256": weights_sha256(arguments.model)}
-    record = robustness.build_record(found, data=images.origin, model=model)
+    record = robustness.measure(predict, images, names, model=model)
     folder = arguments.output or arguments.model
     path = robustness.write_record(folder, record)
     title = f"{classifier.name} on {record['images']:,} images ({record['data']['split']})"

@@ -76,7 +76,7 @@ def main() -> None:
     classifier = LesionClassifier.from_pretrained(arguments.model, device=state.device)
     parts = arguments.output.with_name(arguments.output.name + bulk.PARTS_SUFFIX)
     with state.main_process_first():
-        bulk.open_job(parts, images, weights=bulk.fingerprint_weights(classifier))
+        bulk.open_job(parts, images, weights=classifier.weights_sha256)
     bulk.predict_parts(
         classifier,
         images,

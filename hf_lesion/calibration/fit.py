@@ -1,7 +1,7 @@
 """Fitting on validation: logit adjustment, temperature, thresholds and reliability of a model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,6 @@ Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Logits, labels and lesions of the images that a model is calibrated on."""
-
-    logits: Floats  # (N, C) of the model
-    references: Ids  # (N,) class ids
-    lesions: Ids  # (N,) each image's lesion as a number from 0
-    origin: Mapping[str, Any]  # source, split and fingerprint, for the records
-
-
-@dataclass(frozen=True)
 class Fits:
     """Calibration, thresholds and reliability of a model's weights; None if not fitted."""
 
@@ -73,16 +63,8 @@ def fit_logits(
     """Return the τ and T for which softmax((z - τ·log π) / T) fits best.
 
     Minimises the negative log-likelihood with equal class weights, so that the result is the
-    probability if the classes were equally common.
-
-    Args:
-        logits: (N, C) z.
-        references: (N,) class ids.
-        log_shares: (C,) log π of the training split.
-        tau: τ if known; None fits it, at least 0.
-
-    Returns:
-        τ and T.
+    probability if the classes were equally common. `log_shares` are (C,) log π of the training
+    split; `tau` is τ if known, None fits it, at least 0.
     """
     weights = metrics.balancing_weights(references)
 
@@ -106,17 +88,9 @@ def fit_point(
 
     It lies halfway between that score and the next lower one, so that rounding flips no image.
 
-    Args:
-        probabilities: (N, C) calibrated answers.
-        references: (N,) class ids.
-        name: Of the group.
-        target: In (0, 1].
-
     Raises:
-        InputError: If there is no positive or no negative image, or `target` is out of range.
+        InputError: If there is no positive or no negative image.
     """
-    if not 0 < target <= 1:
-        raise InputError(f"Expected a sensitivity above 0 and up to 1, got {target}.")
     codes = LABEL_GROUPS[name]
     truth = np.isin(references, [LABEL2ID[code] for code in codes])
     if truth.all() or not truth.any():
@@ -147,13 +121,6 @@ def fit_reliability(top: Floats, is_right: NDArray[np.bool_]) -> tuple[Floats, F
     to each group, so that no share is 0 or 1. In cross-validation over lesions, this was better
     than a logistic function of the score's logit (calibration error 0.02 and 0.06) and than
     isotonic regression on single images.
-
-    Args:
-        top: (N,) top scores.
-        is_right: (N,) whether the prediction is correct.
-
-    Returns:
-        (K,) increasing scores and (K,) shares, K at most `GROUPS`.
     """
     groups = np.array_split(np.argsort(top, kind="stable"), min(GROUPS, len(top)))
     scores = np.asarray([top[rows].mean() for rows in groups])
@@ -163,24 +130,24 @@ def fit_reliability(top: Floats, is_right: NDArray[np.bool_]) -> tuple[Floats, F
 
 
 def cross_validate(
-    sample: Sample, log_shares: Floats, *, tau: float | None = None
+    logits: Floats,
+    references: Ids,
+    lesions: Ids,
+    log_shares: Floats,
+    *,
+    tau: float | None = None,
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
     """Return cross-validated scores of calibration and reliability, with folds of whole lesions.
 
-    Args:
-        sample: Images with their uncorrected logits.
-        log_shares: (C,) log π of the training split.
-        tau: As for `fit_logits`.
+    Arguments are uncorrected logits, class ids, numbered lesions, and as for `fit_logits`.
 
     Returns:
         For the `trained` and the `calibrated` probabilities: ece, class_balanced_ece, their chance
         levels (`chance_…`), brier, log_loss and balanced_accuracy; and for the reliability: ece,
         chance_ece and brier.
     """
-    logits, references = sample.logits, sample.references
     trained = np.asarray(softmax(logits, axis=1))
     calibrated, promised = trained.copy(), np.zeros(len(references))
-    lesions = sample.lesions
     fold_of = np.random.default_rng(SEED).permutation(lesions.max() + 1)[lesions] % FOLDS
     for number in range(FOLDS):
         held = fold_of == number
@@ -202,39 +169,41 @@ def cross_validate(
 
 def calibrate_folder(
     folder: Path,
-    sample: Sample,
+    logits: Floats,
+    references: Ids,
+    lesions: Ids,
     counts: Floats,
     *,
     sensitivities: Mapping[str, float],
+    origin: Mapping[str, Any],
     tau: float | None = None,
 ) -> Fits:
-    """Fit a model's corrections, fold them into its weights, and write the records next to them.
+    """Fit a packed model's corrections and fold them into its weights; records are not written.
 
-    An already calibrated model is calibrated again, from its logits as trained. The last
-    linear layer is kept in full precision. `calibration.json`, `operating_points.json` and
-    `reliability.json` are written.
+    An already calibrated model is calibrated again, from its logits as trained. The last linear
+    layer is kept in full precision.
 
     Args:
         folder: A packed model.
-        sample: Its logits of the validation split; never of images that it is later judged by.
+        logits: (N, C) of the validation split; never of images that it is later judged by.
+        references: (N,) class ids.
+        lesions: (N,) each image's lesion as a number from 0.
         counts: (C,) images of each class in the training split, above 0.
         sensitivities: Name of an operating point → the sensitivity to choose its threshold for.
+        origin: Source, split and fingerprint of the images.
         tau: Logit adjustment; None fits it.
-
-    Raises:
-        InputError: If a record is damaged, or the images do not suffice.
     """
     before = read_calibration(folder)
     old_temperature = 1.0 if before is None else before.temperature
     old_offsets = np.zeros(len(CODES)) if before is None else np.array([*before.offsets.values()])
-    trained = replace(sample, logits=sample.logits * old_temperature - old_offsets)
+    trained = logits * old_temperature - old_offsets
     log_shares = -logit_offsets(counts, 1.0)
-    tau_found, temperature = fit_logits(trained.logits, sample.references, log_shares, tau=tau)
+    tau_found, temperature = fit_logits(trained, references, log_shares, tau=tau)
     offsets = logit_offsets(counts, tau_found)
-    cross_validated, kept = cross_validate(trained, log_shares, tau=tau)
-    probabilities = np.asarray(softmax((trained.logits + offsets) / temperature, axis=1))
+    cross_validated, kept = cross_validate(trained, references, lesions, log_shares, tau=tau)
+    probabilities = np.asarray(softmax((trained + offsets) / temperature, axis=1))
     points = {
-        name: fit_point(probabilities, sample.references, name, target=target)
+        name: fit_point(probabilities, references, name, target=target)
         for name, target in sensitivities.items()
     }
     # What is still to be done to weights that were (z + old offsets) / old temperature.
@@ -243,30 +212,28 @@ def calibrate_folder(
         offsets=(offsets - old_offsets) / old_temperature,
         temperature=temperature / old_temperature,
     )
-    is_right = metrics.answered_right(probabilities, sample.references)
+    is_right = metrics.answered_right(probabilities, references)
     scores, shares = fit_reliability(probabilities.max(axis=1), is_right)
-    origin: dict[str, Any] = {
+    known: dict[str, Any] = {
         "weights_sha256": file_sha256(folder / WEIGHTS),
-        "fitted_on": {**sample.origin, "images": len(sample.references)},
+        "fitted_on": {**origin, "images": len(references)},
     }
-    fits = Fits(
+    return Fits(
         Calibration(
             temperature=temperature,
             logit_adjustment=tau_found,
             offsets=dict(zip(CODES, offsets.tolist(), strict=True)),
             cross_validated=cross_validated,
-            **origin,
+            **known,
         ),
-        OperatingPoints(points=points, **origin),
+        OperatingPoints(points=points, **known),
         Reliability(
             scores=tuple(scores.tolist()),
             shares=tuple(shares.tolist()),
             cross_validated=kept,
-            **origin,
+            **known,
         ),
     )
-    write_fits(folder, fits)
-    return fits
 
 
 def fold_into(folder: Path, *, offsets: Floats, temperature: float) -> None:

@@ -61,14 +61,10 @@ def measure_calibration(probabilities: Floats, references: Ids) -> dict[str, Any
 
 
 def measure_reliability(shares: Floats, is_right: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return the calibration of predicted shares of correct predictions, with the chance level.
+    """Return the calibration of predicted shares of correct predictions, with the chance levels.
 
-    Args:
-        shares: (N,) values in [0, 1], as from `Reliability.share_right`.
-        is_right: (N,) whether the answer was right.
-
-    Returns:
-        `metrics` (ece, brier), `chance` and `reliability` as `measure_calibration`.
+    `shares` are (N,) values in [0, 1], as from `Reliability.share_right`. The result has the same
+    entries as that of `measure_calibration`, but of `metrics` only ece and brier.
     """
     generator = np.random.default_rng(SEED)
     drawn = [
@@ -115,10 +111,7 @@ def brier(probabilities: Floats, references: Ids) -> float:
 
 
 def log_loss(probabilities: Floats, references: Ids, weights: Floats | None = None) -> float:
-    """Return the mean negative log-likelihood in nats; a probability of 0 counts as 1e-12.
-
-    `weights` are (N,) weights of the images, equal by default.
-    """
+    """Return the mean negative log-likelihood in nats; a probability of 0 counts as 1e-12."""
     own = probabilities[np.arange(len(references)), references]
     return float(-np.average(np.log(np.maximum(own, TINY)), weights=weights))
 

@@ -39,22 +39,16 @@ class Check(Record):
 class Reliability(Record):
     """The map from top score to the share of correct predictions (`reliability.json`).
 
-    Attributes:
-        scores: K increasing top scores; the share is interpolated linearly between them and
-            constant below the first and above the last.
-        shares: K non-decreasing shares of correct predictions.
-        weights_sha256: The weights that it was fitted for.
-        fitted_on: source, split, fingerprint and number of images.
-        cross_validated: ece, chance_ece and brier on held-out validation lesions.
-        checked_on: The check on another split; None if there was none.
+    The share is interpolated linearly between K increasing `scores`, and constant below the first
+    and above the last.
     """
 
     schema_version: Literal[1] = 1
     scores: tuple[float, ...]
-    shares: tuple[float, ...]
+    shares: tuple[float, ...]  # of correct predictions, not falling
     weights_sha256: str
-    fitted_on: dict[str, Any]
-    cross_validated: dict[str, float]
+    fitted_on: dict[str, Any]  # source, split, fingerprint and number of images
+    cross_validated: dict[str, float]  # ece, chance_ece and brier on held-out lesions
     checked_on: Check | None = None
 
     @model_validator(mode="after")
@@ -73,9 +67,5 @@ class Reliability(Record):
 
 
 def read_reliability(folder: Path) -> Reliability | None:
-    """Read the map for a model's weights; None if there is none.
-
-    Raises:
-        InputError: If the file is damaged; names it and the field.
-    """
+    """Read the map for a model's weights; None if there is none."""
     return read_record(folder / FILE, Reliability, fix=FIX)

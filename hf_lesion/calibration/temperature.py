@@ -36,25 +36,15 @@ TINY = 1e-12  # below float32's resolution of a probability: keeps the logarithm
 
 
 class Calibration(Record):
-    """The corrections that are folded into a model's weights (`calibration.json`).
-
-    Attributes:
-        temperature: T, above 0.
-        logit_adjustment: τ; 0 for none.
-        offsets: Code → -τ·log π, what was added to the logit before the division by T.
-        weights_sha256: Of the weights they are folded into.
-        fitted_on: source, split, fingerprint and number of images.
-        cross_validated: Scores of the `trained` and the `calibrated` model on validation lesions
-            that the fit did not see, see `fit.cross_validate`.
-    """
+    """The corrections that are folded into a model's weights (`calibration.json`)."""
 
     schema_version: Literal[2] = 2
     temperature: float = Field(gt=0)
-    logit_adjustment: float
-    offsets: dict[str, float]
-    weights_sha256: str
-    fitted_on: dict[str, Any]
-    cross_validated: dict[str, dict[str, float]]
+    logit_adjustment: float  # τ; 0 for none
+    offsets: dict[str, float]  # code → -τ·log π, added to the logit before the division by T
+    weights_sha256: str  # of the weights they are folded into
+    fitted_on: dict[str, Any]  # source, split, fingerprint and number of images
+    cross_validated: dict[str, dict[str, float]]  # as from `fit.cross_validate`
 
     @field_validator("offsets")
     @classmethod
@@ -71,28 +61,17 @@ class Calibration(Record):
 
 
 def logit_offsets(counts: ArrayLike, tau: float) -> NDArray[np.float64]:
-    """Return (C,) -τ·log π, what logit adjustment adds to the logits.
-
-    Args:
-        counts: (C,) images of each class in the training split, above 0.
-        tau: τ, 0 or above.
-    """
+    """Return (C,) -τ·log π of the class counts: what logit adjustment adds to the logits."""
     shares = np.asarray(counts, dtype=np.float64) / np.sum(counts)
     return -tau * np.log(shares)
 
 
 def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Linear:
-    """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, in place.
-
-    Returns:
-        The layer.
+    """Turn a classifier's logits z into (z + offsets) / T, in its last linear layer, and return it.
 
     Raises:
         InputError: If the model does not end in a linear layer with biases.
-        ValueError: If T is not above 0.
     """
-    if not temperature > 0:
-        raise ValueError(f"Expected a temperature above 0, got {temperature}.")
     head = find_head(model, len(CODES))
     if head.bias is None:
         raise InputError("The last linear layer has no biases: logits can't be adjusted in it.")
@@ -104,9 +83,5 @@ def fold(model: nn.Module, *, offsets: ArrayLike, temperature: float) -> nn.Line
 
 
 def read_calibration(folder: Path) -> Calibration | None:
-    """Read the calibration of a model's weights; None if there is none.
-
-    Raises:
-        InputError: If the file is damaged; names it and the field.
-    """
+    """Read the calibration of a model's weights; None if there is none."""
     return read_record(folder / FILE, Calibration, fix=FIX)

@@ -59,9 +59,5 @@ def sum_of(probabilities: ArrayLike, codes: Sequence[str]) -> Floats:
 
 
 def read_operating_points(folder: Path) -> OperatingPoints | None:
-    """Read the thresholds for a model's weights; None if there are none.
-
-    Raises:
-        InputError: If the file is damaged; names it and the field.
-    """
+    """Read the thresholds for a model's weights; None if there are none."""
     return read_record(folder / FILE, OperatingPoints, fix=FIX)

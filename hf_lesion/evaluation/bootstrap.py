@@ -49,11 +49,8 @@ def bootstrap(
         statistics: Maps (R, N) weights, the frequency of each image in each resample, to (R,)
             values of each statistic; NaN if undefined.
         images: The number of images N.
-        lesion_ids: (N,) lesions; None resamples single images, which gives too narrow intervals if
+        lesion_ids: (N,) lesions; None resamples single images, whose intervals are too narrow if
             lesions have several.
-
-    Raises:
-        ValueError: If there is not one lesion id for each image.
     """
     lesions = number_lesions(lesion_ids, images)
     drawn = [statistics(part) for part in _draw_weights(lesions)]
@@ -76,9 +73,6 @@ def estimate_metrics(
     """Return metrics of (N, 7) probabilities and (N,) class ids with their intervals.
 
     The names are those of `metrics.compute_metrics`, None for all; `lesion_ids` as for `bootstrap`.
-
-    Raises:
-        InputError: If probabilities or references are malformed.
     """
     scores, ids = metrics.check_scores(probabilities, references)
     return bootstrap(
@@ -98,9 +92,6 @@ def paired_differences(
 
     Both are measured on the same resamples, so that what is hard about an image cancels out: the
     interval is narrower than the two models' own intervals suggest. `lesion_ids`: see `bootstrap`.
-
-    Raises:
-        InputError: If probabilities or references are malformed.
     """
     scores, ids = metrics.check_scores(first, references)
     others, _ = metrics.check_scores(second, references)
@@ -155,11 +146,7 @@ def as_entries(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def number_lesions(lesion_ids: Sequence[str] | None, images: int) -> NDArray[np.int64]:
-    """Return (N,) each image's lesion as a number from 0; each image its own where unknown.
-
-    Raises:
-        ValueError: If there is not one lesion for each image.
-    """
+    """Return (N,) each image's lesion as a number from 0; each image its own where unknown."""
     if lesion_ids is None:
         return np.arange(images)
     if len(lesion_ids) != images:
@@ -197,24 +184,17 @@ def _percentile_interval(values: Floats) -> tuple[float, float]:
 
 def _reduce(table: Floats, weights: Floats, medians: Collection[int]) -> Floats:
     """Return (M, R) weighted means or medians of the columns; NaN where nothing was drawn."""
-    columns = np.empty((table.shape[1], len(weights)))
+    columns = np.full((table.shape[1], len(weights)), np.nan)
     for index, column in enumerate(table.T):
         known = ~np.isnan(column)
-        reduce = _medians if index in medians else _means
-        columns[index] = reduce(column[known], weights[:, known])
+        values, counts = column[known], weights[:, known]
+        totals = counts.sum(axis=1)
+        drawn = totals > 0
+        if index not in medians:
+            np.divide(counts @ values, totals, out=columns[index], where=drawn)
+        elif len(values):
+            order = np.argsort(values)
+            climbed = np.cumsum(counts[:, order], axis=1)
+            places = (climbed >= climbed[:, -1:] / 2).argmax(axis=1)
+            columns[index, drawn] = values[order][places][drawn]
     return columns
-
-
-def _means(values: Floats, weights: Floats) -> Floats:
-    totals = weights.sum(axis=1)
-    return np.divide(weights @ values, totals, out=np.full(len(weights), np.nan), where=totals > 0)
-
-
-def _medians(values: Floats, weights: Floats) -> Floats:
-    if not len(values):
-        return np.full(len(weights), np.nan)
-    order = np.argsort(values)
-    climbed = np.cumsum(weights[:, order], axis=1)
-    totals = climbed[:, -1:]
-    places = (climbed >= totals / 2).argmax(axis=1)
-    return np.where(totals[:, 0] > 0, values[order][places], np.nan)

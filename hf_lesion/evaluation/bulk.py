@@ -47,18 +47,12 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Images:
-    """Images that are read one at a time.
+    """Images that are read one at a time."""
 
-    Attributes:
-        names: N different image ids: the path within the folder without its ending, as
-            `storable_name`, or the dataset's own.
-        load: From an index below N to the image in RGB; raises InputError if it can't be read.
-        left_out: Files of the folder that are not images.
-    """
-
+    # N different image ids: the path in the folder without its ending, or the dataset's own.
     names: Sequence[str]
-    load: Callable[[int], Image.Image]
-    left_out: Sequence[Path] = ()
+    load: Callable[[int], Image.Image]  # in RGB; raises InputError if it can't be read
+    left_out: Sequence[Path] = ()  # files of the folder that are not images
 
 
 def list_folder(folder: Path) -> Images:
@@ -80,11 +74,7 @@ def list_folder(folder: Path) -> Images:
 
 
 def read_dataset(folder: Path, split: str) -> Images:
-    """Return the images of one split of a prepared dataset.
-
-    Raises:
-        InputError: As `open_split`, or if its image_ids repeat.
-    """
+    """Return the images of one split of a prepared dataset."""
     rows = open_split(folder, split)
     names = rows["image_id"][:]
     check_unique(names, folder)
@@ -92,19 +82,10 @@ def read_dataset(folder: Path, split: str) -> Images:
     return Images(names, lambda index: read_stored(stored[index]["image"], names[index]))
 
 
-def fingerprint_weights(classifier: LesionClassifier) -> str:
-    """Return a SHA-256 over a model's weights, from wherever they were loaded."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(classifier.model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def open_job(parts: Path, images: Images, *, weights: str) -> None:
+def open_job(parts: Path, images: Images, *, weights: str | None) -> None:
     """Create the folder of a job's parts, or check that the parts in it belong to this job.
 
-    `weights` is from `fingerprint_weights`.
+    `weights` is the SHA-256 of the model's weights.
 
     Raises:
         InputError: If the parts belong to another model or other images.
@@ -130,17 +111,16 @@ def predict_parts(
     process: int = 0,
     processes: int = 1,
 ) -> None:
-    """Write the missing parts of this process, with a progress bar.
-
-    Process number `process` takes every `processes`-th part.
-    """
+    """Write the missing ones of every `processes`-th part from `process` on, and show progress."""
     numbers = range(process, count_parts(images), processes)
-    todo = [number for number in numbers if not part_file(parts, number).is_file()]
-    total = sum(len(_rows_of(number, images)) for number in todo)
+    every = range(len(images.names))
+    todo = {part_file(parts, n): every[n * PART_IMAGES : (n + 1) * PART_IMAGES] for n in numbers}
+    todo = {file: rows for file, rows in todo.items() if not file.is_file()}
+    total = sum(map(len, todo.values()))
     with tqdm(total=total, desc="Predicting", unit="image", disable=None, position=process) as bar:
-        for number in todo:
-            table = _predict_part(classifier, images, number, batch_size=batch_size, bar=bar)
-            with whole_file(part_file(parts, number)) as partial, _open_writer(partial) as writer:
+        for file, rows in todo.items():
+            table = _predict_part(classifier, images, rows, batch_size=batch_size, bar=bar)
+            with whole_file(file) as partial, _open_writer(partial) as writer:
                 writer.write_table(table)
 
 
@@ -157,8 +137,7 @@ def part_file(parts: Path, number: int) -> Path:
 def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
     """Join all `count` parts into one Parquet file, one part in memory, and remove them.
 
-    Returns:
-        How many `images` there are, and how many of them could not be read (`unreadable`).
+    Returns how many `images` there are, and how many of them could not be read (`unreadable`).
 
     Raises:
         InputError: If a part is missing: another process has not written it.
@@ -182,12 +161,11 @@ def merge_parts(parts: Path, output: Path, *, count: int) -> dict[str, int]:
 
 
 def check_submission(names: Sequence[str]) -> None:
-    """Check that images can be told apart in a submission, which names them without folders.
+    """Raise InputError if images of two folders have the same name.
 
-    Raises:
-        InputError: If images of two folders have the same name.
+    A submission names images without their folders.
     """
-    if twice := find_repeated(map(_submitted_name, names)):
+    if twice := find_repeated(Path(name).name for name in names):
         raise InputError(
             f"{len(twice)} names occur in more than one folder: {list_offenders(twice)}. A "
             "submission names images without their folders: rename them, or leave out --submission."
@@ -198,9 +176,6 @@ def write_submission(predictions: Path, target: Path) -> None:
     """Write the output of `merge_parts` as a CSV with the columns of the ISIC: image, MEL, NV, ….
 
     Unreadable images are left out.
-
-    Raises:
-        InputError: As `check_submission`.
     """
     table = _open_table(predictions)
     check_submission(table.read(columns=["image_id"])["image_id"].to_pylist())
@@ -210,7 +185,7 @@ def write_submission(predictions: Path, target: Path) -> None:
             for row in batch.to_pylist():
                 if row["error"] is None:
                     values = [float(row[code]) for code in ISIC_COLUMNS.values()]
-                    stream.write(_format_row([_submitted_name(row["image_id"]), *values]))
+                    stream.write(_format_row([Path(row["image_id"]).name, *values]))
 
 
 @contextlib.contextmanager
@@ -235,21 +210,12 @@ def _format_row(values: Sequence[object]) -> str:
     return stream.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _submitted_name(name: str) -> str:
-    return Path(name).name
-
-
-def _rows_of(number: int, images: Images) -> range:
-    return range(number * PART_IMAGES, min((number + 1) * PART_IMAGES, len(images.names)))
-
-
 def _predict_part(
-    classifier: LesionClassifier, images: Images, number: int, *, batch_size: int, bar: Any
+    classifier: LesionClassifier, images: Images, rows: range, *, batch_size: int, bar: Any
 ) -> pa.Table:
-    rows = _rows_of(number, images)
     answers: dict[int, dict[str, Any]] = {}
-    for start in range(rows.start, rows.stop, batch_size):
-        indices = range(start, min(start + batch_size, rows.stop))
+    for start in range(0, len(rows), batch_size):
+        indices = rows[start : start + batch_size]
         loaded: dict[int, Image.Image] = {}
         for index in indices:
             try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.bootstrap import Estimate, paired_differences
+from hf_lesion.evaluation.bootstrap import paired_differences
 from hf_lesion.evaluation.predictions import Predictions, parse_predictions, read_predictions
 from hf_lesion.evaluation.report.build import weights_sha256
 from hf_lesion.evaluation.report.record import REPORT, format_metric, read_report
@@ -37,6 +37,7 @@ TRAINER_SETTINGS = (
 )
 # balance_copies is in records of earlier versions only.
 NOT_A_SETTING = ("checkpoint_minutes", "init_weights", "balance_copies")
+AGAIN = "Train the model again."
 HEADER = (
     "run",
     "changed",
@@ -50,11 +51,7 @@ HEADER = (
 
 
 def find_models(models: Path) -> list[Path]:
-    """Return the model folders directly inside a folder.
-
-    Raises:
-        InputError: If there are fewer than two.
-    """
+    """Return the model folders directly inside a folder; at least two, or it is an InputError."""
     found = list_models(models)
     if len(found) < 2:
         raise InputError(f"{models} holds {len(found)} models; a comparison needs two or more.")
@@ -84,10 +81,7 @@ def read_answers(
 def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
     """Return paired differences between each model and the next, in order of balanced accuracy.
 
-    The predictions of all models are for the same images.
-
-    Returns:
-        `first`, `second` and `differences` (first minus second, as from `paired_differences`).
+    Each has `first`, `second` and `differences` (first minus second, of `paired_differences`).
     """
 
     def balanced_accuracy(item: tuple[str, Predictions]) -> float:
@@ -96,7 +90,13 @@ def compare_pairs(models: Mapping[str, Predictions]) -> list[dict[str, Any]]:
 
     ranked = sorted(models.items(), key=balanced_accuracy, reverse=True)
     return [
-        {"first": first, "second": second, "differences": _differ(worse, better)}
+        {
+            "first": first,
+            "second": second,
+            "differences": paired_differences(
+                worse.probabilities, better.probabilities, worse.references, worse.lesion_ids
+            ),
+        }
         for (first, better), (second, worse) in itertools.pairwise(ranked)
     ]
 
@@ -109,57 +109,44 @@ def write_comparison(models: Path, split: str, found: dict[str, Any]) -> Path:
 
 
 def read_comparison(models: Path) -> dict[str, Any]:
-    """Return the records in `comparison.json` next to the model folders; empty without one.
-
-    Raises:
-        InputError: If it cannot be read.
-    """
+    """Return the records in `comparison.json` next to the model folders; empty without one."""
     return read_json_if_there(models / RECORD, fix="Delete it and compare again.")
 
 
 def compare_runs(reference: Path, runs: Sequence[Path]) -> dict[str, Any]:
     """Return the settings that each run changed against a reference run, and its scores.
 
-    Args:
-        reference: Folder of a run that was scored on validation.
-        runs: Folders of runs of the same network on the same images, scored alike.
-
-    Returns:
-        `network`, `image_size`, `epochs`, `images` (validation), `reference` and `runs`, one record
-        a run: `name`, `changed`, `seed`, `hours`, `metrics`, `intervals` and, but for the
-        reference, `differences` as from `paired_differences`.
+    The runs are of the same network on the same images, and were scored on validation, alike.
 
     Raises:
         InputError: If a folder is not a scored run, or runs were scored on other images.
     """
-    first = _read_run(reference)
-    settings = first["settings"]
-    records = [_describe(first, {})]
+    first, before = _read_run(reference)
+    records = [{**first, "changed": {}}]
     for folder in runs:
         if folder.resolve() == reference.resolve():
             continue
-        run = _read_run(folder)
-        changed = {
-            key: run["settings"].get(key)
-            for key in sorted(set(run["settings"]) | set(settings))
-            if run["settings"].get(key) != settings.get(key)
-        }
-        before, after = first["predictions"], run["predictions"]
+        run, after = _read_run(folder)
         if before.image_ids != after.image_ids or (before.references != after.references).any():
             raise InputError(
                 f"{folder} was scored on {len(after.image_ids):,} images that are not the "
                 f"{len(before.image_ids):,} of {first['name']}: score both on the same split."
             )
-        differences = _differ(before, after)
-        records.append(_describe(run, changed) | {"differences": differences})
+        old, new = first["settings"], run["settings"]
+        changed = {k: new.get(k) for k in sorted({*old, *new}) if new.get(k) != old.get(k)}
+        differences = paired_differences(
+            before.probabilities, after.probabilities, before.references, before.lesion_ids
+        )
+        records.append({**run, "changed": changed, "differences": differences})
+    report, training = read_report(reference)[SPLIT], read_json(reference / TRAINING, fix=AGAIN)
     return {
-        "network": settings["model"],
-        "image_size": first["report"]["preprocessing"]["height"],
-        "epochs": first["training"]["epochs"],
-        "images": first["report"]["images"],
+        "network": first["settings"]["model"],
+        "image_size": report["preprocessing"]["height"],
+        "epochs": training["epochs"],
+        "images": report["images"],
         "reference": reference.name,
-        "settings": settings,
-        "runs": records,
+        "settings": first["settings"],
+        "runs": [{k: v for k, v in run.items() if k != "settings"} for run in records],
     }
 
 
@@ -168,7 +155,8 @@ def render_comparisons(comparisons: Sequence[dict[str, Any]]) -> str:
     return "\n\n".join(map(_render, comparisons))
 
 
-def _read_run(folder: Path) -> dict[str, Any]:
+def _read_run(folder: Path) -> tuple[dict[str, Any], Predictions]:
+    """Return what is compared of a run, with its settings, and its predictions."""
     file, table = folder / TRAINING, folder / PREDICTIONS.format(split=SPLIT)
     for needed in (file, table):
         if not needed.is_file():
@@ -176,44 +164,19 @@ def _read_run(folder: Path) -> dict[str, Any]:
                 f"{needed} not found. Train with scripts/train.py, then run scripts/score.py "
                 f"--model {folder} --split {SPLIT} --dataset DIR."
             )
-    training = read_json(file, fix="Train the model again.")
-    report = read_report(folder)[SPLIT]
-    return {
+    training, report = read_json(file, fix=AGAIN), read_report(folder)[SPLIT]
+    trainer = {key: training["trainer"].get(key) for key in TRAINER_SETTINGS}
+    settings = {**training["model"], **training["recipe"], **trainer}
+    known = {k: v for k, v in settings.items() if v is not None and k not in NOT_A_SETTING}
+    run = {
         "name": folder.name,
-        "training": training,
-        "settings": {**_settings(training), "views": report["preprocessing"].get("views", 1)},
-        "report": report,
-        "predictions": parse_predictions(io.StringIO(table.read_text(encoding="utf-8"))),
-    }
-
-
-def _settings(training: dict[str, Any]) -> dict[str, Any]:
-    chosen = {key: training["trainer"].get(key) for key in TRAINER_SETTINGS}
-    settings = {**training["model"], **training["recipe"], **chosen}
-    return {
-        key: value
-        for key, value in settings.items()
-        if value is not None and key not in NOT_A_SETTING
-    }
-
-
-def _differ(first: Predictions, second: Predictions) -> dict[str, Estimate]:
-    """Return second minus first, as from `paired_differences`."""
-    return paired_differences(
-        first.probabilities, second.probabilities, first.references, first.lesion_ids
-    )
-
-
-def _describe(run: dict[str, Any], changed: dict[str, Any]) -> dict[str, Any]:
-    report, training = run["report"], run["training"]
-    return {
-        "name": run["name"],
-        "changed": changed,
+        "settings": {**known, "views": report["preprocessing"].get("views", 1)},
         "seed": training["seed"],
         "hours": training["hours_of_last_leg"],
         "metrics": report["metrics"],
         "intervals": report["intervals"],
     }
+    return run, parse_predictions(io.StringIO(table.read_text(encoding="utf-8")))
 
 
 def _render(comparison: dict[str, Any]) -> str:

@@ -64,10 +64,7 @@ def auroc(curve: Curve) -> Floats:
 
 
 def average_precision(curve: Curve) -> Floats:
-    """Return (...) the area under the precision-recall curve, as a step function.
-
-    NaN without positives.
-    """
+    """Return (...) the area under the precision-recall step curve; NaN without positives."""
     precision = np.nan_to_num(curve.precision)  # undefined where nothing was drawn yet: no step
     return (_steps(curve.sensitivity) * precision).sum(axis=-1)
 

@@ -67,12 +67,9 @@ def measure_point(
 def expect(sensitivity: Floats, specificity: Floats, prevalence: float) -> dict[str, Floats]:
     """Return predictive values and errors at a given prevalence, by Bayes' rule.
 
-    Sensitivity and specificity are assumed not to depend on the prevalence.
-
-    Returns:
-        (R,) values of sensitivity, specificity, ppv (share of flagged cases that are positive; NaN
-        if none is flagged), misses_per_1000 (positives not flagged, per 1,000 cases) and
-        false_alarms_per_1000.
+    Sensitivity and specificity are assumed not to depend on the prevalence. `ppv` is the share of
+    flagged cases that are positive, NaN if none is flagged; `misses_per_1000` are positives that
+    are not flagged.
     """
     found = sensitivity * prevalence
     alarms = (1 - specificity) * (1 - prevalence)

@@ -23,6 +23,7 @@ COOL = (0.88, 1.0, 1.12)
 PALER = 0.6  # of the saturation
 ANGLE = 30.0  # degrees
 HAIRS = 20
+BICUBIC = Image.Resampling.BICUBIC
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -56,15 +57,6 @@ def crop_to(image: Image.Image, ratio: float) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _blur(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    return image.filter(ImageFilter.GaussianBlur(BLUR * min(image.size) / UNITS))
-
-
-def _halve(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    small = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
-    return small.resize(image.size, Image.Resampling.BICUBIC)
-
-
 def _brighten(factor: float) -> Change:
     return lambda image, _: ImageEnhance.Brightness(image).enhance(factor)
 
@@ -77,36 +69,38 @@ def _tint(factors: tuple[float, float, float]) -> Change:
     return change
 
 
-def _pale(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    return ImageEnhance.Color(image).enhance(PALER)
-
-
 def _turn(image: Image.Image, _: np.random.Generator) -> Image.Image:
     """Rotate about the centre; the corners are filled by reflection."""
     margin = max(image.size) // 2
     sides = ((margin, margin), (margin, margin), (0, 0))
     # "symmetric" also where the margin is wider than the image.
     wide = Image.fromarray(np.pad(np.asarray(image), sides, mode="symmetric"))
-    turned = wide.rotate(ANGLE, Image.Resampling.BICUBIC)
+    turned = wide.rotate(ANGLE, BICUBIC)
     return turned.crop((margin, margin, margin + image.width, margin + image.height))
-
-
-def _quarter(image: Image.Image, _: np.random.Generator) -> Image.Image:
-    return image.transpose(Image.Transpose.ROTATE_90)
 
 
 DISTORTIONS: dict[str, Distortion] = {
     "jpeg": Distortion(
         f"JPEG quality {JPEG_QUALITY}", lambda image, _: recompress(image, JPEG_QUALITY)
     ),
-    "blur": Distortion(f"blur, {BLUR:g}/150 of the shorter side", _blur),
-    "low_resolution": Distortion("half the resolution", _halve),
+    "blur": Distortion(
+        f"blur, {BLUR:g}/150 of the shorter side",
+        lambda i, _: i.filter(ImageFilter.GaussianBlur(BLUR * min(i.size) / UNITS)),
+    ),
+    "low_resolution": Distortion(
+        "half the resolution",
+        lambda i, _: i.resize((i.width // 2, i.height // 2), BICUBIC).resize(i.size, BICUBIC),
+    ),
     "darker": Distortion(f"brightness × {DARKER:g}", _brighten(DARKER)),
     "brighter": Distortion(f"brightness × {BRIGHTER:g}", _brighten(BRIGHTER)),
     "warm": Distortion(f"colour: red × {WARM[0]:g}, blue × {WARM[2]:g}", _tint(WARM)),
     "cool": Distortion(f"colour: red × {COOL[0]:g}, blue × {COOL[2]:g}", _tint(COOL)),
-    "pale": Distortion(f"saturation × {PALER:g}", _pale),
-    "quarter_turn": Distortion("rotation by 90°", _quarter),
+    "pale": Distortion(
+        f"saturation × {PALER:g}", lambda i, _: ImageEnhance.Color(i).enhance(PALER)
+    ),
+    "quarter_turn": Distortion(
+        "rotation by 90°", lambda i, _: i.transpose(Image.Transpose.ROTATE_90)
+    ),
     "turn": Distortion(f"rotation by {ANGLE:g}°, mirrored corners", _turn),
     "hair": Distortion(f"{HAIRS} drawn hairs", lambda i, rng: draw_hair(i, rng, count=HAIRS)),
     "ruler": Distortion("a drawn ruler", draw_ruler),

@@ -1,7 +1,7 @@
 """Fits on a prepared dataset: calibration and out-of-distribution gate of a model folder."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 from tqdm import trange
 
 from hf_lesion.calibration import metrics
-from hf_lesion.calibration.fit import Fits, Sample, calibrate_folder, write_fits
+from hf_lesion.calibration.fit import Fits, calibrate_folder, write_fits
 from hf_lesion.calibration.reliability import Check
 from hf_lesion.classifier import LesionClassifier, softmax
 from hf_lesion.data.splits import SPLITS
@@ -27,12 +27,13 @@ from hf_lesion.evaluation.scoring import (
     over_batches,
     predict,
     read_split,
+    take_images,
 )
 from hf_lesion.io.provenance import provenance
 from hf_lesion.ood import fit as gates
 from hf_lesion.ood.features import COLOURS, feature_layers
 from hf_lesion.ood.fit import Observed
-from hf_lesion.ood.gate import Gate, GateRecord, MeasuredModel, RiskCoverage
+from hf_lesion.ood.gate import Gate, GateRecord, MeasuredModel
 from hf_lesion.synthetic.ood_images import KINDS, draw_ood_image
 
 # Fits of a gate: images of each class of the train split, and drawn images of each kind.
@@ -50,76 +51,40 @@ def fit_folder(
     check_on: EvaluationSet | None = None,
     batch_size: int = 32,
 ) -> Fits:
-    """Calibrate a packed model in place and return the fits.
+    """Calibrate a packed model in place; write `calibration.json`, the thresholds and reliability.
 
-    Args:
-        folder: The model; see `calibration.fit.calibrate_folder` for the files written.
-        images: The validation split.
-        counts: (C,) images of each class in the training split.
-        sensitivities: Name of an operating point → the sensitivity to choose its threshold for.
-        tau: Logit adjustment; None fits it.
-        check_on: Images that reliability is checked on, such as the test split; None for no check.
-        batch_size: Images in memory at once.
-
-    Raises:
-        InputError: As `calibrate_folder`, or if an image can't be read.
+    `counts` are (C,) images of each class in the training split; reliability is checked on the
+    images `check_on`, such as the test split, if given. See `calibration.fit.calibrate_folder`.
     """
     classifier = LesionClassifier.from_pretrained(folder)
-    sample = Sample(
+    fits = calibrate_folder(
+        folder,
         over_batches(classifier.logits, images, batch_size=batch_size).astype(np.float64),
         images.references,
         number_lesions(images.lesion_ids, len(images.references)),
-        images.origin,
+        counts,
+        sensitivities=sensitivities,
+        origin=images.origin,
+        tau=tau,
     )
-    fits = calibrate_folder(folder, sample, counts, sensitivities=sensitivities, tau=tau)
-    if check_on is None or fits.reliability is None:
-        return fits
-    calibrated = LesionClassifier.from_pretrained(folder)
-    answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
-    found = metrics.measure_reliability(
-        fits.reliability.share_right(answers), metrics.answered_right(answers, check_on.references)
-    )
-    check = Check(
-        source=check_on.source,
-        split=check_on.name,
-        fingerprint=check_on.fingerprint,
-        images=len(answers),
-        ece=found["metrics"]["ece"],
-        chance_ece=found["chance"]["ece"]["mean"],
-        chance_ece_upper=found["chance"]["ece"]["upper"],
-    )
-    checked = replace(fits, reliability=fits.reliability.model_copy(update={"checked_on": check}))
-    write_fits(folder, checked)
-    return checked
-
-
-@dataclass(frozen=True)
-class ObservedImages:
-    """N images to compute features of: name, groups to keep together, class ids if known."""
-
-    name: str
-    groups: Sequence[str]
-    load: Callable[[int], Image.Image]
-    references: NDArray[np.int64] | None = None
-
-    def retaken(self) -> "ObservedImages":
-        """Return the same images with random changes; see `ood.fit.retake`."""
-
-        def load(index: int) -> Image.Image:
-            return gates.retake(self.load(index), seed=index)
-
-        return replace(self, name=f"{self.name}, retaken", load=load)
-
-
-def read_photos(folder: Path) -> bulk.Images:
-    """Return the photos of a folder and its subfolders, to be rejected.
-
-    Raises:
-        InputError: If it is not a folder, or has no images.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Pass one with photos to be rejected.")
-    return bulk.list_folder(folder)
+    if check_on is not None and fits.reliability is not None:
+        calibrated = LesionClassifier.from_pretrained(folder)
+        answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
+        is_right = metrics.answered_right(answers, check_on.references)
+        found = metrics.measure_reliability(fits.reliability.share_right(answers), is_right)
+        check = Check(
+            source=check_on.source,
+            split=check_on.name,
+            fingerprint=check_on.fingerprint,
+            images=len(answers),
+            ece=found["metrics"]["ece"],
+            chance_ece=found["chance"]["ece"]["mean"],
+            chance_ece_upper=found["chance"]["ece"]["upper"],
+        )
+        checked = fits.reliability.model_copy(update={"checked_on": check})
+        fits = replace(fits, reliability=checked)
+    write_fits(folder, fits)
+    return fits
 
 
 def fit_gate(
@@ -134,48 +99,32 @@ def fit_gate(
     """Fit the OOD gate of a model folder, and measure it.
 
     It is fitted on train, drawn images and photos, with thresholds chosen on validation. Rejection
-    rates are measured on test and, for drawn images and photos, by cross-fitting.
-
-    Args:
-        model: Folder of the model.
-        dataset: A prepared dataset.
-        photos: Source → photos to be rejected; photos of one patient, according to their names,
-            are kept together.
-        frames: Folder with images of the dataset in another framing, <image_id>.jpg; those of
-            validation are used to choose thresholds, those of test to measure rejection.
-        batch_size: Images in memory at once.
-        limit: Greatest number of images of each set.
-
-    Raises:
-        InputError: If an image cannot be read, or `frames` has none of a split.
+    rates are measured on test and, for drawn images and photos, by cross-fitting. `photos` of one
+    patient, according to their names, are kept together. The folder `frames` holds images of the
+    dataset in another framing, <image_id>.jpg: those of validation are used to choose thresholds,
+    those of test to measure rejection. `limit` is the greatest number of images of each set.
     """
     train, validation, test = (read_split(dataset, split) for split in SPLITS)
     classifier = LesionClassifier.from_pretrained(model)
     classifier.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
     layers = (COLOURS, *feature_layers(classifier.network))
 
-    def observe(images: ObservedImages) -> Observed:
+    def observe(images: EvaluationSet) -> Observed:
         return _observe(classifier, layers, images, batch_size=batch_size, limit=limit)
 
-    def observe_twice(images: ObservedImages) -> list[Observed]:
-        return [observe(images), observe(images.retaken())]
+    def observe_twice(images: EvaluationSet) -> list[Observed]:
+        return [observe(images), observe(_retake(images))]
 
-    accepted = observe_twice(
-        replace(_of_split(train, choose_rows(train.references, OF_A_CLASS)), references=None)
-    )
+    accepted = observe_twice(take_images(train, choose_rows(train.references, OF_A_CLASS)))
     dermoscopic = gates.join(accepted)
     unknown = [
-        ObservedImages(name, list(map(gates.group_of, found.names)), found.load)
+        _unlabelled(name, list(map(gates.group_of, found.names)), found.load)
         for name, found in photos.items()
     ]
     others = {one.name: observe_twice(one) for one in (*unknown, *map(_draw, KINDS))}
-    held_out = {validation.name: observe(_of_split(validation))}
-    tested = {
-        test.name: observe(_of_split(test)),
-        f"{test.name}, retaken": observe(
-            _of_split(test, range(0, len(test.image_ids), EVERY)).retaken()
-        ),
-    }
+    held_out = {validation.name: observe(validation)}
+    some = _retake(take_images(test, range(0, len(test.image_ids), EVERY)))
+    tested = {test.name: observe(test), some.name: observe(some)}
     if frames is not None:
         for split, found in ((validation, held_out), (test, tested)):
             images = _in_frames(split, frames)
@@ -188,10 +137,9 @@ def fit_gate(
         name: gates.measure_dermoscopic(gate, one, _share_interval) for name, one in tested.items()
     }
     answers, sources = tested[test.name], gates.list_sources(accepted, others, held_out)
-    count = len(answers)
     predictions = Predictions(
-        test.image_ids[:count],
-        test.references[:count],
+        test.image_ids[: len(answers)],
+        answers.references,
         answers.probabilities.astype(np.float64),
         tuple(answers.groups),
     )
@@ -204,7 +152,7 @@ def fit_gate(
         unsure_below=gate.unsure_below,
         dermoscopic=measured,
         other=gates.measure_others(layers, dermoscopic, others, known, _share_interval),
-        risk_coverage=RiskCoverage(**measure_risk(predictions)),
+        risk_coverage=measure_risk(predictions),
         data=test.origin,
         model=MeasuredModel(name=classifier.name, weights_sha256=weights),
         provenance=provenance(),
@@ -215,13 +163,13 @@ def fit_gate(
 def _observe(
     classifier: LesionClassifier,
     layers: tuple[str, ...],
-    images: ObservedImages,
+    images: EvaluationSet,
     *,
     batch_size: int,
     limit: int | None,
 ) -> Observed:
-    """Return probabilities and features of images, with a progress bar."""
-    count = min(len(images.groups), limit or len(images.groups))
+    """Return probabilities and features of the first images, with a progress bar."""
+    count = min(len(images.image_ids), limit or len(images.image_ids))
     logits, features = [], []
     for start in trange(0, count, batch_size, desc=images.name, disable=None):
         some = [images.load(row) for row in range(start, min(start + batch_size, count))]
@@ -231,42 +179,52 @@ def _observe(
     return Observed(
         softmax(np.concatenate(logits)),
         {name: np.concatenate([one[name] for one in features]) for name in layers},
-        images.groups[:count],
-        None if images.references is None else images.references[:count],
+        (images.lesion_ids or images.image_ids)[:count],
+        images.references[:count],
     )
 
 
-def _of_split(split: EvaluationSet, rows: Sequence[int] | None = None) -> ObservedImages:
-    """Return images of a split, in the order of `rows`."""
-    chosen = list(range(len(split.image_ids)) if rows is None else rows)
-    lesions = split.lesion_ids or split.image_ids
-    return ObservedImages(
-        split.name,
-        [lesions[row] for row in chosen],
-        lambda index: split.load(chosen[index]),
-        split.references[chosen],
+def _retake(images: EvaluationSet) -> EvaluationSet:
+    """Return the same images with random changes."""
+    return replace(
+        images,
+        name=f"{images.name}, retaken",
+        load=lambda index: gates.retake(images.load(index), seed=index),
     )
 
 
-def _in_frames(split: EvaluationSet, folder: Path) -> ObservedImages:
+def _in_frames(split: EvaluationSet, folder: Path) -> EvaluationSet:
     """Return the images of a split that a folder has in another framing."""
     found = bulk.list_folder(folder)
     place = {name.rsplit("/", 1)[-1]: index for index, name in enumerate(found.names)}
-    rows = [row for row, name in enumerate(split.image_ids) if name in place]
-    if not rows:
+    some = take_images(split, [row for row, name in enumerate(split.image_ids) if name in place])
+    if not some.image_ids:
         raise InputError(f"{folder} has no image of the {split.name} split, by image_id.")
     return replace(
-        _of_split(split, rows),
+        some,
         name=f"{split.name}, other framing",
-        load=lambda index: found.load(place[split.image_ids[rows[index]]]),
+        load=lambda index: found.load(place[some.image_ids[index]]),
     )
 
 
-def _draw(kind: str) -> ObservedImages:
+def _draw(kind: str) -> EvaluationSet:
     """Return drawn images of one kind."""
     groups = [f"{kind} {seed}" for seed in range(DRAWN_IMAGES)]
-    return ObservedImages(
-        f"{gates.DRAWN}{kind}", groups, lambda index: draw_ood_image(kind, seed=index)
+    return _unlabelled(f"{gates.DRAWN}{kind}", groups, lambda seed: draw_ood_image(kind, seed=seed))
+
+
+def _unlabelled(
+    name: str, groups: Sequence[str], load: Callable[[int], Image.Image]
+) -> EvaluationSet:
+    """Return images without a class; those of a group are kept together."""
+    return EvaluationSet(
+        name=name,
+        image_ids=tuple(groups),
+        references=np.full(len(groups), -1),
+        lesion_ids=tuple(groups),
+        source=name,
+        fingerprint="",
+        load=load,
     )
 
 

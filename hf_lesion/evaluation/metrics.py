@@ -49,14 +49,6 @@ class LesionMetrics(evaluate.Metric):
             ),
         )
 
-    def add_batch(self, *, predictions: Any = None, references: Any = None, **options: Any) -> None:
-        """Check the batch, then store it: (B, 7) probabilities and (B,) class ids.
-
-        Checked here since an error of Arrow would name neither the row nor the fix.
-        """
-        probabilities, ids = check_scores(predictions, references)
-        super().add_batch(predictions=probabilities, references=ids, **options)
-
     def _compute(self, predictions: ArrayLike, references: ArrayLike) -> dict[str, float]:
         return compute_metrics(predictions, references)
 
@@ -72,9 +64,6 @@ def compute_metrics(probabilities: ArrayLike, references: ArrayLike) -> dict[str
         The names of `HEADLINES`, then `<name>_<code>` for each name of `PER_CLASS` and each code.
         A `macro_` value is the mean over the classes for which the metric is defined; a value
         that is defined for no class is NaN.
-
-    Raises:
-        InputError: As `check_scores`.
     """
     scores, ids = check_scores(probabilities, references)
     found = weighted_metrics(scores, ids, np.ones((1, len(ids))))
@@ -90,14 +79,8 @@ def weighted_metrics(
 ) -> dict[str, NDArray[np.float64]]:
     """Return the metrics of images that count more or less than once, as in resamples.
 
-    Args:
-        scores: (N, 7) probabilities as from `check_scores`.
-        ids: (N,) class ids.
-        weights: (R, N) how often each image counts.
-        names: Names of `compute_metrics`; None for all.
-
-    Returns:
-        (R,) values by name, in the order of `compute_metrics`; NaN where undefined.
+    `weights` are (R, N) counts of the images, `names` those of `compute_metrics`, None for all; see
+    `check_scores` for the other two. Values are (R,), NaN where undefined.
     """
     cells = np.zeros((len(ids), len(CODES) ** 2))
     cells[np.arange(len(ids)), ids * len(CODES) + predicted_classes(scores, ids)] = 1

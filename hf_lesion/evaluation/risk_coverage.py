@@ -47,11 +47,8 @@ def measure_risk(predictions: Predictions) -> dict[str, Any]:
 
 def _risk(weights: Floats, errors: Floats) -> Floats:
     """Return (R, grid) mean errors of the first share of the weights."""
-    counts = weights.cumsum(axis=1)
-    wrong = (weights * errors).cumsum(axis=1)
     rows = []
-    for count, sums in zip(counts, wrong, strict=True):
+    for count, sums in zip(weights.cumsum(axis=1), (weights * errors).cumsum(axis=1), strict=True):
         wanted = GRID * count[-1]
-        covered = np.interp(wanted, np.r_[0.0, count], np.r_[0.0, sums])
-        rows.append(covered / wanted)
+        rows.append(np.interp(wanted, np.r_[0.0, count], np.r_[0.0, sums]) / wanted)
     return np.asarray(rows)

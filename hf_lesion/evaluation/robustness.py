@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from hf_lesion.calibration.metrics import answered_right
 from hf_lesion.errors import InputError
@@ -22,26 +20,18 @@ from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES
 
 RECORD = "robustness.json"
-SCHEMA_VERSION = 1
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
 HEADER = ("images", "balanced accuracy", "difference", "melanoma sensitivity", "same prediction")
 
-Predict = Callable[[EvaluationSet], Predictions]
-
-
-def changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
-    """Return the images after one of `DISTORTIONS`, each with its own random stream."""
-
-    def load(index: int) -> Image.Image:
-        return distort(images.load(index), name, seed=index)
-
-    return replace(images, name=name, load=load)
-
 
 def measure(
-    predict: Predict, images: EvaluationSet, names: Sequence[str] = tuple(DISTORTIONS)
+    predict: Callable[[EvaluationSet], Predictions],
+    images: EvaluationSet,
+    names: Sequence[str],
+    *,
+    model: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return a model's scores on the original images and under each of some `DISTORTIONS`.
+    """Return the record of a model's scores on the original images and under `DISTORTIONS`.
 
     Returns:
         `images`, `unchanged` (scores), `distortions` (name → scores, `label`, `images`, and against
@@ -63,30 +53,35 @@ def measure(
         rows = np.flatnonzero(whole | (not DISTORTIONS[name].whole_frames_only))
         if not len(rows):
             continue
-        after = predict(changed_by(take_images(images, rows.tolist()), name))
+        after = predict(_changed_by(take_images(images, rows.tolist()), name))
         found[name] = _compare(name, take(before, rows), after)
         right[rows] &= answered_right(after.probabilities, after.references)
     complete = [name for name, scores in found.items() if scores["images"] == len(right)]
+    wrong = (before.references + 1) % len(CODES)
+    always = np.eye(len(CODES))[np.where(right, before.references, wrong)]
     return {
+        "schema_version": 1,
         "images": len(right),
         "unchanged": _score(before),
         "distortions": found,
         "worst": min(complete, key=lambda name: _balanced(found[name]), default=None),
-        "always_right": _score_always(right, before),
-    }
-
-
-def build_record(found: dict[str, Any], *, data: dict[str, Any], model: dict[str, Any]) -> Any:
-    """Return the entry of one evaluation set in `robustness.json`."""
-    method = {"level": bootstrap.LEVEL, "resamples": bootstrap.RESAMPLES, "seed": bootstrap.SEED}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **found,
-        "method": method,
-        "data": data,
+        "always_right": _score(replace(before, probabilities=always)),
+        "method": {
+            "level": bootstrap.LEVEL,
+            "resamples": bootstrap.RESAMPLES,
+            "seed": bootstrap.SEED,
+        },
+        "data": images.origin,
         "model": model,
         "provenance": provenance(),
     }
+
+
+def _changed_by(images: EvaluationSet, name: str) -> EvaluationSet:
+    """Return the images after a distortion, each with its own random stream."""
+    return replace(
+        images, name=name, load=lambda index: distort(images.load(index), name, seed=index)
+    )
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> Path:
@@ -141,13 +136,6 @@ def _score(predictions: Predictions) -> dict[str, Any]:
         "metrics": {name: one.value for name, one in found.items()},
         "intervals": {name: [one.low, one.high] for name, one in found.items()},
     }
-
-
-def _score_always(right: NDArray[np.bool_], before: Predictions) -> dict[str, Any]:
-    """Return the scores if only predictions that are right under every distortion count."""
-    wrong = (before.references + 1) % len(CODES)
-    answers = np.eye(len(CODES))[np.where(right, before.references, wrong)]
-    return _score(replace(before, probabilities=answers))
 
 
 def _balanced(scores: dict[str, Any]) -> float:

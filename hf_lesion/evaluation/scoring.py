@@ -31,40 +31,26 @@ Read = TypeVar("Read")
 
 
 def _no_mask(index: int) -> Image.Image:
-    raise ValueError("These images were read without their masks.")
+    raise InputError("These images have no masks.")
 
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """Labelled images that are read one at a time.
+    """Labelled images that are read one at a time, by an index below N."""
 
-    Attributes:
-        name: The split, or the user's name for this set.
-        image_ids: N names.
-        references: (N,) class ids.
-        lesion_ids: N lesions, or None where they are unknown.
-        source: The name of the folder or file that the references come from.
-        fingerprint: Changes whenever an image or a reference changes.
-        description: Dataset, number, resolution and geometry of the images; None for a dataset
-            prepared with an earlier version.
-        load: From an index below N to the image in RGB.
-        unscored: Images of the ground truth that its challenge does not score.
-        groups: Columns of N values each; every value is a subgroup.
-        left_out: Files of a folder that are not among the images.
-        load_mask: From an index to the grey mask, white = lesion, in the frame of its image.
-    """
-
-    name: str
+    name: str  # the split, or the user's name for this set
     image_ids: tuple[str, ...]
-    references: NDArray[np.int64]
-    lesion_ids: tuple[str, ...] | None
-    source: str
-    fingerprint: str
-    load: Callable[[int], Image.Image]
+    references: NDArray[np.int64]  # (N,) class ids
+    lesion_ids: tuple[str, ...] | None  # None where they are unknown
+    source: str  # the folder or file that the references come from
+    fingerprint: str  # changes whenever an image or a reference changes
+    load: Callable[[int], Image.Image]  # in RGB
+    # Dataset, number, resolution and geometry; None if prepared with an earlier version.
     description: str | None = None
-    unscored: tuple[str, ...] = ()
-    groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-    left_out: tuple[ImageFile, ...] = ()
+    unscored: tuple[str, ...] = ()  # images that the challenge of the ground truth does not score
+    groups: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)  # column → N values
+    left_out: tuple[ImageFile, ...] = ()  # files of a folder that are not among the images
+    # The grey mask, white = lesion, in the frame of its image; an InputError if there is none.
     load_mask: Callable[[int], Image.Image] = _no_mask
 
     @property
@@ -80,17 +66,25 @@ class EvaluationSet:
 
 
 def read_split(folder: Path, split: str) -> EvaluationSet:
-    """Read one split of a dataset that `scripts/prepare_data.py` made.
-
-    Raises:
-        InputError: As `open_split`, or if an image has no label or an image_id repeats.
-    """
+    """Read one split of a dataset that `scripts/prepare_data.py` made."""
     record, dataset = read_record(folder), open_split(folder, split)
     table = dataset.select_columns([name for name in dataset.column_names if name != "image"])
     references = np.asarray(table["label"][:], dtype=np.int64)
     image_ids = tuple(table["image_id"][:])
     _check_labelled(references, image_ids, folder)
     stored = dataset.cast_column("image", datasets.Image(decode=False))
+    masks = dataset.select_columns(["mask"]) if "mask" in dataset.column_names else None
+
+    def load_mask(index: int) -> Image.Image:
+        mask = None if masks is None else masks[index]["mask"]
+        if mask is None:
+            raise InputError(
+                f"{folder} has no mask of {image_ids[index]}, and heatmaps are scored against "
+                "masks. Prepare it again from a source with "
+                "HAM10000_segmentations_lesion_tschandl in it."
+            )
+        return mask.convert("L")
+
     return EvaluationSet(
         name=split,
         image_ids=image_ids,
@@ -103,6 +97,7 @@ def read_split(folder: Path, split: str) -> EvaluationSet:
         load=lambda index: read_stored(stored[index]["image"], image_ids[index]),
         description=get_description(record, split),
         groups=_group({name: table[name][:] for name in COLUMNS if name in table.features}),
+        load_mask=load_mask,
     )
 
 
@@ -111,11 +106,6 @@ def read_images(folder: Path, ground_truth: Path, *, name: str) -> EvaluationSet
 
     Images that the table does not name are left out, and so are those that the ISIC 2018 challenge
     does not score. The fingerprint covers every image's bytes.
-
-    Args:
-        folder: Holds `<image_id>.jpg`, or another of the `IMAGE_SUFFIXES`; see `list_files`.
-        ground_truth: As `parse_ground_truth`.
-        name: Name of the set.
 
     Raises:
         InputError: If the table is wrong, an image is missing, two files of one name differ, or an
@@ -162,14 +152,12 @@ def take_images(evaluation_set: EvaluationSet, rows: Sequence[int]) -> Evaluatio
 
 
 def sample_images(evaluation_set: EvaluationSet, count: int | None) -> EvaluationSet:
-    """Return `count` random images in their order; all if it is None or there are not more."""
+    """Return the images of `draw_rows`."""
     return take_images(evaluation_set, draw_rows(len(evaluation_set.image_ids), count))
 
 
 def keep_source(evaluation_set: EvaluationSet, source: str) -> EvaluationSet:
-    """Return the images of one source, under the set's name with the source's.
-
-    The source is a value of the group `dataset`, as HAM10000's metadata call it.
+    """Return the images of one source (the group `dataset`), and name the set after both.
 
     Raises:
         InputError: If the source does not occur.
@@ -192,12 +180,9 @@ def draw_rows(total: int, count: int | None) -> list[int]:
 
 def choose_rows(references: NDArray[np.int64], each: int) -> list[int]:
     """Return the rows of up to `each` random images of every class, in order."""
-    generator = np.random.default_rng(0)
-    chosen: list[int] = []
-    for label in range(len(CODES)):
-        rows = np.flatnonzero(references == label)
-        chosen += generator.permutation(rows)[:each].tolist()
-    return sorted(chosen)
+    draw = np.random.default_rng(0).permutation
+    chosen = [draw(np.flatnonzero(references == label))[:each] for label in range(len(CODES))]
+    return sorted(np.concatenate(chosen).tolist())
 
 
 def load_batches(evaluation_set: EvaluationSet, batch_size: int) -> Iterator[list[Image.Image]]:
@@ -213,9 +198,6 @@ def predict(
     """Run the classifier over the set with a progress bar; one batch of images is in memory.
 
     Predictions are averaged over the first `views` of the eight orientations of each image.
-
-    Raises:
-        InputError: If an image can't be read.
     """
 
     def answer(images: list[Image.Image], *, batch_size: int) -> NDArray[np.float64]:
@@ -223,13 +205,9 @@ def predict(
         parts = [classifier.predict(turned, batch_size=batch_size) for turned in shown]
         return np.mean(parts, axis=0, dtype=np.float64)
 
-    answers = over_batches(answer, evaluation_set, batch_size=batch_size)
-    return Predictions(
-        image_ids=evaluation_set.image_ids,
-        references=evaluation_set.references,
-        probabilities=answers,
-        lesion_ids=evaluation_set.lesion_ids,
-    )
+    whole = evaluation_set
+    answers = over_batches(answer, whole, batch_size=batch_size)
+    return Predictions(whole.image_ids, whole.references, answers, whole.lesion_ids)
 
 
 def over_batches(
@@ -239,9 +217,6 @@ def over_batches(
 
     The function takes a list of images, one batch of which is in memory, and `batch_size`; it
     gives one row for each image.
-
-    Raises:
-        InputError: If an image can't be read.
     """
     count = len(evaluation_set.image_ids)
     parts = []
@@ -288,16 +263,14 @@ def _check_labelled(references: NDArray[np.int64], image_ids: Sequence[str], fol
 def check_unique(image_ids: Sequence[str], folder: Path) -> None:
     """Raise InputError if an image_id of a dataset repeats."""
     if twice := find_repeated(image_ids):
-        said = f"{len(twice)} image_ids of {folder} repeat: {list_offenders(twice)}"
-        raise InputError(f"{said}. Prepare the dataset again.")
+        raise InputError(
+            f"{len(twice)} image_ids of {folder} repeat: {list_offenders(twice)}. Prepare the "
+            "dataset again."
+        )
 
 
 def read_stored(stored: dict[str, Any], image_id: str) -> Image.Image:
-    """Return one image of a dataset, which holds its bytes or the path of its file.
-
-    Raises:
-        InputError: If it can't be read; the text names it.
-    """
+    """Return one image of a dataset, which holds its bytes or the path of its file."""
     try:
         return load_image(stored["path"] if stored["bytes"] is None else stored["bytes"])
     except InputError as error:
@@ -338,7 +311,8 @@ def _read_file(file: ImageFile, read: Callable[[Path | bytes], Read]) -> Read:
 
 def _fingerprint(truth: pd.DataFrame, files: Sequence[ImageFile]) -> str:
     """Return a SHA-256 over (image_id, dx, SHA-256 of the file), whatever the rows' order."""
-    lines = []
-    for image_id, dx, file in zip(truth["image_id"], truth["dx"], files, strict=True):
-        lines.append(f"{image_id}\t{dx}\t{hashlib.sha256(file.read_bytes()).hexdigest()}\n")
+    lines = [
+        f"{image_id}\t{dx}\t{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+        for image_id, dx, file in zip(truth["image_id"], truth["dx"], files, strict=True)
+    ]
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()

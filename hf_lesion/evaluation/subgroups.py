@@ -36,8 +36,6 @@ AGE_EDGES = (30, 45, 60, 75)
 SHOWN = ("accuracy", "balanced_accuracy", "sensitivity_mel")
 DIGITS = 5
 
-Groups = Mapping[str, Sequence[str | None]]
-
 
 def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
     """Return the subgroup of each value of a column of `COLUMNS`; ages become bands.
@@ -56,21 +54,15 @@ def name_values(column: str, values: Sequence[Any]) -> tuple[str | None, ...]:
 
 
 def measure_groups(
-    predictions: Predictions, groups: Groups, *, point: OperatingPoint | None = None
+    predictions: Predictions,
+    groups: Mapping[str, Sequence[str | None]],
+    *,
+    point: OperatingPoint | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return the scores of every value of every column, with intervals.
+    """Return the scores of every value of every column, with intervals; None belongs to no group.
 
     Balanced accuracy is over the diagnoses of a group: it does not compare groups with different
-    diagnoses.
-
-    Args:
-        predictions: N predictions with their references.
-        groups: Columns of N values; None belongs to no group.
-        point: The malignancy threshold, if the model has one.
-
-    Returns:
-        Column → value → `images`, `lesions`, `class_counts`, `metrics`, `intervals.bounds` and
-        `warning` (text if there are fewer than `FEWEST` images, else None).
+    diagnoses. `point` is the malignancy threshold, if the model has one.
     """
     found: dict[str, dict[str, Any]] = {}
     for column, values in groups.items():

@@ -39,12 +39,8 @@ def untrained_copy(model: nn.Module, pixel_values: torch.Tensor, *, seed: int = 
 
     Layers use torch's default initialisation; weights outside such layers are sampled from a normal
     distribution with their own mean and standard deviation. The statistics of batch norms are then
-    computed on some images, since the activations of deep untrained networks vanish without them.
-
-    Args:
-        model: The network, which is not changed.
-        pixel_values: (B, 3, H, W) images.
-        seed: Seed of the weights; the global generator is not changed.
+    computed on (B, 3, H, W) `pixel_values`, since the activations of deep untrained networks vanish
+    without them. The global random generator is not changed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -58,15 +54,11 @@ def untrained_copy(model: nn.Module, pixel_values: torch.Tensor, *, seed: int = 
                 module.momentum = None  # the mean over all batches seen: here, of one
         for parameter in drawn.parameters():
             if id(parameter) not in redrawn:
-                _redraw(parameter)
+                mean, spread = parameter.data.mean(), parameter.data.std(correction=0)
+                parameter.data.copy_(mean + spread * torch.randn(parameter.shape))
         with torch.no_grad():
             drawn.train()(pixel_values=pixel_values)
     return drawn.eval().requires_grad_(False)
-
-
-def _redraw(parameter: torch.Tensor) -> None:
-    mean, spread = parameter.data.mean(), parameter.data.std(correction=0)
-    parameter.data.copy_(mean + spread * torch.randn(parameter.shape))
 
 
 def _to_unit(values: NDArray[np.float64]) -> NDArray[np.float32]:

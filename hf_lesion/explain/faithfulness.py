@@ -6,7 +6,7 @@ pytorch-grad-cam's own perturbation metrics, on the probability of the explained
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from pytorch_grad_cam.metrics.perturbation_confidence import (
 )
 from pytorch_grad_cam.metrics.road import ROADCombined
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))  # of the pixels
@@ -26,53 +25,26 @@ ROAD_PERCENTILES = (20, 40, 60, 80)
 BLUR = 1 / 16  # of the side: colours stay, structure goes
 DELETION, INSERTION, ROAD = "deletion", "insertion", "road"
 
-Imputer = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Faithfulness:
-    """Class probability under pixel deletion and insertion, and the scores computed from it.
+class Faithfulness(NamedTuple):
+    """Class probability under pixel deletion and insertion, and the scores computed from it."""
 
-    Attributes:
-        deletion: (N, S) after the `SHARES` most relevant pixels took the image's mean colour.
-        insertion: (N, S) after the `SHARES` most relevant pixels were inserted into the blur.
-        road: (N,) half of the difference between the probabilities after removing the least and
-            the most relevant pixels, averaged over `ROAD_PERCENTILES`; NaN if not measured.
-    """
-
-    deletion: NDArray[np.float64]
-    insertion: NDArray[np.float64]
+    deletion: NDArray[np.float64]  # (N, S): the `SHARES` most relevant pixels take the mean colour
+    insertion: NDArray[np.float64]  # (N, S): the `SHARES` most relevant pixels enter the blur
+    # (N,) half of the difference between the probabilities after removing the least and the most
+    # relevant pixels, averaged over `ROAD_PERCENTILES`; NaN if not measured
     road: NDArray[np.float64]
 
     def areas(self) -> NDArray[np.float64]:
         """Return (N, 3): the areas under both curves, in [0, 1], and ROAD."""
-        deletion, insertion = (
-            np.trapezoid(curve, SHARES, axis=1) for curve in (self.deletion, self.insertion)
-        )
-        return np.stack([deletion, insertion, self.road], axis=1)
-
-
-def join(parts: Sequence[Faithfulness]) -> Faithfulness:
-    """Concatenate the scores of one or more batches."""
-    columns = zip(*((part.deletion, part.insertion, part.road) for part in parts), strict=True)
-    return Faithfulness(*map(np.concatenate, columns))
-
-
-class Probabilities(nn.Module):
-    """Wrapper that returns the bare (B, C) probabilities which pytorch-grad-cam needs."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Return probabilities of (B, 3, H, W) pixel values."""
-        return self.model(pixel_values=pixel_values).logits.softmax(dim=-1)
+        curves = (self.deletion, self.insertion)
+        return np.stack([*(np.trapezoid(one, SHARES, axis=1) for one in curves), self.road], axis=1)
 
 
 def measure(
-    model: nn.Module,
+    network: Network,
     pixel_values: torch.Tensor,
     maps: NDArray[np.float32],
     targets: NDArray[np.int64],
@@ -83,7 +55,7 @@ def measure(
     """Measure heatmaps of some images against a network.
 
     Args:
-        model: A classifier in evaluation mode.
+        network: From (N, 3, H, W) pixel values to (N, C) probabilities.
         pixel_values: (N, 3, H, W) preprocessed images.
         maps: (N, H, W) heatmaps in [0, 1]. Only the order of their pixels counts; equal ones, such
             as all that were cut off at zero, come in random order.
@@ -91,17 +63,16 @@ def measure(
         with_road: Also measure ROAD, which takes most of the time.
         seed: Of the random order, and of ROAD's noise.
     """
-    network = Probabilities(model).eval()
     ranks = rank_pixels(maps, seed=seed)
     blur = blurrer(min(pixel_values.shape[-2:]) * BLUR)
     given = [RemoveLeastRelevantFirst(100 * share, blur) for share in SHARES]
-    deletion = _follow(network, pixel_values, ranks, targets, _taken())
+    deletion = measure_deletion(network, pixel_values, maps, targets, seed=seed)
     insertion = _follow(network, pixel_values, ranks, targets, given)
     road = np.full(len(maps), np.nan)
     if with_road:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            wanted = _outputs(targets)
+            wanted = [ClassifierOutputTarget(target) for target in targets.tolist()]
             road = ROADCombined(list(ROAD_PERCENTILES))(pixel_values, ranks, wanted, network)
     return Faithfulness(deletion, insertion, np.asarray(road, np.float64))
 
@@ -114,16 +85,9 @@ def measure_deletion(
     *,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Return (N, S) the deletion curves alone, as `measure` does.
-
-    The `network` goes from (N, 3, H, W) pixel values to (N, C) probabilities; it is called once a
-    share.
-    """
-    return _follow(network, pixel_values, rank_pixels(maps, seed=seed), targets, _taken())
-
-
-def _taken() -> list[RemoveMostRelevantFirst]:
-    return [RemoveMostRelevantFirst(100 * (1 - share), to_mean) for share in SHARES]
+    """Return (N, S) the deletion curves alone, as `measure` does; one call of the network each."""
+    removals = [RemoveMostRelevantFirst(100 * (1 - share), to_mean) for share in SHARES]
+    return _follow(network, pixel_values, rank_pixels(maps, seed=seed), targets, removals)
 
 
 def _follow(
@@ -134,18 +98,10 @@ def _follow(
     removals: Sequence[RemoveMostRelevantFirst],
 ) -> NDArray[np.float64]:
     """Return (N, S) the probability of the explained class after each of S removals."""
-    wanted = _outputs(targets)
-    points = [
-        PerturbationConfidenceMetric(removal)(
-            pixel_values, ranks, wanted, network, return_diff=False
-        )
-        for removal in removals
-    ]
+    wanted = [ClassifierOutputTarget(target) for target in targets.tolist()]
+    metrics = map(PerturbationConfidenceMetric, removals)
+    points = [one(pixel_values, ranks, wanted, network, return_diff=False) for one in metrics]
     return np.stack(points, axis=1).astype(np.float64)
-
-
-def _outputs(targets: NDArray[np.int64]) -> list[ClassifierOutputTarget]:
-    return [ClassifierOutputTarget(int(target)) for target in targets]
 
 
 def rank_pixels(maps: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float32]:
@@ -164,7 +120,7 @@ def to_mean(image: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     return torch.where(kept > 0, image, image.mean(dim=(1, 2), keepdim=True))
 
 
-def blurrer(sigma: float) -> Imputer:
+def blurrer(sigma: float) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """Return a function that blurs the pixels which are not kept, by `sigma` pixels."""
     size = 2 * round(2 * sigma) + 1
 

@@ -35,24 +35,14 @@ RESOLUTION = 110  # dots per inch, for figures of small pictures
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a figure.
-
-    Attributes:
-        image: Of any mode; shown by its own proportions, as `load_image` shows it.
-        heatmap: (H, W) in [0, 1] over the model's input; None shows the image alone.
-        caption: Below it, a few lines.
-        marked: Which of those lines stand out.
-        mask: Grey, white = lesion: its outline is drawn; None draws none.
-        box: The part of the image that fills the input, as `Explanation.boxes` has it; None for its
-            centre square.
-    """
+    """One picture of a figure, shown by its own proportions, as `load_image` shows it."""
 
     image: Image.Image
-    heatmap: NDArray[np.float32] | None = None
-    caption: str = ""
-    mask: Image.Image | None = None
-    marked: Sequence[int] = ()
-    box: Box | None = None
+    heatmap: NDArray[np.float32] | None = None  # (H, W) in [0, 1] over the model's input
+    caption: str = ""  # below it, a few lines
+    mask: Image.Image | None = None  # grey, white = lesion: its outline is drawn
+    marked: Sequence[int] = ()  # which lines of the caption stand out
+    box: Box | None = None  # what fills the input, as `Explanation.boxes`; None: centre square
 
 
 @dataclass(frozen=True)
@@ -106,13 +96,9 @@ def describe_agreement(found: Mapping[tuple[str, str], Agreement]) -> tuple[str,
 def _measure_height(row: Row) -> float:
     """Return the height of a row in inches."""
     texts = [row.title, row.remark, max((cell.caption for cell in row.cells), key=_count_lines)]
-    return CELL * max(map(_proportion, row.cells)) + LINE * sum(map(_count_lines, texts)) + GAP
-
-
-def _proportion(cell: Cell) -> float:
-    """Return the aspect ratio (height / width) of a cell's picture."""
-    width, height = load_image(cell.image).size
-    return min(TALLEST, max(FLATTEST, height / width))
+    sizes = [load_image(cell.image).size for cell in row.cells]
+    tallest = max(min(TALLEST, max(FLATTEST, height / width)) for width, height in sizes)
+    return CELL * tallest + LINE * sum(map(_count_lines, texts)) + GAP
 
 
 def _count_lines(text: str) -> int:
@@ -166,12 +152,9 @@ def caption_of(
 ) -> str:
     """Return the caption of a heatmap: prediction, probability, share of the map inside the mask.
 
-    Args:
-        answer: The predicted class's code and probability.
-        energy: In [0, 1]; None or NaN where it is unknown.
-        explained: Code and probability of the explained class, if it was chosen by the caller.
-        outside: Share of the lesion outside the model's input, in [0, 1]; None or NaN if unknown.
-            Less than half a per cent is omitted.
+    `explained` are code and probability of the explained class, if it was chosen by the caller.
+    `energy` and `outside`, the share of the lesion outside the input, are in [0, 1], None or NaN if
+    unknown; less than half a per cent outside is omitted.
     """
     said = "{} {:.0%}".format(*answer)
     if explained is not None:

@@ -20,17 +20,19 @@ def target_layer(model: PreTrainedModel, name: str | None = None) -> nn.Module:
     """Return the target layer of Grad-CAM: the last one whose output is a feature map.
 
     For a timm network that is the last entry of its `feature_info`; for our CNN the activation
-    before the last max-pooling.
-
-    Args:
-        model: A classifier.
-        name: Name of a module, as in `model.named_modules()`, to use instead.
+    before the last max-pooling; or the module of this name, as in `model.named_modules()`.
 
     Raises:
         InputError: If the architecture is not supported, or has no module of this name.
     """
     if name is not None:
-        return _module_called(model, name)
+        modules = dict(model.named_modules())
+        if not name or name not in modules:
+            raise InputError(
+                f"{type(model).__name__} has no module {name!r}. Pass layer= a name from "
+                f"named_modules(), for instance {_suggest(model)!r}."
+            )
+        return modules[name]
     layers = stage_layers(model)
     if not layers:
         raise InputError(
@@ -57,12 +59,8 @@ def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
     No graph is recorded below the first layer, so gradients stop there even if parameters require
     them. The hooks are removed when the block ends, also after an exception.
 
-    Args:
-        layers: In the order of the forward pass.
-
-    Yields:
-        A list that a forward pass fills with one (B, K, H, W) tensor for each layer; logits depend
-        on all of them.
+    The layers are in the order of the forward pass, which fills the yielded list with one
+    (B, K, H, W) tensor for each; logits depend on all of them.
 
     Raises:
         InputError: In the forward pass, if an output is not a feature map.
@@ -70,7 +68,12 @@ def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
     found: list[torch.Tensor] = []
 
     def start(module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        _check_map(module, output)
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        if not isinstance(output, torch.Tensor) or output.ndim != 4:
+            raise InputError(
+                f"{type(module).__name__} gives {shape}, which is not a feature map (B, C, H, W), "
+                f"so it cannot be drawn over an image. {ADVICE}."
+            )
         torch.set_grad_enabled(True)  # until `no_grad` below ends
         found.append(output if found else output.detach().requires_grad_(True))
         # A clone: an in-place ReLU may follow, and must not change a leaf.
@@ -82,25 +85,6 @@ def activations_of(layers: Sequence[nn.Module]) -> Iterator[list[torch.Tensor]]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         yield found
-
-
-def _check_map(module: nn.Module, output: object) -> None:
-    shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-    if not isinstance(output, torch.Tensor) or output.ndim != 4:
-        raise InputError(
-            f"{type(module).__name__} gives {shape}, which is not a feature map (B, C, H, W), so "
-            f"it cannot be drawn over an image. {ADVICE}."
-        )
-
-
-def _module_called(model: PreTrainedModel, name: str) -> nn.Module:
-    modules = dict(model.named_modules())
-    if not name or name not in modules:
-        raise InputError(
-            f"{type(model).__name__} has no module {name!r}. Pass layer= a name from "
-            f"named_modules(), for instance {_suggest(model)!r}."
-        )
-    return modules[name]
 
 
 def _suggest(model: nn.Module) -> str:

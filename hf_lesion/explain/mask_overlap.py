@@ -28,9 +28,7 @@ def place_masks(
 ) -> NDArray[np.bool_]:
     """Return (B, H, W) masks, true inside the lesion, after the preprocessing that images undergo.
 
-    Args:
-        masks: At least one; grey, white = lesion, in the frames of their images, of any sizes.
-        preprocess: From RGB images to (B, 3, H, W) pixel values.
+    The masks (at least one) are grey, white = lesion, in the frames of their images, of any sizes.
     """
     sizes = list(dict.fromkeys(mask.size for mask in masks))
     # The preprocessed values of black and white are used to undo the normalisation.
@@ -58,36 +56,18 @@ def score_maps(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> NDArray[n
     """
     flat = maps.reshape(len(maps), -1).astype(np.float64)
     inside = masks.reshape(len(masks), -1)
-    columns = [_energy(flat, inside), _pointing(flat, inside), _ratio(flat, inside)]
-    overlaps = [_iou(flat >= threshold, inside) for threshold in THRESHOLDS]
-    columns += [*overlaps, *(2 * iou / (1 + iou) for iou in overlaps)]
-    scores = np.stack(columns, axis=1)
     covered = inside.sum(axis=1)
+    # Where several places share the maximum, the share of them that is inside.
+    peaks = flat == flat.max(axis=1, keepdims=True)
+    heat_inside, heat_outside = (flat * inside).sum(axis=1), (flat * ~inside).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        energy = heat_inside / flat.sum(axis=1)
+        pointing = (peaks & inside).sum(axis=1) / peaks.sum(axis=1)
+        ratio = (heat_inside / covered) / (heat_outside / (~inside).sum(axis=1))
+        marked = [flat >= threshold for threshold in THRESHOLDS]
+        ious = [(one & inside).sum(axis=1) / (one | inside).sum(axis=1) for one in marked]
+    dices = [2 * iou / (1 + iou) for iou in ious]
+    scores = np.stack([energy, pointing, ratio, *ious, *dices], axis=1)
     is_senseless = ~flat.any(axis=1) | (covered == 0) | (covered == inside.shape[1])
     scores[is_senseless] = np.nan
     return scores
-
-
-def _energy(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return _divide((maps * inside).sum(axis=1), maps.sum(axis=1))
-
-
-def _pointing(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    # Where several places share the maximum, the share of them that is inside.
-    peaks = maps == maps.max(axis=1, keepdims=True)
-    return _divide((peaks & inside).sum(axis=1), peaks.sum(axis=1))
-
-
-def _ratio(maps: NDArray[np.float64], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    within = _divide((maps * inside).sum(axis=1), inside.sum(axis=1))
-    without = _divide((maps * ~inside).sum(axis=1), (~inside).sum(axis=1))
-    return _divide(within, without)
-
-
-def _iou(marked: NDArray[np.bool_], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return _divide((marked & inside).sum(axis=1), (marked | inside).sum(axis=1))
-
-
-def _divide(above: NDArray, below: NDArray) -> NDArray[np.float64]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(above, np.float64) / below

@@ -36,8 +36,10 @@ def overlay(
         box: The part of the image that fills the input, as in `Explanation.boxes`; None for the
             centre square, the default preprocessing.
         opacity: Opacity of the colours where the map is 1, in [0, 1]; 0 returns the image.
-        colours: One of `COLOUR_MAPS`.
-        grid: As for `draw_map`.
+        colours: One of `COLOUR_MAPS`: matplotlib's inferno has even steps to the eye and is
+            readable in grey and by colour-blind readers; turbo looks like most published heatmaps.
+        grid: Height and width of the feature map that the heatmap was enlarged from: its cells are
+            then joined by a bicubic surface rather than by straight lines.
     """
     picture = load_image(image)
     placed = _place(heatmap, box, picture.size, grid)
@@ -59,14 +61,7 @@ def draw_map(
 ) -> Image.Image:
     """Return a heatmap alone in colour, as large as its image; black outside the input.
 
-    Args:
-        heatmap: (H, W) in [0, 1] over the network's input.
-        size: Width and height of the image in pixels.
-        box: As for `overlay`.
-        colours: One of `COLOUR_MAPS`: matplotlib's inferno has even steps to the eye and is
-            readable in grey and by colour-blind readers; turbo looks like most published heatmaps.
-        grid: Height and width of the feature map that the heatmap was enlarged from: its cells are
-            then joined by a bicubic surface rather than by straight lines.
+    Arguments are as for `overlay`; `size` is the width and height of the image in pixels.
     """
     placed = _place(heatmap, box, size, grid)
     seen = Image.fromarray(~np.isnan(placed))

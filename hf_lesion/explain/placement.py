@@ -24,14 +24,9 @@ FLAT = 1e-5
 def place(heatmap: NDArray[np.float32], box: Box, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a heatmap placed on an image, enlarged by bicubic interpolation.
 
-    Args:
-        heatmap: (H, W) over a network's input.
-        box: The part of the image that fills the input.
-        size: Width and height of the image in pixels.
-
-    Returns:
-        (height, width), NaN where the network did not see the image. Where the image was padded,
-        the border is cut away.
+    The (H, W) map is over a network's input, `box` the part of the image that fills the input, and
+    `size` the width and height of the image in pixels. The result is (height, width), NaN where the
+    network did not see the image. Where the image was padded, the border is cut away.
     """
     width, height = size
     left, right = _span(box[0], box[2], width)
@@ -49,12 +44,8 @@ def align(
 ) -> tuple[list[NDArray[np.float32]], Box]:
     """Return heatmaps of one image over the part of it that all networks saw, and that part.
 
-    Args:
-        heatmaps: (H, W) each, over the networks' inputs, of any sizes.
-        boxes: The part of the image that fills each input.
-
-    Returns:
-        The maps, all as large as the largest, and the box that they fill.
+    The maps are (H, W) each over the networks' inputs, whose place in the image `boxes` are; the
+    results are all as large as the largest.
     """
     edges = np.asarray(boxes)
     left, upper = (float(edge) for edge in edges[:, :2].max(axis=0))

@@ -6,7 +6,7 @@ the gate was not fitted on: other images by cross-fitting, dermoscopic ones on t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from hf_lesion.ood.gate import (
     Gate,
     Rejection,
     Source,
+    judge,
     project,
     stack,
 )
@@ -75,7 +76,7 @@ class Observed:
     probabilities: NDArray[np.floating]  # (N, C)
     features: Mapping[str, NDArray[np.float32]]  # (N, D) by name
     groups: Sequence[str]  # N lesions or patients, whose images are kept together
-    references: NDArray[np.int64] | None = None  # (N,) class ids of dermoscopic images
+    references: NDArray[np.int64]  # (N,) class ids; -1 for other images
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -86,7 +87,7 @@ class Observed:
             self.probabilities[rows],
             {name: found[rows] for name, found in self.features.items()},
             [self.groups[row] for row in rows],
-            None if self.references is None else self.references[rows],
+            self.references[rows],
         )
 
 
@@ -118,16 +119,13 @@ def group_of(name: str) -> str:
 def fit_gate(
     layers: Sequence[str], dermoscopic: Observed, others: Mapping[str, Observed], held_out: Observed
 ) -> Gate:
-    """Fit a gate.
+    """Fit a gate, without `rates` and `weights_sha256`.
 
     Args:
         layers: "colours", then the network's stages, then its last linear layer.
         dermoscopic: Training images, in every version.
         others: Source → images to be rejected, in every version. Sources have equal weights.
         held_out: Validation images, on which the thresholds are chosen.
-
-    Returns:
-        A gate without `rates` and `weights_sha256`.
     """
     inputs = tuple(layers[:-1])
     near = inputs[: 1 + DISTANCE_LAYERS]
@@ -142,14 +140,11 @@ def fit_gate(
 
 
 def fit_unsure(held_out: Observed) -> float:
-    """Return the confidence below which predictions are marked as unsure.
+    """Return the confidence below which predictions are marked as unsure; 0 for none.
 
     The probability that a prediction of a given confidence is correct is fitted by isotonic
     regression. Predictions that are more likely wrong than right are unsure, but at most a share
     `UNSURE_AT_MOST` of the images.
-
-    Returns:
-        In [0, 1]; 0 if even the least confident predictions are mostly correct.
     """
     confidence = held_out.probabilities.max(axis=1)
     right = _is_right(held_out).astype(np.float64)
@@ -166,10 +161,9 @@ def measure_dermoscopic(gate: Gate, images: Observed, interval: Interval) -> Der
 
     `interval` returns the interval of the share of true values, from (N,) flags and their groups.
     """
-    verdicts = gate.judge(images.probabilities, stack(images.features, gate.inputs))
+    verdicts = judge(gate, images.probabilities, images.features)
     kinds = np.asarray([verdict.kind for verdict in verdicts])
     right, rejected = _is_right(images), kinds == STRANGE
-    assert images.references is not None
     classes = {code: images.references == index for index, code in enumerate(CODES)}
     groups = np.asarray(images.groups)
     return DermoscopyRejection(
@@ -194,18 +188,18 @@ def measure_others(
     held_out: Observed,
     interval: Interval,
 ) -> dict[str, Rejection]:
-    """Return the cross-fitted rejection rates of non-dermoscopic images.
+    """Return the cross-fitted rejection rates of non-dermoscopic images by source.
 
-    Arguments are as for `fit_gate` and `measure_dermoscopic`, except `others`: source → the same
-    images in each version, original and retaken.
-
-    Returns:
-        Source → rejection: each image is judged by a gate fitted without the images of its group;
-        for `refused_if_unknown`, by one fitted without any image of its source. The versions are
-        measured separately, as "source" and "source, retaken".
+    Each image is judged by a gate fitted without the images of its group; for `refused_if_unknown`,
+    by one fitted without any image of its source. `others` maps a source to the same images in each
+    version, original and retaken, which are measured separately, as "source" and "source, retaken".
     """
     known = {source: [np.zeros(len(one), bool) for one in each] for source, each in others.items()}
-    folds = {source: list(_fold(each[0].groups)) for source, each in others.items()}
+    split = GroupKFold(FOLDS, shuffle=True, random_state=SEED).split
+    folds = {
+        source: list(split(each[0].groups, groups=np.asarray(each[0].groups)))
+        for source, each in others.items()
+    }
     for fold in range(FOLDS):
         train = {
             source: join([one.select(folds[source][fold][0]) for one in each])
@@ -232,7 +226,6 @@ def measure_others(
 
 def join(parts: Sequence[Observed]) -> Observed:
     """Return several sets of images as one."""
-    references = [part.references for part in parts if part.references is not None]
     return Observed(
         np.concatenate([part.probabilities for part in parts]),
         {
@@ -240,7 +233,7 @@ def join(parts: Sequence[Observed]) -> Observed:
             for name in parts[0].features
         },
         [group for part in parts for group in part.groups],
-        np.concatenate(references) if len(references) == len(parts) else None,
+        np.concatenate([part.references for part in parts]),
     )
 
 
@@ -250,21 +243,12 @@ def list_sources(
     held_out: Mapping[str, Observed],
 ) -> list[Source]:
     """Return the sources a gate is fitted on: all but `held_out` in each version."""
+    parts = [("train", dermoscopic, "dermoscopic images to be accepted")]
+    parts += [(name, one, REJECTED) for name, one in others.items()]
+    parts += [(name, [one], "thresholds") for name, one in held_out.items()]
     return [
-        Source(
-            name="train",
-            images=len(dermoscopic[0]),
-            versions=len(dermoscopic),
-            purpose="dermoscopic images to be accepted",
-        ),
-        *(
-            Source(name=name, images=len(one[0]), versions=len(one), purpose=REJECTED)
-            for name, one in others.items()
-        ),
-        *(
-            Source(name=name, images=len(one), versions=1, purpose="thresholds")
-            for name, one in held_out.items()
-        ),
+        Source(name=name, images=len(one[0]), versions=len(one), purpose=purpose)
+        for name, one, purpose in parts
     ]
 
 
@@ -294,16 +278,9 @@ def summarise(sources: Sequence[Source]) -> str:
 
 def with_rates(gate: Gate, measured: DermoscopyRejection) -> Gate:
     """Return a gate that knows its false-alarm rates."""
-    rates = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
-    known: dict[str, float] = {
-        kind: rate for kind, rate in rates.items() if rate is not None and rate == rate
-    }
+    rates: dict[str, float | None] = {STRANGE: measured.refused, UNSURE: measured.right_unsure}
+    known = {kind: rate for kind, rate in rates.items() if rate is not None and rate == rate}
     return replace(gate, rates=known)
-
-
-def _fold(groups: Sequence[str]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=SEED)
-    return folds.split(np.zeros(len(groups)), groups=np.asarray(groups))
 
 
 def _fit_classifier(
@@ -325,19 +302,15 @@ def _fit_classifier(
     offset = float(found.intercept_[0] - found.coef_[0] @ (scaler.mean_ / scaler.scale_))
     gate = replace(gate, weight=weight, offset=offset)
     scores = gate.classify(stack(held_out.features, gate.inputs))
-    threshold = _choose_threshold(scores, held_out.references)
+    # Few dermoscopic images exceed it, of all and of each class.
+    threshold = max(
+        float(np.quantile(scores, 1 - BY_CLASSIFIER)),
+        *(
+            float(np.quantile(scores[held_out.references == each], 1 - BY_CLASSIFIER_OF_A_CLASS))
+            for each in np.unique(held_out.references)
+        ),
+    )
     return replace(gate, offset=offset - threshold, scores=_subsample(scores - threshold))
-
-
-def _choose_threshold(scores: NDArray[np.float64], references: NDArray[np.int64] | None) -> float:
-    """Return the score that few dermoscopic images exceed, of all and of each class."""
-    found = [np.quantile(scores, 1 - BY_CLASSIFIER)]
-    if references is not None:
-        found += [
-            np.quantile(scores[references == each], 1 - BY_CLASSIFIER_OF_A_CLASS)
-            for each in np.unique(references)
-        ]
-    return float(max(found))
 
 
 def _fit_distance(features: NDArray[np.float32], inputs: tuple[str, ...]) -> Gate:
@@ -376,9 +349,7 @@ def _subsample(values: NDArray[np.float64]) -> torch.Tensor:
 
 
 def _is_right(images: Observed) -> NDArray[np.bool_]:
-    assert images.references is not None
-    found: NDArray[np.bool_] = images.probabilities.argmax(axis=1) == images.references
-    return found
+    return np.asarray(images.probabilities.argmax(axis=1) == images.references)
 
 
 def _count(

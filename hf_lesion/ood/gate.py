@@ -22,13 +22,14 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field
 from pytorch_ood.detector import Mahalanobis
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.io.files import read_json_if_there, write_json
+from hf_lesion.errors import InputError
+from hf_lesion.io.files import write_json
+from hf_lesion.io.records import read_record
 
 GATE = "gate.safetensors"
 GATE_RECORD = "gate.json"
@@ -46,61 +47,37 @@ CLASSIFIER = ("weight", "scores")
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on one image.
+    """The gate's decision on one image."""
 
-    Attributes:
-        kind: "accepted", "strange" (not dermoscopic), "unsure", or "unjudged" if the model has no
-            gate.
-        likeness: Share of held-out dermoscopic images that look at least as unusual, in [0, 1]: by
-            distance or by the classifier, whichever is smaller; NaN if unjudged.
-        confidence: The highest probability, in [0, 1].
-        false_alarm_rate: How often this verdict is wrong on test images: of dermoscopic images for
-            "strange", of correct predictions for "unsure"; None for "accepted" or if not measured.
-        sentence: The verdict in words.
-    """
-
-    kind: Kind
+    kind: Kind  # "strange" is not dermoscopic; "unjudged" if the model has no gate
+    # Share of held-out dermoscopic images that look at least as unusual, in [0, 1]: by distance or
+    # by the classifier, whichever is smaller; NaN if unjudged.
     likeness: float
-    confidence: float
+    confidence: float  # the highest probability, in [0, 1]
+    # How often this verdict is wrong on test images: of dermoscopic images for "strange", of
+    # correct predictions for "unsure"; None for "accepted" or if not measured.
     false_alarm_rate: float | None
-    sentence: str
+    sentence: str  # the verdict in words
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What a verdict is computed from.
+    """What a verdict is computed from."""
 
-    Attributes:
-        inputs: Names of the features, "colours" or layers, in the order of the D columns.
-        mean: (E,) of dermoscopic images; the distance uses the first E ≤ D columns.
-        scale: (E,) one over the standard deviation.
-        directions: (E, K) on which deviations from the mean, times `scale`, are projected.
-        centre: (1, K + 1) mean of the projections and of the logarithm of the residual.
-        precision: (K + 1, K + 1) inverse covariance of these.
-        reference: (R,) distances of held-out dermoscopic images in ascending order.
-        refused_below: Least likeness by distance of an accepted image.
-        unsure_below: Least confidence of an answer without a reservation.
-        weight: (D,) of the classifier; None for a gate by distance alone.
-        offset: Of the classifier: an image is rejected if `features @ weight + offset` > 0.
-        scores: (S,) scores of held-out dermoscopic images in ascending order; None as `weight`.
-        rates: False-alarm rate of each kind of verdict, where measured.
-        weights_sha256: The weights that it was fitted on.
-    """
-
-    inputs: tuple[str, ...]
-    mean: torch.Tensor
-    scale: torch.Tensor
-    directions: torch.Tensor
-    centre: torch.Tensor
-    precision: torch.Tensor
-    reference: torch.Tensor
-    refused_below: float
-    unsure_below: float = 0.0
-    weight: torch.Tensor | None = None
-    offset: float = 0.0
-    scores: torch.Tensor | None = None
-    rates: Mapping[str, float] = field(default_factory=dict)
-    weights_sha256: str | None = None
+    inputs: tuple[str, ...]  # names of the features, in the order of the D columns
+    mean: torch.Tensor  # (E,) of dermoscopic images; the distance uses the first E ≤ D columns
+    scale: torch.Tensor  # (E,) one over the standard deviation
+    directions: torch.Tensor  # (E, K) on which deviations from the mean, times scale, are projected
+    centre: torch.Tensor  # (1, K + 1) mean of the projections and of the logarithm of the residual
+    precision: torch.Tensor  # (K + 1, K + 1) inverse covariance of these
+    reference: torch.Tensor  # (R,) distances of held-out dermoscopic images, ascending
+    refused_below: float  # least likeness by distance of an accepted image
+    unsure_below: float = 0.0  # least confidence of an answer without a reservation
+    weight: torch.Tensor | None = None  # (D,) of the classifier; None for distance alone
+    offset: float = 0.0  # an image is rejected if features @ weight + offset > 0
+    scores: torch.Tensor | None = None  # (S,) of held-out dermoscopic images, ascending
+    rates: Mapping[str, float] = field(default_factory=dict)  # false alarms by kind, if measured
+    weights_sha256: str | None = None  # the weights that it was fitted on
 
     def distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (N,) distances of (N, D) features from dermoscopic images."""
@@ -109,10 +86,7 @@ class Gate:
         return self._detector.predict_features(points).double().numpy()
 
     def classify(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (N,) scores of the classifier, above 0 for non-dermoscopic images.
-
-        Without a classifier every score is minus infinity.
-        """
+        """Return (N,) scores, above 0 for non-dermoscopic images; minus infinity if it has none."""
         if self.weight is None:
             return np.full(len(features), -np.inf)
         found: NDArray[np.float64] = features @ self.weight.double().numpy() + self.offset
@@ -121,10 +95,7 @@ class Gate:
     def likeness(
         self, distances: NDArray[np.float64], scores: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return (N,) shares of held-out images at least as unusual as the given ones.
-
-        By (N,) `distances` or by (N,) `scores` of the classifier, whichever is smaller.
-        """
+        """Return (N,) shares of held-out images at least as unusual, by distance or by score."""
         by_distance = _share_above(self._references, distances)
         if self.scores is None:
             return by_distance
@@ -133,7 +104,7 @@ class Gate:
     def decide(
         self, distances: NDArray[np.floating], scores: NDArray[np.floating]
     ) -> NDArray[np.bool_]:
-        """Return (N,) whether images are rejected, given (N,) `distances` and `scores`."""
+        """Return (N,) whether images with these distances and scores are rejected."""
         # Negated, so that NaN is rejected.
         return ~((distances <= self.distance_limit) & (scores <= 0))
 
@@ -162,24 +133,6 @@ class Gate:
     def _references(self) -> NDArray[np.float64]:
         return self.reference.double().numpy()
 
-    def judge(
-        self, probabilities: NDArray[np.floating], features: NDArray[np.float32]
-    ) -> list[Verdict]:
-        """Return the verdict on each of N images by (N, C) probabilities and (N, D) features."""
-        distances, scores = self.distances(features), self.classify(features)
-        likeness, rejected = self.likeness(distances, scores), self.decide(distances, scores)
-        confidence = np.asarray(probabilities).max(axis=1, initial=0)
-        return [self._verdict(*row) for row in zip(likeness, rejected, confidence, strict=True)]
-
-    def _verdict(self, likeness: float, rejected: bool, confidence: float) -> Verdict:
-        kind = ACCEPTED
-        if rejected:
-            kind = STRANGE
-        elif not confidence >= self.unsure_below:
-            kind = UNSURE
-        rate = self.rates.get(kind)
-        return Verdict(kind, float(likeness), float(confidence), rate, describe(kind, rate))
-
 
 def judge(
     gate: Gate | None,
@@ -190,11 +143,21 @@ def judge(
 
     By (N, C) probabilities and (N, D) features under each name of the gate's inputs.
     """
+    confidence = np.asarray(probabilities).max(axis=1, initial=0)
     if gate is None:
-        confidence = np.asarray(probabilities).max(axis=1, initial=0).tolist()
-        words = describe(UNJUDGED, None)
-        return [Verdict(UNJUDGED, float("nan"), each, None, words) for each in confidence]
-    return gate.judge(probabilities, stack(features, gate.inputs))
+        kinds, likeness = np.full(len(confidence), UNJUDGED), np.full(len(confidence), np.nan)
+    else:
+        columns = stack(features, gate.inputs)
+        distances, scores = gate.distances(columns), gate.classify(columns)
+        likeness = gate.likeness(distances, scores)
+        accepted = np.where(confidence >= gate.unsure_below, ACCEPTED, UNSURE)
+        kinds = np.where(gate.decide(distances, scores), STRANGE, accepted)
+    rates = {} if gate is None else gate.rates
+    rows = zip(kinds.tolist(), likeness.tolist(), confidence.tolist(), strict=True)
+    return [
+        Verdict(kind, like, sure, rates.get(kind), describe(kind, rates.get(kind)))
+        for kind, like, sure in rows
+    ]
 
 
 def stack(
@@ -316,16 +279,6 @@ class Source(BaseModel):
     purpose: str
 
 
-class RiskCoverage(BaseModel):
-    """Error rate among the most confident predictions, by share of test images."""
-
-    coverage: list[float]  # shares of the images, ascending
-    risk: list[float | None]
-    low: list[float | None]  # lower end of the interval of the risk
-    high: list[float | None]
-    aurc: float | None  # area under the curve
-
-
 class MeasuredModel(BaseModel):
     """The model that a gate belongs to."""
 
@@ -347,39 +300,20 @@ class GateRecord(BaseModel):
         validation_alias=AliasChoices("dermoscopic", "real")
     )
     other: dict[str, Rejection] = Field(validation_alias=AliasChoices("other", "strange"))
-    risk_coverage: RiskCoverage | None = None
+    risk_coverage: dict[str, Any] | None = None  # of `evaluation.risk_coverage` on test
     data: dict[str, Any] = {}  # origin of the test images, with their fingerprint
     model: MeasuredModel = MeasuredModel()
     provenance: dict[str, Any] = {}
 
 
 def read_gate_record(folder: Path) -> GateRecord | None:
-    """Read `gate.json` of a model's folder; None if there is none.
-
-    Raises:
-        InputError: If it is damaged; the message names the fields.
-    """
-    file = folder / GATE_RECORD
-    found = read_json_if_there(file, fix=FIX)
-    return parse_gate_record(found, source=str(file)) if found else None
+    """Read `gate.json` of a model's folder; None if there is none."""
+    return read_record(folder / GATE_RECORD, GateRecord, fix=FIX)
 
 
 def write_gate_record(folder: Path, record: GateRecord) -> None:
     """Write `gate.json` to a folder."""
     write_json(folder / GATE_RECORD, record.model_dump())
-
-
-def parse_gate_record(found: Mapping[str, Any], *, source: str = GATE_RECORD) -> GateRecord:
-    """Return the record that a mapping holds.
-
-    Raises:
-        InputError: If a field is missing or malformed.
-    """
-    try:
-        return GateRecord.model_validate(found)
-    except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc']))} ({e['msg']})" for e in error.errors()]
-        raise InputError(f"{source} is damaged: {list_offenders(wrong)}. {FIX}") from error
 
 
 def _share_above(held_out: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

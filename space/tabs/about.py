@@ -171,9 +171,9 @@ def _value(entry: Entry, key: str) -> str:
 
 def _rejected(entry: Entry) -> str:
     """Return the share of dermoscopic test images that the gate rejects by mistake."""
-    from hf_lesion.ood.gate import parse_gate_record  # imports torch
+    from hf_lesion.ood.gate import GateRecord  # imports torch
 
     if not entry.gate:
         return "–"
-    found = parse_gate_record(entry.gate).dermoscopic.get("test")
+    found = GateRecord.model_validate(entry.gate).dermoscopic.get("test")
     return "–" if found is None or found.refused is None else f"{100 * found.refused:.1f}%"

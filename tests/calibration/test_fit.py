@@ -99,7 +99,6 @@ def test_the_prior_and_the_temperature_are_found_again(tau, scale):
 
 def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
     logits, references = draw_at_mix(600, tau=0.5, scale=2.0)
-    sample = fit.Sample(logits, references, np.arange(600) // 3, {})
     fitted_on, original = [], fit.fit_logits
 
     def spy(part, labels, *others, **options):
@@ -107,7 +106,7 @@ def test_cross_validation_judges_on_lesions_it_has_not_seen(monkeypatch):
         return original(part, labels, *others, **options)
 
     monkeypatch.setattr(fit, "fit_logits", spy)
-    scores, kept = fit.cross_validate(sample, LOG_SHARES)
+    scores, kept = fit.cross_validate(logits, references, np.arange(600) // 3, LOG_SHARES)
     held = [set(logits[:, 0]) - seen for seen in fitted_on]
     assert len(held) == fit.FOLDS
     assert sum(map(len, held)) == 600
@@ -131,6 +130,9 @@ def test_the_folded_model_is_the_old_one_with_its_logits_shifted_and_divided(cal
     trained = found.calibration.as_trained(softmax(new, axis=1))
     assert trained == pytest.approx(softmax(old, axis=1), abs=1e-4)
     classify = pipeline("image-classification", model=str(after), top_k=7, device="cpu")
+    weights = load_file(after / "model.safetensors").values()
+    whole = [one.shape[0] for one in weights if one.dtype == torch.float32 and one.ndim > 1]
+    assert whole == [7]  # only the last layer is in full precision
     answer = {part["label"]: part["score"] for part in classify(images.load(0))}
     expected = softmax(shifted[0] / temperature)
     assert [answer[code] for code in CODES] == pytest.approx(expected, abs=1e-4)
@@ -147,14 +149,6 @@ def test_a_packed_folder_is_calibrated_anew_from_its_logits_as_trained(
         assert fits.calibration.logit_adjustment == 0.2
     assert logits_of(again, images) == pytest.approx(logits_of(fresh, images), rel=1e-3, abs=1e-3)
     assert logits_of(again, images) != pytest.approx(logits_of(after, images), rel=1e-3, abs=1e-3)
-
-
-def test_only_the_last_layer_is_in_full_precision(calibrated):
-    weights = load_file(calibrated[1] / "model.safetensors")
-    (whole,) = (
-        tensor for tensor in weights.values() if tensor.dtype == torch.float32 and tensor.ndim > 1
-    )
-    assert whole.shape[0] == 7
 
 
 def test_what_is_stored_is_read_for_these_weights_only(calibrated, tmp_path):

@@ -1,34 +1,18 @@
 import json
-import re
 
 import numpy as np
 import pytest
 
 from hf_lesion.calibration import metrics
 from hf_lesion.calibration.fit import fit_reliability
-from hf_lesion.calibration.reliability import (
-    FILE,
-    Check,
-    Reliability,
-    read_reliability,
-)
+from hf_lesion.calibration.reliability import FILE, Reliability, read_reliability
 from hf_lesion.errors import InputError
 from hf_lesion.io.records import write_record
 
 
-def of(**changes):
-    values = {
-        "scores": (0.4, 0.8, 0.9),
-        "shares": (0.3, 0.9, 0.95),
-        "weights_sha256": "a" * 64,
-        "fitted_on": {"split": "validation"},
-        "cross_validated": {"ece": 0.02, "chance_ece": 0.02, "brier": 0.1},
-        "checked_on": Check(
-            source="ham", split="test", fingerprint="f", images=9, ece=0.1, chance_ece=0.1,
-            chance_ece_upper=0.2,
-        ),
-    }  # fmt: skip
-    return Reliability(**(values | changes))
+def of(scores=(0.4, 0.8, 0.9), shares=(0.3, 0.9, 0.95)):
+    known = {"weights_sha256": "", "fitted_on": {}, "cross_validated": {}}
+    return Reliability(scores=scores, shares=shares, **known)
 
 
 def with_top(top):
@@ -41,13 +25,7 @@ def with_top(top):
 
 def fit(top, is_right):
     scores, shares = fit_reliability(top, is_right)
-    return of(scores=tuple(scores.tolist()), shares=tuple(shares.tolist()))
-
-
-def test_what_was_written_is_read_again(tmp_path):
-    assert read_reliability(tmp_path) is None
-    write_record(tmp_path / FILE, of())
-    assert read_reliability(tmp_path) == of()
+    return of(tuple(scores.tolist()), tuple(shares.tolist()))
 
 
 def test_the_share_is_interpolated_and_stays_beyond_the_ends():
@@ -86,14 +64,12 @@ def test_few_images_or_equal_scores_give_a_map_too():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"shares": [0.1, 0.2]}, "Value error, expected as many scores as shares"),
-        ({"shares": [0.1, 0.3, 0.2]}, "Value error, expected rising shares in [0, 1], got (0.1"),
-        ({"checked_on": {"split": "test"}}, "checked_on.source: Field required"),
+        ({"shares": [0.1, 0.2]}, "expected as many scores as shares"),
+        ({"shares": [0.1, 0.3, 0.2]}, r"expected rising shares in \[0, 1\], got \(0.1"),
     ],
 )
-def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
+def test_a_damaged_map_is_refused(change, reason, tmp_path):
     file = write_record(tmp_path / FILE, of())
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.* Fit it again"
-    with pytest.raises(InputError, match=expected):
+    with pytest.raises(InputError, match=f"{FILE} is not a valid record: .*{reason}.* Fit it"):
         read_reliability(tmp_path)

@@ -1,5 +1,4 @@
 import json
-import re
 
 import numpy as np
 import pytest
@@ -23,29 +22,21 @@ COUNTS = (20, 30, 80, 10, 80, 700, 10)
 OFFSETS = logit_offsets(COUNTS, 0.5)
 
 
-def of(**changes):
-    values = {
-        "temperature": 2.0,
-        "logit_adjustment": 0.5,
-        "offsets": dict(zip(CODES, OFFSETS.tolist(), strict=True)),
-        "weights_sha256": "a" * 64,
-        "fitted_on": {"split": "validation"},
-        "cross_validated": {"calibrated": {"ece": 0.01}},
-    }
-    return Calibration(**{**values, **changes})
-
-
-def test_what_was_written_is_read_again(tmp_path):
-    assert read_calibration(tmp_path) is None
-    write_record(tmp_path / FILE, of())
-    assert read_calibration(tmp_path) == of()
+CALIBRATION = Calibration(
+    temperature=2.0,
+    logit_adjustment=0.5,
+    offsets=dict(zip(CODES, OFFSETS.tolist(), strict=True)),
+    weights_sha256="",
+    fitted_on={},
+    cross_validated={},
+)
 
 
 def test_both_corrections_can_be_undone_from_probabilities_alone():
     logits = np.random.default_rng(1).normal(size=(20, 7)) * 3
     answers = softmax((logits + OFFSETS) / 2, axis=1)
-    assert of().as_trained(answers) == pytest.approx(softmax(logits, axis=1), abs=1e-9)
-    assert np.isfinite(of().as_trained(np.eye(7))).all()
+    assert CALIBRATION.as_trained(answers) == pytest.approx(softmax(logits, axis=1), abs=1e-9)
+    assert np.isfinite(CALIBRATION.as_trained(np.eye(7))).all()
 
 
 def test_offsets_divide_the_odds_by_the_training_prior():
@@ -67,26 +58,19 @@ def test_folding_shifts_and_divides_the_logits_and_nothing_else(name, request):
     assert after * 2.5 == pytest.approx(before + OFFSETS, rel=1e-5, abs=1e-5)
 
 
-def test_models_and_temperatures_that_cannot_be_folded_are_refused():
+def test_models_that_cannot_be_folded_are_refused():
     with pytest.raises(InputError, match="no linear layer with 7 outputs"):
         fold(nn.Conv2d(3, 7, 1), offsets=OFFSETS, temperature=2.0)
-    with pytest.raises(ValueError, match=r"^Expected a temperature above 0, got 0"):
-        fold(nn.Linear(3, 7), offsets=OFFSETS, temperature=0)
     with pytest.raises(InputError, match="has no biases: logits can't be adjusted in it"):
         fold(nn.Linear(3, 7, bias=False), offsets=OFFSETS, temperature=1)
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"schema_version": 3}, "schema_version: Input should be 2"),
-        ({"offsets": {"mel": 0.0}}, "offsets: Value error, expected the classes akiec, bcc, "),
-        ({"temperature": 0}, "temperature: Input should be greater than 0"),
-    ],
-)
-def test_a_damaged_record_names_the_file_and_the_field(change, reason, tmp_path):
-    file = write_record(tmp_path / FILE, of())
-    file.write_text(json.dumps(json.loads(file.read_text()) | change))
-    expected = rf"^{re.escape(str(file))} is not a valid record: {re.escape(reason)}.*\. Fit it"
-    with pytest.raises(InputError, match=expected):
+def test_a_damaged_record_names_the_file_and_the_field(tmp_path):
+    file = write_record(tmp_path / FILE, CALIBRATION)
+    damaged = {"schema_version": 3, "offsets": {"mel": 0.0}, "temperature": 0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | damaged))
+    with pytest.raises(InputError) as caught:
         read_calibration(tmp_path)
+    assert str(caught.value).startswith(f"{file} is not a valid record: schema_version: ")
+    assert "temperature: Input should be greater than 0" in str(caught.value)
+    assert "offsets: Value error, expected the classes akiec, bcc, " in str(caught.value)

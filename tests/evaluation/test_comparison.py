@@ -2,43 +2,9 @@ import json
 
 import pytest
 from runs_on_disk import write_run
-from shipped import answer, write_model
 
 from hf_lesion.errors import InputError
 from hf_lesion.evaluation import comparison
-from hf_lesion.evaluation.metrics import compute_metrics
-from hf_lesion.evaluation.predictions import write_predictions
-from hf_lesion.evaluation.report.build import weights_sha256
-from hf_lesion.evaluation.report.record import REPORT
-
-RIGHT = {"a": 0.5, "b": 0.9}
-
-
-@pytest.fixture
-def folders(tmp_path):
-    """Two scored models with the predictions that their scores are of."""
-    for name, right in RIGHT.items():
-        folder = write_model(tmp_path, name, right=right)
-        report = json.loads((folder / REPORT).read_text())
-        report["test"]["model"]["weights_sha256"] = weights_sha256(folder)
-        (folder / REPORT).write_text(json.dumps(report))
-        write_predictions(folder / "predictions_test.csv", answer(right)[0])
-    return comparison.find_models(tmp_path)
-
-
-def test_neighbours_are_compared_on_the_same_images(folders):
-    answers = comparison.read_answers(folders, answer(0.5)[0], "test")
-    pairs = comparison.compare_pairs(answers)
-    assert [(pair["first"], pair["second"]) for pair in pairs] == [("b", "a")]
-    b, a = (compute_metrics(answers[name].probabilities, answers[name].references) for name in "ba")
-    for name in ("balanced_accuracy", "accuracy", "macro_auroc"):
-        value, low, high = pairs[0]["differences"][name]
-        assert value == pytest.approx(b[name] - a[name])
-        assert low < value < high
-    assert pairs[0]["differences"]["balanced_accuracy"][1] > 0.1
-    (folders[0] / "model.safetensors").write_bytes(b"1" * 10)
-    with pytest.raises(InputError, match=r"a was not scored on test, or has other weights now\."):
-        comparison.read_answers(folders, answer(0.5)[0], "test")
 
 
 def test_records_of_several_splits_are_kept_and_one_model_cannot_be_compared(tmp_path):
@@ -73,15 +39,11 @@ def test_a_run_is_told_by_what_it_changed_and_what_came_of_it(tmp_path):
     assert "(140 images)" in lines[0]
 
 
-def test_runs_on_other_images_are_not_compared(tmp_path):
+def test_runs_on_other_images_or_without_predictions_are_not_compared(tmp_path):
     first = write_run(tmp_path / "a", right=0.5)
     other = write_run(tmp_path / "b", right=0.5, images=70)
     with pytest.raises(InputError, match=r"on 70 images that are not the 140 of a: score both on "):
         comparison.compare_runs(first, [other])
-
-
-def test_a_run_that_was_not_scored_says_how_to(tmp_path):
-    folder = write_run(tmp_path / "a", right=0.5)
-    (folder / "predictions_validation.csv").unlink()
+    (first / "predictions_validation.csv").unlink()
     with pytest.raises(InputError, match=r"then run scripts/score\.py --model .* --split validat"):
-        comparison.compare_runs(folder, [])
+        comparison.compare_runs(first, [])

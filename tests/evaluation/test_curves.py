@@ -30,18 +30,6 @@ def test_scikit_learn_agrees(ties):
         assert curves.specificity_at(curve, least) == pytest.approx(expected, abs=1e-12)
 
 
-def test_weights_count_as_repeated_images():
-    scores, truth = draw(60, ties=True)
-    weights = np.random.default_rng(1).integers(0, 4, size=(5, 60))
-    found = curves.build_curve(scores, truth, weights)
-    for row, counts in enumerate(weights):
-        again = curves.build_curve(np.repeat(scores, counts), np.repeat(truth, counts))
-        for statistic in (curves.auroc, curves.average_precision):
-            assert statistic(found)[row] == pytest.approx(float(statistic(again)), abs=1e-12)
-        for at in (curves.sensitivity_at, curves.specificity_at):
-            assert at(found, 0.9)[row] == pytest.approx(float(at(again, 0.9)), abs=1e-12)
-
-
 @pytest.mark.parametrize("positive", [True, False])
 def test_one_kind_alone_gives_nan(positive):
     curve = curves.build_curve([0.1, 0.2], np.array([positive, positive]))

@@ -1,35 +1,15 @@
 import numpy as np
 import pytest
+from drawn import MEL, draw_predictions, melanomas_and_nevi
 from sklearn.metrics import roc_auc_score
 
 from hf_lesion.calibration.fit import fit_point
 from hf_lesion.evaluation import discrimination, metrics
-from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.labels import CODES, LABEL2ID
-
-MEL, NV = LABEL2ID["mel"], LABEL2ID["nv"]
-
-
-def draw(classes=7):
-    generator = np.random.default_rng(0)
-    references = np.arange(210) % classes
-    logits = generator.normal(size=(210, 7)) + 2 * np.eye(7)[references]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    ids = tuple(f"L{index // 2}" for index in range(210))
-    return Predictions(tuple(map(str, range(210))), references, probabilities, ids)
-
-
-def of(melanomas, nevi, lesions=None):
-    """Answers that give these probabilities of melanoma, the rest to a nevus."""
-    scores = np.asarray([*melanomas, *nevi], dtype=float)
-    probabilities = np.zeros((len(scores), 7))
-    probabilities[:, MEL], probabilities[:, NV] = scores, 1 - scores
-    references = np.asarray([MEL] * len(melanomas) + [NV] * len(nevi))
-    return Predictions(tuple(map(str, range(len(scores)))), references, probabilities, lesions)
 
 
 def test_malignant_is_the_sum_of_its_three_classes_and_melanoma_one_of_them():
-    answers = draw()
+    answers = draw_predictions()
     found = discrimination.measure_question(answers, "malignant")
     malignant = [LABEL2ID[code] for code in ("akiec", "bcc", "mel")]
     truth = np.isin(answers.references, malignant)
@@ -42,7 +22,7 @@ def test_malignant_is_the_sum_of_its_three_classes_and_melanoma_one_of_them():
 
 
 def test_curves_are_drawn_for_every_class_and_empty_where_one_is_absent():
-    found = discrimination.thin_curves(draw(classes=6))
+    found = discrimination.thin_curves(draw_predictions(classes=6))
     assert set(found) == {*CODES, "malignant"}
     assert found["vasc"]["roc"] == {"x": [], "y": []}
     assert found["mel"]["roc"]["y"][-1] == 1
@@ -51,7 +31,7 @@ def test_curves_are_drawn_for_every_class_and_empty_where_one_is_absent():
 
 def test_rates_at_a_threshold_are_those_that_it_was_chosen_for():
     generator = np.random.default_rng(0)
-    answers = of(generator.beta(3, 2, 50), generator.beta(1, 4, 150))
+    answers = melanomas_and_nevi(generator.beta(3, 2, 50), generator.beta(1, 4, 150))
     for target in (0.8, 0.95):
         point = fit_point(answers.probabilities, answers.references, "melanoma", target=target)
         found = discrimination.measure_point(point, answers, prevalence=0.25)
@@ -66,7 +46,7 @@ def test_rates_at_a_threshold_are_those_that_it_was_chosen_for():
     expected = [250 * (1 - high), 250 * (1 - low)]
     assert found["misses_per_1000"][1:] == pytest.approx(expected)
     # One lesion without the disease.
-    nevi = of([], [0.1, 0.0], ("a", "a"))
+    nevi = melanomas_and_nevi([], [0.1, 0.0], ("a", "a"))
     found = discrimination.measure_point(point, nevi, prevalence=0.02)
     assert np.isnan([*found["sensitivity"], *found["specificity"][1:]]).all()
     assert not np.isnan(found["specificity"].value)

@@ -43,7 +43,7 @@ def by_brightness(images):
 @pytest.fixture(scope="module")
 def found(images):
     names = ("quarter_turn", "darker", "centre_crop")
-    return robustness.measure(by_brightness, images, names)
+    return robustness.measure(by_brightness, images, names, model={"name": "m"})
 
 
 def test_the_worst_case_is_named_and_what_always_holds_is_counted(found):
@@ -63,8 +63,7 @@ def test_the_worst_case_is_named_and_what_always_holds_is_counted(found):
 
 
 def test_the_record_is_kept_drawn_and_rendered(found, tmp_path):
-    record = robustness.build_record(found, data={"split": "test"}, model={"name": "m"})
-    path = robustness.write_record(tmp_path, record)
+    path = robustness.write_record(tmp_path, found)
     kept = json.loads(path.read_text())
     table = robustness.render_table(kept).splitlines()
     assert table[2].startswith("| unchanged | 1.000 [1.000, 1.000] |")

@@ -1,7 +1,6 @@
 import io
 import json
 import shutil
-import tracemalloc
 import zipfile
 
 import datasets
@@ -53,15 +52,6 @@ def read(folder, name="outside"):
     return read_images(folder / "images", folder / "truth.csv", name=name)
 
 
-def test_a_folder_is_read_in_the_order_of_its_ground_truth(folder):
-    found = read(folder)
-    assert (found.name, found.source) == ("outside", "truth.csv")
-    assert found.image_ids == ("d", "b", "a")
-    assert found.lesion_ids == ("1", "2", "2")
-    assert [CODES[index] for index in found.references] == ["mel", "nv", "nv"]
-    assert np.array_equal(np.asarray(found.load(2)), np.asarray(draw_image(0)))
-
-
 def test_the_fingerprint_sees_pixels_and_references_but_not_order(folder):
     first = read(folder).fingerprint
     truth = pd.read_csv(folder / "truth.csv", dtype=str)
@@ -83,67 +73,35 @@ def test_a_zip_archive_is_read_in_place_as_its_folder_is(folder, place):
     with zipfile.ZipFile(folder / place, "w") as archive:
         for file in sorted(images.rglob("*.*")):
             archive.write(file, f"ISIC Test/{file.relative_to(images)}")
-        archive.writestr("__MACOSX/._d.jpg", b"x")
     source = folder / place if place == "images.zip" else folder / "images"
     found = read_images(source, folder / "truth.csv", name="outside")
-    assert (found.image_ids, found.fingerprint) == (first.image_ids, first.fingerprint)
-    assert found.description == first.description
+    assert (found.fingerprint, found.description) == (first.fingerprint, first.description)
     assert all(np.array_equal(found.load(row), expected[row]) for row in range(3))
     assert sorted(file.name for file in found.left_out) == ["a_segmentation.png", "c.jpeg"]
 
 
 def test_what_is_wrong_in_a_zip_archive_is_named(folder):
     file = folder / "images.zip"
-    shutil.rmtree(folder / "images")
-    file.write_bytes(b"PK")
-    assert f"{file} is not a valid zip archive" in refusal(
-        read_images, file, folder / "truth.csv", name="x"
-    )
     with zipfile.ZipFile(file, "w") as archive:
         for name in "abd":
             archive.writestr(f"{name}.png", b"no image")
     message = refusal(read_images, file, folder / "truth.csv", name="x")
     assert message.startswith(f"{file}/d.png: The image can't be read as an image")
-    assert refusal(read, folder) == (
-        f"{folder / 'images'} is neither a folder nor a zip archive. Pass the images."
-    )
+    shutil.rmtree(folder / "images")
+    assert "images is neither a folder nor a zip archive" in refusal(read, folder)
 
 
-def test_answers_do_not_depend_on_the_batch_size(folder):
+def test_a_folder_is_predicted_in_the_order_of_its_ground_truth_whatever_the_batch_size(folder):
     classifier, found = MeanColour(), read(folder)
+    assert (found.name, found.source) == ("outside", "truth.csv")
+    assert [CODES[index] for index in found.references] == ["mel", "nv", "nv"]
+    assert np.array_equal(np.asarray(found.load(2)), np.asarray(draw_image(0)))
     predictions = predict(classifier, found, batch_size=2)
     assert classifier.batches == [2, 1]
     alone = [MeanColour().predict([found.load(i)], batch_size=1)[0] for i in range(3)]
     assert np.array_equal(predictions.probabilities, np.asarray(alone, dtype=np.float64))
-    assert predictions.probabilities.dtype == np.float64
     assert predictions.image_ids == ("d", "b", "a")
     assert predictions.lesion_ids == ("1", "2", "2")
-
-
-def test_only_one_batch_of_images_is_in_memory(tmp_path):
-    side, count, batch = 512, 20, 4
-    for index in range(count):
-        Image.new("RGB", (side, side), (index, 0, 0)).save(tmp_path / f"{index}.png")
-    lines = "".join(f"{index},nv\n" for index in range(count))
-    (tmp_path / "truth.csv").write_text(f"image_id,dx\n{lines}")
-    found = read_images(tmp_path, tmp_path / "truth.csv", name="many")
-    live = []
-
-    class Watcher(MeanColour):
-        def predict(self, images, *, batch_size):
-            live.append(tracemalloc.get_traced_memory()[0])
-            return np.full((len(images), 7), 1 / 7, dtype=np.float32)
-
-    # Pillow keeps pixels outside of Python's allocator: count as arrays.
-    pixels = lambda index: np.asarray(found_load(index)).copy()  # noqa: E731
-    found_load = found.load
-    object.__setattr__(found, "load", pixels)
-    tracemalloc.start()
-    predict(Watcher(), found, batch_size=batch)
-    tracemalloc.stop()
-    image_bytes = side * side * 3
-    # The batch before may still be alive while the next is read.
-    assert max(live) - live[0] < (batch + 2) * image_bytes
 
 
 def test_a_split_is_read_as_prepared(sample_dataset):
@@ -162,24 +120,19 @@ def test_a_split_is_read_as_prepared(sample_dataset):
 
 
 def test_a_dataset_that_cannot_be_scored_is_refused(tmp_path):
-    def refused(**options):
-        folder = write_dataset(tmp_path / str(len(list(tmp_path.iterdir()))), **options)
-        return refusal(read_split, folder, "test").replace(str(folder), "DIR")
+    def refused(name, **options):
+        return refusal(read_split, write_dataset(tmp_path / name, **options), "test")
 
-    assert refused(labels=(0, 1, 2), image_ids=["I1", "I2", "I1"]) == (
-        "1 image_ids of DIR repeat: I1. Prepare the dataset again."
-    )
-    assert refused(labels=[0, -1, 3]) == (
-        "1 images of DIR have no label: I1. Leave them out of the dataset."
-    )
+    twice = refused("a", labels=(0, 1, 2), image_ids=["I1", "I2", "I1"])
+    assert twice.startswith(f"1 image_ids of {tmp_path / 'a'} repeat: I1.")
+    assert " have no label: I1. Leave them out" in refused("b", labels=[0, -1, 3])
     buffer = io.BytesIO()
     draw_image(0, size=(100, 100)).save(buffer, "JPEG")
     cut = write_dataset(tmp_path / "cut", labels=[0], images=[buffer.getvalue()[:-2000]])
     found = read_split(cut, "test")
     assert found.lesion_ids is None
-    assert refusal(predict, MeanColour(), found, batch_size=1) == (
-        "Image I0 of the dataset can't be read: its bytes are damaged or not an image. "
-        "Prepare the dataset again from an intact copy."
+    assert "Image I0 of the dataset can't be read: its bytes are damaged" in refusal(
+        predict, MeanColour(), found, batch_size=1
     )
 
 

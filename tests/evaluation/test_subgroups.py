@@ -2,21 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from drawn import draw_predictions
 from sklearn.metrics import roc_auc_score
 
 from hf_lesion.calibration.fit import fit_point
 from hf_lesion.evaluation import metrics
-from hf_lesion.evaluation.predictions import Predictions, take
+from hf_lesion.evaluation.predictions import take
 from hf_lesion.evaluation.subgroups import FEWEST, measure_groups, name_values
-
-
-def draw(images=140):
-    generator = np.random.default_rng(0)
-    references = np.arange(images) % 7
-    logits = generator.normal(size=(images, 7)) + np.eye(7)[references]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    lesions = tuple(str(index // 2) for index in range(images))
-    return Predictions(tuple(map(str, range(images))), references, probabilities, lesions)
 
 
 def test_ages_fall_into_bands_and_unknown_ones_are_a_group():
@@ -32,12 +24,12 @@ def test_ages_fall_into_bands_and_unknown_ones_are_a_group():
     values = ["male", "unknown", None, " ", math.nan]
     assert name_values("sex", values) == ("male", "unknown", None, None, None)
     ages = name_values("age", [80, 50, None, 20, 65, 35] * 20 + [20] * 20)
-    found = measure_groups(draw(), {"age": ages})["age"]
+    found = measure_groups(draw_predictions(140, lean=1.0), {"age": ages})["age"]
     assert list(found) == ["under 30", "30 to 44", "45 to 59", "60 to 74", "75 and over", "unknown"]
 
 
 def test_each_group_is_measured_as_if_it_were_alone():
-    answers = draw()
+    answers = draw_predictions(140, lean=1.0)
     point = fit_point(answers.probabilities, answers.references, "malignant", target=0.8)
     groups = {"sex": tuple("female" if index < 60 else "male" for index in range(140))}
     found = measure_groups(answers, groups, point=point)
@@ -64,7 +56,7 @@ def test_each_group_is_measured_as_if_it_were_alone():
 
 def test_small_groups_are_warned_of_and_images_without_a_value_belong_to_none():
     kinds = ("a",) * FEWEST + ("b",) * (FEWEST - 1) + (None,) * (140 - 2 * FEWEST + 1)
-    found = measure_groups(draw(), {"sex": kinds})["sex"]
+    found = measure_groups(draw_predictions(140, lean=1.0), {"sex": kinds})["sex"]
     assert {name: part["warning"] for name, part in found.items()} == {
         "a": None,
         "b": "fewer than 30 images",

@@ -1,5 +1,3 @@
-import re
-
 import pytest
 import torch
 
@@ -48,14 +46,9 @@ def test_an_unknown_architecture_is_told_what_to_pass():
             self.stem = torch.nn.Conv2d(3, 4, 3)
             self.head = torch.nn.Linear(4, 7)
 
-    text = (
-        "No Grad-CAM target layer is known for Foreign. Choose cnn or a convolutional timm model "
-        "(ResNet, DenseNet, EfficientNet, MobileNet, ConvNeXt), or pass layer=, the name of the "
-        "last module that gives a (B, C, H, W) feature map, for instance 'stem'."
-    )
-    with pytest.raises(InputError, match=f"^{re.escape(text)}$"):
-        target_layer(Foreign())
     model = Foreign()
+    with pytest.raises(InputError, match=r"^No Grad-CAM target layer .* for instance 'stem'"):
+        target_layer(model)
     assert target_layer(model, "stem") is model.stem
     with pytest.raises(InputError, match=r"^Foreign has no module 'stam'\. Pass layer= a name"):
         target_layer(model, "stam")

@@ -16,26 +16,15 @@ def ramps(side=64):
     return np.tile(rise, (side, 1)), np.tile(rise[:, None], (1, side))
 
 
-def test_a_cropped_map_lies_in_the_middle_and_nothing_is_said_beside_it():
-    placed = place(ramps()[0], CENTRE, (600, 450))
-    assert placed.shape == (450, 600)
-    seen = ~np.isnan(placed)
+def test_only_what_a_crop_shows_is_covered_and_the_border_of_a_padded_map_is_cut_away():
+    seen = ~np.isnan(place(ramps()[0], CENTRE, (600, 450)))
     assert seen[:, 75:525].all()
-    assert not seen[:, :75].any()
-    assert not seen[:, 525:].any()
-    # A place of the crop's left quarter: 75 + 450 / 4.
-    assert placed[225, 187] == pytest.approx(0.25, abs=0.01)
-
-
-def test_the_border_of_a_padded_map_is_cut_away_and_a_squashed_map_covers_all():
+    assert seen.sum() == 450 * 450
     placed = place(ramps()[1], PADDED, (600, 450))
     assert not np.isnan(placed).any()
     # The image's upper edge is an eighth down the input, its lower edge seven.
     assert placed[0, 300] == pytest.approx(1 / 8, abs=0.01)
     assert placed[-1, 300] == pytest.approx(7 / 8, abs=0.01)
-    wide, _ = ramps()
-    enlarged = Image.fromarray(wide).resize((600, 450), Image.Resampling.BICUBIC)
-    assert np.array_equal(place(wide, WHOLE, (600, 450)), np.asarray(enlarged))
 
 
 @pytest.mark.parametrize("size", [(601, 450), (8, 7), (10_000, 1), (1, 1)])

@@ -1,10 +1,8 @@
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 import torch
-from raised import refusal
 from safetensors.torch import save_file
 
 from hf_lesion.errors import InputError
@@ -49,10 +47,15 @@ def classifying(gate):
     )
 
 
+def judge(gate, probabilities, features):
+    columns = np.split(features, [2, 3], axis=1)
+    return ood.judge(gate, np.array(probabilities), dict(zip(gate.inputs, columns, strict=False)))
+
+
 def test_verdicts_follow_distance_first_and_confidence_second(gate):
     # Half the squared distance: 0.5, 12.5 (beyond all references), 0.5, 12.5.
     features = np.array([[1, 0, 0], [5, 0, 0], [0, 1, 0], [0, 5, 0]], np.float32)
-    verdicts = gate.judge(np.array([SURE, SURE, UNSURE, UNSURE]), features)
+    verdicts = judge(gate, [SURE, SURE, UNSURE, UNSURE], features)
     assert [one.kind for one in verdicts] == ["accepted", "strange", "unsure", "strange"]
     assert [one.likeness for one in verdicts] == pytest.approx([0.95, 0, 0.95, 0])
     assert [one.confidence for one in verdicts] == [0.9, 0.9, 0.55, 0.55]
@@ -69,7 +72,7 @@ def test_verdicts_follow_distance_first_and_confidence_second(gate):
 
 def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):
     features = np.array([[0, 0, 0, 0], [0, 0, 0, 2.5], [5, 0, 0, 0], [0, 0, 0, 1.4]], np.float32)
-    verdicts = classifying.judge(np.array([SURE] * 4), features)
+    verdicts = judge(classifying, [SURE] * 4, features)
     assert [one.kind for one in verdicts] == ["accepted", "strange", "strange", "accepted"]
     # Scores -2 (7 of the 11 are at least that), 0.5 (2 of them), -2, -0.6 (4 of them).
     expected = [7 / 11, 2 / 11, 0, 4 / 11]
@@ -79,15 +82,8 @@ def test_an_image_is_rejected_by_distance_or_by_the_classifier(classifying):
 
 def test_features_that_are_not_numbers_are_rejected(gate, classifying):
     for each, row in ((gate, [np.nan] * 3), (classifying, [0, 0, 0, np.nan])):
-        (verdict,) = each.judge(np.array([SURE]), np.array([row], np.float32))
+        (verdict,) = judge(each, [SURE], np.array([row], np.float32))
         assert verdict.kind == "strange"
-
-
-def test_a_gate_takes_its_inputs_by_name(gate):
-    found = {"layer1": np.array([[0.0]], np.float32), "colours": np.array([[5, 0]], np.float32)}
-    assert ood.judge(gate, np.array([SURE]), found)[0].kind == "strange"
-    found["colours"] = np.zeros((1, 2), np.float32)
-    assert ood.judge(gate, np.array([SURE]), found)[0].kind == "accepted"
 
 
 def test_without_a_gate_nothing_is_claimed():
@@ -101,32 +97,27 @@ def test_without_a_gate_nothing_is_claimed():
 @pytest.mark.parametrize("name", ["gate", "classifying"])
 def test_a_gate_is_read_as_it_was_written(name, request, tmp_path):
     gate, path = request.getfixturevalue(name), tmp_path / ood.GATE
+    assert ood.find_gate(tmp_path) is None
     ood.write_gate(path, gate)
-    again = ood.read_gate(path)
+    again = ood.find_gate(tmp_path)
     for field in dataclasses.fields(gate):
         before, after = getattr(gate, field.name), getattr(again, field.name)
         same = torch.equal(before, after) if isinstance(before, torch.Tensor) else before == after
         assert same, field.name
 
 
-def test_a_gate_is_found_next_to_the_weights(gate, tmp_path):
-    assert ood.find_gate(tmp_path) is None
-    ood.write_gate(tmp_path / ood.GATE, dataclasses.replace(gate, weights_sha256="cd"))
-    assert ood.find_gate(tmp_path).weights_sha256 == "cd"
-
-
 def test_damaged_files_are_explained(gate, tmp_path):
     path = tmp_path / "gate.safetensors"
-    path.write_bytes(b"none")
-    with pytest.raises(InputError, match=r"safetensors is not a gate: .*scripts/fit_gate\.py"):
-        ood.read_gate(path)
     save_file({"mean": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match=r"is not a gate: "):
+    with pytest.raises(InputError, match=r"safetensors is not a gate: .*scripts/fit_gate\.py"):
         ood.read_gate(path)
     ood.write_gate(path, gate)
     written = path.read_bytes()
     path.write_bytes(written.replace(b'"schema_version":"2"', b'"schema_version":"9"'))
     with pytest.raises(InputError, match=r"has schema_version 9; this version of hf_lesion reads"):
+        ood.read_gate(path)
+    path.write_bytes(written[:50])
+    with pytest.raises(InputError, match="is not a gate: "):
         ood.read_gate(path)
 
 
@@ -141,18 +132,6 @@ def test_a_record_is_read_as_it_was_written_and_its_shares_have_intervals(tmp_pa
     assert record.risk_coverage is None
     ood.write_gate_record(tmp_path, record)
     assert ood.read_gate_record(tmp_path) == record
-
-
-def test_a_damaged_record_names_the_file_and_the_fields(tmp_path):
-    record = json.loads(json.dumps(RECORD))
-    record["dermoscopic"]["test"]["refused"] = "many"
-    del record["other"]
-    write_json(tmp_path / "gate.json", record)
-    text = refusal(ood.read_gate_record, tmp_path)
-    assert text.startswith(f"{tmp_path / 'gate.json'} is damaged: ")
-    assert "dermoscopic.test.refused (Input should be a valid number" in text
-    assert "other (Field required)" in text
-    assert text.endswith(ood.FIX)
 
 
 def test_the_distance_limit_is_the_greatest_distance_of_an_accepted_image(gate):

@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -94,7 +93,6 @@ def test_a_folder_is_calibrated_and_calibrated_again(
     assert read_fits(again).calibration.weights_sha256 != found.weights_sha256
     assert call("--model", again, *data, "--logit_adjustment", 0.2)[0] == 0
     assert read_fits(again).calibration.logit_adjustment == 0.2
-    assert not [file for file in tmp_path.iterdir() if file.name.startswith(".partial")]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,4 @@ def test_runs_that_cannot_be_packed_are_refused(refusal, tmp_path):
     line = ("--run", tmp_path / "run", "--output", tmp_path / "packed")
     assert "does not accept images of 64 px. Leave out" in refusal(*line, "--image_size", 64)
     assert "Expected --image_size of at least 16, got 8." in refusal(*line, "--image_size", 8)
-    assert "is not UTF-8" in refusal(*line[:3], tmp_path / os.fsdecode(b"caf\xe9"))
-    (tmp_path / "run" / "training.json").write_text("{")
-    assert "training.json is not JSON: " in refusal(*line)
     assert [entry.name for entry in tmp_path.iterdir()] == ["run"]

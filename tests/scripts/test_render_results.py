@@ -44,15 +44,6 @@ def test_the_tables_on_explanations_come_where_their_markers_are(call, models, t
     assert file.read_text().endswith(f"{LOOKS_START}\n{MISSING}\n{LOOKS_END}\n")
 
 
-def test_a_file_without_blocks_is_rejected(call, models, tmp_path):
-    file = tmp_path / "README.md"
-    file.write_text("# Title\n")
-    code, _, err = call("--models", models, "--files", file, "--card", tmp_path / "card.md")
-    assert code == 2
-    assert err.startswith(f"error: {file} has no block to fill: expected a line <!-- NAME")
-    assert file.read_text() == "# Title\n"
-
-
 def test_other_models_get_their_cards_and_our_files_stay(call, models):
     ours = [SCRIPT.parents[1] / name for name in ("README.md", "model_card.md")]
     before = [file.read_bytes() for file in ours]

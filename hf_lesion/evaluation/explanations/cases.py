@@ -12,7 +12,7 @@ from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.evaluation.scoring import EvaluationSet
 from hf_lesion.explain import shortcuts
-from hf_lesion.explain.agreement import Agreement, compare_all
+from hf_lesion.explain.agreement import compare_all
 from hf_lesion.explain.figures import Cell, Row, caption_of, describe_agreement
 from hf_lesion.explain.gradcam import GRADCAM
 from hf_lesion.explain.mask_overlap import MEASURES, place_masks, score_maps
@@ -36,11 +36,14 @@ class Case:
     truth: str | None = None
 
 
-def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], list[Path]]:
-    """Return the images to explain, without masks, and the skipped files of any folders in `paths`.
+def read_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Case], list[Path]]:
+    """Read images, and the masks that go with them; also return the skipped files of folders.
+
+    Masks are `<name>_segmentation.png` or `<name>.png` of the folder `masks`; without one, those
+    are looked for next to the images.
 
     Raises:
-        InputError: If there are no images.
+        InputError: If there are no images, or one can't be read.
     """
     files: list[Path] = []
     left_out: list[Path] = []
@@ -53,21 +56,10 @@ def find_cases(paths: Sequence[Path], masks: Path | None) -> tuple[list[Path], l
             f"No image ({', '.join(IMAGE_SUFFIXES)}) found in {list_offenders(list(paths))}. "
             "Pass image files, or a folder of them."
         )
-    return files, left_out
-
-
-def read_cases(files: Sequence[Path], masks: Path | None) -> list[Case]:
-    """Read images and the masks that go with them.
-
-    Masks are `<name>_segmentation.png` or `<name>.png` of the folder `masks`; without one, those
-    are looked for next to the images.
-
-    Raises:
-        InputError: If an image can't be read.
-    """
-    return [
+    cases = [
         Case(storable_name(file.stem), load_image(file), _find_mask(file, masks)) for file in files
     ]
+    return cases, left_out
 
 
 def compare_models(
@@ -76,12 +68,12 @@ def compare_models(
     *,
     target: str | None = None,
     method: str = GRADCAM,
-) -> tuple[list[Row], list[dict[tuple[str, str], Agreement]]]:
-    """Return a row per image, the original and every model's heatmap, and the maps' agreement.
+) -> list[Row]:
+    """Return a row per image: the original and every model's heatmap, and how far they agree.
 
     `target` is the explained class; None explains the class that each model predicts.
     """
-    rows, agreements = [], []
+    rows = []
     for case in cases:
         cells = [Cell(case.image, caption=_describe(case), mask=case.mask)]
         maps: dict[str, tuple[NDArray[np.float32], Box]] = {}
@@ -90,11 +82,8 @@ def compare_models(
             cells.append(cell)
             if cell.heatmap is not None and cell.box is not None:
                 maps[classifier.name] = cell.heatmap, cell.box
-        agreement = compare_all(maps)
-        remark, is_apart = describe_agreement(agreement) if agreement else ("", False)
-        rows.append(Row(cells, remark, is_apart))
-        agreements.append(agreement)
-    return rows, agreements
+        rows.append(Row(cells, *describe_agreement(compare_all(maps))))
+    return rows
 
 
 def choose_cases(
@@ -136,42 +125,26 @@ def draw_class(
 
 
 def draw_changes(classifiers: Sequence[LesionClassifier], cases: Sequence[Case]) -> list[Row]:
-    """Return a row for each image: the original and each change, with the models' predictions.
-
-    Raises:
-        InputError: If an image has no mask.
-    """
-    if without := [case.name for case in cases if case.mask is None]:
-        raise InputError(f"{len(without)} images have no mask: {list_offenders(without)}.")
+    """Return a row for each image: the original and each change, with the models' predictions."""
     rows = []
     for seed, case in enumerate(cases):
         assert case.mask is not None
         pictures = [case.image]
         for name in shortcuts.CHANGES:
             pictures.append(shortcuts.change(case.image, case.mask, name, seed=seed))
-        answers = [classifier.predict(pictures) for classifier in classifiers]
-        cells = [_say_answers(picture, classifiers, [own[[0, place]] for own in answers])
-                 for place, picture in enumerate(pictures)]  # fmt: skip
+        answers = [(one.name, one.predict(pictures)) for one in classifiers]
+        cells = []
+        for place, picture in enumerate(pictures):
+            lines, marked = [], []
+            for line, (name, probabilities) in enumerate(answers):
+                label, before = probabilities[[place, 0]].argmax(axis=1)
+                if label != before:
+                    marked.append(line)
+                arrow = "→ " if label != before else ""
+                lines.append(f"{name}: {arrow}{CODES[label]} {probabilities[place, label]:.0%}")
+            cells.append(Cell(picture, caption="\n".join(lines), marked=marked))
         rows.append(Row(cells, title=case.name))
     return rows
-
-
-def _say_answers(
-    picture: Image.Image,
-    classifiers: Sequence[LesionClassifier],
-    answers: Sequence[NDArray[np.float32]],
-) -> Cell:
-    """Return a changed picture with the prediction of each model, marked if it has changed.
-
-    `answers` are each model's (2, C) probabilities, before and after the change.
-    """
-    lines, marked = [], []
-    for place, (classifier, (before, now)) in enumerate(zip(classifiers, answers, strict=True)):
-        label = int(now.argmax())
-        if is_new := label != int(before.argmax()):
-            marked.append(place)
-        lines.append(f"{classifier.name}: {'→ ' if is_new else ''}{CODES[label]} {now[label]:.0%}")
-    return Cell(picture, caption="\n".join(lines), marked=marked)
 
 
 def _explain_case(

@@ -43,18 +43,15 @@ def describe_localisation(
 ) -> dict[str, Any]:
     """Return the scores of each method and baseline, right and wrong predictions apart.
 
-    Args:
-        scores: Name → (N, M) in the order of `MEASURES`.
-        references: (N,) class ids.
-        probabilities: (N, C) answers.
-        lesion_ids: N lesions, or None.
-        in_detail: The names that are also measured for each class.
-        rows_of: The rows that a name was measured on, where those are not all; its others are NaN.
+    `scores` are (N, M) by name in the order of `MEASURES`; the first is the one that `FINE`
+    averages. Those `in_detail` are also measured for each class. `rows_of` a name are those that it
+    was measured on, where they are not all; its others are NaN.
     """
     every = range(len(references))
     measured = {name: np.isin(every, rows_of.get(name, every)) for name in scores}
     is_right = probabilities.argmax(axis=1) == references
     sides = {"all": np.ones(len(references), bool), "right": is_right, "wrong": ~is_right}
+    first = next(iter(scores))
     found: dict[str, Any] = {}
     for name, table in scores.items():
         found[name] = {
@@ -76,16 +73,17 @@ def describe_localisation(
         "thresholds": list(THRESHOLDS),
         "images": len(references),
         "maps": found,
-        "against_gaussian": _against(GAUSSIAN, scores, lesion_ids, MEASURES, MEDIANS),
-        "fine_against": _fine_against(scores, lesion_ids, MEASURES, MEDIANS),
+        "against_gaussian": {
+            name: _differ(table, scores[GAUSSIAN], lesion_ids, MEASURES, MEDIANS)
+            for name, table in scores.items()
+            if name not in CONTROL_NAMES
+        },
+        "fine_against": _differ(scores[FINE], scores[first], lesion_ids, MEASURES, MEDIANS),
     }
 
 
 def describe_outside(shares: NDArray[np.float64], references: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the number of images whose lesion extends beyond what the network sees.
-
-    By (N,) shares of each lesion outside, NaN where unknown, and (N,) class ids.
-    """
+    """Return the number of images of whose lesion a notable share is outside of the input."""
     is_notable = shares > NOTABLE
     return {
         "share": NOTABLE,
@@ -111,15 +109,19 @@ def describe_faithfulness(
                 INSERTION: np.nanmean(one.insertion, axis=0).round(4).tolist(),
             },
         }
-    first = next(iter(found.values()))
+    first = next(iter(found))
     return {
-        "images": len(first.road),
+        "images": len(found[first].road),
         "road_images": int((~np.isnan(found[GAUSSIAN].road)).sum()),
         "road_percentiles": list(ROAD_PERCENTILES),
         "shares": list(SHARES),
         "maps": maps,
-        "against_gaussian": _against(GAUSSIAN, areas, lesion_ids, AREAS, ()),
-        "fine_against": _fine_against(areas, lesion_ids, AREAS, ()),
+        "against_gaussian": {
+            name: _differ(own, areas[GAUSSIAN], lesion_ids, AREAS)
+            for name, own in areas.items()
+            if name not in CONTROL_NAMES
+        },
+        "fine_against": _differ(areas[FINE], areas[first], lesion_ids, AREAS),
     }
 
 
@@ -130,10 +132,7 @@ def describe_shortcuts(
 ) -> dict[str, Any]:
     """Return how often the prediction stays the same, and the balanced accuracy under each change.
 
-    Args:
-        answers: As from `answer_changed`.
-        references: (N,) class ids.
-        lesion_ids: N lesions, or None.
+    `answers` are (N, C) probabilities under each change and of the original images (`UNCHANGED`).
     """
     before = answers[UNCHANGED].argmax(axis=1)
     found: dict[str, dict[str, Any]] = {}
@@ -161,11 +160,7 @@ class Explanations(RootModel[dict[str, Entry]]):
 
 
 def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Path:
-    """Write parts of one split's entry into `explanations.json`; the others stay.
-
-    Raises:
-        InputError: If there is a file that can't be read.
-    """
+    """Write parts of one split's entry into `explanations.json`; the others stay."""
     path = folder / EXPLANATIONS
     record = read_explanations(path) if path.exists() else {}
     record[split] = {**record.get(split, {}), "schema_version": SCHEMA_VERSION, **parts}
@@ -174,11 +169,7 @@ def write_explanations(folder: Path, split: str, parts: Mapping[str, Any]) -> Pa
 
 
 def read_explanations(path: Path) -> dict[str, Any]:
-    """Read `explanations.json`, given as the file or as the folder that holds it.
-
-    Raises:
-        InputError: If it is not there, not JSON or of another version; names the field.
-    """
+    """Read `explanations.json`, given as the file or as the folder that holds it."""
     file = path / EXPLANATIONS if path.is_dir() else path
     found = read_record(file, Explanations, fix="Delete it and score again.")
     if found is None:
@@ -197,35 +188,13 @@ def _summarise(
     }
 
 
-def _fine_against(
-    tables: Mapping[str, NDArray[np.float64]],
+def _differ(
+    table: NDArray[np.float64],
+    base: NDArray[np.float64],
     lesion_ids: Sequence[str] | None,
     names: Sequence[str],
-    medians: Sequence[int],
-) -> dict[str, Any]:
-    """Return how much more the finer map has than the one it averages, the first."""
-    if FINE not in tables:
-        return {}
-    first = next(iter(tables))
-    pair = {FINE: tables[FINE], first: tables[first]}
-    return _against(first, pair, lesion_ids, names, medians)[FINE]
-
-
-def _against(
-    base: str,
-    tables: Mapping[str, NDArray[np.float64]],
-    lesion_ids: Sequence[str] | None,
-    names: Sequence[str],
-    medians: Sequence[int],
-) -> dict[str, Any]:
-    """Return how much more than `base` each method has of each measure, on the same images."""
-    return {
-        kind: {
-            name: one.rounded()
-            for name, one in zip(
-                names, estimate(table, lesion_ids, minus=tables[base], medians=medians), strict=True
-            )
-        }
-        for kind, table in tables.items()
-        if kind not in (base, *CONTROL_NAMES)
-    }
+    medians: Sequence[int] = (),
+) -> dict[str, list[float]]:
+    """Return how much more than `base` the table has of each measure, on the same images."""
+    estimates = estimate(table, lesion_ids, minus=base, medians=medians)
+    return {name: one.rounded() for name, one in zip(names, estimates, strict=True)}

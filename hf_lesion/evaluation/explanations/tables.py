@@ -36,10 +36,7 @@ Estimates = Mapping[str, Sequence[float | None]]
 
 
 def render(part: str, *values: Any) -> str:
-    """Return a macro of templates/explanations.md.jinja, called with these values, as Markdown.
-
-    Empty if it does not apply to them.
-    """
+    """Return a macro of templates/explanations.md.jinja, called with these values, as Markdown."""
     return str(
         getattr(_environment().get_template("explanations.md.jinja").module, part)(*values)
     ).strip()
@@ -136,27 +133,15 @@ def say_gains(records: Records) -> str:
 
 
 def read_current(folder: Path) -> dict[str, Any] | None:
-    """Return the test entry of a model's `explanations.json`.
-
-    None if it does not exist, or was measured on other weights than those in the folder.
-
-    Raises:
-        InputError: If the record can't be read.
-    """
-    if not (folder / EXPLANATIONS).is_file():
-        return None
-    record = read_explanations(folder).get(TEST)
+    """Return the test entry of a model's `explanations.json`; None if it is of other weights."""
+    record = read_explanations(folder).get(TEST) if (folder / EXPLANATIONS).is_file() else None
     if record is None or record["model"]["weights_sha256"] != weights_sha256(folder):
         return None
     return record
 
 
 def render_block(folders: Sequence[Path]) -> str:
-    """Return the tables on heatmaps and shortcuts of model folders, in their order, as Markdown.
-
-    Raises:
-        InputError: If a record can't be read.
-    """
+    """Return the tables on heatmaps and shortcuts of model folders, in their order, as Markdown."""
     records = {folder.name: read_current(folder) for folder in folders}
     tables = [compare_localisation(records), compare_shortcuts(records)]
     said: dict[str, list[str]] = {}
@@ -173,7 +158,14 @@ def better_in(differences: Estimates, measures: Mapping[str, str], sign: int = 1
 
     They are if the interval of the difference excludes zero.
     """
-    return [name for key, name in measures.items() if _sign(key, differences.get(key)) == sign]
+    found = []
+    for key, name in measures.items():
+        _, low, high = differences.get(key) or (None, None, None)
+        if low is not None and high is not None:
+            rise = int(low > 0) - int(high < 0)
+            if sign == (-rise if key in LOWER_IS_BETTER else rise):
+                found.append(name)
+    return found
 
 
 def list_words(words: Sequence[str]) -> str:
@@ -184,7 +176,7 @@ def list_words(words: Sequence[str]) -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hf_lesion.evaluation", "templates"),
+        loader=jinja2.PackageLoader("hf_lesion.evaluation"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -195,7 +187,9 @@ def _environment() -> jinja2.Environment:
         thousands="{:,}".format,
         code="`{}`".format,
         words=list_words,
-        counts=_count_images,
+        counts=lambda known: " or ".join(
+            f"{count:,}" for count in sorted({found["images"] for found in known.values()})
+        ),
         changes=lambda known: dict.fromkeys(c for own in known.values() for c in own["changes"]),
     )
     environment.globals.update(
@@ -208,11 +202,6 @@ def _environment() -> jinja2.Environment:
         overlaps=_overlaps,
     )
     return environment
-
-
-def _count_images(known: Mapping[str, Found]) -> str:
-    counts = sorted({found["images"] for found in known.values()})
-    return " or ".join(f"{count:,}" for count in counts)
 
 
 def _overlaps(found: Found) -> dict[str, str]:
@@ -243,12 +232,3 @@ def _fine_against(record: Found) -> list[tuple[Estimates, dict[str, str]]]:
         for found, measures in parts
         if found and found.get("fine_against")
     ]
-
-
-def _sign(measure: str, difference: Sequence[float | None] | None) -> int:
-    """Return 1 for the better, -1 for the worse, 0 where the interval holds zero or is unknown."""
-    _, low, high = difference or (None, None, None)
-    if low is None or high is None:
-        return 0
-    rise = int(low > 0) - int(high < 0)
-    return -rise if measure in LOWER_IS_BETTER else rise

@@ -6,7 +6,6 @@ from typing import Any
 
 from hf_lesion.calibration import metrics as calibration
 from hf_lesion.calibration.fit import Fits
-from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.evaluation import bootstrap, metrics, risk_coverage, subgroups
 from hf_lesion.evaluation.bootstrap import as_entries, estimate_metrics
 from hf_lesion.evaluation.discrimination import (
@@ -21,8 +20,6 @@ from hf_lesion.io.checksums import WEIGHTS, file_sha256
 from hf_lesion.io.provenance import provenance
 from hf_lesion.labels import CODES, LABEL_GROUPS, PREVALENCES
 
-Groups = Mapping[str, Sequence[str | None]]
-
 
 def build_record(
     predictions: Predictions,
@@ -31,27 +28,18 @@ def build_record(
     model: dict[str, Any],
     size: tuple[int, int],
     crop_mode: str | None = None,
-    groups: Groups | None = None,
+    groups: Mapping[str, Sequence[str | None]] | None = None,
     views: int = 1,
     fits: Fits | None = None,
     prevalences: Mapping[str, float] = PREVALENCES,
 ) -> dict[str, Any]:
     """Return the record of one model on one evaluation set.
 
-    Args:
-        predictions: Predictions of the model with their references.
-        data: Origin of the images: source, split, fingerprint.
-        model: The weights: name, weights_sha256.
-        size: Height and width of the preprocessed image in pixels.
-        crop_mode: How a frame is made square; None if several models differ.
-        views: Number of views averaged for each image.
-        groups: Columns of N values each; the images of every value are also measured separately.
-        fits: Calibration, thresholds and reliability of these weights, fitted on validation.
-        prevalences: Name of an operating point → the prevalence in the population of interest.
-
-    Returns:
-        The fields of `record.Entry`, "calibration", "risk_coverage" and "curves"; an undefined
-        metric is NaN.
+    `data` is the origin of the images, `model` the name and weights_sha256, `size` the height and
+    width of the preprocessed image in pixels, `crop_mode` how a frame is made square, `views` the
+    number of views averaged for each image. The images of every value of the `groups`, columns of
+    N values, are also measured separately. `fits` of these weights are from validation, and
+    `prevalences` those of the population of interest, by operating point.
     """
     known = fits or Fits()
     points = known.points.points if known.points else {}
@@ -67,7 +55,14 @@ def build_record(
             for name, codes in LABEL_GROUPS.items()
         },
         "operating_points": {
-            name: _measure_point(point, predictions, prevalences[name])
+            name: {
+                "codes": list(point.codes),
+                "threshold": point.threshold,
+                "target_sensitivity": point.target_sensitivity,
+                "prevalence": prevalences[name],
+                "positives": int(is_positive(predictions, point.codes).sum()),
+                **as_entries(measure_point(point, predictions, prevalence=prevalences[name])),
+            }
             for name, point in points.items()
         },
         "calibration": _calibrate(predictions, known),
@@ -112,19 +107,6 @@ def _measure(predictions: Predictions) -> dict[str, Any]:
             **entries["intervals"],
         },
         "confusion_matrix": confusion.tolist(),
-    }
-
-
-def _measure_point(
-    point: OperatingPoint, predictions: Predictions, prevalence: float
-) -> dict[str, Any]:
-    return {
-        "codes": list(point.codes),
-        "threshold": point.threshold,
-        "target_sensitivity": point.target_sensitivity,
-        "prevalence": prevalence,
-        "positives": int(is_positive(predictions, point.codes).sum()),
-        **as_entries(measure_point(point, predictions, prevalence=prevalence)),
     }
 
 

@@ -23,6 +23,11 @@ SIZE = (9.6, 6.6)  # inches
 INK, SECOND, PALE, FAINT, GRID = "#0072B2", "#D55E00", "#CFE3F1", "0.45", "0.9"
 PERCENT = PercentFormatter(1, decimals=0)
 PANELS = (2, 4)
+# Of a curve: short name of its area, names of its axes.
+AXES = {
+    "roc": ("AUROC", "1 − specificity", "sensitivity"),
+    "precision_recall": ("AP", "recall (sensitivity)", "precision (PPV)"),
+}
 GROUP_ROW, GROUP_FRAME = 0.27, 1.9  # inches
 SHOWN_GROUPS = ("malignant_auroc", "malignant_sensitivity", "balanced_accuracy")
 MOST_PANELS = 2
@@ -71,16 +76,15 @@ def draw_confusion(record: dict[str, Any], *, title: str) -> Figure:
 
 def draw_roc(record: dict[str, Any], *, title: str) -> Figure:
     """Draw the ROC curve of each diagnosis and of "malignant", with its area and interval."""
-    figure, panels = _draw_curves(record, "roc", "AUROC", "auroc", title)
+    figure, panels = _draw_curves(record, "roc", "auroc", title)
     for axes in panels.values():
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle=":")
-    _name_axes(figure, "1 − specificity", "sensitivity")
     return figure
 
 
 def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
     """Draw the precision-recall curve of each diagnosis and of "malignant"."""
-    figure, panels = _draw_curves(record, "precision_recall", "AP", "average_precision", title)
+    figure, panels = _draw_curves(record, "precision_recall", "average_precision", title)
     positives = {
         **record["class_counts"],
         "malignant": record["questions"]["malignant"]["positives"],
@@ -88,7 +92,6 @@ def draw_precision_recall(record: dict[str, Any], *, title: str) -> Figure:
     for name, axes in panels.items():
         # The precision of a random ranking.
         axes.axhline(positives[name] / record["images"], color=FAINT, linewidth=1, linestyle=":")
-    _name_axes(figure, "recall (sensitivity)", "precision (PPV)")
     return figure
 
 
@@ -121,11 +124,14 @@ def draw_risk(record: dict[str, Any], *, title: str) -> Figure:
     )
     axes.fill_between(coverage, low, high, color=PALE, linewidth=0, label="95% interval")
     axes.plot(coverage, risk, color=INK, marker="o", markersize=4, label="error rate")
-    _percent(axes)
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, None)
-    axes.set_xlabel("coverage (most confident images first)")
-    axes.set_ylabel("wrong among them")
+    axes.set(
+        xlim=(0, 1.02),
+        ylim=(0, None),
+        xlabel="coverage (most confident images first)",
+        ylabel="wrong among them",
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PERCENT)
     axes.legend(frameon=False, loc="upper left")
     _plain(axes)
     title_figure(figure, title, characters=75)
@@ -138,10 +144,12 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
     shown = [name for name in SHOWN_GROUPS if name in rows[0][1]["metrics"]][:MOST_PANELS]
     figure = new_figure((10.5, GROUP_FRAME + GROUP_ROW * len(rows)))
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    whole = dict(record["metrics"])
+    for kind in ("questions", "operating_points"):
+        of_all = record.get(kind, {}).get("malignant", {"metrics": {}})["metrics"]
+        whole |= {f"malignant_{name}": value for name, value in of_all.items()}
     for axes, name in zip(panels, shown, strict=True):
-        whole = _whole(record, name)
-        if whole is not None:
-            axes.axvline(whole, color=FAINT, linestyle=":", linewidth=1)
+        axes.axvline(whole[name], color=FAINT, linestyle=":", linewidth=1)
         for place, (_, part) in enumerate(rows):
             _group(axes, place, part, name)
         axes.set_xlim(-0.02, 1.02)
@@ -160,9 +168,10 @@ def draw_subgroups(record: dict[str, Any], *, title: str) -> Figure:
 
 
 def _draw_curves(
-    record: dict[str, Any], kind: str, short: str, metric: str, title: str
+    record: dict[str, Any], kind: str, metric: str, title: str
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with one panel for each diagnosis and one for "malignant"."""
+    short, x, y = AXES[kind]
     figure = new_figure((11, 6.2))
     panels = figure.subplots(*PANELS, sharex=True, sharey=True)
     title_figure(figure, title, characters=CURVES_TITLE)
@@ -181,15 +190,10 @@ def _draw_curves(
             axes.text(
                 0.5, 0.5, "not defined:\nno such image", ha="center", va="center", color=FAINT
             )
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=x, ylabel=y)
+        axes.label_outer()
         _plain(axes)
     return figure, found
-
-
-def _name_axes(figure: Figure, x: str, y: str) -> None:
-    for axes in figure.axes:
-        axes.set(xlabel=x, ylabel=y)
-        axes.label_outer()
 
 
 def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
@@ -209,9 +213,9 @@ def _reliability(upper: Axes, lower: Axes, found: dict[str, Any]) -> None:
         0.97, 0.04, f"ECE {found['metrics']['ece']:.3f}\nif calibrated {chance:.3f}",
         ha="right", va="bottom", transform=upper.transAxes, fontsize=9.5,
     )  # fmt: skip
-    upper.set_xlim(0, 1.02)
-    upper.set_ylim(-0.02, 1.02)
-    _percent(upper)
+    upper.set(xlim=(0, 1.02), ylim=(-0.02, 1.02))
+    for axis in (upper.xaxis, upper.yaxis):
+        axis.set_major_formatter(PERCENT)
     _plain(upper)
     lower.bar(confidence, bins["count"], width=0.045, color=INK)
     lower.set_xlabel("top probability")
@@ -231,22 +235,6 @@ def _group(axes: Axes, place: int, part: dict[str, Any], name: str) -> None:
     axes.plot([value], [place], marker=marker, markersize=6, color=colour, markerfacecolor=face)
 
 
-def _whole(record: dict[str, Any], name: str) -> float | None:
-    if name in record["metrics"]:
-        return record["metrics"][name]
-    kind, _, metric = name.partition("_")
-    for source in ("questions", "operating_points"):
-        part = record.get(source, {}).get(kind, {}).get("metrics", {})
-        if metric in part:
-            return part[metric]
-    return None
-
-
-def _percent(axes: Axes) -> None:
-    axes.xaxis.set_major_formatter("{x:.0%}")
-    axes.yaxis.set_major_formatter("{x:.0%}")
-
-
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
@@ -260,7 +248,10 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
         record["distortions"].values(), key=lambda scores: -scores["metrics"]["balanced_accuracy"]
     )
     rows = [("correct under all distortions", record["always_right"])]
-    rows += [(_label(scores, record), scores) for scores in reversed(ordered)]
+    for scores in reversed(ordered):
+        few = scores["images"] != record["images"]
+        label = f"{scores['label']} ({scores['images']:,} images)" if few else scores["label"]
+        rows.append((label, scores))
     rows.append(("unchanged", record["unchanged"]))
     figure = new_figure((WIDTH, FRAME + ROW * len(rows)))
     axes = figure.add_subplot()
@@ -280,8 +271,3 @@ def draw_robustness(record: dict[str, Any], *, title: str) -> Figure:
     axes.set_xlabel("balanced accuracy, with 95% interval over lesions")
     title_figure(figure, title, characters=ROBUSTNESS_TITLE)
     return figure
-
-
-def _label(scores: dict[str, Any], record: dict[str, Any]) -> str:
-    few = scores["images"] != record["images"]
-    return f"{scores['label']} ({scores['images']:,} images)" if few else scores["label"]

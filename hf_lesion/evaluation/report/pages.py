@@ -1,10 +1,9 @@
 """Report pages: report.md, report.html and figures, all made from `report.json`."""
 
 import base64
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
@@ -19,42 +18,63 @@ from hf_lesion.io.files import write_text
 from hf_lesion.labels import CODES, NOTICE
 
 MARKDOWN, PAGE, FIGURES = "report.md", "report.html", "figures"
-TEMPLATES = "templates"
-# Name of a figure → how it is drawn, and the beginning of its title.
-DRAWN: dict[str, tuple[Callable[..., Figure], str]] = {
-    "subgroups": (figures.draw_subgroups, "Subgroups. "),
-    "confusion_matrix": (figures.draw_confusion, ""),
-    "roc": (figures.draw_roc, "ROC curves. "),
-    "precision_recall": (figures.draw_precision_recall, "Precision-recall curves. "),
-    "reliability": (figures.draw_reliability, "Calibration. "),
-    "risk_coverage": (figures.draw_risk, "Risk and coverage. "),
+# Name of a figure → how it is drawn, the beginning of its title, and its alternative text.
+DRAWN: dict[str, tuple[Callable[..., Figure], str, str]] = {
+    "subgroups": (
+        figures.draw_subgroups,
+        "Subgroups. ",
+        "Two scores of every subgroup with intervals.",
+    ),
+    "confusion_matrix": (
+        figures.draw_confusion,
+        "",
+        "Confusion matrix: the numbers of the table above.",
+    ),
+    "roc": (
+        figures.draw_roc,
+        "ROC curves. ",
+        "ROC curves of the seven diagnoses and of malignant.",
+    ),
+    "precision_recall": (
+        figures.draw_precision_recall,
+        "Precision-recall curves. ",
+        "Precision-recall curves of the same.",
+    ),
+    "reliability": (
+        figures.draw_reliability,
+        "Calibration. ",
+        "Reliability diagram: accuracy by top probability.",
+    ),
+    "risk_coverage": (
+        figures.draw_risk,
+        "Risk and coverage. ",
+        "Risk-coverage curve: error rate among the most confident images.",
+    ),
 }
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """File of a figure and its alternative text."""
 
     file: str
     alt: str
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """A heading, paragraphs, tables and figures about one topic; `calculator` is for the page."""
 
     name: str
     title: str
-    paragraphs: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    calculator: tuple[dict[str, Any], ...] = ()
+    paragraphs: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+    calculator: Sequence[dict[str, Any]] = ()
 
 
 def write_pages(
     folder: Path, report: Mapping[str, dict[str, Any]], *, fresh: Collection[str] | None = None
-) -> list[Path]:
-    """Write report.md, report.html and the figures of every split of a report; return both pages.
+) -> None:
+    """Write report.md, report.html and the figures of every split of a report.
 
     Records of earlier versions, which lack what the page shows, are left out. Figures that are
     there are drawn again for the splits in `fresh`; None draws all.
@@ -63,51 +83,41 @@ def write_pages(
     for split, record in whole.items():
         drawn = (folder / FIGURES / f"{list(DRAWN)[-1]}_{split}.png").is_file()
         if fresh is None or split in fresh or not drawn:
-            _write_figures(folder / FIGURES, split, record)
+            for name, (draw, heading, _) in DRAWN.items():
+                if name != "subgroups" or tables.list_groups(record):
+                    figure = draw(record, title=f"{heading}{format_title(record)}")
+                    write_figure(figure, folder / FIGURES / f"{name}_{split}.png")
     splits = [
         {"name": split, "title": format_title(record), "sections": build_sections(split, record)}
         for split, record in whole.items()
     ]
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("hf_lesion.evaluation", TEMPLATES),
+        loader=jinja2.PackageLoader("hf_lesion.evaluation"),
         autoescape=jinja2.select_autoescape(("html.jinja",)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["embed"] = lambda file: _embed(folder / file)
-    pages = []
+    environment.filters["embed"] = lambda file: (
+        f"data:image/png;base64,{base64.b64encode((folder / file).read_bytes()).decode()}"
+    )
     for name in (MARKDOWN, PAGE):
         template = environment.get_template(f"{name}.jinja")
         write_text(folder / name, template.render(splits=splits, notice=NOTICE))
-        pages.append(folder / name)
-    return pages
 
 
 def build_sections(split: str, record: dict[str, Any]) -> list[Section]:
     """Return the sections of one split, in reading order."""
-    builders: tuple[Callable[[str, dict[str, Any]], Section | None], ...] = (
-        _scores,
-        _curves,
-        _calibration,
-        _operating_points,
-        _unsure,
-        _subgroups,
-        _origin,
-    )
-    sections = (build(split, record) for build in builders)
-    return [section for section in sections if section is not None]
+    own = (_scores, _curves, _calibration, _operating_points, _unsure, _subgroups, _origin)
+    return [section for build in own if (section := build(split, record)) is not None]
 
 
 def say_fitted(record: dict[str, Any]) -> str:
     """Return a warning if temperature and thresholds were fitted on the same images."""
-    fitted_on = record["calibration"].get("fitted_on") or {}
-    same = all(
-        fitted_on.get(key) == record["data"].get(key) is not None
-        for key in ("split", "fingerprint")
-    )
-    if not same:
+    fitted_on, data = record["calibration"].get("fitted_on") or {}, record["data"]
+    keys = ("split", "fingerprint")
+    if not all(fitted_on.get(key) == data.get(key) is not None for key in keys):
         return ""
     return (
         "Temperature, thresholds and reliability were fitted on these images; their scores here "
@@ -117,18 +127,13 @@ def say_fitted(record: dict[str, Any]) -> str:
 
 def _scores(split: str, record: dict[str, Any]) -> Section:
     counts = ", ".join(f"{code} {record['class_counts'][code]:,}" for code in CODES)
-    warning = (
-        ("The model was trained on another split of these data: this score is not comparable.",)
-        if record["data"].get("same_as_training") is False
-        else ()
-    )
-    return Section(
-        "scores",
-        "Scores",
-        (f"{format_title(record)} ({counts}). {say_images(record)}", *warning),
-        (tables.headlines(record), tables.classes(record), tables.confusion(record)),
-        (_picture("confusion_matrix", split, "Confusion matrix: the numbers of the table above."),),
-    )
+    say = [f"{format_title(record)} ({counts}). {say_images(record)}"]
+    if record["data"].get("same_as_training") is False:
+        say += [
+            "The model was trained on another split of these data: this score is not comparable."
+        ]
+    shown = (tables.headlines(record), tables.classes(record), tables.confusion(record))
+    return Section("scores", "Scores", say, shown, [_picture("confusion_matrix", split)])
 
 
 def _curves(split: str, record: dict[str, Any]) -> Section:
@@ -136,27 +141,14 @@ def _curves(split: str, record: dict[str, Any]) -> Section:
         "Threshold-free discrimination of two targets: malignant (the sum of the probabilities of "
         "mel, bcc and akiec) and melanoma (mel alone)."
     )
-    return Section(
-        "curves",
-        "Ranking",
-        (say,),
-        (tables.questions(record),),
-        (
-            _picture("roc", split, "ROC curves of the seven diagnoses and of malignant."),
-            _picture("precision_recall", split, "Precision-recall curves of the same."),
-        ),
-    )
+    pictures = [_picture(name, split) for name in ("roc", "precision_recall")]
+    return Section("curves", "Ranking", [say], [tables.questions(record)], pictures)
 
 
 def _calibration(split: str, record: dict[str, Any]) -> Section:
-    paragraphs = (tables.say_calibration(record), say_fitted(record))
-    return Section(
-        "calibration",
-        "Calibration",
-        tuple(text for text in paragraphs if text),
-        (tables.calibration(record),),
-        (_picture("reliability", split, "Reliability diagram: accuracy by top probability."),),
-    )
+    say = list(filter(None, (tables.say_calibration(record), say_fitted(record))))
+    pictures = [_picture("reliability", split)]
+    return Section("calibration", "Calibration", say, [tables.calibration(record)], pictures)
 
 
 def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
@@ -168,9 +160,8 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
         "have the condition) and the counts per 1,000 people assume the prevalence in the table, "
         "with the same sensitivity and specificity."
     )
-    calculator = tuple(
+    calculator = [
         {
-            "name": name,
             "label": tables.QUESTIONS.get(name, name),
             "prevalence": point["prevalence"],
             "sensitivity": point["metrics"]["sensitivity"],
@@ -178,9 +169,9 @@ def _operating_points(split: str, record: dict[str, Any]) -> Section | None:
         }
         for name, point in record["operating_points"].items()
         if not np.isnan([point["metrics"][key] for key in ("sensitivity", "specificity")]).any()
-    )
-    paragraphs = tuple(text for text in (say, say_fitted(record)) if text)
-    return Section("points", "Operating points", paragraphs, (table,), calculator=calculator)
+    ]
+    paragraphs = list(filter(None, (say, say_fitted(record))))
+    return Section("points", "Operating points", paragraphs, [table], calculator=calculator)
 
 
 def _unsure(split: str, record: dict[str, Any]) -> Section:
@@ -190,24 +181,20 @@ def _unsure(split: str, record: dict[str, Any]) -> Section:
         f"Error rate: {at[1.0]:.1%} of all images, {at[0.8]:.1%} of the most confident 80%, "
         f"{at[0.5]:.1%} of the most confident half. Area under the curve: {found['aurc']:.3f}."
     )
-    alt = "Risk-coverage curve: error rate among the most confident images."
-    return Section(
-        "risk", "Risk and coverage", (say,), pictures=(_picture("risk_coverage", split, alt),)
-    )
+    pictures = [_picture("risk_coverage", split)]
+    return Section("risk", "Risk and coverage", [say], pictures=pictures)
 
 
 def _subgroups(split: str, record: dict[str, Any]) -> Section:
     table = tables.subgroups(record)
     if table is None:
-        return Section("subgroups", "Subgroups", ("These images come without metadata.", SKIN_TONE))
+        return Section("subgroups", "Subgroups", ["These images come without metadata.", SKIN_TONE])
     say = (
         "Balanced accuracy is averaged over the diagnoses present in a group; compare only groups "
         "with the same diagnoses."
     )
-    alt = "Two scores of every subgroup with intervals."
-    return Section(
-        "subgroups", "Subgroups", (say, SKIN_TONE), (table,), (_picture("subgroups", split, alt),)
-    )
+    pictures = [_picture("subgroups", split)]
+    return Section("subgroups", "Subgroups", [say, SKIN_TONE], [table], pictures)
 
 
 def _origin(split: str, record: dict[str, Any]) -> Section:
@@ -224,16 +211,5 @@ def _origin(split: str, record: dict[str, Any]) -> Section:
     return Section("origin", "Provenance", tables=(Table(("", ""), rows),))
 
 
-def _picture(name: str, split: str, alt: str) -> Picture:
-    return Picture(f"{FIGURES}/{name}_{split}.png", alt)
-
-
-def _write_figures(folder: Path, split: str, record: dict[str, Any]) -> None:
-    for name, (draw, heading) in DRAWN.items():
-        if name != "subgroups" or tables.list_groups(record):
-            figure = draw(record, title=f"{heading}{format_title(record)}")
-            write_figure(figure, folder / f"{name}_{split}.png")
-
-
-def _embed(file: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode("ascii")
+def _picture(name: str, split: str) -> Picture:
+    return Picture(f"{FIGURES}/{name}_{split}.png", DRAWN[name][2])

@@ -86,11 +86,7 @@ class Report(RootModel[dict[str, Entry]]):
 
 
 def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
-    """Write one record under the split's name into `report.json`; the other entries stay.
-
-    Raises:
-        InputError: If there is a `report.json` that can't be read.
-    """
+    """Write one record under the split's name into `report.json`; the other entries stay."""
     path = folder / REPORT
     report = read_report(path) if path.exists() else {}
     report[split] = record
@@ -99,25 +95,11 @@ def write_record(folder: Path, split: str, record: dict[str, Any]) -> Path:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """Read `report.json`, given as the file or as the folder that holds it.
-
-    Raises:
-        InputError: If it is not there, or as `parse_report`.
-    """
+    """Read `report.json`, given as the file or its folder; null metrics are NaN again."""
     file = path / REPORT if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{file} not found. Create it with scripts/score.py.")
-    return parse_report(file.read_bytes(), source=str(file))
-
-
-def parse_report(data: bytes | str, *, source: str = REPORT) -> dict[str, Any]:
-    """Return one record for each split's name; null metrics are NaN again.
-
-    Raises:
-        InputError: If the data is not JSON, or a record is of another version, lacks a field or
-            contradicts itself; names the source and the field.
-    """
-    report = parse_record(data, Report, source=source, fix=FIX)
+    report = parse_record(file.read_bytes(), Report, source=str(file), fix=FIX)
     return report.model_dump(exclude_unset=True)
 
 

@@ -1,7 +1,6 @@
 """Tables of a report record: those of the report pages and the model card, and the terminal's."""
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,9 +110,9 @@ def classes(record: dict[str, Any]) -> Table:
     counts = record["class_counts"]
     rows = []
     for code in CODES:
-        mark = MARK if counts[code] < FEWEST else ""
+        few = counts[code] < FEWEST
         cells = [
-            format_metric(record, f"{name}_{code}") + (mark if name != "specificity" else "")
+            format_metric(record, f"{name}_{code}") + MARK * (few and name != "specificity")
             for name in names
         ]
         rows.append((f"{NAMES[code]} (`{code}`)", f"{counts[code]:,}", *cells))
@@ -134,16 +133,13 @@ def confusion(record: dict[str, Any]) -> Table:
 
 def questions(record: dict[str, Any]) -> Table:
     """Return the threshold-free metrics of the two binary questions."""
-    names = list(next(iter(record["questions"].values()))["metrics"])
-    rows = [
-        (
-            QUESTIONS.get(name, name),
-            f"{found['positives']:,}",
-            *(format_metric(found, key) for key in names),
-        )
-        for name, found in record["questions"].items()
-    ]
-    return Table(("target", "images", *(_read_off(name) for name in names)), tuple(rows))
+    found = record["questions"]
+    names = list(next(iter(found.values()))["metrics"])
+    rows = []
+    for name, one in found.items():
+        cells = (format_metric(one, key) for key in names)
+        rows.append((QUESTIONS.get(name, name), f"{one['positives']:,}", *cells))
+    return Table(("target", "images", *map(_read_off, names)), tuple(rows))
 
 
 def operating_points(record: dict[str, Any]) -> Table | None:
@@ -155,17 +151,15 @@ def operating_points(record: dict[str, Any]) -> Table | None:
     rows = []
     for name, point in points.items():
         bounds = point["intervals"]["bounds"]
-        cells = [_rate(point["metrics"][key], bounds[key], key) for key in names]
-        rows.append(
-            (
-                QUESTIONS.get(name, name),
-                f"{point['threshold']:.4f}",
-                f"{point['target_sensitivity']:.0%}",
-                *cells[:2],
-                f"{point['prevalence']:.1%}",
-                *cells[2:],
+        cells = [
+            format_interval(
+                point["metrics"][key], bounds[key], digits=1 if key.endswith("per_1000") else 3
             )
-        )
+            for key in names
+        ]
+        chosen = (f"{point['threshold']:.4f}", f"{point['target_sensitivity']:.0%}")
+        prevalence = f"{point['prevalence']:.1%}"
+        rows.append((QUESTIONS.get(name, name), *chosen, *cells[:2], prevalence, *cells[2:]))
     header = ("is it …", "threshold", "chosen for", *map(label_of, names[:2]), "prevalence")
     return Table((*header, *map(label_of, names[2:])), tuple(rows))
 
@@ -177,7 +171,7 @@ def calibration(record: dict[str, Any]) -> Table:
         (
             label,
             *(_error(found[kind], name) for name in ("class_balanced_ece", "ece")),
-            *(_plain(found[kind]["metrics"].get(name)) for name in ("brier", "log_loss")),
+            *(format_interval(found[kind]["metrics"].get(n)) for n in ("brier", "log_loss")),
         )
         for kind, label in ANSWERS.items()
         if kind in found
@@ -189,13 +183,7 @@ def calibration(record: dict[str, Any]) -> Table:
         "simulations, and their 95th percentile). Brier score and log loss at the class "
         "frequencies of the dataset."
     )
-    header = (
-        "probabilities",
-        "class-balanced ECE",
-        "ECE, unweighted",
-        "Brier",
-        "log loss",
-    )
+    header = ("probabilities", "class-balanced ECE", "ECE, unweighted", "Brier", "log loss")
     return Table(header, tuple(rows), note)
 
 
@@ -228,7 +216,7 @@ def subgroups(record: dict[str, Any]) -> Table | None:
     shown = [name for name in GROUP_METRICS if name in parts[0][1]["metrics"]]
     rows = []
     for label, part in parts:
-        cells = [group_cell(part, name) for name in shown]
+        cells = [_group_cell(part, name) for name in shown]
         count = f"{part['images']:,}{MARK if part['images'] < FEWEST else ''}"
         rows.append((label, count, *cells))
     few = any(MARK in cell for row in rows for cell in row)
@@ -239,15 +227,14 @@ def subgroups(record: dict[str, Any]) -> Table | None:
 def list_groups(record: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return every subgroup's label and scores, columns in the order of `subgroups.COLUMNS`."""
     found = record.get("subgroups") or {}
-    columns = [*(c for c in COLUMNS if c in found), *(c for c in found if c not in COLUMNS)]
     return [
         (f"{COLUMNS.get(column, column)}: {value}", part)
-        for column in columns
-        for value, part in found[column].items()
+        for column in dict.fromkeys((*COLUMNS, *found))
+        for value, part in found.get(column, {}).items()
     ]
 
 
-def group_cell(part: dict[str, Any], name: str) -> str:
+def _group_cell(part: dict[str, Any], name: str) -> str:
     """Return a subgroup's score with its interval, marked if it is based on too few images."""
     text = format_metric(part, name)
     return text + MARK if text != "–" and behind(part, name) < FEWEST else text
@@ -274,8 +261,7 @@ def label_of(name: str) -> str:
 def _read_off(name: str) -> str:
     if "_at_" not in name:
         return label_of(name)
-    wanted, _, given = name.partition("_at_")
-    share, _, other = given.partition("_")
+    wanted, share, other = name.replace("_at_", "_").split("_")
     return f"{wanted} at {share}% {other}"
 
 
@@ -285,11 +271,3 @@ def _error(found: dict[str, Any], name: str) -> str:
         return "–"
     chance = found["chance"][name]
     return f"{found['metrics'][name]:.4f} ({chance['mean']:.4f}, < {chance['upper']:.4f})"
-
-
-def _plain(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _rate(value: float, bounds: Sequence[float], name: str) -> str:
-    return format_interval(value, bounds, digits=1 if name.endswith("per_1000") else 3)

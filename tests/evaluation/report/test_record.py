@@ -45,63 +45,33 @@ def build(images=40, lesions=True, split="test"):
     return copy.deepcopy(build_once(images, lesions, split))
 
 
-def comparable(record):
-    """NaN equals NaN."""
-    return json.dumps(record, sort_keys=True)
-
-
-def test_a_record_holds_all_that_is_known():
+def test_a_record_holds_all_metrics():
     record, predictions = build()
     assert record["schema_version"] == SCHEMA_VERSION == 1
     assert (record["images"], record["lesions"]) == (40, 20)
-    assert record["classes"] == list(CODES)
-    assert sum(record["class_counts"].values()) == 40
     assert record["class_counts"]["vasc"] == 0
-    assert record["preprocessing"] == {"height": 64, "width": 48, "views": 1}
     expected = metrics.compute_metrics(predictions.probabilities, predictions.references)
     assert str(record["metrics"]) == str(expected)
     assert tuple(headline_names(record)) == metrics.HEADLINES
     diagonal = np.trace(np.asarray(record["confusion_matrix"]))
     assert diagonal / 40 == record["metrics"]["accuracy"]
-    assert record["intervals"]["unit"] == "lesion"
-    assert record["intervals"]["level"] == 0.95
+    assert (record["intervals"]["unit"], record["intervals"]["level"]) == ("lesion", 0.95)
     assert record["provenance"]["versions"]["scikit-learn"]
 
 
-def damage(change):
-    record = copy.deepcopy(build()[0])
-    change(record)
-    return json.dumps({"test": record})
-
-
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("change", "message"),
     [
-        (
-            damage(lambda record: record.update(schema_version=2)),
-            "test.schema_version: Input should be 1",
-        ),
-        (
-            damage(lambda record: (record.pop("metrics"), record.update(images="many"))),
-            "test.images: Input should be a valid integer, unable to parse string as an integer, "
-            "test.metrics: Field required",
-        ),
-        (
-            damage(lambda record: record["classes"].reverse()),
-            "test: Value error, expected the classes akiec, bcc, bkl, df, mel, nv, vasc, got "
-            "['vasc', 'nv', 'mel', 'df', 'bkl', 'bcc', 'akiec']",
-        ),
-        (
-            damage(lambda record: record.update(images=41)),
-            "test: Value error, the confusion matrix, class_counts and images do not add up",
-        ),
+        ({"schema_version": 2}, "test.schema_version: Input should be 1"),
+        ({"classes": ["mel"]}, "test: Value error, expected the classes akiec, bcc, bkl, df, mel"),
+        ({"images": 41}, "test: Value error, the confusion matrix, class_counts and images do not"),
     ],
 )
-def test_a_damaged_report_is_refused_and_not_overwritten(text, message, tmp_path):
+def test_a_damaged_report_is_refused_and_not_overwritten(change, message, tmp_path):
     file = tmp_path / "report.json"
-    file.write_text(text)
-    said = f"{file} is not a valid record: {message}. Delete the file and run scripts/score.py"
-    with pytest.raises(InputError, match=f"^{re.escape(said)} again\\.$"):
+    file.write_text(json.dumps({"test": build()[0] | change}))
+    text = file.read_text()
+    with pytest.raises(InputError, match=f"{re.escape(message)}.* run scripts/score.py again"):
         write_record(tmp_path, "test", build()[0])
     assert file.read_text() == text
     file.unlink()
@@ -120,7 +90,8 @@ def test_what_was_written_is_read_again_next_to_other_splits(tmp_path):
     assert stored["metrics"]["auroc_vasc"] is None
     assert stored["intervals"]["bounds"]["sensitivity_vasc"] == [None, None]
     for given in (path, tmp_path):
-        assert comparable(read_report(given)) == comparable({"test": again, "validation": other})
+        found, expected = read_report(given), {"test": again, "validation": other}
+        assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
     assert math.isnan(again["metrics"]["auroc_vasc"])
     assert [file.name for file in tmp_path.iterdir()] == ["report.json"]
 
@@ -132,21 +103,17 @@ def test_the_table_shows_every_diagnosis_with_its_numbers():
     for code in CODES:
         line = next(line for line in lines if line.startswith(NAMES[code]))
         cells = line.removeprefix(NAMES[code]).split()
-        assert cells[0] == str(record["class_counts"][code])
-        value = record["metrics"][f"sensitivity_{code}"]
-        assert cells[1] == ("–" if math.isnan(value) else f"{value:.3f}")
-        for cell, name in zip(cells[-2:], ("specificity", "auroc"), strict=True):
-            value = record["metrics"][f"{name}_{code}"]
-            assert cell == ("–" if math.isnan(value) else f"{value:.3f}")
+        names = (f"sensitivity_{code}", f"specificity_{code}", f"auroc_{code}")
+        values = [record["metrics"][name] for name in names]
+        shown = ["–" if math.isnan(value) else f"{value:.3f}" for value in values]
+        assert [cells[0], cells[1], *cells[-2:]] == [str(record["class_counts"][code]), *shown]
     balanced = next(line for line in lines if line.startswith("balanced accuracy"))
     lower, upper = record["intervals"]["bounds"]["balanced_accuracy"]
     value = record["metrics"]["balanced_accuracy"]
-    assert balanced.split(maxsplit=2)[2] == f"{value:.3f} [{lower:.3f}, {upper:.3f}]"
+    assert balanced.endswith(f" {value:.3f} [{lower:.3f}, {upper:.3f}]")
     assert " ".join(lines[-2:]) == NOTICE
     assert max(map(len, lines)) <= 90
     record, _ = build(images=1, lesions=False)
-    lines = format_table(record).splitlines()
-    assert lines[0] == "tiny on ham10000 (test): 1 image"
-    assert lines[1] == "Images: ham10000, whose resolution and geometry were not recorded."
-    assert (record["lesions"], record["intervals"]["unit"]) == (None, "image")
-    assert "resamples of images, since the lesions are unknown." in "\n".join(lines)
+    text = format_table(record)
+    assert text.startswith("tiny on ham10000 (test): 1 image\nImages: ham10000, whose resolution")
+    assert "resamples of images, since the lesions are unknown." in text
