@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from hf_lesion.data.card import build_card
 from hf_lesion.data.checksums import check_originals
-from hf_lesion.data.image_files import MASK_ENDING
 from hf_lesion.data.metadata import UNSCORED
 from hf_lesion.data.record import (
     RECORD_FILE,
@@ -27,7 +26,7 @@ from hf_lesion.data.record import (
 )
 from hf_lesion.data.resizing import Resize
 from hf_lesion.data.shards import Item, Outcome, write_split
-from hf_lesion.data.sources import Source, open_source
+from hf_lesion.data.sources import MASK_ENDING, Source, open_source
 from hf_lesion.data.splits import (
     FRACTIONS,
     OFFICIAL_TEST,

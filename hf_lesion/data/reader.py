@@ -23,10 +23,9 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from hf_lesion.data.image_files import decode_image
 from hf_lesion.data.record import PREPARE_HINT, RECORD_FILE, fingerprint, read_record
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.io.decoding import load_image
+from hf_lesion.io.decoding import decode, load_image
 from hf_lesion.io.files import whole_folder
 from hf_lesion.labels import CODES, ID2LABEL
 
@@ -150,13 +149,11 @@ def open_image(
 
     `column` is "image" or "mask", `draft` as for `load_image`; an error names the image.
     """
+    read = load_image if column == "image" else decode
     try:
-        picture = decode_image(row[column]["bytes"], draft=draft)
+        return read(row[column]["bytes"], draft=draft)
     except InputError as error:
-        raise InputError(
-            f"The {column} of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
-        ) from error
-    return load_image(picture) if column == "image" else picture
+        raise InputError(f"{row['image_id']}: {error} Prepare the dataset again.") from error
 
 
 def _unpack(folder: Path, record: Mapping[str, Any], shards: Shards, cache: Path) -> None:

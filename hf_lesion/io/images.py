@@ -59,8 +59,6 @@ def _read(image: object) -> Image.Image:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if isinstance(image, Image.Image):
-        if 0 in image.size:
-            raise InputError(f"The image is empty: {image.width}×{image.height} pixels.")
         return load_image(image)
     content = image.read() if hasattr(image, "read") else image
     if isinstance(content, bytes):

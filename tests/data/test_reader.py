@@ -205,5 +205,6 @@ def test_wanted_images_are_read_in_one_pass(sample_dataset):
 
 def test_image_that_does_not_decode_is_named():
     assert refusal(open_image, {"image_id": "ISIC_1", "image": {"bytes": b""}}) == (
-        "The image of ISIC_1 cannot be read: empty file. Prepare the dataset again."
+        "ISIC_1: The image can't be read as an image (UnidentifiedImageError): the file is damaged "
+        "or not an image. Pass a JPEG or PNG. Prepare the dataset again."
     )
