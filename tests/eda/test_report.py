@@ -1,11 +1,19 @@
 import base64
+import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from hf_lesion.eda.figures import plot_classes
-from hf_lesion.eda.report import Chart, build_charts, write_charts, write_page
-from hf_lesion.eda.summary import SplitLeakage
+from hf_lesion.eda.report import (
+    Chart,
+    build_charts,
+    read_leakage,
+    summarise,
+    write_charts,
+    write_page,
+)
 
 NAMES = [
     "classes",
@@ -21,10 +29,7 @@ NAMES = [
     "source_luminance",
     "missing",
 ]
-LEAKAGE = [
-    SplitLeakage(scheme=None, leaks=False, share=0, draws=1, fingerprint="ab"),
-    SplitLeakage(scheme="image-level", leaks=True, share=0.4, draws=20, fingerprint="ab"),
-]
+LEAKAGE = {"as prepared: by lesion": 0.0, "by image": 0.4}
 
 
 class Reader(HTMLParser):
@@ -90,10 +95,29 @@ def test_the_same_table_gives_the_same_svg(frame, written, tmp_path):
 
 
 def test_dataset_without_masks_and_metadata_is_plotted(bare):
-    charts = build_charts(bare.assign(sex="male", dataset=bare["dx"].astype(str)))
+    charts = build_charts(bare.assign(sex="male", dataset=bare["dx"].astype(str)), {})
     assert [c.name for c in charts] == [n for n in NAMES if n not in ("masks", "leakage")]
     captions = {chart.name: chart.caption for chart in charts}
     assert captions["sex"] == "A single value."
     assert "Cramér's V 1.00" in captions["source"]
     for chart in charts:
         chart.figure.draw_without_rendering()
+
+
+def test_a_random_split_leaks_the_mean_of_its_draws(tmp_path):
+    own = {"scheme": None, "test_rows_seen": {"share": 0.0}}
+    average = {"draws": 20, "share": {"mean": 0.4}}
+    drawn = {"scheme": {"name": "image-level", "average": average}, "test_rows_seen": {"share": 1}}
+    for name, record in (("own", own), ("drawn", drawn)):
+        (tmp_path / name).write_text(json.dumps(record))
+    assert read_leakage([tmp_path / "own", tmp_path / "drawn"]) == LEAKAGE
+
+
+def test_the_summary_that_ships_counts_all_of_ham10000(frame):
+    summary = Path(__file__).resolve().parents[2] / "space" / "dataset.json"
+    shipped, found = json.loads(summary.read_text()), summarise(frame, fingerprint="f")
+    assert found["classes"] == frame["dx"].value_counts().to_dict()
+    assert (found["images"], sum(found["splits"].values())) == (len(frame), len(frame))
+    assert shipped.keys() == found.keys()
+    assert list(shipped["classes"]) == list(found["classes"])
+    assert (shipped["images"], shipped["lesions"]) == (10015, 7470)
