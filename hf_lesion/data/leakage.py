@@ -24,7 +24,7 @@ from hf_lesion.data.near_duplicates import (
     find_candidates,
     hash_image,
 )
-from hf_lesion.data.reader import map_images, open_image, read_rows_with_progress
+from hf_lesion.data.reader import map_images, open_image, read_rows
 from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
@@ -53,7 +53,7 @@ def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
     Needs about 0.5 kB of memory per image. Without `with_hashes`, perceptual hashes are left empty.
     """
     rows, hashes = [], []
-    for split, row in read_rows_with_progress(folder, ["image", *COLUMNS], "Reading"):
+    for split, row in read_rows(folder, ["image", *COLUMNS]):
         sha256 = hashlib.sha256(row["image"]["bytes"]).hexdigest()
         rows.append((row["image_id"], row["lesion_id"], ID2LABEL[row["label"]], split, sha256))
         if with_hashes:

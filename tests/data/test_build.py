@@ -171,20 +171,6 @@ def test_folder_that_is_no_prepared_dataset(tmp_path):
     )
 
 
-def test_images_in_one_folder_without_masks_or_dataset_column(own_raw, tmp_path):
-    for path in sorted(own_raw.rglob("*.jpg")):
-        path.rename(own_raw / path.name)
-    for folder in [path for path in own_raw.iterdir() if path.is_dir()]:
-        shutil.rmtree(folder)
-    frame = read_metadata_of(own_raw).drop(columns="dataset")
-    frame.to_csv(own_raw / "HAM10000_metadata.csv", index=False)
-    record = prepare(own_raw, tmp_path / "out")
-    assert record["without_mask"] == len(frame)
-    rows = read_rows(tmp_path / "out", decode=True)
-    assert {row["mask"] for row in rows.values()} == {None}
-    assert {row["dataset"] for row in rows.values()} == {None}
-
-
 @pytest.fixture
 def spoiled(own_raw):
     """Four images in four ways unreadable, and one mask."""

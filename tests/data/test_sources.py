@@ -174,15 +174,6 @@ def test_a_source_without_metadata(tmp_path):
     )
 
 
-def test_a_table_that_is_wrong_is_named_with_its_archive(tmp_path):
-    put(tmp_path, {"raw/HAM10000_metadata.csv": METADATA.replace(",mel,", ",scc,")})
-    pack(tmp_path, "raw")
-    assert error_of(tmp_path) == (
-        f"{tmp_path}/raw.zip/HAM10000_metadata.csv has 1 unknown values of dx: scc. Expected one "
-        "of akiec, bcc, bkl, df, mel, nv, vasc."
-    )
-
-
 def test_no_official_test_set(tmp_path):
     put(tmp_path, {"HAM10000_metadata.csv": METADATA})
     with open_source(tmp_path) as source:
