@@ -90,10 +90,10 @@ class Source:
             "prepared. Download it with --download --with_official_test, or omit the option."
         )
 
-    def choose_files(self, image_ids: Collection[str]) -> dict[str, ImageFile]:
+    def choose_files(self, image_ids: Iterable[str]) -> dict[str, ImageFile]:
         """Return the existing image and mask files by stem; two that differ are an InputError."""
-        masks = [image_id + MASK_ENDING for image_id in image_ids]
-        return choose_files(self.groups, {*image_ids, *masks}, where=self.path)
+        stems = [image_id + ending for image_id in image_ids for ending in ("", MASK_ENDING)]
+        return choose_files(self.groups, stems, where=self.path)
 
     def find_images_without_row(self, known: Collection[str]) -> list[str]:
         """Return the sorted image_ids of training images that are not in `known`."""

@@ -51,13 +51,13 @@ def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
     These are all images, the first image_id of each lesion, or only lesions with a single image
     (5,514 in HAM10000).
     """
-    if subset not in SUBSETS:
-        raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
     if subset == "one-per-lesion":
         return frame.loc[frame.sort_values("image_id").drop_duplicates("lesion_id").index]
     if subset == "single-image":
         return frame[~frame["lesion_id"].duplicated(keep=False)]
-    return frame
+    if subset == "all":
+        return frame
+    raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
 
 
 def read_splits(path: Path) -> pd.Series:

