@@ -6,7 +6,7 @@ similar shape. Pairs with close hashes are therefore compared in their fine deta
 cross-correlation over all shifts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import imagehash
@@ -112,16 +112,17 @@ def correlate(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 
 def confirm_candidates(
-    candidates: Iterable[Candidate], detail_of: Callable[[int], NDArray[np.float32]]
+    candidates: Iterable[Candidate], details: Mapping[int, NDArray[np.floating]]
 ) -> list[NearDuplicate]:
     """Return the candidates whose fine detail correlates, the highest correlation first.
 
-    `detail_of` returns that of an image by its row number, as from `extract_detail`.
+    `details` are those of the images by row number, as from `extract_detail`.
     """
     found = []
     for pair in candidates:
         turn = ORIENTATIONS[pair.orientation]
-        correlation = correlate(detail_of(pair.first), turn(detail_of(pair.second)))
+        one, other = (details[n].astype(np.float32) for n in (pair.first, pair.second))
+        correlation = correlate(one, turn(other))
         if correlation >= DETAIL_CORRELATION:
             found.append(NearDuplicate(**vars(pair), correlation=correlation))
     return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))

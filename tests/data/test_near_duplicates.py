@@ -60,8 +60,8 @@ def test_changed_copy_is_found_among_others(images, change, turn):
     candidates, _ = search(crowd)
     first = candidates[0]
     assert (first.first, first.second, first.orientation) == (4, 6, turn)
-    details = [extract_detail(image) for image in crowd]
-    (found,) = confirm_candidates(candidates, details.__getitem__)
+    details = {number: extract_detail(image) for number, image in enumerate(crowd)}
+    (found,) = confirm_candidates(candidates, details)
     assert (found.first, found.second, found.orientation) == (4, 6, turn)
     assert found.correlation > 0.8
 
