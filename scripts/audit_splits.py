@@ -56,15 +56,16 @@ def format_record(record: dict[str, Any]) -> str:
         f"{name} {split['rows']:,} rows of {split['lesions']:,} lesions"
         for name, split in record["splits"].items()
     )
-    pairs = {
-        " / ".join(pair["splits"]): {
+    table = pd.DataFrame(
+        {
+            "splits": " / ".join(pair["splits"]),
             "shared lesions": len(pair["lesions"]),
             "identical images": len(pair["identical"]),
             "near-duplicates": "–" if near is None else pair["near_duplicates"],
         }
         for pair in record["pairs"]
-    }
-    table = pd.DataFrame.from_dict(pairs, orient="index").rename_axis("splits", axis=1)
+    )
+    table = table.set_index("splits").rename_axis(None).rename_axis("splits", axis=1)
     lines = [f"Splits {scheme.get('name', 'as prepared')}: {splits}", "", table.to_string(), ""]
     if near is not None:
         lines.append(f"Near-duplicates under two lesion_ids, within or between splits: {len(near)}")

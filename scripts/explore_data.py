@@ -9,7 +9,7 @@ Examples:
   python scripts/explore_data.py --dataset data/ham10000 --output reports/data
   python scripts/explore_data.py --dataset data/ham10000 --output reports/data --samples 8 --seed 1
   python scripts/explore_data.py --dataset data/ham10000 --audits reports/leakage*.json \
-      --recipes reports/recipes.json --summary space/dataset.json
+      --summary space/dataset.json
 """
 
 import argparse
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 PAGE_FILE, SUMMARY_FILE = "index.html", "summary.json"
 PRIVATE_PAGE_FILE, SAMPLES_FILE = "data.html", "samples.png"
-AGAIN = "Write it again; --help names the script."
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -42,7 +41,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--samples", type=count, default=6, help=help_text)
     add("--seed", type=count, default=0, help="seed of the sampled images (default: 0)")
     add("--audits", type=Path, nargs="*", default=[], help="records of scripts/audit_splits.py")
-    add("--recipes", type=Path, help="record of scripts/experiments/compare_protocols.py")
     add("--summary", type=Path, help="file for the counts (default: summary.json in --output)")
     return parser.parse_args()
 
@@ -78,25 +76,24 @@ def main() -> None:
     arguments = parse_arguments()
     from hf_lesion.data.record import read_fingerprint
     from hf_lesion.eda.frame import read_frame
-    from hf_lesion.eda.report import build_charts, write_charts, write_page
-    from hf_lesion.eda.summary import Audit, summarise
+    from hf_lesion.eda.report import (
+        build_charts,
+        read_leakage,
+        summarise,
+        write_charts,
+        write_page,
+    )
     from hf_lesion.io.figures import write_figure
-    from hf_lesion.io.files import read_json, write_text
-    from hf_lesion.io.records import parse_record
+    from hf_lesion.io.files import write_json
 
     output, private = arguments.output, arguments.private
     fingerprint = read_fingerprint(arguments.dataset)
-    audits = [
-        parse_record(file.read_bytes(), Audit, source=str(file), fix=AGAIN)
-        for file in arguments.audits
-    ]
-    recipes = read_json(arguments.recipes, fix=AGAIN) if arguments.recipes else None
+    leakage = read_leakage(arguments.audits)
     output.mkdir(parents=True, exist_ok=True)
     frame = read_frame(arguments.dataset)
-    summary = summarise(frame, fingerprint=fingerprint, audits=audits, recipes=recipes)
-    text = summary.model_dump_json(indent=2, exclude_unset=True)
-    write_text(arguments.summary or output / SUMMARY_FILE, text + "\n")
-    charts = [*build_charts(frame, summary.leakage), plot_augmentations()]
+    summary = summarise(frame, fingerprint=fingerprint)
+    write_json(arguments.summary or output / SUMMARY_FILE, summary)
+    charts = [*build_charts(frame, leakage), plot_augmentations()]
     paths = write_charts(charts, output)
     about = {"frame": frame, "title": arguments.dataset.name, "fingerprint": fingerprint}
     write_page(charts, paths, output / PAGE_FILE, **about)

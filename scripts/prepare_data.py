@@ -21,7 +21,6 @@ Examples:
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,6 @@ from hf_lesion.errors import list_offenders, one_line_errors
 SUBSETS = ("all", "one-per-lesion", "single-image")
 DATAVERSE = "https://dataverse.harvard.edu"
 DOWNLOAD_FOLDER = "HAM10000_download"
-# Parts of a path that `datasets.load_dataset` interprets as a glob pattern or URL.
-PATTERN = re.compile(r"[*?\[\]{}]|::")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -102,10 +99,8 @@ def format_summary(record: dict[str, Any], output: Path) -> str:
     lines = [table.map("{:,}".format).to_string()]
     described = [record, record["official_test"]] if "official_test" in record else [record]
     lines += ["", *(part["description"] for part in described), *_missing(record)]
-    function = "datasets.load_dataset"
-    if PATTERN.search(str(output.resolve())):  # it would interpret the path as a pattern
-        function = "hf_lesion.data.reader.open_splits"
-    return "\n".join([*lines, f"Dataset: {output}", f'Load it:  {function}("{output}")'])
+    load = f'Load it:  datasets.load_dataset("{output}")'
+    return "\n".join([*lines, f"Dataset: {output}", load])
 
 
 def _missing(record: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A Dataverse on loopback that can cut, stall, lie about lengths and send wrong bytes."""
+"""A Dataverse on loopback that can cut, stall and send wrong bytes."""
 
 import hashlib
 import json
@@ -70,22 +70,18 @@ def head(handler, status, length, start=0, total=0, **headers):
     handler.end_headers()
 
 
-def answer(handler, data, start, told=None, sent=None):
-    """Answer well; `told` is added to the length that is told, `sent` bounds the bytes sent."""
+def answer(handler, data, start, sent=None):
+    """Answer well; `sent` bounds the bytes sent."""
     if start and start >= len(data):
         head(handler, 416, 0)
         return
     body = data[start:]
-    head(handler, 206 if start else 200, len(body) + (told or 0), start, len(data))
+    head(handler, 206 if start else 200, len(body), start, len(data))
     handler.wfile.write(body[:sent])
 
 
 def cut(sent):
     return lambda handler, data, start: answer(handler, data, start, sent=sent)
-
-
-def tell(more):
-    return lambda handler, data, start: answer(handler, data, start, told=more)
 
 
 def stall(sent):
@@ -118,7 +114,7 @@ def redirect(path):
 @pytest.fixture
 def faults():
     """The ways in which the server can answer."""
-    names = (cut, tell, stall, busy, send, send_whole, redirect)
+    names = (cut, stall, busy, send, send_whole, redirect)
     return type("Faults", (), {fault.__name__: staticmethod(fault) for fault in names})
 
 

@@ -3,7 +3,6 @@
 Each failure names the seed that makes its file again; see `damaged`.
 """
 
-import struct
 import time
 
 import numpy as np
@@ -12,9 +11,8 @@ import pytest
 from damaged import FORMATS, build_exif, build_image, damage, save, spoil
 from PIL import Image
 
-from hf_lesion.data.image_files import decode_image
 from hf_lesion.errors import InputError
-from hf_lesion.io.decoding import load_image
+from hf_lesion.io.decoding import decode, load_image
 
 QUICK, MANY = 40, 4000  # files of each format
 SECONDS = 5  # within which each file is read or refused
@@ -32,7 +30,7 @@ def check(kind, seed):
     """Check that a damaged file is shown or refused, by both ways to read one alike."""
     content = damage(kind, seed)
     start = time.perf_counter()
-    shown, stored = read(load_image, content), read(decode_image, content)
+    shown, stored = read(load_image, content), read(decode, content)
     assert time.perf_counter() - start < SECONDS
     if isinstance(shown, str):
         assert shown.startswith("The image ")
@@ -90,19 +88,15 @@ def test_a_spoilt_profile_refuses_no_sound_image(kind):
         assert load_image(save(image, kind, icc_profile=profile)).size == image.size, f"seed {seed}"
 
 
-@pytest.mark.parametrize("error", [struct.error, RecursionError, MemoryError, AttributeError])
-@pytest.mark.parametrize("place", ["open", "load"])
-def test_whatever_a_decoder_raises_is_one_refused_file(monkeypatch, error, place):
+@pytest.mark.parametrize("place", ["PIL.Image.open", "PIL.PngImagePlugin.PngImageFile.load"])
+@pytest.mark.parametrize("function", [load_image, decode])
+def test_whatever_a_decoder_raises_is_one_refused_file(monkeypatch, place, function):
     def fail(*arguments, **options):
-        raise error("within")
+        raise RecursionError("within")
 
     content = build_image("PNG", np.random.default_rng(0))
-    if place == "open":
-        monkeypatch.setattr(Image, "open", fail)
-    else:
-        monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
-    assert read(load_image, content) == (
-        f"The image can't be read as an image ({error.__name__}): the file is damaged or not an "
+    monkeypatch.setattr(place, fail)
+    assert read(function, content) == (
+        "The image can't be read as an image (RecursionError): the file is damaged or not an "
         "image. Pass a JPEG or PNG."
     )
-    assert read(decode_image, content).startswith("damaged image: ")

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from hf_lesion.data.card import build_card
 from hf_lesion.data.checksums import check_originals
-from hf_lesion.data.image_files import MASK_ENDING
 from hf_lesion.data.metadata import UNSCORED
 from hf_lesion.data.record import (
     RECORD_FILE,
@@ -27,7 +26,7 @@ from hf_lesion.data.record import (
 )
 from hf_lesion.data.resizing import Resize
 from hf_lesion.data.shards import Item, Outcome, write_split
-from hf_lesion.data.sources import Source, open_source
+from hf_lesion.data.sources import MASK_ENDING, Source, open_source
 from hf_lesion.data.splits import (
     FRACTIONS,
     OFFICIAL_TEST,
@@ -80,10 +79,8 @@ def prepare(
     metadata. `fractions` are of the lesions in train, validation and test.
 
     Returns:
-        The content of `prepared.json`: "fingerprint" (of images, labels and splits), "content" (a
-        hash of all columns), the entries of `describe_images` and `count_images`, "framing" (None
-        where files are stored unchanged), "left_out", the options of the split, "source",
-        "provenance".
+        The content of `prepared.json`; "fingerprint" covers images, labels and splits, "content"
+        all columns.
 
     Raises:
         InputError: If the metadata is invalid, files are missing or damaged, a diagnosis has too
@@ -102,7 +99,7 @@ def prepare(
             training = frame.loc[frame["split"] != OFFICIAL_TEST, "image_id"]
             check_originals(opened.choose_files(sorted(training)))
         with whole_folder(output, overwrite=overwrite) as folder:
-            outcomes = _write_shards(frame, items, folder / "data", resize)
+            outcomes = _write_shards(items, folder / "data", resize)
             _check_outcomes(outcomes, allow_missing=allow_missing)
             table = _build_table(frame, outcomes)
             check_splits(table, name_splits(frame["split"]))
@@ -124,12 +121,8 @@ def prepare(
 def check_output(source: Path | None, output: Path, *, overwrite: bool) -> None:
     """Raise InputError if `output` can't be written, before anything is downloaded or read.
 
-    It must not contain the source, and only a prepared dataset is overwritten.
-
-    Args:
-        source: The source; None if it has not been downloaded yet.
-        output: The folder to create.
-        overwrite: Replace an existing prepared dataset.
+    It must not contain the source, which is None until it is downloaded, and only a prepared
+    dataset is overwritten.
     """
     if source is not None and source.resolve().is_relative_to(output.resolve()):
         raise InputError(f"{output} contains the source {source}. Pass another --output.")
@@ -185,18 +178,16 @@ def _describe_split(
     }
 
 
-def _find_items(frame: pd.DataFrame, opened: Source) -> tuple[dict[str, Item], list[str]]:
+def _find_items(frame: pd.DataFrame, opened: Source) -> tuple[list[Item], list[str]]:
     """Return the items by sorted image_id, and the image_ids without file."""
-    ids = sorted(frame["image_id"])
-    files = opened.choose_files(ids)
-    metadata = {row["image_id"]: row for row in frame.to_dict("records")}
-    items, no_file = {}, []
-    for image_id in ids:
-        file, mask = files.get(image_id), files.get(image_id + MASK_ENDING)
+    files = opened.choose_files(frame["image_id"])
+    items, no_file = [], []
+    for row in frame.sort_values("image_id").to_dict("records"):
+        file, mask = (files.get(row["image_id"] + ending) for ending in ("", MASK_ENDING))
         if file is None:
-            no_file.append(image_id)
+            no_file.append(row["image_id"])
         else:
-            items[image_id] = Item(metadata[image_id], file, mask)
+            items.append(Item(row, file, mask))
     return items, no_file
 
 
@@ -213,18 +204,16 @@ def _check_complete(no_file: list[str], no_row: list[str], source: Path) -> None
         )
 
 
-def _write_shards(
-    frame: pd.DataFrame, items: dict[str, Item], folder: Path, resize: Resize
-) -> list[Outcome]:
+def _write_shards(items: list[Item], folder: Path, resize: Resize) -> list[Outcome]:
     """Write the shards of all splits; return the outcomes without the bytes of their rows."""
     folder.mkdir()
-    split_of = dict(zip(frame["image_id"], frame["split"], strict=True))
     light = []
     with tqdm(total=len(items), desc="Preparing", unit="image", disable=None) as bar:
-        for split in name_splits(frame["split"]):
-            part = [item for image_id, item in items.items() if split_of[image_id] == split]
-            outcomes = write_split(folder, split, part, resize=resize, advance=bar.update)
-            light += [replace(outcome, row=None) for outcome in outcomes]
+        for split in (*SPLITS, OFFICIAL_TEST):
+            part = [item for item in items if item.metadata["split"] == split]
+            if part or split in SPLITS:
+                outcomes = write_split(folder, split, part, resize=resize, advance=bar.update)
+                light += [replace(outcome, row=None) for outcome in outcomes]
     return light
 
 

@@ -11,8 +11,9 @@ from importlib.resources import files
 
 from tqdm import tqdm
 
-from hf_lesion.data.image_files import MASK_ENDING, ImageFile
+from hf_lesion.data.sources import MASK_ENDING
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.decoding import ImageFile
 
 CHECKSUMS_FILE = "checksums.csv"
 

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from hf_lesion.data.checksums import read_checksums
-from hf_lesion.data.image_files import MASK_ENDING
+from hf_lesion.data.sources import MASK_ENDING
 from hf_lesion.synthetic.dataset import is_synthetic
 
 NAME = "HAM10000"
@@ -95,8 +95,10 @@ def measure_spread(mask: Image.Image, size: tuple[int, int]) -> float | None:
         mask: Grey levels, white = lesion; covers the whole image.
         size: Width and height of the image in pixels.
     """
-    inside = np.asarray(mask) > WHITE
-    across, down = (_deviation(inside.sum(axis=axis)) for axis in (0, 1))
+    places = np.nonzero(np.asarray(mask) > WHITE)
+    if not len(places[0]):
+        return None
+    down, across = (place.std() for place in places)
     if not across or not down:
         return None
     return float(across / down * (size[0] / mask.width) / (size[1] / mask.height))
@@ -114,13 +116,3 @@ def _describe_geometry(counted: Sequence[tuple[tuple[int, int], int]], square: s
 
 def _format_size(size: tuple[int, int]) -> str:
     return f"{size[0]}×{size[1]}"
-
-
-def _deviation(counts: np.ndarray[Any, np.dtype[np.int64]]) -> float:
-    """Return the standard deviation of 0, 1, … with the given frequencies; 0 if all are zero."""
-    total = counts.sum()
-    if not total:
-        return 0.0
-    places = np.arange(len(counts))
-    mean = (counts * places).sum() / total
-    return float(np.sqrt((counts * (places - mean) ** 2).sum() / total))

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from PIL import Image
 from sklearn.model_selection import train_test_split
 
 from hf_lesion.data.near_duplicates import (
     ORIENTATION_NAMES,
-    Candidate,
     NearDuplicate,
     confirm_candidates,
     extract_detail,
     find_candidates,
     hash_image,
 )
-from hf_lesion.data.reader import map_images, open_image, read_rows_with_progress
+from hf_lesion.data.reader import map_images, open_image, read_rows
 from hf_lesion.data.record import fingerprint, read_fingerprint
 from hf_lesion.data.splits import SPLITS
 from hf_lesion.errors import InputError
@@ -53,7 +53,7 @@ def scan(folder: Path, *, with_hashes: bool = True) -> Scan:
     Needs about 0.5 kB of memory per image. Without `with_hashes`, perceptual hashes are left empty.
     """
     rows, hashes = [], []
-    for split, row in read_rows_with_progress(folder, ["image", *COLUMNS], "Reading"):
+    for split, row in read_rows(folder, ["image", *COLUMNS]):
         sha256 = hashlib.sha256(row["image"]["bytes"]).hexdigest()
         rows.append((row["image_id"], row["lesion_id"], ID2LABEL[row["label"]], split, sha256))
         if with_hashes:
@@ -77,8 +77,14 @@ def find_near_duplicates(folder: Path, found: Scan) -> tuple[list[NearDuplicate]
     pairs, left_out = find_candidates(found.hashes, groups, contents)
     confirmed = []
     for start in range(0, len(pairs), PAIRS_PER_PASS):
-        confirmed += _compare_details(folder, pairs[start : start + PAIRS_PER_PASS])
+        part = pairs[start : start + PAIRS_PER_PASS]
+        wanted = {number for pair in part for number in (pair.first, pair.second)}
+        confirmed += confirm_candidates(part, map_images(folder, wanted, _detail, "Comparing"))
     return sorted(confirmed, key=lambda pair: -pair.correlation), left_out
+
+
+def _detail(image: Image.Image) -> NDArray[np.float16]:
+    return extract_detail(image).astype(np.float16)
 
 
 def split_by_image(
@@ -230,14 +236,6 @@ def _entry(rows: pd.DataFrame, pair: NearDuplicate) -> dict[str, Any]:
         "hash_distance": pair.distance,
         "detail_correlation": round(pair.correlation, 3),
     }
-
-
-def _compare_details(folder: Path, pairs: Sequence[Candidate]) -> list[NearDuplicate]:
-    wanted = {number for pair in pairs for number in (pair.first, pair.second)}
-    details = map_images(
-        folder, wanted, lambda image: extract_detail(image).astype(np.float16), "Comparing"
-    )
-    return confirm_candidates(pairs, lambda number: details[number].astype(np.float32))
 
 
 def _identical(first: pd.DataFrame, second: pd.DataFrame) -> list[list[str]]:

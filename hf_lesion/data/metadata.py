@@ -6,7 +6,7 @@ column); the tables of the challenge, with one column per diagnosis, and its les
 https://challenge.isic-archive.com/data/#2018.
 """
 
-import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -29,15 +29,12 @@ METADATA_COLUMNS = (
     "localization",
     "dataset",
 )
-OPTIONAL_COLUMNS = ("dataset",)
-# Of the row numbers that pandas writes, and of the same once read again.
-ROW_NUMBERS = ("", "unnamed: 0")
-NO_AGE = ("", "nan", "na", "none", "unknown")
+REQUIRED_COLUMNS = METADATA_COLUMNS[:-1]  # the copy on Kaggle lacks `dataset`
+# Some tables give the names of the files.
+ENDING = re.compile("|".join(map(r"{}$".format, map(re.escape, IMAGE_SUFFIXES))), re.IGNORECASE)
 # Columns of the ISIC 2018 Task 3 ground truth, in its order, and the dx of each.
 ISIC_COLUMNS = {code.upper(): code for code in ("mel", "nv", "bcc", "akiec", "bkl", "df", "vasc")}
 GROUPING_COLUMNS = ("image_id", "lesion_id", "diagnosis_confirm_type")
-# Later ISIC tables weight images. Ignoring the weights would silently change a score.
-WEIGHTS = ("score_weight", "validation_weight")
 FORMS = f"Pass image_id and dx, or image and one column each for {', '.join(ISIC_COLUMNS)}."
 # dx_type for each diagnosis_confirm_type of the challenge.
 DX_TYPES = {
@@ -61,23 +58,20 @@ def parse_metadata(stream: BinaryIO, *, name: str = METADATA_FILE) -> pd.DataFra
     Returns:
         One row per image, in the order of the stream, with the columns `METADATA_COLUMNS`: text,
         None where the field is empty; `dx` in lower case, `image_id` without a file's ending, `age`
-        in years as float, NaN where unknown. `dataset` is None if the stream lacks it; other
-        columns are ignored.
+        in years as float, NaN where it is not a number. `dataset` is None if the stream lacks it;
+        other columns are ignored.
 
     Raises:
-        InputError: If the stream is not a table, lacks a column, an id or a readable age, names an
-            image twice, has an unknown diagnosis, or gives one lesion two.
+        InputError: If the stream is not a table, lacks a column or an id, names an image twice, has
+            an unknown diagnosis, or gives one lesion two.
     """
     table = parse_table(stream, name)
-    required = [column for column in METADATA_COLUMNS if column not in OPTIONAL_COLUMNS]
-    check_columns(table, required, name)
+    check_columns(table, REQUIRED_COLUMNS, name)
     return _convert(table, name, filled=("image_id", "lesion_id"))
 
 
 def read_ground_truth(path: Path) -> pd.DataFrame:
     """Read the ground truth file `path`; see `parse_ground_truth`."""
-    if not path.is_file():
-        raise InputError(f"{path} not found. Pass a CSV table of the diagnoses of the images.")
     with path.open("rb") as stream:
         return parse_ground_truth(stream, name=str(path))
 
@@ -88,18 +82,13 @@ def parse_ground_truth(stream: BinaryIO, *, name: str) -> pd.DataFrame:
     Args:
         stream: As for `parse_table`, with `image_id` (or `image`) and either `dx` or a column of 0
             and 1 per diagnosis. The other columns of the metadata are optional, and fields of
-            `lesion_id` may be empty. Image weights are an InputError.
+            `lesion_id` may be empty.
         name: Name of the stream in error messages.
 
     Returns:
         As `parse_metadata`; missing columns are filled with None.
     """
     table = parse_table(stream, name)
-    if weights := [column for column in WEIGHTS if column in table]:
-        raise InputError(
-            f"{name} has image weights ({list_offenders(weights)}), which are not supported. "
-            "Remove the column to weight all images equally."
-        )
     if "dx" in table:
         check_columns(table, ("image_id",), name)
     else:
@@ -138,13 +127,12 @@ def parse_training(truth: BinaryIO, groupings: BinaryIO, *, names: tuple[str, st
 def _convert(table: pd.DataFrame, name: str, *, filled: Sequence[str]) -> pd.DataFrame:
     """Validate a text table ("" where a field is empty); return it as `parse_metadata` does."""
     frame = table.reindex(columns=list(METADATA_COLUMNS), fill_value="")
-    frame["image_id"] = frame["image_id"].map(_remove_ending)
+    frame["image_id"] = frame["image_id"].str.replace(ENDING, "", regex=True)
     frame["dx"] = frame["dx"].str.lower()
     check_ids(frame, name, filled)
     _check_diagnoses(frame, name)
-    ages = _convert_ages(frame, name)
-    frame = frame.astype(object).mask(frame == "", None)
-    return frame.assign(age=ages).reset_index(drop=True)
+    ages = _parse_numbers(frame["age"]).astype(float)
+    return frame.astype(object).mask(frame == "", None).assign(age=ages)
 
 
 def _read_one_hot(table: pd.DataFrame, name: str) -> pd.Series:
@@ -154,12 +142,6 @@ def _read_one_hot(table: pd.DataFrame, name: str) -> pd.Series:
             f"{name} has no diagnoses: its columns are {list_offenders(list(table), 10)}. {FORMS}"
         )
     check_columns(table, ("image_id", *ISIC_COLUMNS.values()), name)
-    known = {*METADATA_COLUMNS, *ISIC_COLUMNS.values(), *ROW_NUMBERS}
-    if unknown := [column for column in table if column not in known]:
-        raise InputError(
-            f"{name} has {len(unknown)} columns other than the seven diagnoses: "
-            f"{list_offenders(unknown)}. {FORMS}"
-        )
     values = table[list(ISIC_COLUMNS.values())].apply(_parse_numbers)
     wrong = ~values.isin([0, 1]).all(axis=1) | (values.sum(axis=1) != 1)
     if wrong.any():
@@ -184,7 +166,7 @@ def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
     unknown = sorted(set(frame["dx"]) - set(CODES))
     if unknown:
         raise InputError(
-            f"{name} has {len(unknown)} unknown values of dx: {list_offenders(_quoted(unknown))}. "
+            f"{name} has {len(unknown)} unknown values of dx: {list_offenders(unknown)}. "
             f"Expected one of {', '.join(CODES)}."
         )
     diagnoses = frame[frame["lesion_id"] != ""].groupby("lesion_id")["dx"].unique()
@@ -200,28 +182,6 @@ def _check_diagnoses(frame: pd.DataFrame, name: str) -> None:
         )
 
 
-def _convert_ages(frame: pd.DataFrame, name: str) -> pd.Series:
-    known = ~frame["age"].str.lower().isin(NO_AGE)
-    ages = _parse_numbers(frame["age"].where(known)).astype(float)
-    wrong = sorted(set(frame["age"][known & ~(ages >= 0)]))
-    if wrong:
-        raise InputError(
-            f"{name} has {len(wrong)} invalid values of age (years): "
-            f"{list_offenders(_quoted(wrong))}. Leave the field empty where the age is unknown."
-        )
-    return ages
-
-
 def _parse_numbers(column: pd.Series) -> pd.Series:
     """Return numbers with a decimal point or comma; NaN for what is neither."""
     return pd.to_numeric(column.str.replace(",", "."), errors="coerce")
-
-
-def _remove_ending(image_id: str) -> str:
-    """Return an image_id without the ending of its file, which some tables have."""
-    stem, ending = os.path.splitext(image_id)
-    return stem if ending.lower() in IMAGE_SUFFIXES else image_id
-
-
-def _quoted(values: Sequence[str]) -> list[str]:
-    return [f"'{value}'" for value in values]

@@ -6,7 +6,7 @@ similar shape. Pairs with close hashes are therefore compared in their fine deta
 cross-correlation over all shifts.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import imagehash
@@ -25,7 +25,7 @@ HASH_DISTANCE = 76
 # The correlation of the five pairs is 0.73 to 0.98; of the 11,400 other pairs within the distance
 # two reach 0.70 (at most 0.72). Reported pairs are meant to be reviewed by a person.
 DETAIL_CORRELATION = 0.70
-MOST_CANDIDATES = 20_000  # bounds memory and time on larger sets; HAM10000 has 11,400
+MOST_CANDIDATES = 20_000  # bounds the time on larger sets; HAM10000 has 11,400
 BLOCK = 2048  # rows of the distance matrix computed at once: 16 MB
 
 DETAIL_SIZE = (128, 96)  # pixels (width, height); smaller than every copy of HAM10000
@@ -80,17 +80,11 @@ def find_candidates(
         groups: (N,) index of the lesion of each image; pairs within one lesion are excluded.
         contents: (N,) index of the file content; pairs of identical files are excluded.
     """
-    kept = np.empty((0, 4), dtype=np.int64)  # first, second, orientation, distance
-    seen = 0
-    for block in _close_pairs(hashes):
-        first, second = block[:, 0], block[:, 1]
-        other = (groups[first] != groups[second]) & (contents[first] != contents[second])
-        seen += int(other.sum())
-        kept = np.concatenate([kept, block[other]])
-        if len(kept) > 2 * MOST_CANDIDATES:
-            kept = _closest(kept)
-    kept = _closest(kept)
-    return [Candidate(*map(int, row)) for row in kept], seen - len(kept)
+    pairs = np.concatenate(list(_close_pairs(hashes)))
+    first, second = pairs[:, 0], pairs[:, 1]
+    pairs = pairs[(groups[first] != groups[second]) & (contents[first] != contents[second])]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], pairs[:, 3]))[:MOST_CANDIDATES]
+    return [Candidate(*map(int, row)) for row in pairs[order]], len(pairs) - len(order)
 
 
 def extract_detail(image: Image.Image) -> NDArray[np.float32]:
@@ -118,16 +112,17 @@ def correlate(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
 
 
 def confirm_candidates(
-    candidates: Iterable[Candidate], detail_of: Callable[[int], NDArray[np.float32]]
+    candidates: Iterable[Candidate], details: Mapping[int, NDArray[np.floating]]
 ) -> list[NearDuplicate]:
     """Return the candidates whose fine detail correlates, the highest correlation first.
 
-    `detail_of` returns that of an image by its row number, as from `extract_detail`.
+    `details` are those of the images by row number, as from `extract_detail`.
     """
     found = []
     for pair in candidates:
         turn = ORIENTATIONS[pair.orientation]
-        correlation = correlate(detail_of(pair.first), turn(detail_of(pair.second)))
+        one, other = (details[n].astype(np.float32) for n in (pair.first, pair.second))
+        correlation = correlate(one, turn(other))
         if correlation >= DETAIL_CORRELATION:
             found.append(NearDuplicate(**vars(pair), correlation=correlation))
     return sorted(found, key=lambda pair: (-pair.correlation, pair.first, pair.second))
@@ -155,8 +150,3 @@ def _signs(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.int16]:
     # The inner product of signs is the number of equal bits minus the number of unequal bits.
     return ((HASH_BITS - first @ second.T) / 2).astype(np.int16)
-
-
-def _closest(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], pairs[:, 3]))
-    return pairs[order[:MOST_CANDIDATES]]

@@ -23,10 +23,9 @@ from filelock import FileLock
 from PIL import Image
 from tqdm import tqdm
 
-from hf_lesion.data.image_files import decode_image
 from hf_lesion.data.record import PREPARE_HINT, RECORD_FILE, fingerprint, read_record
 from hf_lesion.errors import InputError, list_offenders
-from hf_lesion.io.decoding import load_image
+from hf_lesion.io.decoding import decode, load_image
 from hf_lesion.io.files import whole_folder
 from hf_lesion.labels import CODES, ID2LABEL
 
@@ -102,25 +101,21 @@ def check_rows(folder: Path) -> None:
         raise _other_content(folder, f"it has {list_offenders(wrong)}")
 
 
-def read_rows(folder: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(
+    folder: Path, columns: Sequence[str], doing: str = "Reading"
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the split and content of every row; images and masks are encoded bytes.
 
     Rows are streamed from the Parquet files, with constant memory and no disk cache, and are not
     compared with the record; see `check_rows`. A missing column or damaged file is an InputError.
+    `doing` is the title of the progress bar.
     """
-    for split, paths in list_shards(folder).items():
-        for path in paths:
-            for batch in _read_batches(path, ROWS_PER_BATCH, columns):
-                yield from ((split, row) for row in batch.to_pylist())
-
-
-def read_rows_with_progress(
-    folder: Path, columns: Sequence[str], doing: str
-) -> "tqdm[tuple[str, dict[str, Any]]]":
-    """Return `read_rows` with a progress bar titled `doing` (none if not on a terminal)."""
-    rows = read_rows(folder, columns)
     total = sum(read_record(folder)["images"].values())
-    return tqdm(rows, desc=doing, total=total, unit="image", disable=None, leave=False)
+    with tqdm(desc=doing, total=total, unit="image", disable=None, leave=False) as bar:
+        for split, paths in list_shards(folder).items():
+            for batch in (part for path in paths for part in _read_batches(path, columns)):
+                yield from ((split, row) for row in batch.to_pylist())
+                bar.update(len(batch))
 
 
 def map_images(
@@ -132,7 +127,7 @@ def map_images(
     """
     if not wanted:
         return {}
-    rows = enumerate(read_rows_with_progress(folder, ["image", "image_id"], doing))
+    rows = enumerate(read_rows(folder, ["image", "image_id"], doing))
     return {number: function(open_image(row)) for number, (_, row) in rows if number in wanted}
 
 
@@ -150,13 +145,11 @@ def open_image(
 
     `column` is "image" or "mask", `draft` as for `load_image`; an error names the image.
     """
+    read = load_image if column == "image" else decode
     try:
-        picture = decode_image(row[column]["bytes"], draft=draft)
+        return read(row[column]["bytes"], draft=draft)
     except InputError as error:
-        raise InputError(
-            f"The {column} of {row['image_id']} cannot be read: {error}. Prepare the dataset again."
-        ) from error
-    return load_image(picture) if column == "image" else picture
+        raise InputError(f"{row['image_id']}: {error} Prepare the dataset again.") from error
 
 
 def _unpack(folder: Path, record: Mapping[str, Any], shards: Shards, cache: Path) -> None:
@@ -203,8 +196,7 @@ def _copy_rows(
 def _check_schema(folder: Path, shards: Shards) -> None:
     for path in itertools.chain.from_iterable(shards.values()):
         features = datasets.Features.from_arrow_schema(_read_schema(path))
-        if missing := [name for name in REQUIRED_COLUMNS if name not in features]:
-            raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
+        _check_columns(path, REQUIRED_COLUMNS, features)
         if tuple(names := getattr(features["label"], "names", ())) != CODES:
             raise InputError(
                 f"Expected the labels {list_offenders(CODES, 7)}; {folder} has "
@@ -246,13 +238,15 @@ def _read_schema(path: Path) -> pa.Schema:
         return file.schema_arrow
 
 
-def _read_batches(
-    path: Path, rows: int = ROWS_PER_BATCH, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
+def _read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     with _opened(path) as file:
-        if missing := [name for name in columns or () if name not in file.schema_arrow.names]:
-            raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
-        yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
+        _check_columns(path, columns or (), file.schema_arrow.names)
+        yield from file.iter_batches(ROWS_PER_BATCH, columns=columns and list(columns))
+
+
+def _check_columns(path: Path, wanted: Sequence[str], found: Collection[str]) -> None:
+    if missing := [name for name in wanted if name not in found]:
+        raise InputError(f"{path} lacks the columns {list_offenders(missing)}. {PREPARE_HINT}")
 
 
 @contextlib.contextmanager

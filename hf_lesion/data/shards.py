@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, Image, Value
 
 from hf_lesion.data.description import measure_spread
-from hf_lesion.data.image_files import MASK_ENDING, ImageFile, decode_image
 from hf_lesion.data.resizing import Resize, encode_image, encode_mask
+from hf_lesion.data.sources import MASK_ENDING
 from hf_lesion.errors import InputError
-from hf_lesion.io.decoding import load_image, upright_size
+from hf_lesion.io.decoding import ImageFile, decode, load_image, upright_size
 from hf_lesion.labels import CODES, LABEL2ID
 
 TEXT_COLUMNS = ("lesion_id", "image_id", "dx_type", "sex", "localization", "dataset")
@@ -118,7 +118,8 @@ def read_item(item: Item, *, resize: Resize) -> Outcome:
     """Read and decode the files of an item, and build its row."""
     image_id = item.metadata["image_id"]
     try:
-        data, image = _read(item.image_file)
+        data = item.image_file.read_bytes()
+        image = decode(data)
         size = upright_size(image)
         box, stored_size = resize.compute_box(*size)
         name = item.image_file.name
@@ -151,11 +152,6 @@ def read_item(item: Item, *, resize: Resize) -> Outcome:
     )
 
 
-def _read(file: ImageFile) -> tuple[bytes, PIL.Image.Image]:
-    data = file.read_bytes()
-    return data, decode_image(data)
-
-
 def _read_mask(
     item: Item, size: tuple[int, int], resize: Resize
 ) -> tuple[bytes | None, float | None, str | None]:
@@ -163,7 +159,8 @@ def _read_mask(
     if item.mask_file is None:
         return None, None, None
     try:
-        data, mask = _read(item.mask_file)
+        data = item.mask_file.read_bytes()
+        mask = decode(data)
         if not resize.keeps_files:
             data = encode_mask(load_image(mask).convert("L"), resize, size)
             mask = PIL.Image.open(BytesIO(data))

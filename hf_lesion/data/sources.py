@@ -7,14 +7,13 @@ on Kaggle, and the ISIC 2018 challenge (Task 3). Files are identified by name, n
 import io
 import re
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from hf_lesion.data.image_files import MASK_ENDING, ImageFile, choose_files, group_by_stem
 from hf_lesion.data.metadata import (
     METADATA_FILE,
     UNSCORED,
@@ -24,7 +23,10 @@ from hf_lesion.data.metadata import (
     parse_training,
 )
 from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, ImageFile
 from hf_lesion.io.files import walk
+
+MASK_ENDING = "_segmentation"  # as in ISIC_0024306_segmentation.png
 
 # As uploaded, as converted by Dataverse, and as listed on its page; the first one found is read.
 METADATA_NAMES = (METADATA_FILE, "HAM10000_metadata.tab", "HAM10000_metadata")
@@ -88,10 +90,10 @@ class Source:
             "prepared. Download it with --download --with_official_test, or omit the option."
         )
 
-    def choose_files(self, image_ids: Collection[str]) -> dict[str, ImageFile]:
+    def choose_files(self, image_ids: Iterable[str]) -> dict[str, ImageFile]:
         """Return the existing image and mask files by stem; two that differ are an InputError."""
-        masks = [image_id + MASK_ENDING for image_id in image_ids]
-        return choose_files(self.groups, {*image_ids, *masks}, where=self.path)
+        stems = [image_id + ending for image_id in image_ids for ending in ("", MASK_ENDING)]
+        return choose_files(self.groups, stems, where=self.path)
 
     def find_images_without_row(self, known: Collection[str]) -> list[str]:
         """Return the sorted image_ids of training images that are not in `known`."""
@@ -114,9 +116,7 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     with ExitStack() as stack:
         files = list_files(path, stack)
-        # Of several tables of one name, read the one with the shortest path.
-        ordered = sorted(files, key=lambda file: (len(PurePath(str(file)).parts), str(file)))
-        tables = {file.name: file for file in reversed(ordered)}
+        tables = {file.name: file for file in reversed(files)}
         yield Source(path, _read_frame(path, tables), tables, group_by_stem(files))
 
 
@@ -181,3 +181,38 @@ def _list_members(path: Path, stack: ExitStack) -> list[Member]:
             "the folder."
         )
     return sorted(members, key=lambda member: member.path)
+
+
+def group_by_stem(files: Iterable[ImageFile]) -> dict[str, list[ImageFile]]:
+    """Return the image files by their stem."""
+    groups: dict[str, list[ImageFile]] = {}
+    for file in files:
+        path = PurePosixPath(file.name)
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            groups.setdefault(path.stem, []).append(file)
+    return groups
+
+
+def choose_files(
+    groups: Mapping[str, list[ImageFile]], stems: Collection[str], *, where: Path
+) -> dict[str, ImageFile]:
+    """Return the file of each stem that has one, the first of several with the same content.
+
+    `groups` are files by stem, `where` is the name of the source in error messages.
+
+    Raises:
+        InputError: If two files of one stem differ.
+    """
+    found = {stem: groups[stem][0] for stem in stems if stem in groups}
+    differing = [
+        f"{file} and {other}"
+        for stem, file in found.items()
+        for other in groups[stem][1:]
+        if file.read_bytes() != other.read_bytes()
+    ]
+    if differing:
+        raise InputError(
+            f"{len(differing)} names below {where} have two different files: "
+            f"{list_offenders(sorted(differing))}. Remove one of the two."
+        )
+    return found

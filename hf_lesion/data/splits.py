@@ -3,7 +3,6 @@
 import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import pandas as pd
 from sklearn.model_selection import train_test_split
@@ -52,49 +51,38 @@ def choose_subset(frame: pd.DataFrame, subset: str) -> pd.DataFrame:
     These are all images, the first image_id of each lesion, or only lesions with a single image
     (5,514 in HAM10000).
     """
-    if subset not in SUBSETS:
-        raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
     if subset == "one-per-lesion":
         return frame.loc[frame.sort_values("image_id").drop_duplicates("lesion_id").index]
     if subset == "single-image":
         return frame[~frame["lesion_id"].duplicated(keep=False)]
-    return frame
+    if subset == "all":
+        return frame
+    raise InputError(f"Expected one of the subsets {', '.join(SUBSETS)}; got {subset}.")
 
 
 def read_splits(path: Path) -> pd.Series:
-    """Read a published split; see `parse_splits`."""
-    if not path.is_file():
-        raise InputError(f"{path} not found. Pass a CSV with the columns image_id and split.")
-    with path.open("rb") as stream:
-        return parse_splits(stream, name=str(path))
+    """Read a published split, as `prepare` writes it to splits.csv.
 
-
-def parse_splits(stream: BinaryIO, *, name: str) -> pd.Series:
-    """Parse a published split, as `prepare` writes it to splits.csv.
-
-    Args:
-        stream: CSV bytes with the columns `image_id` and `split`; other columns and the rows of
-            the official test set are ignored.
-        name: Name of the stream in error messages.
+    Columns other than `image_id` and `split` and the rows of the official test set are ignored.
 
     Returns:
         (N,) values of `SPLITS` by image_id.
     """
-    table = parse_table(stream, name)
-    check_columns(table, ("image_id", "split"), name)
-    check_ids(table, name, ("image_id",))
+    with path.open("rb") as stream:
+        table = parse_table(stream, str(path))
+    check_columns(table, ("image_id", "split"), str(path))
+    check_ids(table, str(path), ("image_id",))
     unknown = sorted(set(table["split"]) - {*SPLITS, OFFICIAL_TEST})
     if unknown:
         raise InputError(
-            f"{name} has {len(unknown)} unknown splits: "
-            f"{list_offenders([repr(split) for split in unknown])}. "
+            f"{path} has {len(unknown)} unknown splits: {list_offenders(unknown)}. "
             f"Expected one of {', '.join(SPLITS)}."
         )
     return table[table["split"] != OFFICIAL_TEST].set_index("image_id")["split"]
 
 
 def apply_splits(frame: pd.DataFrame, splits: pd.Series, *, name: str) -> pd.Series:
-    """Return the split of each image of `frame` in a published split, as from `parse_splits`.
+    """Return the split of each image of `frame` in a published split, as from `read_splits`.
 
     `name` is that of the published split in error messages.
 

@@ -1,1 +1,1 @@
-"""Exploratory data analysis of a prepared dataset: table, figures, report and summary."""
+"""Exploratory data analysis of a prepared dataset: table, figures and report."""

@@ -191,22 +191,13 @@ def plot_boxes(axes: Axes, values: pd.Series, groups: pd.Series, *, palette: Any
     Tick labels include the number of known values of a group; NaN is ignored.
     """
     known = values.notna()
-    hue = groups[known] if palette else None
-    if known.any():
-        sns.boxplot(
-            x=groups[known],
-            y=values[known],
-            hue=hue,
-            palette=palette,
-            color=None if palette else GREY,
-            whis=(5, 95),
-            showfliers=False,
-            dodge=False,
-            legend=False,
-            ax=axes,
-        )
     counts = groups[known].value_counts()
-    places = [text.get_text() for text in axes.get_xticklabels()] if known.any() else []
+    hue = {"hue": groups[known], "palette": palette} if palette else {"color": GREY}
+    options = {"whis": (5, 95), "showfliers": False, "dodge": False, "legend": False, **hue}
+    places = []
+    if known.any():
+        sns.boxplot(x=groups[known], y=values[known], ax=axes, **options)
+        places = [text.get_text() for text in axes.get_xticklabels()]
     axes.set_xticks(range(len(places)), [f"{name}\n{counts.get(name, 0):,}" for name in places])
     axes.set(xlabel="")
 

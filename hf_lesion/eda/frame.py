@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_lesion.data.description import WHITE
-from hf_lesion.data.reader import check_rows, open_image, read_rows_with_progress
+from hf_lesion.data.reader import check_rows, open_image, read_rows
 from hf_lesion.data.shards import TEXT_COLUMNS
 from hf_lesion.io.decoding import read_size
 from hf_lesion.labels import CODES
@@ -34,7 +34,7 @@ def read_frame(folder: Path) -> pd.DataFrame:
         (`frame_r`, …), inside the mask (`lesion_r`, …) and outside it (`skin_r`, …).
     """
     check_rows(folder)
-    rows = read_rows_with_progress(folder, COLUMNS, "Reading")
+    rows = read_rows(folder, COLUMNS)
     frame = pd.DataFrame([_reduce(split, row) for split, row in rows])
     classes = pd.CategoricalDtype(list(CODES))
     frame["dx"] = pd.Categorical.from_codes(frame["dx"].to_numpy(), dtype=classes)

@@ -1,10 +1,10 @@
 """Report of the data exploration: charts as PNG and SVG, and an HTML page with all of them."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib
@@ -14,9 +14,9 @@ from scipy.stats.contingency import association
 
 from hf_lesion.eda import figures
 from hf_lesion.eda.frame import has_masks, tabulate
-from hf_lesion.eda.summary import SplitLeakage
+from hf_lesion.errors import InputError
 from hf_lesion.io.figures import write_figure
-from hf_lesion.io.files import whole_file, write_text
+from hf_lesion.io.files import read_json, whole_file, write_text
 from hf_lesion.labels import NOTICE
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -24,6 +24,7 @@ BOXES = "Box: quartiles; line: median; whiskers: 5th to 95th percentile; numbers
 LESIONS = "All images of a lesion must be in one split."
 LEAKAGE = "Leakage of splitting schemes. Random splits: mean of several draws."
 MISSING = "Missing values are empty in some columns and “unknown” in others."
+# Splitting schemes of scripts/audit_splits.py.
 SCHEMES = {
     None: "as prepared: by lesion",
     "image-level": "by image",
@@ -41,32 +42,63 @@ class Chart:
     figure: Figure
 
 
-def build_charts(frame: pd.DataFrame, leakage: Sequence[SplitLeakage] = ()) -> list[Chart]:
-    """Plot all charts for which the data is available, such as masks or leakage."""
-    share = "Colour: fraction within the diagnosis."
-    said = {
-        name: _association(frame, name) for name in ("sex", "localization", "dx_type", "dataset")
+def summarise(frame: pd.DataFrame, *, fingerprint: str) -> dict[str, Any]:
+    """Return counts of a dataset that the web demo shows without access to it."""
+    return {
+        "fingerprint": fingerprint,
+        "images": len(frame),
+        "lesions": frame["lesion_id"].nunique(),
+        "classes": frame["dx"].value_counts(sort=False).to_dict(),
+        "splits": frame["split"].value_counts().to_dict(),
     }
+
+
+def read_leakage(audits: Iterable[Path]) -> dict[str, float]:
+    """Return the fraction of test images whose lesion is in train, by splitting scheme.
+
+    `audits` are records of scripts/audit_splits.py. That of a random scheme is the mean of many
+    draws, which is more precise than the single draw that was audited.
+    """
+    shares = {}
+    for file in audits:
+        fix = "Write it again with scripts/audit_splits.py."
+        audit = read_json(file, fix=fix)
+        try:
+            scheme = audit["scheme"]
+            name = scheme["name"] if scheme else None
+            share = (
+                scheme["average"]["share"]["mean"] if scheme else audit["test_rows_seen"]["share"]
+            )
+            shares[SCHEMES[name]] = float(share)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{file} is not the record of an audit. {fix}") from error
+    return shares
+
+
+def build_charts(frame: pd.DataFrame, leakage: Mapping[str, float]) -> list[Chart]:
+    """Plot all charts for which the data is available, such as masks or `leakage` by scheme."""
+
+    def bars(name: str, column: str, title: str) -> Chart:
+        figure = figures.plot_shares(frame, column)
+        return Chart(name, title, _association(frame, column), figure)
+
+    def table(name: str, column: str, title: str) -> Chart:
+        caption = f"Colour: fraction within the diagnosis. {_association(frame, column)}"
+        return Chart(name, title, caption, figures.plot_table(frame, column))
+
+    lesions = figures.plot_images_per_lesion(frame)
     charts = [
         Chart("classes", "Images by diagnosis", "", figures.plot_classes(frame)),
-        Chart(
-            "images_per_lesion", "Images per lesion", LESIONS, figures.plot_images_per_lesion(frame)
-        ),
+        Chart("images_per_lesion", "Images per lesion", LESIONS, lesions),
     ]
     if leakage:
-        shares = {SCHEMES.get(one.scheme, str(one.scheme)): one.share for one in leakage}
-        charts.append(Chart("leakage", "Leakage", LEAKAGE, figures.plot_leakage(shares)))
-    table, bars = partial(figures.plot_table, frame), partial(figures.plot_shares, frame)
+        charts.append(Chart("leakage", "Leakage", LEAKAGE, figures.plot_leakage(leakage)))
     charts += [
         Chart("age", "Age", BOXES, figures.plot_age(frame)),
-        Chart("sex", "Sex", said["sex"], bars("sex")),
-        Chart(
-            "localization", "Localisation", f"{share} {said['localization']}", table("localization")
-        ),
-        Chart(
-            "dx_type", "Confirmation of the diagnosis (dx_type)", said["dx_type"], bars("dx_type")
-        ),
-        Chart("source", "Source of the images", f"{share} {said['dataset']}", table("dataset")),
+        bars("sex", "sex", "Sex"),
+        table("localization", "localization", "Localisation"),
+        bars("dx_type", "dx_type", "Confirmation of the diagnosis (dx_type)"),
+        table("source", "dataset", "Source of the images"),
     ]
     if has_masks(frame):
         charts.append(Chart("masks", "Lesion masks", BOXES, figures.plot_masks(frame)))

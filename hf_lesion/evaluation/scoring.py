@@ -16,15 +16,20 @@ from tqdm import tqdm
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.data.description import describe_sizes, format_count, name_images
-from hf_lesion.data.image_files import ImageFile, choose_files, group_by_stem
 from hf_lesion.data.metadata import drop_unscored, read_ground_truth
 from hf_lesion.data.reader import open_split
 from hf_lesion.data.record import get_description, read_record
-from hf_lesion.data.sources import OFFICIAL_TRUTH_NAMES, ZIP_SUFFIX, list_files
+from hf_lesion.data.sources import (
+    OFFICIAL_TRUTH_NAMES,
+    ZIP_SUFFIX,
+    choose_files,
+    group_by_stem,
+    list_files,
+)
 from hf_lesion.errors import InputError, find_repeated, list_offenders
 from hf_lesion.evaluation.predictions import Predictions
 from hf_lesion.evaluation.subgroups import COLUMNS, name_values
-from hf_lesion.io.decoding import IMAGE_SUFFIXES, lay_down, load_image, read_size
+from hf_lesion.io.decoding import IMAGE_SUFFIXES, ImageFile, lay_down, load_image, read_size
 from hf_lesion.labels import CODES, LABEL2ID
 
 Read = TypeVar("Read")

@@ -1,11 +1,7 @@
 """Image decoding: any image file as upright 8-bit sRGB, and the images below a folder.
 
 Colours follow the embedded ICC profile, as in a browser. Transparent images are placed on white. Of
-an animation only the first frame is read.
-
-The bit depth is read from the file, never guessed from its values. White is 65535 in Pillow's modes
-`I;16` and `I`, which it uses for 16-bit PNG and PGM. In a TIFF it is the largest value of
-`BitsPerSample`, or `MaxSampleValue` if that states a number of bits (4095: 12 bits stored in 16).
+an animation only the first frame is read. White is 65535 in deep greyscale images.
 """
 
 import contextlib
@@ -35,8 +31,6 @@ TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Tran
 TURNED = range(2, 9)  # EXIF orientations other than upright
 QUARTER_TURNS = range(5, 9)  # those that swap width and height
 EIGHT_BIT, SIXTEEN_BIT = 255, 65535
-UNSIGNED_32 = 2**32
-SIGNED, MIN_IS_WHITE = 2, 0  # SampleFormat and PhotometricInterpretation of a TIFF
 # Colour space in an ICC profile by Pillow's mode.
 COLOUR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 GREYS = ("1", "L", "LA")
@@ -47,12 +41,15 @@ HALF = 128  # white is above and black below in every valid profile
 Source = str | Path | bytes | Image.Image
 
 
-class Named(Protocol):
-    """A file or similar object."""
+class ImageFile(Protocol):
+    """A readable file: a path or a member of a zip archive."""
 
     @property
     def name(self) -> str:
         """Name without folders."""
+
+    def read_bytes(self) -> bytes:
+        """Return the content."""
 
 
 def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
@@ -71,54 +68,32 @@ def load_image(source: Source, *, draft: tuple[int, int] | None = None) -> Image
             `MAX_PIXELS` pixels.
         OSError: If the file does not exist or is not readable.
     """
-    try:
+    with _reading(source):
         image = decode(source, draft=draft)
-        with _quiet():
-            return _turn_upright(_as_rgb(image), _read_orientation(image))
-    except (InputError, FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{_name_of(source)} can't be read as an image ({type(error).__name__}): the file is "
-            "damaged or not an image. Pass a JPEG or PNG."
-        ) from error
+        return _turn_upright(_as_rgb(image), _read_orientation(image))
 
 
 def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Image:
     """Return an image with all pixels decoded, in its own mode and stored orientation.
 
-    Arguments are those of `load_image`, which should be called instead unless the mode matters.
-
-    Raises:
-        InputError: If it is too large, empty, or of a mode that `load_image` does not support.
-        Exception: Any error of Pillow on damaged files; `load_image` raises InputError instead.
+    Arguments and errors are those of `load_image`, which accepts the same files and should be
+    called instead unless the mode matters.
     """
-    with _quiet():
-        try:
-            image = source if isinstance(source, Image.Image) else _open(source)
-        except Image.DecompressionBombError as error:
-            raise InputError(
-                f"{_name_of(source)} has too many pixels to be read. Make it smaller first."
-            ) from error
+    with _reading(source):
+        image = source if isinstance(source, Image.Image) else _open(source)
         if draft is not None:
             image.draft("RGB", draft)
         _check_size(image, _name_of(source))
         image.load()
-        _check_depth(image, _name_of(source))
+    if image.mode == "F":
+        raise InputError("Floating-point images can't be shown as colours. Pass 8 or 16 bits.")
     return image
 
 
 def read_size(source: str | Path | bytes) -> tuple[int, int]:
     """Return width and height in pixels of an image once upright, from its header alone."""
-    try:
-        with _quiet(), _open(source) as image:
-            return upright_size(image)
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise InputError(
-            f"{_name_of(source)} can't be read as an image. Pass a JPEG or PNG."
-        ) from error
+    with _reading(source), _open(source) as image:
+        return upright_size(image)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -138,7 +113,7 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     return images, [file for file in files if file not in taken]
 
 
-def describe_left_out(files: Sequence[Named]) -> str:
+def describe_left_out(files: Sequence[ImageFile]) -> str:
     """Return one line on the files that were left out; empty if there are none."""
     if not files:
         return ""
@@ -161,11 +136,22 @@ def _name_of(source: Source) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence Pillow's warnings; real problems are raised as InputError."""
+def _reading(source: Source) -> Iterator[None]:
+    """Silence Pillow's warnings, and raise InputError whatever it raises on damaged files."""
+    name = _name_of(source)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+        try:
+            yield
+        except (InputError, FileNotFoundError, PermissionError):
+            raise
+        except Image.DecompressionBombError as error:
+            raise InputError(f"{name} has too many pixels. Make it smaller first.") from error
+        except Exception as error:
+            raise InputError(
+                f"{name} can't be read as an image ({type(error).__name__}): the file is damaged "
+                "or not an image. Pass a JPEG or PNG."
+            ) from error
 
 
 def _open(source: str | Path | bytes) -> Image.Image:
@@ -182,30 +168,6 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
-def _check_depth(image: Image.Image, name: str) -> None:
-    if image.mode == "F":
-        raise InputError("Floating-point images can't be shown as colours. Pass 8 or 16 bits.")
-    if image.mode == "LAB":
-        raise InputError(f"{name} holds CIELAB values. Save it as RGB.")
-    # Of 16 bits a colour Pillow keeps the upper 8, which of 12 bits in 16 are only 4.
-    if not image.mode.startswith("I") and 8 < (bits := _stated_bits(image)) < 16:
-        raise InputError(f"{name} holds {bits} bits of each colour in 16. Save it with 8.")
-
-
-def _stated_bits(image: Image.Image) -> int:
-    """Return the number of bits that `MaxSampleValue` of a TIFF states; 0 if it states none."""
-    found = _read_tag(image, Base.MaxSampleValue, 0)
-    return found.bit_length() if found > EIGHT_BIT and found & (found + 1) == 0 else 0
-
-
-def _read_tag(image: Image.Image, tag: int, default: int) -> int:
-    """Return a TIFF tag of the first channel; `default` if it is missing or not readable."""
-    with contextlib.suppress(Exception):
-        found = getattr(image, "tag_v2", {}).get(tag, default)
-        return int(found[0] if isinstance(found, tuple) else found)
-    return default
-
-
 def _as_rgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):
@@ -220,21 +182,9 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return a deep grey image in mode L; the module docstring says what is white."""
-    bits = _read_tag(image, Base.BitsPerSample, 16)
-    is_signed = _read_tag(image, Base.SampleFormat, 1) == SIGNED
-    white = 2 ** min(_stated_bits(image) or bits, bits - is_signed) - 1
-    stored = np.asarray(image)
-    values = stored.astype(np.float32)  # in place from here: 40 million of them
-    if bits == 32 and not is_signed:
-        values %= UNSIGNED_32  # Pillow holds them as signed
-    values *= EIGHT_BIT / white
-    np.clip(values, 0, EIGHT_BIT, out=values)
-    if _read_tag(image, Base.PhotometricInterpretation, 1) == MIN_IS_WHITE:
-        np.subtract(EIGHT_BIT, values, out=values)
-    if isinstance(clear := image.info.get("transparency"), int):
-        values[stored == clear] = EIGHT_BIT
-    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+    """Return a deep greyscale image in mode L."""
+    values = np.asarray(image).astype(np.float32) * (EIGHT_BIT / SIXTEEN_BIT)
+    return Image.fromarray(np.rint(np.clip(values, 0, EIGHT_BIT)).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

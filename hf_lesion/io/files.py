@@ -84,24 +84,19 @@ def walk(folder: Path) -> list[Path]:
     skipped, as are pipes and devices.
     """
     files: list[Path] = []
-    seen: set[tuple[int, int]] = set()
-    inside = [folder]
-    linked: list[Path] = []
-    while inside or linked:
-        place = inside.pop() if inside else linked.pop(0)
-        identity = place.stat()
-        if (identity.st_dev, identity.st_ino) in seen:
-            continue
-        seen.add((identity.st_dev, identity.st_ino))
-        for entry in sorted(place.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                (linked if entry.is_symlink() else inside).append(entry)
-            # Reading the target of a broken link is an error that names it.
-            elif entry.is_file() or not entry.exists():
-                files.append(entry)
-    return sorted(files)
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_raise):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(n for n in folders if not n.startswith("."))
+        if real not in seen:
+            files += [Path(place, name) for name in names if not name.startswith(".")]
+        seen.add(real)
+    # Reading the target of a broken link is an error that names it.
+    return sorted(file for file in files if file.is_file() or not file.exists())
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def write_json(target: Path, value: Any) -> None:

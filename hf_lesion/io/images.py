@@ -16,6 +16,10 @@ Picture: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | BinaryIO | N
 Pictures: TypeAlias = Picture | Iterable[Picture]
 EXPECTED = "Expected a PIL image, the path of a file, or a uint8 array of H×W or H×W×3 (RGB)"
 CHANNELS = (1, 3, 4)
+HINTS = {
+    Mapping: " Of rows of a dataset, pass the column: dataset['image'].",
+    torch.Tensor: " Pixels are array = tensor.permute(1, 2, 0).numpy(), in 8 bits.",
+}
 # Iterables that are a single image, or not an image.
 SINGLE = (Image.Image, str, bytes, os.PathLike, Mapping, torch.Tensor)
 
@@ -59,14 +63,13 @@ def _read(image: object) -> Image.Image:
     if isinstance(image, np.ndarray):
         image = _from_array(image)
     if isinstance(image, Image.Image):
-        if 0 in image.size:
-            raise InputError(f"The image is empty: {image.width}×{image.height} pixels.")
         return load_image(image)
     content = image.read() if hasattr(image, "read") else image
     if isinstance(content, bytes):
         return load_image(content)
     if not isinstance(image, str | os.PathLike):
-        raise InputError(_refuse(image))
+        hint = next((HINTS[kind] for kind in HINTS if isinstance(image, kind)), "")
+        raise InputError(f"{EXPECTED}, got {type(image).__name__}.{hint}")
     path = os.fspath(image)
     try:
         return load_image(path)
@@ -90,12 +93,3 @@ def _from_array(array: NDArray[np.generic]) -> Image.Image:
     if array.ndim not in (2, 3):
         raise InputError(found)
     return Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
-
-
-def _refuse(image: object) -> str:
-    text = f"{EXPECTED}, got {type(image).__name__}."
-    if isinstance(image, Mapping):
-        return f"{text} Of rows of a dataset, pass the column: dataset['image']."
-    if isinstance(image, torch.Tensor):
-        return f"{text} Pixels are array = tensor.permute(1, 2, 0).numpy(), in 8 bits."
-    return text

@@ -4,14 +4,12 @@ The layout is that of Tschandl, Rosendahl, Kittler, "The HAM10000 dataset", Scie
 (2018): two image folders, one metadata table, one folder of masks.
 """
 
-import csv
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL.Image import Image
+import pandas as pd
 from tqdm import tqdm
 
 from hf_lesion.errors import InputError
@@ -24,6 +22,7 @@ IMAGE_PREFIX = "SYN_"
 IMAGE_FOLDERS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASK_FOLDER = "HAM10000_segmentations_lesion_tschandl"
 METADATA_FILE = "HAM10000_metadata.csv"
+COLUMNS = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization", "dataset"]
 
 # Eight images make at least six lesions, the fewest that 70/15/15 splits into 4, 1 and 1.
 MINIMUM_PER_CLASS = 8
@@ -74,29 +73,6 @@ SOURCES = {"vidir_molemax": 0.40, "vidir_modern": 0.33, "rosendahl": 0.23, "vien
 JPEG_QUALITIES = (88, 96)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the metadata table; the fields are its columns."""
-
-    lesion_id: str
-    image_id: str
-    dx: str
-    dx_type: str
-    age: str
-    sex: str
-    localization: str
-    dataset: str
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """An image to draw: its row in the table, the seed of its lesion, and the view of it."""
-
-    row: Row
-    seed: int
-    view: int
-
-
 def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = False) -> None:
     """Write a synthetic HAM10000 of at least `MINIMUM_IMAGES` images to `folder`, atomically.
 
@@ -113,29 +89,35 @@ def write_sample(folder: Path, images: int, *, seed: int = 0, overwrite: bool = 
     if seed < 0:
         raise InputError(f"The seed must be 0 or more, got {seed}.")
     with whole_folder(folder, overwrite=overwrite) as partial:
-        photographs = plan_sample(images, seed=seed)
-        _write_metadata(partial / METADATA_FILE, [each.row for each in photographs])
-        _write_images(partial, photographs, seed=seed)
+        plan = plan_sample(images, seed=seed)
+        plan.to_csv(partial / METADATA_FILE, columns=COLUMNS, index=False, lineterminator="\n")
+        _write_images(partial, plan, seed=seed)
 
 
-def plan_sample(images: int, *, seed: int) -> list[Photograph]:
-    """Return the images to draw, lesion by lesion, in an order independent of `dx`."""
+def plan_sample(images: int, *, seed: int) -> pd.DataFrame:
+    """Plan the images to draw, lesion by lesion, in an order independent of `dx`.
+
+    Returns:
+        One row per image: the columns of the metadata, the `seed` of its lesion, and its `view`.
+    """
     rng = np.random.default_rng(seed)
     lesions = [
         (dx, views)
-        for dx, count in share_images(images).items()
+        for dx, count in _share_images(images).items()
         for views in _group_images(count, rng)
     ]
-    photographs: list[Photograph] = []
+    rows: list[dict[str, object]] = []
     for number, place in enumerate(rng.permutation(len(lesions)), start=1):
         dx, views = lesions[place]
-        lesion_seed = int(rng.integers(2**62))
-        about = _about_lesion(dx, rng)
+        lesion = {
+            "lesion_id": f"SYNLESION_{number:07d}",
+            "dx": dx,
+            "seed": int(rng.integers(2**62)),
+            **_about_lesion(dx, rng),
+        }
         for view in range(views):
-            image_id = f"{IMAGE_PREFIX}{len(photographs) + 1:07d}"
-            row = Row(f"SYNLESION_{number:07d}", image_id, dx, **about)
-            photographs.append(Photograph(row, lesion_seed, view))
-    return photographs
+            rows.append({"image_id": f"{IMAGE_PREFIX}{len(rows) + 1:07d}", "view": view, **lesion})
+    return pd.DataFrame(rows)
 
 
 def is_synthetic(image_ids: Iterable[str]) -> bool:
@@ -143,7 +125,7 @@ def is_synthetic(image_ids: Iterable[str]) -> bool:
     return all(image_id.startswith(IMAGE_PREFIX) for image_id in image_ids)
 
 
-def share_images(images: int) -> dict[str, int]:
+def _share_images(images: int) -> dict[str, int]:
     """Return how many images each class gets; the counts sum to `images`."""
     counts = {
         dx: max(MINIMUM_PER_CLASS, round(share * images)) for dx, share in CLASS_SHARES.items()
@@ -181,30 +163,17 @@ def _choose(shares: dict[str, float], rng: np.random.Generator) -> str:
     return str(rng.choice(list(shares), p=weights / weights.sum()))
 
 
-def _write_metadata(path: Path, rows: list[Row]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, list(Row.__annotations__), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-
-
-def _write_images(folder: Path, photographs: list[Photograph], *, seed: int) -> None:
+def _write_images(folder: Path, plan: pd.DataFrame, *, seed: int) -> None:
     for name in (*IMAGE_FOLDERS, MASK_FOLDER):
         (folder / name).mkdir()
     # A stream of its own, so that a file's quality says nothing about its diagnosis.
-    qualities = np.random.default_rng((seed, 1)).integers(*JPEG_QUALITIES, len(photographs))
-    half = math.ceil(len(photographs) / 2)
-    drawn = zip(_draw_all(photographs), qualities.tolist(), strict=True)
-    for number, ((photograph, image, mask), quality) in enumerate(drawn):
-        name = photograph.row.image_id
-        image.save(folder / IMAGE_FOLDERS[number >= half] / f"{name}.jpg", quality=quality)
+    qualities = np.random.default_rng((seed, 1)).integers(*JPEG_QUALITIES, len(plan))
+    half = math.ceil(len(plan) / 2)
+    rows = tqdm(plan.to_dict("records"), desc="Drawing", unit="image", disable=None)
+    for number, (row, quality) in enumerate(zip(rows, qualities.tolist(), strict=True)):
+        if row["view"] == 0:  # the views of a lesion follow each other
+            lesion = paint_lesion(row["dx"], seed=row["seed"])
+        image, mask = draw_view(lesion, view=row["view"])
+        part, name = folder / IMAGE_FOLDERS[number >= half], row["image_id"]
+        image.save(part / f"{name}.jpg", quality=quality)
         mask.convert("1").save(folder / MASK_FOLDER / f"{name}_segmentation.png")
-
-
-def _draw_all(photographs: list[Photograph]) -> Iterator[tuple[Photograph, Image, Image]]:
-    """Yield each photograph with its image and mask; views of one lesion follow each other."""
-    for photograph in tqdm(photographs, desc="Drawing", unit="image", disable=None):
-        if photograph.view == 0:
-            lesion = paint_lesion(photograph.row.dx, seed=photograph.seed)
-        image, mask = draw_view(lesion, view=photograph.view)
-        yield photograph, image, mask

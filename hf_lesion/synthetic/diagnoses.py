@@ -37,11 +37,11 @@ class Border:
 
 @dataclass(frozen=True)
 class Outline:
-    """Shape of the border of one diagnosis; see `_build_border`."""
+    """Shape of the border of one diagnosis."""
 
-    irregularity: float
-    ragged: float
-    warp: float
+    irregularity: float  # 0 is an ellipse; 0.3 is deeply notched
+    ragged: float  # depth of small notches in the rim, in radii
+    warp: float  # bend of the whole shape, in radii; gives asymmetric bays and lobes
 
 
 OUTLINES = {
@@ -68,14 +68,7 @@ def paint_diagnosis(
     outline = OUTLINES[dx]
     # The irregularity varies from lesion to lesion, so that the diagnoses overlap in it.
     vary = patch.rng.uniform(0.6, 1.3)
-    border = _build_border(
-        patch,
-        radius,
-        elongation=elongation,
-        irregularity=outline.irregularity * vary,
-        ragged=outline.ragged,
-        warp=outline.warp * vary,
-    )
+    border = _build_border(patch, radius, elongation=elongation, outline=outline, vary=vary)
     layers = PAINTERS[dx](patch, border)
     # Any lesion may be a little inflamed around, and is grainy within.
     inflamed = patch.rng.uniform(0.0, 0.18) * smooth_step(border.depth, -0.5, 0.1)
@@ -286,42 +279,28 @@ def _vasc(patch: Patch, border: Border) -> Layers:
 
 
 def _build_border(
-    patch: Patch,
-    radius: float,
-    *,
-    elongation: float,
-    irregularity: float,
-    ragged: float = 0.0,
-    warp: float = 0.0,
+    patch: Patch, radius: float, *, elongation: float, outline: Outline, vary: float
 ) -> Border:
-    """Build an outline: an ellipse with low-frequency noise in its polar radius.
+    """Build an outline in the centre of a patch: an ellipse with noise in its polar radius.
 
-    Args:
-        patch: The lesion lies in its centre.
-        radius: Mean radius in units.
-        elongation: Long axis over short axis, at least 1.
-        irregularity: 0 is an ellipse; 0.3 is deeply notched.
-        ragged: Depth of small notches in the rim, in radii.
-        warp: Bend of the whole shape, in radii; gives asymmetric bays and lobes.
+    The mean `radius` is in units; `vary` scales irregularity and warp.
     """
     x, y = patch.coordinates()
-    if warp:
-        x = x + np.float32(warp * radius) * noise(patch, 0.8 * radius)
-        y = y + np.float32(warp * radius) * noise(patch, 0.8 * radius)
+    warp = outline.warp * vary
+    x = x + np.float32(warp * radius) * noise(patch, 0.8 * radius)
+    y = y + np.float32(warp * radius) * noise(patch, 0.8 * radius)
     stretch = np.float32(math.sqrt(elongation))
     x, y = x / stretch, y * stretch
     angle = np.arctan2(y, x)
-    outline = np.full(patch.shape, radius, np.float32)
+    rim = np.full(patch.shape, radius, np.float32)
     for waves in range(2, 9):
-        strength = radius * irregularity * patch.rng.normal() / waves**1.1
-        outline += np.float32(strength) * np.cos(
-            np.float32(waves) * angle + np.float32(patch.rng.uniform(0, 2 * math.pi))
-        )
+        strength = radius * (outline.irregularity * vary) * patch.rng.normal() / waves**1.1
+        turn = np.float32(patch.rng.uniform(0, 2 * math.pi))
+        rim += np.float32(strength) * np.cos(np.float32(waves) * angle + turn)
     # Never so far out that the patch's edge cuts the lesion, never so deep that it falls apart.
-    outline = np.clip(outline, np.float32(0.35 * radius), np.float32(1.45 * radius))
-    depth = 1 - np.hypot(x, y) / outline
-    if ragged:
-        depth = depth + np.float32(ragged) * rough_noise(patch, max(4.0, radius / 4))
+    rim = np.clip(rim, np.float32(0.35 * radius), np.float32(1.45 * radius))
+    depth = 1 - np.hypot(x, y) / rim
+    depth = depth + np.float32(outline.ragged) * rough_noise(patch, max(4.0, radius / 4))
     return Border(depth.astype(np.float32), radius)
 
 

@@ -6,7 +6,7 @@ both, for the model that the page opens with.
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +28,6 @@ def draw_example(code: str, seed: int, *, size: tuple[int, int] = SIZE) -> Image
     if code == NOT_A_LESION:
         return _draw_mug(np.random.default_rng(seed)).resize(size, Image.Resampling.LANCZOS)
     return draw_lesion(code, seed=seed, size=size)[0]
-
-
-def find_seed(
-    code: str, is_good: Callable[[Image.Image], bool], *, start: int = 0, most: int = 200
-) -> int:
-    """Return the first seed whose image of one of `EXAMPLES` is good as the page shows it.
-
-    `is_good` is asked of a small drawing first, and of the file's own pixels if that passes.
-
-    Raises:
-        LookupError: If none of `most` seeds is good.
-    """
-    small = (SIZE[0] // 2, SIZE[1] // 2)
-    for seed in range(start, start + most):
-        if is_good(draw_example(code, seed, size=small)):
-            with Image.open(io.BytesIO(encode(draw_example(code, seed)))) as image:
-                if is_good(image.convert("RGB")):
-                    return seed
-    raise LookupError(f"No seed from {start} to {start + most - 1} gives a good {code}.")
 
 
 def encode(image: Image.Image) -> bytes:

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_lesion.errors import InputError
-from hf_lesion.labels import CODES
 from hf_lesion.synthetic.diagnoses import paint_diagnosis
 from hf_lesion.synthetic.layers import Layers, render
 from hf_lesion.synthetic.overlays import (
@@ -87,25 +85,12 @@ def draw_lesion(
 
     Returns:
         The RGB image and its mask, mode L, 255 inside the lesion and 0 outside.
-
-    Raises:
-        InputError: If `dx` is unknown, `seed` negative or `size` below 16 pixels.
     """
-    if min(size) < 16:
-        raise InputError(f"A lesion needs at least 16x16 pixels, got {size[0]}x{size[1]}.")
     return draw_view(paint_lesion(dx, seed=seed, height=size[1]), view=0, size=size)
 
 
 def paint_lesion(dx: str, *, seed: int, height: int = SIZE[1]) -> Lesion:
-    """Paint the layers of a lesion of one of `CODES`, for views of a height in pixels.
-
-    Raises:
-        InputError: If `dx` is unknown or `seed` negative.
-    """
-    if dx not in CODES:
-        raise InputError(f"Unknown diagnosis {dx!r}. Expected one of {', '.join(CODES)}.")
-    if seed < 0:
-        raise InputError(f"The seed must be 0 or more, got {seed}.")
+    """Paint the layers of a lesion of one of `CODES`, for views of a height in pixels."""
     geometry = _stream(seed, GEOMETRY)
     radius = float(np.clip(geometry.lognormal(math.log(42), 0.3), 20, 62))
     elongation = float(geometry.uniform(1.0, 1.5))

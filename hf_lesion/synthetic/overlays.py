@@ -1,7 +1,7 @@
 """Overlays on a dermoscopic image: hair, rulers, ink, gel bubbles and dark corners.
 
 Every function takes an image of any size (RGB or L) and a random stream, and returns a new image of
-the same size and mode; other modes raise InputError. Strokes scale with the image's shorter side.
+the same size and mode. Strokes scale with the image's shorter side.
 Pixels without a stroke keep their value exactly.
 """
 
@@ -12,9 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from hf_lesion.errors import InputError
-
-MODES = ("RGB", "L")
 # All lengths below are in units of 1/150 of the shorter side (HAM10000's originals at a quarter).
 UNITS = 150.0
 HAIR_COLOURS = ((28, 20, 18), (52, 34, 24), (92, 62, 40), (150, 118, 84), (205, 190, 170))
@@ -161,11 +158,6 @@ def _open_sheet(image: Image.Image) -> tuple[Image.Image, ImageDraw.ImageDraw, i
 
 def _lay_over(image: Image.Image, colour: Sequence[int], sheet: Image.Image) -> Image.Image:
     """Blend a colour over an image by the opacity (0 to 255) on a sheet."""
-    if image.mode not in MODES:
-        raise InputError(
-            f"Overlays are drawn on images of mode RGB or L, got {image.mode}. "
-            'Convert it first: image.convert("RGB").'
-        )
     opacity = sheet.resize(image.size, Image.Resampling.BOX)
     ink = Image.new("RGB", image.size, tuple(colour)).convert(image.mode)
     return Image.composite(ink, image, opacity)

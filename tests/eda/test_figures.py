@@ -82,12 +82,6 @@ def test_swatches_have_the_mean_colours(frame, bare):
     assert whole.axes[1].get_title() == "Luminance of the frame"
 
 
-def test_leakage_is_a_bar_for_each_way_to_split():
-    figure = figures.plot_leakage({"by lesion": 0.0, "by image": 0.3885})
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.0, 0.3885]
-    assert texts(figure) == {"0.0%", "38.9%"}
-
-
 def test_samples_have_a_row_for_each_class():
     pictures = {number: Image.new("RGB", (40, 30), (number, 0, 0)) for number in range(5)}
     figure = figures.plot_samples({"mel": [0, 1, 2], "nv": [3, 4]}, pictures)

@@ -89,7 +89,7 @@ TO_8_BITS = "Values from 0 to 1 become 8 bits by (255 * array).round().astype('u
             "there.",
         ),
         (ARRAY[None, None], f"{EXPECTED}uint8 of 1×1×4×6×3."),
-        (ARRAY[:0], "The image is empty: 6×0 pixels."),
+        (ARRAY[:0], "The image has 6×0 pixels. Pass an image."),
         (
             torch.from_numpy(ARRAY.copy()).permute(2, 0, 1),
             f"{EXPECTED}Tensor. Pixels are array = tensor.permute(1, 2, 0).numpy(), in 8 bits.",

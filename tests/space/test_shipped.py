@@ -20,7 +20,6 @@ from hf_lesion.synthetic.examples import (
     SIZE,
     draw_example,
     encode,
-    find_seed,
     read_examples,
 )
 from hf_lesion.synthetic.lesions import draw_lesion
@@ -83,16 +82,3 @@ def test_each_example_is_what_its_seed_draws(code):
     content = (SPACE / "examples" / f"{code}.webp").read_bytes()
     assert hashlib.sha256(content).hexdigest() == pinned["sha256"]
     assert encode(draw_example(code, pinned["seed"])) == content
-
-
-def test_a_seed_is_found_by_asking_of_the_pixels_of_the_file():
-    asked = []
-
-    def is_good(image):
-        asked.append(image.size)
-        return len(asked) > 1
-
-    assert find_seed(NOT_A_LESION, is_good, start=7) == 8
-    assert asked == [(320, 240), (320, 240), (640, 480)]
-    with pytest.raises(LookupError, match="No seed from 0 to 1 gives a good none"):
-        find_seed(NOT_A_LESION, lambda _: False, most=2)

@@ -18,7 +18,7 @@ def folder(sample_folder) -> Path:
 
 
 def plan_frame(images, seed=0):
-    return pd.DataFrame([vars(each.row) for each in plan_sample(images, seed=seed)])
+    return plan_sample(images, seed=seed)
 
 
 def test_the_layout_is_that_of_the_original(folder):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from raised import refusal
 
 from hf_lesion.synthetic.ood_images import KINDS, SIZE, draw_ood_image
 
@@ -13,11 +12,10 @@ def test_a_picture_is_its_seeds_and_no_other(kind):
     assert not np.array_equal(pictures[0], pictures[2])
 
 
-def test_kinds_look_as_their_names_say_and_others_are_unknown():
+def test_kinds_look_as_their_names_say():
     def spread(kind):
         return np.median([np.asarray(draw_ood_image(kind, seed=s)).std((0, 1)) for s in range(8)])
 
     assert spread("flat") < 6 < spread("gradient") < spread("noise")
     skin = np.stack([np.asarray(draw_ood_image("skin", seed=s)).mean((0, 1)) for s in range(20)])
     assert (np.diff(np.median(skin, axis=0)) < 0).all()  # more red than green than blue
-    assert refusal(draw_ood_image, "cat", seed=0).startswith("Unknown kind 'cat': expected one of")
