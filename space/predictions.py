@@ -104,15 +104,10 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class ExplainableResult(Result):
-    """A result from which heatmaps can be computed.
+    """A result from which heatmaps can be computed."""
 
-    Attributes:
-        picture: The image as shown: RGB, `DISPLAY_PIXELS` on its longer side.
-        prediction: The model's prediction for this image alone.
-    """
-
-    picture: Image.Image = field(kw_only=True)
-    prediction: "Prediction" = field(kw_only=True)
+    picture: Image.Image = field(kw_only=True)  # RGB, `DISPLAY_PIXELS` on its longer side
+    prediction: "Prediction" = field(kw_only=True)  # for this image alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +204,8 @@ def explain(
 ) -> Explanation:
     """Explain one class of a classified image.
 
-    Args:
-        result: The model's result for the image.
-        target: A diagnosis code, or a rank: `PREDICTED` or `RUNNER_UP`.
-        method: One of `METHOD_NAMES`.
-
-    Raises:
-        InputError: If the class or method is unknown.
+    `target` is a diagnosis code, or a rank: `PREDICTED` or `RUNNER_UP`. An unknown one, or an
+    unknown method, is an InputError.
     """
     check_choice("class", target, (PREDICTED, RUNNER_UP, *CODES))
     check_choice("method", method, tuple(METHOD_NAMES))
@@ -300,9 +290,7 @@ class _CachedImage:
 class ResultCache:
     """In-memory results of the most recently requested images; thread-safe.
 
-    Args:
-        images: Maximum number of images.
-        seconds: How long an image is kept after its last request.
+    At most `images` are kept, each for `seconds` after its last request.
     """
 
     def __init__(self, *, images: int = CACHED_IMAGES, seconds: float = CACHED_SECONDS):
@@ -314,14 +302,9 @@ class ResultCache:
     def get(
         self, image: str, model: str, compute: Callable[[], ExplainableResult]
     ) -> ExplainableResult:
-        """Return a model's result for an image, computed unless it is cached.
+        """Return a model's result for an image, named by its SHA-256; compute it if need be.
 
         Concurrent requests for the same image wait for one another.
-
-        Args:
-            image: SHA-256 of the image.
-            model: Name of the model.
-            compute: Computes the result.
         """
         with self._lock:
             cached = self._images.setdefault(image, _CachedImage())

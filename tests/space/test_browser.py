@@ -22,7 +22,7 @@ from space.browsing import (
     send,
     wait_for_result,
 )
-from space.conftest import rejecting, served
+from space.conftest import registry_of, rejecting, served
 
 from hf_lesion.labels import CODES, NAMES
 from hf_lesion.synthetic.examples import EXAMPLES
@@ -341,10 +341,10 @@ def test_every_state_fits_every_screen_and_is_open_to_everyone(tab, lesion, tmp_
 
 
 def test_a_rejected_image_is_shown_on_request_only(browser, classifiers):
-    from app import build_demo
+    from server import build_page
 
     with (
-        served(build_demo(rejecting(classifiers))) as url,
+        served(build_page(registry_of(rejecting(classifiers)))) as url,
         open_page(browser, url, query="?__theme=dark", shows="#anyway:visible") as tab,
     ):
         assert tab.evaluate("document.body.classList.contains('dark')")

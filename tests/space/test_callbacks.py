@@ -10,7 +10,7 @@ import predictions
 import pytest
 from gradio import EventData
 from PIL import Image
-from space.conftest import as_upload, linked, rejecting
+from space.conftest import as_upload, linked, page_of, registry_of, rejecting
 from space.http_calls import HTTP
 from uploads import ImageError, UploadedFile, UploadedImage
 from views import comparison
@@ -22,13 +22,6 @@ from hf_lesion.models.preprocessing import CROP_MODES, change_processor
 VERDICT, ANYWAY, DETAILS, BARS, FIGURE, TRUST, TARGET, CHECKED, SAVED = range(9)
 SHOWN = ("gradcam", "inferno")
 NOT_SEEN = "Grey parts were not seen by the model."
-
-
-def page_of(**models):
-    from callbacks import Page
-    from registry import Registry
-
-    return Page(Registry.from_classifiers(models))
 
 
 def bars_of(shown):
@@ -231,25 +224,13 @@ def test_what_a_model_does_not_see_is_grey_and_said_everywhere(classifiers):
     }
 
 
-def test_nothing_is_kept_counted_or_monitored_and_the_preview_is_ours(page_url):
-    config = HTTP.get(f"{page_url}/config").json()
-    assert config["analytics_enabled"] is False
-    assert not config.get("run_history")
-    assert HTTP.get(f"{page_url}/monitoring").status_code >= 400
-    page = HTTP.get(page_url).text
-    heads = re.findall(r'<meta (?:property|name)="(?:og|twitter):title" content="([^"]*)"', page)
-    assert heads == ["Skin lesion classifier"] * 2
-    assert "Click to try out the app" not in page
-    assert "header-image.jpg" not in page
-
-
 def test_drawn_only_models_are_announced_together_or_one_by_one(classifiers, page_url):
-    from app import build_demo
+    from server import build_page
 
     drawn = {name: copy.copy(classifier) for name, classifier in classifiers.items()}
     for classifier in drawn.values():
         classifier.record = {"dataset": {"synthetic": True}}
-    texts = str([block.get_config() for block in build_demo(drawn).blocks.values()])
+    texts = str([block.get_config() for block in build_page(registry_of(drawn)).blocks.values()])
     assert "These models were trained on drawn lesions only:" in texts
     assert "drawn lesions only" not in str(page_of(**drawn).model_choices())
     drawn["tiny_cnn"].record = {}

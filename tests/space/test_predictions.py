@@ -11,7 +11,7 @@ import torch
 from gradio.data_classes import ImageData
 from PIL import Image
 from predictions import ResultCache, explain, resize
-from space.conftest import as_upload
+from space.conftest import as_upload, page_of
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.errors import InputError
@@ -23,10 +23,7 @@ WAIT = 20
 @pytest.fixture
 def page(classifiers):
     """A page that has seen no image yet."""
-    from callbacks import Page
-    from registry import Registry
-
-    return Page(Registry.from_classifiers(classifiers))
+    return page_of(**classifiers)
 
 
 @pytest.fixture

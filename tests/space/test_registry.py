@@ -7,7 +7,7 @@ import threading
 import pytest
 from PIL import Image
 from registry import Registry, read_entries, read_entry
-from space.conftest import as_upload
+from space.conftest import as_upload, registry_of
 
 from hf_lesion.calibration.thresholds import FILE, OperatingPoint, OperatingPoints
 from hf_lesion.errors import InputError
@@ -225,7 +225,7 @@ def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
 
 def test_a_model_that_is_not_there_is_named(classifiers):
     with pytest.raises(InputError, match=r"Unknown model '\.\./x'; expected one of tiny_cnn, "):
-        Registry.from_classifiers(classifiers).get("../x")
+        registry_of(classifiers).get("../x")
 
 
 def test_models_are_called_by_their_usual_names_and_told_apart(copy, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from space.bad_requests import SHOWN
-from space.conftest import served
+from space.conftest import registry_of, served
 from space.http_calls import as_file, call, event_numbers, press, upload
 from space.running import SPACE, free_port, listen_to_ctrl_c, start_app, wait_until
 from temporary import PREFIX, delete_leftovers, temporary_folder
@@ -71,13 +71,12 @@ def test_a_page_that_is_ended_leaves_nothing_behind(place):
 
 def test_whatever_visitors_leave_is_deleted_while_the_page_runs(place, classifiers, monkeypatch):
     import server
-    from registry import Registry
 
     # Looks each second for what is older than a busy machine needs for one request.
     monkeypatch.setattr(server, "DELETE_CACHE", (1, 4))
     with (
         temporary_folder() as folder,
-        served(server.build_page(Registry.from_classifiers(classifiers))) as url,
+        served(server.build_page(registry_of(classifiers))) as url,
     ):
         numbers = event_numbers(url)
 
