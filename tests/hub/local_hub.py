@@ -400,17 +400,6 @@ def hang_up(after=0):
     return fault
 
 
-def go_away():
-    """Hang up, and serve nobody any more."""
-
-    def fault(handler):
-        handler.server.shutdown()
-        handler.server.server_close()
-        return hang_up()(handler)
-
-    return fault
-
-
 def wait(seconds):
     """Answer late, or never when the server goes first."""
 

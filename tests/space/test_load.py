@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from space.conftest import registry_of, served
-from space.running import SPACE, free_port, start_app
+from space.running import SPACE, start_app
 
 sys.path.insert(0, str(SPACE.parent / "scripts"))
 
@@ -78,7 +78,7 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions, expected):
 @pytest.mark.timeout(3000)
 def test_fifty_clients_and_two_thousand_requests(tmp_path):
     questions = build_requests([folder.name for folder in MODELS], tmp_path)
-    app = start_app(tmp_path, free_port(), "--models", *MODELS)
+    app = start_app(tmp_path, "--models", *MODELS)
     try:
         expected = ask_each(app.url, questions)
         seconds, wrong, refused = send_all(app.url, questions, expected, clients=50, count=500)
