@@ -433,16 +433,6 @@ def flip():
     return changed(change)
 
 
-def lose_answer():
-    """Do what is asked and hang up before saying so."""
-
-    def fault(handler):
-        handler.send_json = lambda *args, **kwargs: handler.connection.close()
-        return False
-
-    return fault
-
-
 def changed(change):
     def fault(handler):
         handler.change = change

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import time
 
 import pytest
@@ -82,20 +81,12 @@ def test_a_hub_that_fails_is_replaced_by_the_cache_and_without_one_named_at_once
     assert time.monotonic() - start < 4
 
 
-@pytest.mark.parametrize("dropped", [False, True])
-def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypatch, dropped):
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypatch):
     monkeypatch.setattr("hf_lesion.models.snapshot.SECONDS", 0.3)
     near.spoil("GET|HEAD", "", local_hub.wait(5), times=99)
-    full = socket.create_server(("127.0.0.1", 0), backlog=0)
-    address = full.getsockname()
-    with full, socket.create_connection(address):
-        if dropped:
-            # The one place in the queue is taken: whoever connects now waits, as behind a firewall.
-            one = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
-            monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: [one] * 8)
-        start = time.monotonic()
-        assert "from the Hub (no answer in 0.3 seconds)" in refusal()
-        assert time.monotonic() - start < 2
+    start = time.monotonic()
+    assert "from the Hub (no answer in 0.3 seconds)" in refusal()
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("fault", [local_hub.answer(500), local_hub.cut(0.3)])

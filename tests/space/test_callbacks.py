@@ -58,13 +58,6 @@ def test_headline_bars_and_report_are_the_numbers_of_predict(page, classifiers, 
         assert "Not a medical device." in report
 
 
-def test_the_page_opens_with_an_example_and_says_so(page, image):
-    _, first = page.open_page("tiny_cnn")
-    example = UploadedImage("mel.webp", first.read_bytes())
-    assert "Example (drawn)" in page.show(example, "tiny_cnn")[VERDICT]
-    assert "Example" not in page.show(image, "tiny_cnn")[VERDICT]
-
-
 @pytest.mark.parametrize(
     ("image", "part"),
     [
@@ -119,29 +112,6 @@ def test_a_class_or_network_without_a_heatmap_is_still_shown(classifiers, image)
     shown = page_of(vit=unknown).show(image, "vit")
     assert len(bars_of(shown[BARS])) == len(CODES)
     assert "No heatmap: No Grad-CAM target layer is known" in shown[FIGURE]
-
-
-def test_colours_and_method_change_the_map(page, image):
-    maps = {}
-    for method, colours in (("gradcam", "inferno"), ("gradcam", "turbo"), ("eigencam", "inferno")):
-        figure, _ = page.explain_again(image, "tiny_cnn", "mel", method, colours)
-        maps[method, colours] = np.asarray(pictures(figure)["map"], int)
-        assert f'data-colours="{colours}"' in figure
-    assert "EigenCAM shows what stands out for any class." in figure
-    first, *others = maps.values()
-    assert all(np.abs(first - other).max() > 20 for other in others)
-
-
-def test_a_choice_that_is_none_is_said_wherever_one_asks(page, image):
-    for colours in ("jet", None, []):
-        asked = (image, "tiny_cnn", "mel", "gradcam", colours)
-        shown = page.show(image, "tiny_cnn", "gradcam", colours)[VERDICT]
-        for said in (shown, page.explain_again(*asked)[0], page.save_report(*asked)):
-            assert 'role="alert"' in said
-            assert "Unknown colour map " in said
-    shown = page.show(image, "<b>")
-    assert "Unknown model &#x27;&lt;b&gt;&#x27;;" in shown[VERDICT]
-    assert not shown[DETAILS]["visible"]
 
 
 def test_a_saved_heatmap_is_named_after_method_and_class_and_has_its_legend(page, image):
