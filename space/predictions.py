@@ -46,21 +46,13 @@ RANDOM_SEEDS = [0, 1, 2, 3]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One model's result for one image.
+    """One model's result for one image."""
 
-    Attributes:
-        probabilities: (C,) float32 that sum to 1, in the order of `CODES`, as from a transformers
-            pipeline.
-        verdict: The gate's verdict.
-        share_right: How often similar results were right on the test split, in [0, 1]; None if
-            unmeasured.
-        is_blank: Whether all pixels of the image have nearly the same colour.
-    """
-
-    probabilities: NDArray[np.float32]
-    verdict: "Verdict"
+    probabilities: NDArray[np.float32]  # (C,) in the order of `CODES`, as from a pipeline
+    verdict: "Verdict"  # of the gate
+    # How often similar results were right on the test split, in [0, 1]; None if unmeasured.
     share_right: float | None = None
-    is_blank: bool = False
+    is_blank: bool = False  # all pixels of the image have nearly the same colour
 
     @property
     def label(self) -> str:
@@ -112,25 +104,15 @@ class ExplainableResult(Result):
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A result with the heatmap of one class.
-
-    Attributes:
-        result: The model's result.
-        target: The code of the explained class.
-        method: One of `METHOD_NAMES`.
-        heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is none.
-        notice: Why there is no heatmap; empty if there is one.
-        box: The part of the image that the model received, as in `Explanation.boxes` of hf_lesion.
-        grid: Height and width of the feature map that the heatmap was enlarged from.
-    """
+    """A result with the heatmap of one class."""
 
     result: ExplainableResult
-    target: str
-    method: str
-    heatmap: NDArray[np.float32] | None
-    notice: str = ""
-    box: "Box | None" = None
-    grid: tuple[int, int] | None = None
+    target: str  # the code of the explained class
+    method: str  # one of `METHOD_NAMES`
+    heatmap: NDArray[np.float32] | None  # (H, W) in [0, 1] over the model's input
+    notice: str = ""  # why there is no heatmap
+    box: "Box | None" = None  # the part of the image that the model received
+    grid: tuple[int, int] | None = None  # of the feature map that the heatmap was enlarged from
 
     @property
     def probability(self) -> float:

@@ -37,27 +37,16 @@ WARM_UP_PIXELS = (64, 48)
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the page: what is known before it is loaded.
+    """One model of the page: what is known before it is loaded. Missing records are empty."""
 
-    Attributes:
-        name: The name that a visitor chooses.
-        source: Its folder.
-        report: `report.json`, by split; empty if there is none.
-        record: `training.json`; empty if there is none.
-        gate: `gate.json` of the weights' gate; empty if there is none.
-        points: The thresholds of `operating_points.json` by name; empty if there are none.
-        weights_sha256: SHA-256 of the weights; None if they can't be read.
-        stale: The records that are ignored because they were measured on other weights.
-    """
-
-    name: str
+    name: str  # that a visitor chooses
     source: Path
-    report: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
-    gate: Mapping[str, Any] = field(default_factory=dict)
-    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
-    weights_sha256: str | None = None
-    stale: tuple[str, ...] = ()
+    report: Mapping[str, Any] = field(default_factory=dict)  # `report.json`, by split
+    record: Mapping[str, Any] = field(default_factory=dict)  # `training.json`
+    gate: Mapping[str, Any] = field(default_factory=dict)  # `gate.json`
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)  # thresholds by name
+    weights_sha256: str | None = None  # None if the weights can't be read
+    stale: tuple[str, ...] = ()  # records that are ignored: measured on other weights
 
     @property
     def balanced_accuracy(self) -> tuple[float, str] | None:
