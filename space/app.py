@@ -21,7 +21,6 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -29,16 +28,16 @@ from hf_lesion import cli
 from hf_lesion.errors import InputError, StoppedError, one_line_errors
 
 if TYPE_CHECKING:
-    import gradio as gr
+    from collections.abc import Callable
 
-    from hf_lesion.classifier import LesionClassifier
+    import gradio as gr
 
 # Read by gradio when it is first imported.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 # glibc's M_ARENA_MAX, for mallopt(3).
 ARENA_MAX = -8
-HIGHEST_PORT = 65535
+PORTS = range(1, 65536)
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -55,22 +54,17 @@ def main() -> None:
     from temporary import temporary_folder
 
     auth = None if options.auth_file is None else read_auth(options.auth_file)
-    with temporary_folder() as folder:
+    with temporary_folder():
         sources = options.models or default_sources()
-        folders, names, fetched = fetch_models(sources, meanwhile=import_page)
-        for line in fetched:
-            print(line, file=sys.stderr)
-        entries, lines = read_entries(folders, names=names)
+        folders, names, fetched = fetch_models(sources)
+        entries, skipped = read_entries(folders, names=names)
+        lines = [*fetched, *skipped]
         for line in lines:
             print(line, file=sys.stderr)
-        import_page()
+        build_page = import_page()
         # The decoder does so as well, but `warnings.catch_warnings` is not thread-safe.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        from guards import check_uploads
-        from server import build_page
-
-        check_uploads(folder)
-        registry = Registry(entries, lines=[*fetched, *lines])
+        registry = Registry(entries, lines=lines)
         demo = build_page(registry, max_concurrency=options.max_concurrency)
         print(f"Models: {', '.join(registry.names())}", flush=True)
         if options.share:
@@ -84,19 +78,16 @@ def main() -> None:
             demo.close(verbose=False)
 
 
-def import_page() -> None:
-    """Import the page's modules; gradio takes seconds.
-
-    Raises:
-        InputError: If gradio lacks something that the page imports.
-    """
+def import_page() -> "Callable[..., gr.Blocks]":
+    """Import and return `server.build_page`; gradio takes seconds."""
     try:
-        import server  # noqa: F401
+        from server import build_page
     except ImportError as error:
         raise InputError(
             f"The page can't be imported ({error}). Install the versions in pyproject.toml: pip "
             "install -e '.[space]'."
         ) from error
+    return build_page
 
 
 def limit_memory_arenas() -> None:
@@ -109,18 +100,6 @@ def limit_memory_arenas() -> None:
         ctypes.CDLL("libc.so.6").mallopt(ARENA_MAX, 1)
 
 
-def build_demo(models: "Mapping[str, LesionClassifier]") -> "gr.Blocks":
-    """Build the page for loaded models; launch it with `**server.launch_options()`.
-
-    Args:
-        models: At least one classifier, by the name that visitors see.
-    """
-    from registry import Registry
-    from server import build_page
-
-    return build_page(Registry.from_classifiers(models))
-
-
 def serve(
     demo: "gr.Blocks", options: argparse.Namespace, auth: list[tuple[str, str]] | None
 ) -> None:
@@ -130,21 +109,17 @@ def serve(
     bypass_proxy(options.host)
     if options.share:
         print("The share link is public: anyone who has it can use this page.", flush=True)
-    try:
-        # Gradio prints ten lines if it can't create a share link; ours is below.
-        with contextlib.redirect_stdout(io.StringIO()):
-            demo.launch(
-                server_name=options.host,
-                server_port=options.port,
-                share=options.share,
-                auth=auth,
-                prevent_thread_lock=True,
-                quiet=True,
-                **launch_options(),
-            )
-    except OSError as error:
-        # It was free when the page started.
-        raise InputError(f"Port {options.port} is already in use. Pass another --port.") from error
+    # Gradio prints ten lines if it can't create a share link; ours is below.
+    with contextlib.redirect_stdout(io.StringIO()):
+        demo.launch(
+            server_name=options.host,
+            server_port=options.port,
+            share=options.share,
+            auth=auth,
+            prevent_thread_lock=True,
+            quiet=True,
+            **launch_options(),
+        )
     if options.share and not demo.share_url:
         print("No share link could be created (no network?); serving on this machine only.")
     if demo.share_url:
@@ -159,17 +134,9 @@ def bypass_proxy(host: str) -> None:
 
 
 def read_auth(file: Path) -> list[tuple[str, str]]:
-    """Read the names and passwords of a login file, without empty lines and # comments.
-
-    Raises:
-        InputError: If the file can't be read, has no names, or has an invalid line.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} can't be read ({type(error).__name__}).") from error
+    """Read the names and passwords of a login file, without empty lines and # comments."""
     pairs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, password = line.strip().partition(":")
@@ -236,8 +203,8 @@ def parse_options() -> argparse.Namespace:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or not 0 < int(text) <= HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"expected a port from 1 to {HIGHEST_PORT}, got {text}")
+    if not text.isdecimal() or int(text) not in PORTS:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to {PORTS[-1]}, got {text}")
     return int(text)
 
 

@@ -46,21 +46,13 @@ RANDOM_SEEDS = [0, 1, 2, 3]
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One model's result for one image.
+    """One model's result for one image."""
 
-    Attributes:
-        probabilities: (C,) float32 that sum to 1, in the order of `CODES`, as from a transformers
-            pipeline.
-        verdict: The gate's verdict.
-        share_right: How often similar results were right on the test split, in [0, 1]; None if
-            unmeasured.
-        is_blank: Whether all pixels of the image have nearly the same colour.
-    """
-
-    probabilities: NDArray[np.float32]
-    verdict: "Verdict"
+    probabilities: NDArray[np.float32]  # (C,) in the order of `CODES`, as from a pipeline
+    verdict: "Verdict"  # of the gate
+    # How often similar results were right on the test split, in [0, 1]; None if unmeasured.
     share_right: float | None = None
-    is_blank: bool = False
+    is_blank: bool = False  # all pixels of the image have nearly the same colour
 
     @property
     def label(self) -> str:
@@ -104,38 +96,23 @@ class Result:
 
 @dataclass(frozen=True, eq=False)
 class ExplainableResult(Result):
-    """A result from which heatmaps can be computed.
+    """A result from which heatmaps can be computed."""
 
-    Attributes:
-        picture: The image as shown: RGB, `DISPLAY_PIXELS` on its longer side.
-        prediction: The model's prediction for this image alone.
-    """
-
-    picture: Image.Image = field(kw_only=True)
-    prediction: "Prediction" = field(kw_only=True)
+    picture: Image.Image = field(kw_only=True)  # RGB, `DISPLAY_PIXELS` on its longer side
+    prediction: "Prediction" = field(kw_only=True)  # for this image alone
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """A result with the heatmap of one class.
-
-    Attributes:
-        result: The model's result.
-        target: The code of the explained class.
-        method: One of `METHOD_NAMES`.
-        heatmap: (H, W) float32 in [0, 1] over the model's input; None if there is none.
-        notice: Why there is no heatmap; empty if there is one.
-        box: The part of the image that the model received, as in `Explanation.boxes` of hf_lesion.
-        grid: Height and width of the feature map that the heatmap was enlarged from.
-    """
+    """A result with the heatmap of one class."""
 
     result: ExplainableResult
-    target: str
-    method: str
-    heatmap: NDArray[np.float32] | None
-    notice: str = ""
-    box: "Box | None" = None
-    grid: tuple[int, int] | None = None
+    target: str  # the code of the explained class
+    method: str  # one of `METHOD_NAMES`
+    heatmap: NDArray[np.float32] | None  # (H, W) in [0, 1] over the model's input
+    notice: str = ""  # why there is no heatmap
+    box: "Box | None" = None  # the part of the image that the model received
+    grid: tuple[int, int] | None = None  # of the feature map that the heatmap was enlarged from
 
     @property
     def probability(self) -> float:
@@ -209,13 +186,8 @@ def explain(
 ) -> Explanation:
     """Explain one class of a classified image.
 
-    Args:
-        result: The model's result for the image.
-        target: A diagnosis code, or a rank: `PREDICTED` or `RUNNER_UP`.
-        method: One of `METHOD_NAMES`.
-
-    Raises:
-        InputError: If the class or method is unknown.
+    `target` is a diagnosis code, or a rank: `PREDICTED` or `RUNNER_UP`. An unknown one, or an
+    unknown method, is an InputError.
     """
     check_choice("class", target, (PREDICTED, RUNNER_UP, *CODES))
     check_choice("method", method, tuple(METHOD_NAMES))
@@ -300,9 +272,7 @@ class _CachedImage:
 class ResultCache:
     """In-memory results of the most recently requested images; thread-safe.
 
-    Args:
-        images: Maximum number of images.
-        seconds: How long an image is kept after its last request.
+    At most `images` are kept, each for `seconds` after its last request.
     """
 
     def __init__(self, *, images: int = CACHED_IMAGES, seconds: float = CACHED_SECONDS):
@@ -314,14 +284,9 @@ class ResultCache:
     def get(
         self, image: str, model: str, compute: Callable[[], ExplainableResult]
     ) -> ExplainableResult:
-        """Return a model's result for an image, computed unless it is cached.
+        """Return a model's result for an image, named by its SHA-256; compute it if need be.
 
         Concurrent requests for the same image wait for one another.
-
-        Args:
-            image: SHA-256 of the image.
-            model: Name of the model.
-            compute: Computes the result.
         """
         with self._lock:
             cached = self._images.setdefault(image, _CachedImage())

@@ -1,12 +1,13 @@
 """Registry of the page's models: their records, and their classifiers once they are loaded."""
 
+import contextlib
 import json
 import math
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,7 @@ from predictions import ExplainableResult, ResultCache, check_choice, classify_e
 from sources import SKIPPED, check_folder, find_models
 
 from hf_lesion.calibration.thresholds import FILE as POINTS
-from hf_lesion.calibration.thresholds import (
-    OperatingPoint,
-    OperatingPoints,
-    read_operating_points,
-)
+from hf_lesion.calibration.thresholds import OperatingPoint, read_operating_points
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import TRAINING, WEIGHTS, file_sha256
 from hf_lesion.models.names import TITLES
@@ -40,27 +37,16 @@ WARM_UP_PIXELS = (64, 48)
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of the page: what is known before it is loaded.
+    """One model of the page: what is known before it is loaded. Missing records are empty."""
 
-    Attributes:
-        name: The name that a visitor chooses.
-        source: Its folder.
-        report: `report.json`, by split; empty if there is none.
-        record: `training.json`; empty if there is none.
-        gate: `gate.json` of the weights' gate; empty if there is none.
-        points: The thresholds of `operating_points.json` by name; empty if there are none.
-        weights_sha256: SHA-256 of the weights; None if they can't be read.
-        stale: The records that are ignored because they were measured on other weights.
-    """
-
-    name: str
+    name: str  # that a visitor chooses
     source: Path
-    report: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
-    gate: Mapping[str, Any] = field(default_factory=dict)
-    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
-    weights_sha256: str | None = None
-    stale: tuple[str, ...] = ()
+    report: Mapping[str, Any] = field(default_factory=dict)  # `report.json`, by split
+    record: Mapping[str, Any] = field(default_factory=dict)  # `training.json`
+    gate: Mapping[str, Any] = field(default_factory=dict)  # `gate.json`
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)  # thresholds by name
+    weights_sha256: str | None = None  # None if the weights can't be read
+    stale: tuple[str, ...] = ()  # records that are ignored: measured on other weights
 
     @property
     def balanced_accuracy(self) -> tuple[float, str] | None:
@@ -95,9 +81,7 @@ def read_entries(
 ) -> tuple[list[Entry], list[str]]:
     """Read the records of every complete model, without loading the models.
 
-    Args:
-        folders: Model folders, or folders of model folders.
-        names: The display names of models from the Hub; others are named after their folder.
+    `names` are those of models from the Hub; others are named after their folder.
 
     Returns:
         The entries, with unique names, best first; and one line for each folder or record that is
@@ -111,7 +95,7 @@ def read_entries(
     for folder in found:
         try:
             check_folder(folder)
-        except (InputError, OSError) as error:
+        except (ValueError, OSError) as error:
             lines.append(f"{folder}{SKIPPED}{_one_line(error)}")
             continue
         name = (names or {}).get(folder) or _unique_name(folder, entries)
@@ -141,34 +125,22 @@ def read_entry(name: str, source: Path) -> Entry:
     found = {file: _read_record(source / file) for file in (REPORT, GATE)}
     kept = {file: _select_own(record, own) for file, record in found.items()}
     stale = [file for file in found if kept[file] != found[file]]
-    points = _read_points(source)
-    if points is not None and points.weights_sha256 != own:
-        points = None
-        stale.append(POINTS)
-    return Entry(
-        name,
-        source,
-        report=kept[REPORT],
-        record=_read_record(source / TRAINING),
-        gate=kept[GATE],
-        points={} if points is None else points.points,
-        weights_sha256=own,
-        stale=tuple(stale),
-    )
+    points: Mapping[str, OperatingPoint] = {}
+    with contextlib.suppress(InputError, OSError):
+        if (read := read_operating_points(source)) and read.weights_sha256 == own:
+            points = read.points
+        elif read:
+            stale.append(POINTS)
+    record = _read_record(source / TRAINING)
+    return Entry(name, source, kept[REPORT], record, kept[GATE], points, own, tuple(stale))
 
 
 def best_first(entries: Sequence[Entry]) -> list[Entry]:
-    """Sort models by balanced accuracy.
-
-    Models measured on the test split precede those measured on validation only, and unmeasured
-    models come last.
-    """
+    """Sort models by balanced accuracy: on test, then on validation, then those unmeasured."""
 
     def rank(entry: Entry) -> tuple[int, float]:
-        if entry.balanced_accuracy is None:
-            return len(SPLITS), 0.0
-        value, split = entry.balanced_accuracy
-        return SPLITS.index(split), -value
+        value, split = entry.balanced_accuracy or (0.0, None)
+        return SPLITS.index(split) if split else len(SPLITS), -value
 
     return sorted(entries, key=rank)
 
@@ -198,13 +170,9 @@ def load_classifier(entry: Entry) -> "LesionClassifier":
 class Registry:
     """The models of one page by name; requests wait until their model is loaded.
 
-    Attributes:
-        entries: The records of each model, best first.
-        skipped: One line for each model that is not served, as shown to visitors.
-
-    Args:
-        entries: At least one.
-        lines: The command line's messages; those on skipped models are shown to visitors.
+    `entries` has the records of each model, best first; `skipped` has one line for each model that
+    is not served, as shown to visitors: from the command line's messages in `lines`, and later from
+    loading.
     """
 
     def __init__(self, entries: Sequence[Entry], *, lines: Sequence[str] = ()):
@@ -214,18 +182,6 @@ class Registry:
         self._loaded: dict[str, Future[LesionClassifier]] = {
             name: Future() for name in self.entries
         }
-
-    @classmethod
-    def from_classifiers(cls, classifiers: Mapping[str, "LesionClassifier"]) -> "Registry":
-        """Return a registry of models that are loaded already."""
-        entries = []
-        for name, classifier in classifiers.items():
-            entry = read_entry(name, Path(classifier.model.name_or_path))
-            entries.append(replace(entry, record=classifier.record))
-        registry = cls(best_first(entries))
-        for name, classifier in classifiers.items():
-            registry._loaded[name].set_result(classifier)
-        return registry
 
     def start(self) -> threading.Thread:
         """Load the models in a background thread, best first."""
@@ -264,11 +220,7 @@ class Registry:
         }
 
     def get(self, name: str) -> "LesionClassifier":
-        """Return a model by its name; wait until it is loaded.
-
-        Raises:
-            InputError: If the model does not exist, can't be used, or takes too long to load.
-        """
+        """Return a model by its name; wait until it is loaded, but not forever."""
         if not isinstance(name, str) or name not in self._loaded:
             check_choice("model", name, self.names())
         try:
@@ -283,32 +235,16 @@ class Registry:
             ) from error
 
     def classify(self, name: str, image: "UploadedImage") -> ExplainableResult:
-        """Return a model's result for an image, from the cache if possible.
-
-        Raises:
-            InputError: As `get`, or if the image can't be read.
-        """
+        """Return a model's result for an image, from the cache if possible."""
         model = self.get(name)
         return self._cache.get(
             image.sha256, name, lambda: classify_explainable(model, image.decoded)
         )
 
     def classify_all(self, image: "UploadedImage") -> dict[str, ExplainableResult]:
-        """Return every usable model's result for an image.
-
-        Raises:
-            InputError: As `classify`.
-        """
-        results = {}
-        for name, future in self._loaded.items():
-            try:
-                self.get(name)
-            except InputError:
-                if _has_failed(future):
-                    continue
-                raise
-            results[name] = self.classify(name, image)
-        return results
+        """Return the results for an image of every model that did not fail to load."""
+        wait(self._loaded.values(), timeout=MAX_WAIT)
+        return {name: self.classify(name, image) for name in self.names()}
 
 
 def _unique_name(folder: Path, taken: Mapping[str, object]) -> str:
@@ -342,13 +278,6 @@ def _select_own(record: Mapping[str, Any], own: str | None) -> Mapping[str, Any]
     if "model" in record:
         return record if is_own(record) else {}
     return {split: part for split, part in record.items() if is_own(part)}
-
-
-def _read_points(source: Path) -> OperatingPoints | None:
-    try:
-        return read_operating_points(source)
-    except (InputError, OSError):
-        return None
 
 
 def _has_failed(future: "Future[LesionClassifier]") -> bool:

@@ -1,13 +1,13 @@
 """Model sources: folders and Hub ids, resolved to folders that hold a complete model."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, WEIGHTS, list_models
+from hf_lesion.io.files import parse_json
 from hf_lesion.labels import CODES
 
 if TYPE_CHECKING:
@@ -26,22 +26,16 @@ def default_sources() -> list[str]:
     return [*([str(MODELS)] if MODELS.is_dir() else []), *lines]
 
 
-def fetch_models(
-    sources: Sequence[str], *, meanwhile: Callable[[], object] = lambda: None
-) -> tuple[list[Path], dict[Path, str], list[str]]:
+def fetch_models(sources: Sequence[str]) -> tuple[list[Path], dict[Path, str], list[str]]:
     """Resolve model folders and Hub ids to local folders.
 
     If none of the requested models is available, the models next to the app are used instead.
-
-    Args:
-        sources: Folders, or Hub ids such as "owner/name" and "owner/name@commit".
-        meanwhile: Called while waiting for the Hub; not called if every source is a folder.
 
     Returns:
         The folders; the display names of those from the Hub; and one line for each commit that was
         fetched, each model that was skipped, and the fallback.
     """
-    snapshots = _fetch_all([source for source in sources if is_hub_id(source)], meanwhile)
+    snapshots = _fetch_all([source for source in sources if is_hub_id(source)])
     folders, names, lines = [], {}, []
     for source in sources:
         snapshot = snapshots.get(source)
@@ -68,14 +62,7 @@ def is_hub_id(source: str) -> bool:
 
 
 def find_models(folders: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """List the model folders among some folders and their direct subfolders.
-
-    Args:
-        folders: Model folders (with config.json), or folders of model folders.
-
-    Returns:
-        The model folders, and one line for each folder without a model.
-    """
+    """Return the model folders among some folders and inside them, and a line for each without."""
     found: list[Path] = []
     lines = []
     for folder in folders:
@@ -95,14 +82,10 @@ def check_folder(folder: Path) -> None:
     """
     from safetensors import SafetensorError, safe_open
 
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"its {CONFIG} is not valid JSON. Copy it again.") from error
-    if not isinstance(config, Mapping):
-        raise InputError(f"its {CONFIG} is not a JSON object. Copy it again.")
-    classes = _read_classes(config)
-    if classes is not None and classes != CODES:
+    config = parse_json(
+        (folder / CONFIG).read_bytes(), source=f"its {CONFIG}", fix="Copy it again."
+    )
+    if (classes := _read_classes(config)) != CODES:
         raise InputError(
             f"its classes are {', '.join(map(str, classes))}; expected {', '.join(CODES)}."
         )
@@ -118,25 +101,18 @@ def check_folder(folder: Path) -> None:
         ) from error
 
 
-def _read_classes(config: Mapping[str, object]) -> tuple[object, ...] | None:
-    """Return the classes that a config names, in order; None if it names none."""
-    names = config.get("label_names")  # in the config of a timm network
-    if isinstance(names, list):
+def _read_classes(config: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the classes that a config names, in order."""
+    if names := config.get("label_names"):  # of a timm network
         return tuple(names)
-    numbered = config.get("id2label")
-    if isinstance(numbered, Mapping):
-        return tuple(numbered[key] for key in sorted(numbered, key=lambda key: (len(key), key)))
-    return None
+    numbered = config.get("id2label") or {}
+    return tuple(numbered[key] for key in sorted(numbered, key=int))
 
 
-def _fetch_all(
-    sources: Sequence[str], meanwhile: Callable[[], object]
-) -> Mapping[str, "Snapshot | InputError"]:
+def _fetch_all(sources: Sequence[str]) -> Mapping[str, "Snapshot | InputError"]:
     """Fetch models from the Hub in parallel, so that an unreachable Hub is waited for only once."""
     if not sources:
         return {}
-    # Imports huggingface_hub: only if needed, and before the threads start, since `meanwhile` may
-    # import it too.
     from hf_lesion.models.snapshot import open_snapshot
 
     def fetch(source: str) -> "Snapshot | InputError":
@@ -146,6 +122,4 @@ def _fetch_all(
             return error
 
     with ThreadPoolExecutor() as pool:
-        futures = {source: pool.submit(fetch, source) for source in sources}
-        meanwhile()
-        return {source: future.result() for source, future in futures.items()}
+        return dict(zip(sources, pool.map(fetch, sources), strict=True))

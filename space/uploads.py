@@ -7,7 +7,6 @@ a single upload may be, and their names are used as labels, never as paths.
 import base64
 import hashlib
 import os
-import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,11 +26,7 @@ from hf_lesion.io.files import storable_name
 MAX_FILE_BYTES = 10 * 2**20
 MAX_FILE_TEXT = f"{MAX_FILE_BYTES // 2**20} MB"
 MAX_IMAGES = 200
-# The end of a zip: its signature, 8 bytes, then the number of entries (2 bytes) and the size of the
-# central directory (4 bytes); a comment of up to 65,535 bytes may follow.
-END_SIGNATURE, END_BYTES, MAX_COMMENT = b"PK\x05\x06", 22, 65_535
 MAX_ENTRIES = 2_000
-MAX_DIRECTORY = MAX_ENTRIES * 512
 ENCRYPTED = 0x1
 UNNAMED = "The image"
 MAX_NAME = 80
@@ -49,7 +44,7 @@ IMAGE_SIGNATURES = (
     b"II*\0",  # TIFF
     b"MM\0*",
 )
-ZIP_SIGNATURES = (b"PK\x03\x04", END_SIGNATURE)
+ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty zip
 OTHER_SIGNATURES = {
     b"%PDF": "a PDF",
     b"%!PS": "a PostScript file",
@@ -77,12 +72,7 @@ class ImageError(InputError):
 class UploadedImage:
     """An uploaded image file, decoded only when it is needed.
 
-    Args:
-        name: The visitor's name for the file.
-        content: Its bytes; size and signature are checked at once.
-
-    Raises:
-        ImageError: If it is empty, too large, or not a supported image.
+    It has the visitor's name for the file; size and signature are checked at once.
     """
 
     def __init__(self, name: str, content: bytes):
@@ -97,11 +87,7 @@ class UploadedImage:
 
     @cached_property
     def decoded(self) -> Image.Image:
-        """The upright RGB image.
-
-        Raises:
-            ImageError: If it is damaged or has too many pixels.
-        """
+        """The upright RGB image; an ImageError if it is damaged or has too many pixels."""
         try:
             return load_image(self._content)
         except InputError as error:
@@ -115,11 +101,7 @@ Uploads = list[UploadedFile] | ImageError | None
 
 
 def require(image: Upload) -> UploadedImage:
-    """Return the image that an event received.
-
-    Raises:
-        ImageError: If there is none, or the upload was rejected.
-    """
+    """Return the image that an event received, or raise an ImageError."""
     if image is None:
         raise ImageError("Expected an image, got none.")
     if isinstance(image, ImageError):
@@ -132,9 +114,6 @@ def build_image_input(**options: Any) -> gr.Image:
 
     gr.Image itself would raise before the event's function is called, and the visitor would see
     only "Error" next to an old result.
-
-    Args:
-        options: Passed to `gr.Image`.
     """
     image = gr.Image(type="pil", **options)
     # Not a subclass: gradio writes a .pyi file next to the source of every subclass.
@@ -144,11 +123,7 @@ def build_image_input(**options: Any) -> gr.Image:
 
 
 def build_files_input(**options: Any) -> gr.File:
-    """Build a component for several files; its events receive `Uploads`.
-
-    Args:
-        options: Passed to `gr.File`.
-    """
+    """Build a component for several files; its events receive `Uploads`."""
     files = gr.File(file_count="multiple", **options)
     files.preprocess = _preprocess_files
     _reject_addresses(files)
@@ -202,20 +177,14 @@ def _preprocess_files(payload: ListFiles | FileData | None) -> Uploads:
 def read_file(file: UploadedFile) -> bytes:
     """Return the content of a file, which is read only if it is not too large.
 
-    Raises:
-        ImageError: If it is empty, too large, or can't be read; with the visitor's file name, never
-            a path of this machine.
+    Errors have the visitor's file name, never a path of this machine.
     """
     try:
         check_size(file.name, file.path.stat().st_size)
         return file.path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(
-            f"{file.name} is no longer here: images are deleted after an hour. Upload it again."
-        ) from error
     except OSError as error:
         raise ImageError(
-            f"{file.name} can't be read ({type(error).__name__}). Upload it again, or smaller."
+            f"{file.name} is no longer here: images are deleted after an hour. Upload it again."
         ) from error
 
 
@@ -233,12 +202,7 @@ def too_large(name: str) -> ImageError:
 
 
 def check_signature(name: str, content: bytes) -> None:
-    """Raise ImageError unless a file begins like a supported image.
-
-    Args:
-        name: The visitor's name for the file.
-        content: Its bytes, or the first of them.
-    """
+    """Raise ImageError unless a file begins like a supported image."""
     if content.startswith(IMAGE_SIGNATURES):
         return
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
@@ -286,24 +250,14 @@ def _decode_data_url(url: str, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One image of a batch.
+    """One image of a batch."""
 
-    Attributes:
-        name: Its display name, unique within the batch.
-        read: Returns its bytes; raises an ImageError if it can't be read.
-        path: Its name with the folders of its zip; empty for a file outside a zip.
-    """
-
-    name: str
-    read: Callable[[], bytes]
-    path: str = ""
+    name: str  # shown; unique within the batch
+    read: Callable[[], bytes]  # raises an ImageError if it can't be read
+    path: str = ""  # the name with the folders of its zip; empty for a file outside a zip
 
     def decode(self) -> Image.Image:
-        """Return the image.
-
-        Raises:
-            ImageError: If it can't be read.
-        """
+        """Return the image, or raise an ImageError."""
         return UploadedImage(self.name, self.read()).decoded
 
 
@@ -312,9 +266,6 @@ def list_items(files: list[UploadedFile] | ImageError) -> list[BatchItem]:
 
     Names are unique without their suffixes, as they are written to the CSV file: repeated names of
     images in zips get their folders, and those that still repeat are numbered.
-
-    Raises:
-        ImageError: If the upload was rejected, or there are no images or more than `MAX_IMAGES`.
     """
     if isinstance(files, ImageError):
         raise files
@@ -355,46 +306,35 @@ def _list_file(file: UploadedFile) -> list[BatchItem]:
     """Return the images of a zip, or the file itself if it is not a zip."""
     try:
         with file.path.open("rb") as stream:
-            is_zip = stream.read(len(END_SIGNATURE)) in ZIP_SIGNATURES
+            is_zip = stream.read(4) in ZIP_SIGNATURES
     except OSError:
         is_zip = False  # reading it will report the error
     if not is_zip:
         return [BatchItem(file.name, partial(read_file, file))]
     try:
-        check_directory(file)
         with zipfile.ZipFile(file.path) as archive:
+            entries = archive.infolist()
+    except Exception:  # noqa: BLE001 - damaged bytes may raise anything
+        problem = f"{file.name} is a damaged zip file. Zip the images again."
+    else:
+        if len(entries) <= MAX_ENTRIES:
             return [
                 BatchItem(
                     clean_name(info.filename),
                     partial(_read_entry, file, info),
                     clean_path(info.filename),
                 )
-                for info in archive.infolist()
+                for info in entries
                 if _is_listed(info)
             ]
-    except Exception as error:  # noqa: BLE001 - damaged bytes may raise anything
-        problem = error if isinstance(error, ImageError) else _damaged_zip(file)
-
-    def fail() -> bytes:
-        raise problem
-
-    return [BatchItem(file.name, fail)]
-
-
-def check_directory(file: UploadedFile) -> None:
-    """Raise ImageError if the central directory of a zip is too large to be read."""
-    size = file.path.stat().st_size
-    with file.path.open("rb") as stream:
-        stream.seek(max(0, size - END_BYTES - MAX_COMMENT))
-        end = stream.read()
-    place = end.rfind(END_SIGNATURE)
-    if place < 0 or len(end) < place + END_BYTES:
-        raise _damaged_zip(file)
-    entries, length = struct.unpack("<HL", end[place + 10 : place + 16])
-    if entries > MAX_ENTRIES or length > MAX_DIRECTORY:
-        raise ImageError(
+        problem = (
             f"{file.name} has more than {MAX_ENTRIES:,} entries. Zip at most {MAX_IMAGES} images."
         )
+
+    def fail() -> bytes:
+        raise ImageError(problem)
+
+    return [BatchItem(file.name, fail)]
 
 
 def _is_listed(info: zipfile.ZipInfo) -> bool:
@@ -415,7 +355,3 @@ def _read_entry(file: UploadedFile, info: zipfile.ZipInfo) -> bytes:
         raise ImageError(
             f"{name} can't be unpacked from {file.name} ({type(error).__name__}). Zip it again."
         ) from error
-
-
-def _damaged_zip(file: UploadedFile) -> ImageError:
-    return ImageError(f"{file.name} is a damaged zip file. Zip the images again.")

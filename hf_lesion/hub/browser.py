@@ -62,11 +62,7 @@ class Difference:
 
 
 class BrowserNetwork(nn.Module):
-    """A classifier as one graph: (1, 3, S, S) pixel values to logits, heatmaps and the gate's two.
-
-    Raises:
-        InputError: If the network does not end in global average pooling and one linear layer.
-    """
+    """A classifier as one graph, from (1, 3, S, S) pixel values to the outputs of `forward`."""
 
     def __init__(self, classifier: LesionClassifier):
         super().__init__()
@@ -129,10 +125,6 @@ def export_for_browser(
     """Write the network of a classifier on the CPU for `space/static`, and compare the two.
 
     They are compared on `images`, or on some that are drawn.
-
-    Raises:
-        InputError: If a package is missing, the network fails `check_ending`, or its preprocessing
-            is not a centre crop.
     """
     check_packages()
     check_ending(classifier)
@@ -153,11 +145,7 @@ def export_for_browser(
 
 
 def check_ending(classifier: LesionClassifier) -> None:
-    """Check that heatmaps without a backward pass equal those of back-propagation.
-
-    Raises:
-        InputError: If the network does not end in global average pooling and one linear layer.
-    """
+    """Raise InputError unless heatmaps without a backward pass equal those of back-propagation."""
     problem = InputError(
         f"{classifier.name} does not end in global average pooling and one linear layer, so the "
         "page can't compute its heatmaps. Choose another network: cnn with "
@@ -211,10 +199,7 @@ def round_weights(
     """Return a weight in its stored form, and the operators that convert it to float32.
 
     The operators are folded when a session is opened; DequantizeLinear would be run each time.
-
-    Args:
-        name: Name of the tensor in the graph.
-        values: (K, …) weights of K output channels.
+    `values` are the (K, …) weights of K output channels.
     """
     from onnx import TensorProto, helper
 

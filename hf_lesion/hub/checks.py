@@ -37,7 +37,6 @@ WITHOUT_SUFFIX = (MANIFEST, "LICENSE", "py.typed", ".gitattributes")
 TOKEN = re.compile(r"\bhf_[A-Za-z]{34}\b")
 SHOWN = re.compile(r"!\[[^\]]*\]\(([^)\s]+)\)")
 TOLERANCE = 1e-3  # a card shows three or four digits
-
 DATASET_NAME = re.compile(r"ISIC_\d{7}")
 EMBEDDED = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/=]{64,})")
 TEXTS = (".css", ".csv", ".html", ".js", ".json", ".md", ".mjs", ".py", ".svg", ".txt")
@@ -134,12 +133,7 @@ def check_shown(folder: Path) -> None:
 
 
 def check_card(front: Mapping[str, Any], report: Mapping[str, Any]) -> None:
-    """Raise InputError if a value or interval in a card's `model-index` differs from the report.
-
-    Args:
-        front: The card's front matter.
-        report: Records by split.
-    """
+    """Raise InputError if a value or interval in a card's `model-index` differs from the report."""
     wrong = []
     for split, metric, said in _results(front):
         record = report.get(split, {})

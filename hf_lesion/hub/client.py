@@ -32,9 +32,7 @@ FRESH = {GITATTRIBUTES, CARD}
 LOGIN = "Run `hf auth login`, or set HF_TOKEN."
 WRITE_TOKEN = "https://huggingface.co/settings/tokens makes a token with write access."
 AGAIN = "Run the same command again: what was sent is not sent twice."
-QUOTA = re.compile(r"quota|storage|limit reached|payment|too large|exceed", re.IGNORECASE)
-PAYMENT, TIMEOUT, CONFLICT = 402, 408, 409
-CHANGED, TOO_LARGE, TOO_MANY, SERVER, FULL = 412, 413, 429, 500, 507
+TIMEOUT, CHANGED, TOO_MANY, SERVER = 408, 412, 429, 500
 # Of the libraries: raised by the client itself, by its transport, and around a failed upload.
 RAISED = (
     HfHubHTTPError,
@@ -68,14 +66,10 @@ class Target:
 
 
 def check_account(repo_id: str, *, timeout: float = SECONDS) -> str:
-    """Return the full name of a repository that the token may write to.
+    """Return the full name of a repository that the token may write to, or raise InputError.
 
-    Args:
-        repo_id: "owner/name", or a name alone for the token's own account.
-        timeout: Seconds without a response after which requests of this process to the Hub fail.
-
-    Raises:
-        InputError: If the name is invalid, nobody is logged in, or the token may not write there.
+    A name without owner is of the token's own account. `timeout` is in seconds, for all requests of
+    this process to the Hub.
     """
     owner, _, name = repo_id.rpartition("/")
     if not NAME.fullmatch(name) or (owner and not NAME.fullmatch(owner)):
@@ -123,11 +117,8 @@ def find_target(repo_id: str, kind: Kind, *, revision: str | None = None) -> Tar
 def check_target(target: Target, *, private: bool | None, overwrite: bool) -> bool:
     """Return whether the repository is private, or will be created as private.
 
-    `private` is the requested visibility; None: private for datasets, public otherwise.
-    `overwrite` replaces files that this program did not write.
-
-    Raises:
-        InputError: If this would publish private content or replace other people's files.
+    `private` is the requested visibility; None: private for datasets, public otherwise. Publishing
+    private content, or replacing other people's files without `overwrite`, is an InputError.
     """
     wanted = target.kind == "dataset" if private is None else private
     if wanted and target.private is False:
@@ -181,31 +172,20 @@ def explain(error: BaseException, what: str) -> str:
         return f"{what}: HF_HUB_OFFLINE is set, so nothing goes to the Hub. Unset it."
     if isinstance(error, HfHubHTTPError):
         return _explain_answer(error, what)
-    if isinstance(error, httpx.TimeoutException):
-        return f"{what}: the Hub did not answer in time. {AGAIN}"
-    if isinstance(error, httpx.ConnectError):
-        return f"{what}: the Hub can't be reached ({first_line}): offline? {AGAIN}"
+    name = type(error).__name__
     if isinstance(error, httpx.HTTPError | ConnectionError | TimeoutError):
-        return f"{what}: the connection to the Hub broke off ({type(error).__name__}). {AGAIN}"
-    return f"{what}: {type(error).__name__}: {first_line}"
+        return f"{what}: the Hub can't be reached ({name}: {first_line}). {AGAIN}"
+    return f"{what}: {name}: {first_line}"
 
 
 def _explain_answer(error: HfHubHTTPError, what: str) -> str:
     status = error.response.status_code
     said = error.server_message or error.response.headers.get("X-Error-Message") or ""
     quoted = f' The Hub says: "{" ".join(str(said).split())}"' if said else ""
-    if status in (PAYMENT, TOO_LARGE, FULL) or (status == FORBIDDEN and QUOTA.search(str(said))):
-        return f"{what}: a quota of your account is used up.{quoted}"
     rejection = describe_rejection(error, writing=True)
     if status == UNAUTHORIZED and rejection:
         return rejection
     if status in (UNAUTHORIZED, FORBIDDEN):
-        return f"{what}: you have no right to write there.{quoted} {WRITE_TOKEN}"
-    if status >= SERVER or status == TIMEOUT:
-        return f"{what}: the Hub failed (HTTP {status}). {AGAIN}"
-    known = {
-        CONFLICT: f" already exists, and you have no access to it. Pass another --repo_id.{quoted}",
-        CHANGED: f" was changed by someone else meanwhile. {AGAIN}",
-        TOO_MANY: f": the Hub limits your requests (HTTP 429). Wait some minutes. {AGAIN}",
-    }
-    return what + known.get(status, f": the Hub refuses (HTTP {status}).{quoted}")
+        return f"{what}: you have no right to do this.{quoted} {WRITE_TOKEN}"
+    fix = f" {AGAIN}" if status >= SERVER or status in (TIMEOUT, CHANGED, TOO_MANY) else ""
+    return f"{what}: the Hub refuses (HTTP {status}).{quoted}{fix}"

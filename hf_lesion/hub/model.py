@@ -42,16 +42,9 @@ MODULE = f"{cnn.__name__.rpartition('.')[2]}.py"
 
 
 def build_model_folder(source: Path, folder: Path, *, name: str | None) -> None:
-    """Write a publishable model folder into an empty folder and check it.
+    """Write a finished or packed run as a publishable model into an empty folder, and check it.
 
-    Args:
-        source: A finished run, or what `scripts/pack_model.py` made.
-        folder: Empty.
-        name: Name in the card: "owner/name", or that of the folder; None, for the models of a
-            Space, leaves out card, charts and ONNX files.
-
-    Raises:
-        InputError: If the source is damaged or not a finished run, or the result fails a check.
+    `name` is shown in the card; None, for the models of a Space, leaves out card, charts and ONNX.
     """
     check_manifest(source)
     read_training(source)

@@ -66,11 +66,8 @@ def export_onnx(
 ) -> Agreement:
     """Export a classifier on the CPU as ONNX and check that its outputs equal PyTorch's.
 
-    They are compared on `images`, or on 200 that are drawn.
-
-    Raises:
-        InputError: If a package is missing, or the outputs differ by more than `TOLERANCE`; no file
-            is written.
+    They are compared on `images`, or on 200 that are drawn. If the outputs differ by more than
+    `TOLERANCE`, no file is written.
     """
     check_packages()
     height, width = classifier.image_size
@@ -162,12 +159,7 @@ def write_network(
 ) -> None:
     """Write a network as one ONNX file, without the exporter's messages.
 
-    Args:
-        network: From pixel values to a tensor for each output.
-        file: To write.
-        pixel_values: (B, 3, H, W), to trace the network with.
-        outputs: Names of the outputs.
-        dynamic_shapes: As for `torch.onnx.export`; None fixes the shape of `pixel_values`.
+    It is traced with `pixel_values` (B, 3, H, W), whose shape is fixed without `dynamic_shapes`.
     """
     with errors_only(logging.getLogger("torch.onnx")), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(

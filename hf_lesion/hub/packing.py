@@ -31,14 +31,9 @@ def pack_model(
     Checkpoints, optimiser states and logs are left out, and so are scores, which were measured with
     the unpacked weights.
 
-    Args:
-        run: Folder that `scripts/train.py` finished.
-        output: The folder to create.
-        overwrite: Replace an existing folder.
-        crop_mode: One of `preprocessing.CROP_MODES`; None keeps that of the run. A model trained on
-            square images can be used with any of them.
-        image_size: As for `change_size`; None keeps that of the run.
-        finish: Last change to the folder before it gets its name, such as calibration.
+    `crop_mode` and `image_size` replace those of the run: a model trained on square images can be
+    used with any crop mode. `finish` changes the folder before it gets its name, such as
+    calibration.
     """
     check_model_path(output)
     record = read_training(run)
@@ -64,9 +59,6 @@ def change_size(
 
     Random crops enlarge lesions, so a network often scores best at a size above that of training
     (Touvron, Vedaldi, Douze, Jégou, "Fixing the train-test resolution discrepancy", NeurIPS 2019).
-
-    Raises:
-        InputError: If the network does not accept images of this size.
     """
     if image_size < SMALLEST_IMAGE:
         raise InputError(f"Expected --image_size of at least {SMALLEST_IMAGE}, got {image_size}.")

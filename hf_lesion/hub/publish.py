@@ -10,10 +10,8 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-from hf_lesion.errors import InputError
 from hf_lesion.hub.checks import read_front_matter
 from hf_lesion.hub.client import (
-    AGAIN,
     GITATTRIBUTES,
     Kind,
     Target,
@@ -39,14 +37,8 @@ def publish_folder(
 ) -> str | None:
     """Print the changes, upload them in one commit, and print the repository's address.
 
-    Args:
-        folder: The built and checked folder.
-        repo_id: As `check_account` returned it.
-        kind: Kind of the repository.
-        revision: Branch to write to, made if need be; None is the main one.
-        private: Visibility of a new repository; None: private for datasets, public otherwise.
-        overwrite: Replace files that this program did not write.
-        dry_run: Show the changes, send nothing and return None instead of the commit.
+    `revision` is a branch, made if need be. A dry run shows the changes, sends nothing and returns
+    None instead of the commit. See `check_target` for `private` and `overwrite`.
     """
     target = find_target(repo_id, kind, revision=revision)
     is_private = check_target(target, private=private, overwrite=overwrite)
@@ -82,45 +74,31 @@ def plan(folder: Path, target: Target) -> dict[str, str]:
 
 
 def upload(folder: Path, target: Target, changes: Mapping[str, str], *, private: bool) -> str:
-    """Upload the changes of `plan` in one commit, and return it; create a missing repository.
-
-    Raises:
-        InputError: If the Hub refuses or can't be reached, with the reason and what was uploaded.
-    """
+    """Upload the changes of `plan` in one commit, and return it; create a missing repository."""
     if target.head is not None and set(changes.values()) <= {SAME}:
         return target.head
     api = HfApi()
     address = {"repo_id": target.repo_id, "repo_type": target.kind}
-    made = False
-    try:
-        with hub_errors(target.repo_id):
-            if not target.exists:
-                sdk = {}
-                if target.kind == "space":
-                    sdk = {"space_sdk": read_front_matter(folder).get("sdk", "gradio")}
-                api.create_repo(**address, private=private, **sdk)
-                made = True
-            if target.revision and target.head is None:
-                api.create_branch(**address, branch=target.revision, exist_ok=True)
-            removed = [name for name, what in changes.items() if what == REMOVED]
-            sent = [name for name, what in changes.items() if what in (NEW, CHANGED)]
-            return api.create_commit(
-                **address,
-                operations=[
-                    *(CommitOperationDelete(name) for name in removed),
-                    *(CommitOperationAdd(name, folder / name) for name in sent),
-                ],
-                commit_message=f"Publish the {target.kind}",
-                revision=target.revision,
-                parent_commit=target.head,
-            ).oid
-    except InputError as error:
-        if not made:
-            raise
-        raise InputError(
-            f"{str(error).replace(AGAIN, '').strip()} {target.repo_id} was made and is empty so "
-            f"far. {AGAIN}"
-        ) from error
+    with hub_errors(target.repo_id):
+        if not target.exists:
+            sdk = {}
+            if target.kind == "space":
+                sdk = {"space_sdk": read_front_matter(folder).get("sdk", "gradio")}
+            api.create_repo(**address, private=private, **sdk)
+        if target.revision and target.head is None:
+            api.create_branch(**address, branch=target.revision, exist_ok=True)
+        removed = [name for name, what in changes.items() if what == REMOVED]
+        sent = [name for name, what in changes.items() if what in (NEW, CHANGED)]
+        return api.create_commit(
+            **address,
+            operations=[
+                *(CommitOperationDelete(name) for name in removed),
+                *(CommitOperationAdd(name, folder / name) for name in sent),
+            ],
+            commit_message=f"Publish the {target.kind}",
+            revision=target.revision,
+            parent_commit=target.head,
+        ).oid
 
 
 def describe(folder: Path, changes: Mapping[str, str]) -> list[str]:

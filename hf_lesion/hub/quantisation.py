@@ -31,14 +31,10 @@ CALIBRATION_IMAGES = 200
 
 
 def quantise(classifier: LesionClassifier, file: Path, target: Path, images: EvaluationSet) -> None:
-    """Quantise an exported network to eight bits.
+    """Quantise a network exported by `export_onnx` to eight bits.
 
-    Args:
-        classifier: What was exported; its preprocessing is used.
-        file: The network in full precision, as from `export_onnx`.
-        target: The file to write, whole or not at all.
-        images: Calibration images, which set the ranges of activations: of the training split,
-            never those that the loss is measured on.
+    The images set the ranges of activations: of the training split, never those that the loss is
+    measured on.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process

@@ -77,7 +77,7 @@ def render_blocks(shipped: Sequence[Shipped]) -> dict[str, str]:
 def render_table(shipped: Sequence[Shipped]) -> str:
     """Return the results table and a sentence on the test images, as Markdown."""
     rows = []
-    said: dict[tuple[str, str], list[str]] = {}
+    said: dict[str, list[str]] = {}
     for model in shipped:
         test = model.report[TEST]
         parameters, size = model.training["parameters"] / 1e6, model.weight_bytes / 1e6
@@ -89,15 +89,10 @@ def render_table(shipped: Sequence[Shipped]) -> str:
                 *(format_metric(test, name) for name in SCORES),
             ]
         )
-        key = (_say_test(test), test["data"]["fingerprint"])
-        said.setdefault(key, []).append(f"`{model.name}`")
-    sentences = {sentence for sentence, _ in said}
-    parts = []
-    for (sentence, fingerprint), names in said.items():
-        # Other files, although the same words describe them.
-        files = f" (dataset {fingerprint[:8]})" if len(sentences) < len(said) else ""
-        parts.append(f"{', '.join(names)}{files}: {sentence}" if len(said) > 1 else sentence)
-    return "\n".join([*markdown.table_lines(HEADER, rows), "", " ".join(parts)])
+        said.setdefault(_say_test(test), []).append(f"`{model.name}`")
+    parts = [f"{', '.join(names)}: {sentence}" for sentence, names in said.items()]
+    sentences = " ".join(parts if len(said) > 1 else said)
+    return "\n".join([*markdown.table_lines(HEADER, rows), "", sentences])
 
 
 def _say_test(test: Mapping[str, Any]) -> str:
@@ -162,12 +157,7 @@ def _fits(model: Shipped) -> list[str]:
 
 
 def read_folder(folder: Path) -> Shipped:
-    """Return one model's folder with its records.
-
-    Raises:
-        InputError: If it was not scored on test and validation, or a record does not belong to its
-            weights.
-    """
+    """Return one model's folder with its records, which must be of its weights."""
     try:
         check_measured_weights(folder)
     except InputError as error:

@@ -72,10 +72,6 @@ def build_model(
         pretrained: For a timm architecture: fetch its ImageNet weights from the Hub.
         init_weights: For a timm architecture: a safetensors file with weights in timm's key names.
         model_args: Fields of `LesionCnnConfig`, or keyword arguments for `timm.create_model`.
-
-    Raises:
-        InputError: If the name is unknown, weights are missing or do not fit, or the Hub is out of
-            reach.
     """
     if image_size is not None and image_size < SMALLEST_IMAGE:
         raise InputError(f"Expected --image_size of at least {SMALLEST_IMAGE}, got {image_size}.")

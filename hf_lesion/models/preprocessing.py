@@ -45,21 +45,15 @@ Box = tuple[float, float, float, float]
 class Preprocessing:
     """An image is made a square, scaled to [0, 1] and normalised per channel.
 
-    Attributes:
-        image_size: Height and width in pixels.
-        mean: Mean per RGB channel, of values in [0, 1].
-        std: Standard deviation per RGB channel.
-        crop_mode: How a frame that is not square becomes one. centre: the centre square of its
-            shorter side; squash: the whole frame, distorted; pad: the whole frame, with borders of
-            the mean colour.
-        crop_pct: Share of that square's side that is kept about its centre; 1 in models of ours.
+    The crop mode makes a frame square. centre: the centre square of its shorter side; squash: the
+    whole frame, distorted; pad: the whole frame, with borders of the mean colour.
     """
 
-    image_size: int
-    mean: tuple[float, float, float]
+    image_size: int  # height and width in pixels
+    mean: tuple[float, float, float]  # per RGB channel, of values in [0, 1]
     std: tuple[float, float, float]
     crop_mode: str = CROP_MODE
-    crop_pct: float = 1.0
+    crop_pct: float = 1.0  # share of the square's side that is kept about its centre
 
     def __post_init__(self) -> None:
         if self.crop_mode not in CROP_MODES:
@@ -186,14 +180,8 @@ def change_processor(
 def seen_box(crop_mode: str, size: tuple[int, int], crop_pct: float = 1.0) -> Box:
     """Return the box of an image that fills a network's input, to one pixel of that input.
 
-    Args:
-        crop_mode: As the network's `Preprocessing` has it.
-        size: Width and height of the image, upright.
-        crop_pct: As `crop_mode`.
-
-    Returns:
-        Its edges as shares of the image's width and height; below 0 and above 1 where the image is
-        padded.
+    `size` is width and height of the upright image. The edges are shares of both, below 0 and above
+    1 where the image is padded.
     """
     width, height = size
     across, down = crop_pct, crop_pct

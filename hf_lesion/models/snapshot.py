@@ -50,13 +50,8 @@ class Snapshot:
 def open_snapshot(source: str, *, revision: str | None = None) -> Snapshot:
     """Return a model's folder, fetched from the Hub if it is not one, and checked.
 
-    Args:
-        source: A folder, a Hub id ("owner/name"), or one with a revision ("owner/name@v1").
-        revision: Branch, tag or commit on the Hub; None takes that of `source`, or the newest.
-
-    Raises:
-        InputError: If it is not available, its files are not those of its SHA256SUMS, or the name
-            of a folder is not UTF-8.
+    `source` is a folder, a Hub id ("owner/name"), or one with a revision ("owner/name@v1"): a
+    branch, tag or commit, which may be passed as `revision` instead.
     """
     if Path(source).is_dir():
         check_model_path(source)

@@ -17,7 +17,7 @@ from hf_lesion.models.preprocessing import CROP_MODE, CropMode
 from hf_lesion.training.augmentation import Augmentation
 from hf_lesion.training.flags import (
     METRIC_SCHEDULES,
-    check_combinations,
+    check_metric,
     check_ranges,
     check_unsupported,
     hide_unsupported,
@@ -188,7 +188,7 @@ class LesionTrainingArguments(TrainingArguments):
         # Pinned memory only helps copies to a GPU; without one torch warns.
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
-        check_combinations(self)
+        check_metric(self.metric_for_best_model)
 
     def _check_best(self) -> None:
         for name in ("eval_strategy", "save_strategy"):
@@ -209,10 +209,10 @@ class LesionTrainingArguments(TrainingArguments):
             raise InputError("--eval_steps needs --save_steps, or --eval_strategy steps.")
 
 
-def build_parser(description: str, *more: type) -> HfArgumentParser:
-    """Return the parser of all training flags and of further dataclasses, with `--config FILE`."""
+def build_parser(description: str) -> HfArgumentParser:
+    """Return the parser of all training flags, with `--config FILE`."""
     parser = HfArgumentParser(
-        (ModelArguments, RecipeArguments, LesionTrainingArguments, *more),
+        (ModelArguments, RecipeArguments, LesionTrainingArguments),
         description=description,
         allow_abbrev=False,
         exit_on_error=False,
@@ -226,11 +226,7 @@ def build_parser(description: str, *more: type) -> HfArgumentParser:
 def parse_arguments(parser: HfArgumentParser, argv: list[str]) -> tuple[Any, ...]:
     """Parse the command line; flags take precedence over the recipe, and the recipe over defaults.
 
-    Returns:
-        The dataclasses of the parser, in its order: model, recipe, training and further ones.
-
-    Raises:
-        InputError: If a flag is invalid, or the recipe is missing, not YAML or has unknown keys.
+    Returns the dataclasses of the model, the recipe and the training.
     """
     config = _find_config(argv)
     try:

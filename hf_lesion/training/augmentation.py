@@ -17,7 +17,6 @@ from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from hf_lesion.errors import InputError
 from hf_lesion.models.preprocessing import Preprocessing
 
 Augmentation = Literal["none", "student", "standard", "strong"]
@@ -48,13 +47,8 @@ class QuarterTurn(torch.nn.Module):
 class RotatedCrop(torch.nn.Module):
     """Crop a rectangle at a random angle, randomly mirrored, and resize it to a square.
 
-    The rectangle is sampled as in torchvision's `RandomResizedCrop` and rotated about its centre;
-    parts outside the frame are filled by reflection.
-
-    Args:
-        side: Height and width of the result in pixels.
-        scale: Range of the area of the rectangle as a fraction of the frame.
-        ratio: Range of its width to height, uniform on a logarithmic scale.
+    The rectangle is sampled as in torchvision's `RandomResizedCrop`, with the same `scale` and
+    `ratio`, and rotated about its centre; parts outside the frame are filled by reflection.
     """
 
     def __init__(self, side: int, scale: tuple[float, float], ratio: tuple[float, float]):
@@ -94,11 +88,8 @@ class ColourJitter(torch.nn.Module):
 
     Corresponds to torchvision's `ColorJitter`, which takes four passes over the image, in this
     order and without intermediate clamping; hue is rotated about the grey axis instead of in HSV.
-
-    Args:
-        spread: Factors of brightness, contrast and saturation are sampled from [1 - spread,
-            1 + spread].
-        turn: The hue angle is sampled from [-turn, turn], in degrees.
+    Factors of brightness, contrast and saturation are sampled from [1 - spread, 1 + spread], the
+    hue angle from [-turn, turn], in degrees.
     """
 
     def __init__(self, spread: float, turn: float = 0.0):
@@ -131,11 +122,7 @@ class ColourJitter(torch.nn.Module):
 
 
 class Rescale(torch.nn.Module):
-    """Downscale and upscale again, to simulate a lower resolution.
-
-    Args:
-        lowest: The smallest factor; factors are sampled uniformly from [lowest, 1].
-    """
+    """Downscale by a factor in [lowest, 1] and upscale again, to simulate a lower resolution."""
 
     def __init__(self, lowest: float):
         super().__init__()
@@ -153,12 +140,7 @@ class Rescale(torch.nn.Module):
 def build_train_transform(preprocessing: Preprocessing, augmentation: str) -> Transform:
     """Return a transform from a PIL image to an augmented, normalised (3, S, S) float tensor.
 
-    Args:
-        preprocessing: Geometry, mean and std, the same as at prediction.
-        augmentation: One of `AUGMENTATIONS`.
-
-    Raises:
-        InputError: If `augmentation` is unknown.
+    Geometry, mean and std are the same as at prediction.
     """
     on_bytes, on_floats, on_normalised = _list_steps(augmentation, preprocessing.image_size)
     return v2.Compose(
@@ -221,7 +203,10 @@ def _reduce(image: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def _list_steps(augmentation: str, side: int) -> tuple[Modules, Modules, Modules]:
-    """Return the transforms of uint8 pixels, of values in [0, 1], and of normalised values."""
+    """Return the transforms of uint8 pixels, of values in [0, 1], and of normalised values.
+
+    `augmentation` is one of `AUGMENTATIONS`, as the command line checks.
+    """
     squash = v2.Resize([side, side], interpolation=v2.InterpolationMode.BICUBIC, antialias=True)
     if augmentation == "none":
         return [squash], [], []
@@ -233,19 +218,15 @@ def _list_steps(augmentation: str, side: int) -> tuple[Modules, Modules, Modules
     if augmentation == "standard":
         crop = v2.RandomResizedCrop(side, scale=CROP_SCALE, ratio=CROP_RATIO, antialias=True)
         return [crop, v2.RandomHorizontalFlip(), QuarterTurn()], [ColourJitter(0.2)], []
-    if augmentation == "strong":
-        geometry = [
-            # The smallest crop keeps its resolution; larger ones are reduced by less than two.
-            v2.Lambda(partial(_reduce, side=math.ceil(side / LEAST_CROP))),
-            RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
-        ]
-        camera = [
-            v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
-            v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
-            v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
-        ]
-        erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
-        return [*geometry, *camera], [ColourJitter(0.2, turn=7)], [erasing]
-    raise InputError(
-        f"Expected one of the augmentations {', '.join(AUGMENTATIONS)}; got {augmentation!r}."
-    )
+    geometry = [
+        # The smallest crop keeps its resolution; larger ones are reduced by less than two.
+        v2.Lambda(partial(_reduce, side=math.ceil(side / LEAST_CROP))),
+        RotatedCrop(side, STRONG_CROP_SCALE, CROP_RATIO),
+    ]
+    camera = [
+        v2.RandomApply([Rescale(lowest=0.4)], p=0.35),
+        v2.RandomApply([v2.GaussianBlur(5, sigma=(0.1, 1.2))], p=0.2),
+        v2.RandomApply([v2.JPEG(quality=(40, 95))], p=0.5),
+    ]
+    erasing = v2.RandomErasing(p=0.1, scale=(0.02, 0.15))
+    return [*geometry, *camera], [ColourJitter(0.2, turn=7)], [erasing]

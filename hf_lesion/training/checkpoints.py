@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.errors import InputError
 from hf_lesion.io.checksums import CONFIG, TRAINING, WEIGHTS
 from hf_lesion.io.files import check_model_path, whole_folder, write_json
 from hf_lesion.training.record import AVERAGED, read_record
@@ -79,8 +79,10 @@ def average_checkpoints(folders: Sequence[Path], output: Path, *, overwrite: boo
     runs = [_run_of(folder) for folder in folders]
     record = read_record(runs[0])
     weights = [load_file(folder / WEIGHTS) for folder in folders]
-    for folder, other in zip(folders[1:], weights[1:], strict=True):
-        _check_same_shapes(weights[0], other, folder)
+    shapes = [{name: tensor.shape for name, tensor in each.items()} for each in weights]
+    for folder, other in zip(folders, shapes, strict=True):
+        if other != shapes[0]:
+            raise InputError(f"{folder} has another architecture than the first folder.")
     mean = {
         name: torch.stack([each[name].double() for each in weights]).mean(dim=0).to(tensor.dtype)
         for name, tensor in weights[0].items()
@@ -101,18 +103,3 @@ def _run_of(folder: Path) -> Path:
     if not found:
         raise InputError(f"{folder} does not belong to a finished run: {TRAINING} not found.")
     return found[0]
-
-
-def _check_same_shapes(
-    first: dict[str, torch.Tensor], other: dict[str, torch.Tensor], folder: Path
-) -> None:
-    differing = sorted(
-        name
-        for name in first.keys() | other.keys()
-        if name not in first or name not in other or first[name].shape != other[name].shape
-    )
-    if differing:
-        raise InputError(
-            f"{folder} has another architecture than the first folder; weights that differ: "
-            f"{list_offenders(differing, 3)}. Pass checkpoints of one architecture."
-        )

@@ -1,34 +1,28 @@
-"""Validation of training flags before a run: unsupported flags, ranges, packages, schedules.
+"""Validation of training flags before a run: unsupported flags, ranges, metrics.
 
 The Trainer reports most invalid flags only when it uses them, some after the first epoch.
 """
 
-import copy
 import dataclasses
 import math
 import os
 from argparse import SUPPRESS, ArgumentParser
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from accelerate.utils import DynamoBackend
-from transformers import Trainer, TrainingArguments, get_scheduler
+from transformers import TrainingArguments
 from transformers.hf_argparser import string_to_bool
-from transformers.integrations import get_available_reporting_integrations
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-from transformers.trainer_utils import IntervalStrategy, SaveStrategy, SchedulerType
+from transformers.trainer_utils import SchedulerType
 
-from hf_lesion.errors import InputError, list_offenders
+from hf_lesion.errors import InputError
 from hf_lesion.labels import CODES
 
 # Metrics that are logged at each evaluation.
 LOGGED = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
 METRICS = (*LOGGED, *(f"sensitivity_{code}" for code in CODES))
-# PyPI packages of `--report_to NAME`, where their names differ.
-PACKAGES = {"azure_ml": "azureml-core", "dagshub": "dagshub mlflow", "flyte": "flytekit"}
 # Schedules that depend on the validation metric.
 METRIC_SCHEDULES = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
-PROBE_STEPS = 3
 # Half precision → the instructions for it, of any CPU, as `torch.cpu.get_capabilities` names them.
 INSTRUCTIONS = {
     "bf16": ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"),
@@ -77,46 +71,42 @@ _REASONS = {
 UNSUPPORTED = {flag: reason for reason, flags in _REASONS.items() for flag in flags.split()}
 
 
-class Range(NamedTuple):
-    """The valid values of a flag: from `least` to `below` (exclusive; None: infinity is valid)."""
-
-    least: float
-    below: float | None
-    words: str
-
-
-_ABOVE_ZERO = math.nextafter(0, 1)
-_POSITIVE = Range(_ABOVE_ZERO, math.inf, "above 0")
-_FROM_ZERO = Range(0, math.inf, "of 0 or above")
-_FROM_ONE = Range(1, math.inf, "of 1 or above")
-_SHARE = Range(0, 1, "from 0 to below 1")
-_SHARE_OR_ALL = Range(0, math.nextafter(1, 2), "from 0 to 1")
-_SOME_SHARE = Range(_ABOVE_ZERO, math.nextafter(1, 2), "above 0 and at most 1")
-_SEED = Range(0, 2**32, f"from 0 to {2**32 - 1}")
-
 # Each is a process of half a gigabyte: a mistyped number must not take the machine down.
 MOST_WORKERS = max(16, 2 * (os.cpu_count() or 1))
-_RANGES = {
-    _SHARE: "adam_beta1 adam_beta2 ema_decay label_smoothing",
-    _FROM_ZERO: (
-        "adam_epsilon cutmix early_stopping_patience eval_delay max_grad_norm mixup "
-        "save_total_limit warmup_steps weight_decay"
+# The valid values of a number in words → whether it is valid (NaN never is), and the flags.
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "from 0 to below 1": (
+        lambda value: 0 <= value < 1,
+        "adam_beta1 adam_beta2 ema_decay label_smoothing",
     ),
-    Range(0, None, "of 0 or above"): "checkpoint_minutes",
-    _SEED: "data_seed seed",
-    Range(0, MOST_WORKERS + 1, f"from 0 to {MOST_WORKERS}"): "dataloader_num_workers",
-    _FROM_ONE: (
+    "from 0 to 1": (lambda value: 0 <= value <= 1, "sampling_power"),
+    "above 0 and at most 1": (lambda value: 0 < value <= 1, "teacher_weight"),
+    "above 0": (
+        lambda value: 0 < value < math.inf,
+        "eval_steps learning_rate logging_steps num_train_epochs save_steps teacher_temperature",
+    ),
+    "of 0 or above": (
+        lambda value: value >= 0,
+        "adam_epsilon checkpoint_minutes cutmix early_stopping_patience eval_delay max_grad_norm "
+        "mixup save_total_limit warmup_steps weight_decay",
+    ),
+    "of 1 or above": (
+        lambda value: value >= 1,
         "dataloader_prefetch_factor ddp_bucket_cap_mb ddp_timeout eval_accumulation_steps "
         "gradient_accumulation_steps per_device_eval_batch_size per_device_train_batch_size "
-        "torch_empty_cache_steps"
+        "torch_empty_cache_steps",
     ),
-    _POSITIVE: (
-        "eval_steps learning_rate logging_steps num_train_epochs save_steps teacher_temperature"
+    f"from 0 to {2**32 - 1}": (lambda value: 0 <= value < 2**32, "data_seed seed"),
+    f"from 0 to {MOST_WORKERS}": (
+        lambda value: 0 <= value <= MOST_WORKERS,
+        "dataloader_num_workers",
     ),
-    _SHARE_OR_ALL: "sampling_power",
-    _SOME_SHARE: "teacher_weight",
 }
-RANGES = {flag: allowed for allowed, flags in _RANGES.items() for flag in flags.split()}
+RANGES = {
+    flag: (words, is_valid)
+    for words, (is_valid, flags) in _RANGES.items()
+    for flag in flags.split()
+}
 
 
 def hide_unsupported(parser: ArgumentParser) -> None:
@@ -140,38 +130,18 @@ def check_unsupported(arguments: TrainingArguments) -> None:
 
 def check_ranges(settings: Any) -> None:
     """Raise InputError if a number in a dataclass of flags is out of range; None is valid."""
-    for field in dataclasses.fields(settings):
-        allowed, value = RANGES.get(field.name), getattr(settings, field.name)
-        if allowed is None or value is None:
-            continue
-        is_below = allowed.below is None or value < allowed.below
-        if not (allowed.least <= value and is_below):
-            raise InputError(f"Expected --{field.name} {allowed.words}, got {value}.")
+    for flag, (words, is_valid) in RANGES.items():
+        value = getattr(settings, flag, None)
+        if value is not None and not is_valid(value):
+            raise InputError(f"Expected --{flag} {words}, got {value}.")
 
 
-def check_combinations(arguments: TrainingArguments) -> None:
-    """Raise InputError if a metric, package or combination of flags is not available.
-
-    The optimiser, schedule and compiler are tried.
-    """
-    steps = arguments.max_steps
-    if steps != -1 and steps < 1:
-        raise InputError(f"Expected --max_steps of 1 or above, or -1 for all epochs, got {steps}.")
-    if arguments.dataloader_multiprocessing_context and not arguments.dataloader_num_workers:
-        raise InputError("--dataloader_multiprocessing_context needs --dataloader_num_workers.")
-    is_evaluated = arguments.eval_strategy != IntervalStrategy.NO
-    if arguments.save_strategy == SaveStrategy.BEST and not is_evaluated:
-        raise InputError("--save_strategy best needs evaluations: pass --eval_strategy epoch.")
-    metric = arguments.metric_for_best_model
+def check_metric(metric: str | None) -> None:
+    """Raise InputError unless the metric for the best model is logged at each evaluation."""
     if metric is not None and metric not in (known := ("loss", *METRICS)):
         raise InputError(
             f"Expected --metric_for_best_model to be one of {', '.join(known)}; got {metric!r}."
         )
-    _check_report_to(arguments.report_to)
-    optimizer = _try_optimizer(arguments)
-    _try_schedule(arguments, optimizer)
-    if arguments.torch_compile:
-        _try_compiler(arguments)
 
 
 def describe_slow_precision(arguments: TrainingArguments) -> str:
@@ -186,87 +156,3 @@ def describe_slow_precision(arguments: TrainingArguments) -> str:
                 f"CPU has no instructions for it. Leave it out, or pass --{name} false."
             )
     return ""
-
-
-def _check_report_to(names: list[str]) -> None:
-    if unknown := [name for name in names if name not in INTEGRATION_TO_CALLBACK]:
-        raise InputError(
-            f"Expected --report_to to be none, all or among {', '.join(INTEGRATION_TO_CALLBACK)}; "
-            f"got {list_offenders(unknown)}."
-        )
-    here = get_available_reporting_integrations()
-    if missing := [name for name in names if name not in here]:
-        packages = " ".join(PACKAGES.get(name, name) for name in missing)
-        raise InputError(
-            f"--report_to {list_offenders(missing)} needs a package that is not installed: "
-            f"pip install {packages}."
-        )
-
-
-def _try_optimizer(arguments: TrainingArguments) -> torch.optim.Optimizer:
-    """Return the optimiser of a tiny network, after one step."""
-    network = _probe()
-    try:
-        kind, options = Trainer.get_optimizer_cls_and_kwargs(arguments, network)
-        optimizer = kind(network.parameters(), **options)
-        network(torch.ones(1, 1)).sum().backward()
-        optimizer.step()
-        unused = _unused_options(arguments, network, options)
-    except Exception as error:  # a missing package or an invalid option may raise anything
-        told = f" with --optim_args {arguments.optim_args}" if arguments.optim_args else ""
-        raise InputError(
-            f"--optim {arguments.optim.value}{told} cannot be used: {error}"
-        ) from error
-    if unused:
-        raise InputError(f"--optim {arguments.optim.value} has no option {', '.join(unused)}.")
-    return optimizer
-
-
-def _probe() -> torch.nn.Linear:
-    with torch.random.fork_rng(devices=[]):
-        return torch.nn.Linear(1, 1)
-
-
-def _unused_options(
-    arguments: TrainingArguments, network: torch.nn.Module, options: dict[str, Any]
-) -> list[str]:
-    """Return the names in `--optim_args` that have no effect."""
-    unused = []
-    pairs = (arguments.optim_args or "").replace(" ", "").split(",")
-    for pair in filter(None, pairs):
-        others = copy.copy(arguments)
-        others.optim_args = ",".join(other for other in pairs if other != pair)
-        if Trainer.get_optimizer_cls_and_kwargs(others, network)[1] == options:
-            unused.append(pair.split("=")[0])
-    return unused
-
-
-def _try_schedule(arguments: TrainingArguments, optimizer: torch.optim.Optimizer) -> None:
-    kind, options = arguments.lr_scheduler_type, arguments.lr_scheduler_kwargs
-    takes_none = (SchedulerType.CONSTANT, SchedulerType.CONSTANT_WITH_WARMUP)
-    try:
-        if options and kind in takes_none:
-            raise InputError("it has no options")
-        schedule = get_scheduler(
-            kind, optimizer, PROBE_STEPS, 2 * PROBE_STEPS, scheduler_specific_kwargs=options
-        )
-        for _ in range(2 * PROBE_STEPS):
-            optimizer.step()
-            schedule.step(*([0.0] if kind in METRIC_SCHEDULES else []))
-    except Exception as error:  # a missing or unknown option may raise anything
-        raise InputError(
-            f"--lr_scheduler_type {kind.value} with --lr_scheduler_kwargs {options} cannot be "
-            f"used: {error}"
-        ) from error
-
-
-def _try_compiler(arguments: TrainingArguments) -> None:
-    backend, mode = arguments.torch_compile_backend, arguments.torch_compile_mode
-    try:
-        DynamoBackend(str(backend).upper())
-        torch.compile(_probe(), backend=str(backend), mode=mode)(torch.ones(1, 1))
-    except Exception as error:  # backends of torch may raise anything
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"--torch_compile with backend {backend} and mode {mode} cannot be used: {reason}"
-        ) from error

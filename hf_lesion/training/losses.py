@@ -21,15 +21,11 @@ POWERS = {"none": 0.0, "oversample": 1.0, "class_weights": 0.0, "sqrt_sampler": 
 def build_loss(
     *, class_weights: torch.Tensor | None = None, label_smoothing: float = 0.0
 ) -> LossFunction:
-    """Return a `compute_loss_func` for the Trainer.
+    """Return a `compute_loss_func` for the Trainer, with (C,) weights of the classes.
 
     Labels are (B,) class ids or (B, C) soft labels. The loss is the sum divided by
     `num_items_in_batch`, because the Trainer does not divide a custom loss by the number of
     gradient accumulation steps.
-
-    Args:
-        class_weights: (C,) weight of each class.
-        label_smoothing: Fraction of each label that is spread over the classes, in [0, 1).
     """
 
     def loss(
@@ -48,11 +44,7 @@ def build_loss(
 
 
 def count_classes(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the number of images of each class, (C,), given (N,) class ids.
-
-    Raises:
-        InputError: If a class has no images.
-    """
+    """Return the number of images of each class, (C,), given (N,) class ids; none may be empty."""
     counts = np.bincount(labels, minlength=len(CODES))
     if empty := [code for code, count in zip(CODES, counts, strict=True) if not count]:
         raise InputError(
@@ -69,19 +61,9 @@ def sampling_weights(
 
     `oversample` samples all classes equally often, `sqrt_sampler` in proportion to the square root
     of their size (Mahajan et al., "Exploring the Limits of Weakly Supervised Pretraining", ECCV
-    2018).
-
-    Args:
-        labels: (N,) class ids.
-        imbalance: One of `POWERS`.
-        power: P in [0, 1]: each class is sampled in proportion to its size to the power of 1 - P;
-            None for the value of `imbalance` in `POWERS`.
-
-    Raises:
-        InputError: If `imbalance` is unknown, or a class has no images.
+    2018). With `power` P in [0, 1], a class is sampled in proportion to its size to the power of
+    1 - P; None takes that of `imbalance` in `POWERS`.
     """
-    if imbalance not in POWERS:
-        raise InputError(f"Expected imbalance to be one of {', '.join(POWERS)}; got {imbalance!r}.")
     counts = count_classes(labels)
     power = POWERS[imbalance] if power is None else power
     return torch.from_numpy((1.0 / counts**power)[labels]) if power else None

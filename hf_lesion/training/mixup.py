@@ -26,15 +26,10 @@ class Mix(NamedTuple):
 
 
 def sample_mix(mixup: float, cutmix: float, side: int) -> Mix | None:
-    """Sample the parameters of mixup or CutMix with torch's global generator.
+    """Sample the parameters of mixup or CutMix, of either with equal probability.
 
-    Args:
-        mixup: Alpha of mixup; small values leave most images nearly unchanged. 0 disables it.
-        cutmix: Alpha of CutMix; with 1, areas of the box are uniformly distributed. 0 disables it.
-        side: Side of the square image in pixels.
-
-    Returns:
-        Parameters of either with equal probability; None if both are disabled.
+    Each has its alpha; 0 disables it. None if both are disabled. `side` is in pixels. The random
+    numbers are those of torch's global generator.
     """
     if cutmix and (not mixup or float(torch.rand(())) < 0.5):
         return _sample_box(sample_share(cutmix), side)
@@ -49,12 +44,7 @@ def sample_share(alpha: float) -> float:
 def mix(batch: dict[str, torch.Tensor], mixes: Sequence[Mix]) -> dict[str, torch.Tensor]:
     """Mix every sample of a batch with the next one, the last with the first.
 
-    Args:
-        batch: `{"pixel_values": (B, 3, S, S), "labels": (B,) class ids}`.
-        mixes: Parameters of the B samples.
-
-    Returns:
-        `{"pixel_values": (B, 3, S, S), "labels": (B, C) soft labels}`.
+    (B, 3, S, S) `pixel_values` stay so; (B,) class ids as `labels` become (B, C) soft labels.
     """
     pixels = batch["pixel_values"]
     labels = one_hot(batch["labels"], len(CODES)).to(pixels.dtype)

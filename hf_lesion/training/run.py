@@ -80,9 +80,6 @@ def choose_checkpoint(
 
     `--resume_from_checkpoint true` selects the newest complete checkpoint of the run, if any.
     `also` names files that a complete checkpoint has in addition to the Trainer's.
-
-    Raises:
-        InputError: If the folder contains another run, or the given checkpoint is incomplete.
     """
     asked = str(arguments.resume_from_checkpoint or "false")
     if asked.lower() == "true":

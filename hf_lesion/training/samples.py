@@ -100,15 +100,7 @@ def epoch_length(images: int, batch_size: int | None, *, drop_last: bool) -> int
     """Return the number of samples of an epoch, usually one per image.
 
     If the last batch would have a single image, one sample is added, a second view of some image:
-    batch norm fails on a single feature map of 1x1.
-
-    Args:
-        images: Number of images.
-        batch_size: Images per step of all processes; None for one sample per image.
-        drop_last: Drop the incomplete last batch.
-
-    Raises:
-        InputError: If no complete batch remains.
+    batch norm fails on a single feature map of 1x1. `batch_size` is of all processes.
     """
     if batch_size is None:
         return images

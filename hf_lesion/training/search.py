@@ -77,12 +77,8 @@ def search(settings: Settings, space: Space, trials: int) -> optuna.Study:
 
     An interrupted trial is repeated with the same settings. The value of a trial is its best
     evaluation, since scripts/train.py keeps the best checkpoint; unpromising trials are pruned.
-
-    Args:
-        settings: Settings of all trials, by flag of scripts/train.py; `output_dir` is the folder of
-            the study.
-        space: As from `read_space`.
-        trials: Total number of trials.
+    `settings`, by flag of scripts/train.py, are those of all trials; `output_dir` is the folder of
+    the study, `trials` the total number.
     """
     model, recipe, training = parse_settings(settings)
     if training.world_size > 1 or training.publish or training.eval_strategy == "no":

@@ -34,6 +34,8 @@ from hf_lesion.training.interruption import DivergedError, FiniteCallback, StopC
 from hf_lesion.training.losses import build_loss, class_weights, sampling_weights
 from hf_lesion.training.samples import Collator, EvalTransform, LesionSamples, collate, seeded
 
+TRIED_STEPS = 10  # of a schedule that is only built to see whether it can be
+
 
 def build_trainer(
     model: PreTrainedModel,
@@ -64,20 +66,28 @@ def build_trainer(
         batch_size=arguments.train_batch_size * arguments.world_size,
         drop_last=arguments.drop_last,
     )
-    trainer = Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=samples,
-        eval_dataset=LesionSamples(splits["validation"], EvalTransform(processor)),
-        processing_class=processor,
-        data_collator=_build_collator(recipe, preprocessing, bf16=arguments.bf16),
-        compute_loss_func=build_loss(
-            class_weights=class_weights(labels, recipe.imbalance),
-            label_smoothing=recipe.label_smoothing,
-        ),
-        compute_metrics=_build_compute_metrics(),
-        callbacks=_build_callbacks(samples, recipe, arguments, checkpoint, stopper),
-    )
+    collator = _build_collator(recipe, preprocessing, bf16=arguments.bf16)
+    weights = class_weights(labels, recipe.imbalance)
+    callbacks = _build_callbacks(samples, recipe, arguments, checkpoint, stopper)
+    try:
+        trainer = Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=samples,
+            eval_dataset=LesionSamples(splits["validation"], EvalTransform(processor)),
+            processing_class=processor,
+            data_collator=collator,
+            compute_loss_func=build_loss(
+                class_weights=weights, label_smoothing=recipe.label_smoothing
+            ),
+            compute_metrics=_build_compute_metrics(),
+            callbacks=callbacks,
+        )
+        # Tried here, since the Trainer makes both only when it trains.
+        trainer.create_optimizer_and_scheduler(num_training_steps=TRIED_STEPS)
+    except (ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(f"Training can't start with these flags: {error}") from error
+    trainer.optimizer = trainer.lr_scheduler = None
     if not arguments.disable_tqdm:
         trainer.remove_callback(ProgressCallback)
         trainer.add_callback(ImagesBar)

@@ -65,13 +65,7 @@ FILL_ADDRESS = (
 
 
 def build(registry: Registry, tab: gr.Tab, blocks: gr.Blocks) -> None:
-    """Build the tab; its tables are filled when it is opened.
-
-    Args:
-        registry: The models to describe.
-        tab: This tab.
-        blocks: The page.
-    """
+    """Build the tab; its tables are filled when it is opened."""
     gr.Markdown(ABOUT, elem_classes="about")
     with gr.Column(elem_classes="about"):
         gr.Markdown("## Models")

@@ -10,12 +10,7 @@ HEIGHT = 200
 
 
 def build(page: Page, blocks: gr.Blocks) -> None:
-    """Build the tab and connect its events.
-
-    Args:
-        page: The callbacks.
-        blocks: The page.
-    """
+    """Build the tab and connect its events."""
     with gr.Row(elem_id="batch-work"):
         with gr.Column(scale=5, min_width=300):
             files = build_files_input(label="Images or zips", height=HEIGHT, elem_id="files")

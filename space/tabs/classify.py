@@ -84,12 +84,7 @@ class Inputs(NamedTuple):
 
 
 def build(page: Page, blocks: gr.Blocks) -> Inputs:
-    """Build the tab and connect its events.
-
-    Args:
-        page: The callbacks.
-        blocks: The page.
-    """
+    """Build the tab and connect its events."""
     with gr.Column(elem_id="work"):
         with gr.Column(elem_id="left"):
             image = build_image_input(

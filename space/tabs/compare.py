@@ -11,10 +11,7 @@ HINT = "Uses the image from the Classify tab."
 def build(page: Page, image: gr.Image, tab: gr.Tab) -> gr.Dropdown:
     """Build the tab, connect its events, and return the selector of the class.
 
-    Args:
-        page: The callbacks.
-        image: The image of the Classify tab.
-        tab: This tab; opening it starts the comparison.
+    Opening the tab starts the comparison of the Classify tab's image.
     """
     with gr.Row(elem_id="compare-work"):
         gr.HTML(f'<p class="hint">{HINT}</p>', min_height=0)

@@ -22,13 +22,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 
 @dataclass(frozen=True)
 class Row:
-    """The result for one image, or the reason why there is none.
-
-    Attributes:
-        name: The image's file name.
-        result: The model's result; None if the image could not be read.
-        problem: Why it could not be read; empty if it could.
-    """
+    """The result for one image, or the problem because of which there is none."""
 
     name: str
     result: Result | None

@@ -44,9 +44,7 @@ def describe(explanations: Mapping[str, Explanation]) -> list[dict[str, Any]]:
 def render(explanations: Mapping[str, Explanation], titles: Mapping[str, str]) -> str:
     """Return the comparison as HTML: a summary, a card for each model, and two tables.
 
-    Args:
-        explanations: By the models' names.
-        titles: The models' titles.
+    Explanations and titles are by the models' names.
     """
     judged = {name: one for name, one in explanations.items() if not one.result.is_rejected}
     cards = "".join(_model_card(name, one, titles[name]) for name, one in explanations.items())

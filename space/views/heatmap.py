@@ -20,12 +20,7 @@ LOW, HIGH = "low", "high (relative to this map)"
 
 
 def figure(explanation: Explanation, colours: str = COLOURS) -> str:
-    """Return the image, overlay and map as one figure; a switch on the page shows one of them.
-
-    Args:
-        explanation: The result with its heatmap.
-        colours: One of `predictions.COLOUR_MAPS`.
-    """
+    """Return the image, overlay and map as one figure; a switch on the page shows one of them."""
     name = NAMES[explanation.target]
     score = percent(explanation.probability)
     overlay, alone = explanation.overlay(colours), explanation.map(colours)

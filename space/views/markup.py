@@ -11,12 +11,7 @@ QUALITY = 90
 
 
 def data_url(content: bytes, kind: str) -> str:
-    """Return a file as a `data:` URL, so that nothing is written to disk.
-
-    Args:
-        content: The file's bytes.
-        kind: Its media type, such as "text/csv".
-    """
+    """Return a file of a media type as a `data:` URL, so that nothing is written to disk."""
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -31,14 +26,7 @@ def picture_url(picture: Image.Image, pixels: int | None = None) -> str:
 
 
 def download_link(name: str, content: bytes, kind: str, text: str) -> str:
-    """Return a link that contains a file.
-
-    Args:
-        name: The file's name.
-        content: Its bytes.
-        kind: Its media type.
-        text: The words of the link.
-    """
+    """Return a link, in these words, that contains a file of a media type."""
     url = data_url(content, kind)
     return f'<a class="download" download="{escape(name)}" href="{url}">{escape(text)}</a>'
 
@@ -46,11 +34,8 @@ def download_link(name: str, content: bytes, kind: str, text: str) -> str:
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, kind: str) -> str:
     """Return a table that scrolls horizontally on narrow screens, also by keyboard.
 
-    Args:
-        titles: Of the columns.
-        rows: The cells as HTML; the first of a row is its title.
-        label: Description for screen readers.
-        kind: CSS class of the table.
+    The cells are HTML, the first of a row its title; `label` is for screen readers, `kind` the
+    table's CSS class.
     """
     head = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     body = "".join(

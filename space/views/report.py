@@ -36,14 +36,7 @@ footer { color: #4b5563; font-size: .85rem; overflow-wrap: anywhere; }
 
 
 def download(explanation: Explanation, entry: Entry, title: str, colours: str) -> str:
-    """Return a link that contains the report of what is shown; the page clicks it.
-
-    Args:
-        explanation: The result and its heatmap.
-        entry: The model.
-        title: The model's title.
-        colours: The heatmap's colour map.
-    """
+    """Return a link that contains the report of what is shown; the page clicks it."""
     result = explanation.result
     image = _figure(result.picture, "The image", "The image")
     if result.is_rejected:

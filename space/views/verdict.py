@@ -41,14 +41,7 @@ def chips(result: Result, entry: Entry) -> list[tuple[str, str]]:
 
 
 def panel(result: Result, entry: Entry, *, title: str, is_example: bool = False) -> str:
-    """Return the verdict as the page shows it.
-
-    Args:
-        result: The model's result.
-        entry: The model.
-        title: The model's title.
-        is_example: Whether the image is one of the page's examples.
-    """
+    """Return the verdict as the page shows it; the examples of the page get a badge."""
     badge = f'<span class="badge">{EXAMPLE}</span>' if is_example else ""
     items = "".join(
         f'<li class="chip {kind}">{escape(text)}</li>' for text, kind in chips(result, entry)
@@ -88,9 +81,7 @@ def rejection(result: Result) -> str:
 def bars(result: Result, target: str) -> str:
     """Return the seven probabilities, the highest first; each bar is a button for its heatmap.
 
-    Args:
-        result: The model's result.
-        target: The code of the class whose heatmap is shown.
+    That of the class `target` is pressed.
     """
     rows = "".join(_bar(code, result.probability(code), code == target) for code in result.order())
     return (

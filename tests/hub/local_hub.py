@@ -400,17 +400,6 @@ def hang_up(after=0):
     return fault
 
 
-def go_away():
-    """Hang up, and serve nobody any more."""
-
-    def fault(handler):
-        handler.server.shutdown()
-        handler.server.server_close()
-        return hang_up()(handler)
-
-    return fault
-
-
 def wait(seconds):
     """Answer late, or never when the server goes first."""
 
@@ -442,16 +431,6 @@ def flip():
         handler.send(status, bytes(wrong), headers)
 
     return changed(change)
-
-
-def lose_answer():
-    """Do what is asked and hang up before saying so."""
-
-    def fault(handler):
-        handler.send_json = lambda *args, **kwargs: handler.connection.close()
-        return False
-
-    return fault
 
 
 def changed(change):

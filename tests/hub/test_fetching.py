@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import socket
 import time
 
 import pytest
 from hub import local_hub
-from hub.conftest import serving
 from huggingface_hub import constants
 
 from hf_lesion.classifier import LesionClassifier
@@ -83,32 +81,15 @@ def test_a_hub_that_fails_is_replaced_by_the_cache_and_without_one_named_at_once
     assert time.monotonic() - start < 4
 
 
-@pytest.mark.parametrize("dropped", [False, True])
-def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypatch, dropped):
+def test_a_hub_that_does_not_answer_is_given_up_in_seconds(near, first, monkeypatch):
     monkeypatch.setattr("hf_lesion.models.snapshot.SECONDS", 0.3)
     near.spoil("GET|HEAD", "", local_hub.wait(5), times=99)
-    full = socket.create_server(("127.0.0.1", 0), backlog=0)
-    address = full.getsockname()
-    with full, socket.create_connection(address):
-        if dropped:
-            # The one place in the queue is taken: whoever connects now waits, as behind a firewall.
-            one = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)
-            monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: [one] * 8)
-        start = time.monotonic()
-        assert "from the Hub (no answer in 0.3 seconds)" in refusal()
-        assert time.monotonic() - start < 2
+    start = time.monotonic()
+    assert "from the Hub (no answer in 0.3 seconds)" in refusal()
+    assert time.monotonic() - start < 2
 
 
-def test_a_download_that_is_cut_resumes(near, folder, first):
-    near.spoil("GET", WEIGHTS, local_hub.cut(0.5))
-    near.spoil("GET|HEAD", "", local_hub.wait(0.05), times=99)
-    assert same(open_snapshot(MODEL), folder)
-    assert sum("GET /me/model/resolve" in line and "safetensors" in line for line in near.asked) > 1
-
-
-@pytest.mark.parametrize(
-    "fault", [local_hub.answer(404), local_hub.answer(500), local_hub.cut(0.3)]
-)
+@pytest.mark.parametrize("fault", [local_hub.answer(500), local_hub.cut(0.3)])
 def test_a_download_that_fails_is_finished_by_the_next_run(near, folder, first, fault, hurry):
     near.spoil("GET", WEIGHTS, fault, times=99)
     text = refusal()
@@ -117,14 +98,6 @@ def test_a_download_that_fails_is_finished_by_the_next_run(near, folder, first, 
     near.heal()
     assert same(open_snapshot(MODEL), folder)
     assert not any("config.json" in line for line in near.asked if line.startswith("GET"))
-
-
-def test_a_hub_that_goes_away_and_comes_back(near, folder, first, hurry):
-    near.spoil("GET", WEIGHTS, local_hub.go_away())
-    assert "could not be fetched whole from the Hub" in refusal()
-    with serving(port=near.server_port) as back:
-        back.repos = near.repos
-        assert same(open_snapshot(MODEL), folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])

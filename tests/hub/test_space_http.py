@@ -4,7 +4,6 @@ Slow: every test starts the page in a process of its own.
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 import torch
 from hub.borrowed import make_environment, read_requirements
 from hub.local_hub import flip
-from hub.served import started
+from space.running import start_app
 
 from hf_lesion.classifier import LesionClassifier
 from hf_lesion.hub.checks import read_front_matter
@@ -63,7 +62,8 @@ def test_the_space_classifies_elsewhere_with_nothing_but_its_requirements(
     sdk = f"gradio=={read_front_matter(SPACE)['sdk_version']}"
     lines = [sdk, *read_requirements(SPACE / "requirements.txt")]
     bare_python = make_environment(tmp_path / "venv", lines)
-    with started(bare_python, there, HF_HUB_OFFLINE="1") as page:
+    own = {"PYTHONPATH": None, "HF_TOKEN": None}
+    with start_app(tmp_path, space=there, python=bare_python, **own) as page:
         assert is_answer_of(page.classify(lesion, model="tiny_cnn"), run_folder)
         with pytest.raises(Exception, match=r"changed|model"):
             page.classify(lesion, model="changed")
@@ -86,16 +86,16 @@ def test_pinned_models_are_served_and_damaged_ones_left_out(hub, run_folder, les
     hub.spoil("GET", r"me/c/resolve/.*safetensors", flip(), times=9)
     pinned = f"me/a@{first[:7]}"
     words = ("--models", f"me/a@{first}", "me/b", "me/a", "me/c")
-    own = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_me", "HF_HOME": str(tmp_path / "hf_home")}
-    gone = {**own, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    for environment in (own, gone):
-        with started(sys.executable, SPACE, *words, **environment) as page:
-            assert f"{pinned}: commit {first}" in page.lines
-            assert f"me/a: commit {second}" in page.lines
-            skipped = next(line for line in page.lines if line.startswith("me/c was skipped: "))
+    own = {"HF_HUB_OFFLINE": None, "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
+    own |= {"HF_TOKEN": "hf_me", "HF_HOME": str(tmp_path / "hf_home")}
+    for endpoint in (hub.url, "http://127.0.0.1:9"):
+        with start_app(tmp_path, *words, **own, HF_ENDPOINT=endpoint) as page:
+            lines = page.said().splitlines()
+            assert {f"{pinned}: commit {first}", f"me/a: commit {second}"} <= set(lines)
+            skipped = next(line for line in lines if line.startswith("me/c was skipped: "))
             damaged = "SHA256SUMS says: model.safetensors is different"
-            assert environment is gone or damaged in skipped
-            shown = next(line for line in page.lines if line.startswith("Models: "))
+            assert endpoint != hub.url or damaged in skipped
+            shown = next(line for line in lines if line.startswith("Models: "))
             assert set(shown[len("Models: ") :].split(", ")) == {pinned, "me/a", "me/b"}
             assert is_answer_of(page.classify(lesion, model=pinned), versions[0])
             for name in ("me/a", "me/b"):

@@ -4,7 +4,6 @@ import timm
 import torch
 from PIL import Image
 from transformers import (
-    AutoConfig,
     AutoImageProcessor,
     BeitImageProcessor,
     BitImageProcessor,
@@ -12,7 +11,6 @@ from transformers import (
     ConvNextImageProcessor,
     DeiTImageProcessor,
     MobileViTImageProcessor,
-    TimmWrapperConfig,
     TimmWrapperImageProcessor,
     ViTImageProcessor,
     pipeline,
@@ -26,7 +24,6 @@ from hf_lesion.models.preprocessing import (
     LONGEST,
     Preprocessing,
     change_processor,
-    describe_geometry,
     limit_shape,
     preprocessing_of,
     seen_box,
@@ -140,14 +137,6 @@ def test_what_is_no_square_is_refused():
         Preprocessing(64, (0.5,) * 3, (0.5,) * 3, "center")
 
 
-def test_timm_makes_the_same_transform_of_the_saved_config(tiny_timm_model):
-    processor = AutoImageProcessor.from_pretrained(tiny_timm_model)
-    config = AutoConfig.from_pretrained(tiny_timm_model)
-    data_config = timm.data.resolve_data_config(config.pretrained_cfg)
-    expected = timm.data.create_transform(**data_config)(noise((200, 150)))
-    assert torch.equal(processor(images=noise((200, 150)))["pixel_values"][0], expected)
-
-
 @pytest.mark.parametrize("size", [(200, 150), (150, 200), (256, 256)])
 def test_unaugmented_training_pixels_equal_evaluation_pixels(classifier, size):
     """Smooth images: half a pixel, by which a crop may be off, makes no difference."""
@@ -213,18 +202,3 @@ def test_a_strip_takes_little_memory_and_shows_its_middle(classifier, mode, size
     assert pixels.shape == (3, SIDE, SIDE)
     if mode == "centre":
         assert (pixels < 0).all()
-
-
-def test_the_geometry_in_words():
-    own = Preprocessing(192, (0.5,) * 3, (0.5,) * 3)
-    assert describe_geometry(own) == "The centre square of the image is scaled to 192×192 pixels"
-
-
-def test_a_timm_config_takes_the_change_in():
-    config = TimmWrapperConfig(
-        architecture="test_resnet", pretrained_cfg=timm.get_pretrained_cfg("test_resnet").to_dict()
-    )
-    own = TimmWrapperImageProcessor(config.pretrained_cfg)
-    changed = change_processor(config, own, crop_mode="pad", image_size=96)
-    assert config.pretrained_cfg["crop_mode"] == "border"
-    assert preprocessing_of(changed).image_size == 96

@@ -18,18 +18,13 @@ MODEL = "tiny_cnn"
 SHOWN = ["gradcam", "inferno"]
 ADDRESSES = [
     "http://127.0.0.1:9/a.png",
-    "http://localhost/a.png",
-    "http://[::1]/a.png",
     "http://169.254.169.254/latest/meta-data",
-    "http://10.0.0.1/a.png",
     "https://example.org/a.png",
     "ftp://127.0.0.1/a.png",
     "file:///etc/passwd",
     "/etc/passwd",
-    "/proc/self/environ",
     "../../etc/passwd",
     "..%2f..%2fetc%2fpasswd",
-    "C:\\Windows\\win.ini",
     "\\\\host\\share\\a.png",
     "",
     "\0",
@@ -39,24 +34,17 @@ WRONG_DATA = [
     [None],
     ["text", MODEL],
     [42, MODEL],
-    [[[None]], MODEL],
     [[[[0, 0, 0]]], MODEL],
     [{"path": 5}, MODEL],
-    [{"a": {"b": [1] * 1000}}, MODEL],
     [None, None, None, None, None],
     [None, {"x": 1}],
-    [True, MODEL],
 ]
 WRONG_BODIES = [
     b"",
-    b"{",
     b"{}",
     b"\xff\xfe",
-    b"[]",
     b'{"data": "text"}',
-    b'{"data": NaN}',
     b'{"data": [[[NaN, Infinity]], "tiny_cnn"]}',
-    b'{"data": 1e999}',
     b"[" * 100_000,
 ]
 BROKEN_URLS = {
@@ -72,7 +60,7 @@ UNKNOWN_CALLS = {
     "call/v2/nothing": {"image": 1},
     "call/v2/classify": {"image": 1, "colour": 2},
 }
-WRONG_MODELS = ["../secret", "", "TINY_CNN", None, 7, [MODEL], "a" * 9999]
+WRONG_MODELS = ["../secret", None, 7, [MODEL], "a" * 9999]
 WRONG_CHOICES = [["cold", "gradcam"], ["mel", "tea"], [None, None], [["mel"], 1]]
 
 
@@ -123,48 +111,34 @@ def given(_url, *, image):
     return image
 
 
-def list_files():
-    """List the bad files, each by every way in."""
+def list_images():
+    """Yield a name for each request with a bad image, what sends it, and a part of the answer."""
     for name, (content, part) in zoo.BAD.items():
         image = partial(uploaded, name=name, content=content)
         yield f"api: {name}", partial(by_api, image=image), part
-        yield f"page: {name}", partial(by_page, image=image), part
         if name != "images.zip":  # in a batch that is none
             yield f"batch: {name}", partial(in_batch, image=image), part
-
-
-def list_addresses():
-    """List files and addresses that were never uploaded, in every field that may name one."""
+    # Files and addresses that were never uploaded, in every field that may name one.
     for address in ADDRESSES:
-        for fields in (["path"], ["url"], ["path", "url"]):
-            image = {**as_file(None), **dict.fromkeys(fields, address)}
-            ways = {"api": by_api}
-            if fields == ["path"]:
-                ways.update({"page": by_page, "batch": in_batch})
-            for way, send in ways.items():
-                name = f"{way}: {address!r} as {' and '.join(fields)}"
-                yield name, partial(send, image=partial(given, image=image)), None
-
-
-def list_urls():
-    """List `data:` URLs that hold no image."""
+        for field in ("path", "url"):
+            image = partial(given, image={**as_file(None), field: address})
+            yield f"api: {address!r} as {field}", partial(by_api, image=image), None
+        image = partial(given, image=as_file(address))
+        yield f"page: {address!r}", partial(by_page, image=image), None
+        yield f"batch: {address!r}", partial(in_batch, image=image), None
     for name, (content, part) in BROKEN_URLS.items():
         image = partial(given, image={**as_file(None), "url": f"data:image/png;base64,{content}"})
         yield f"api: data url, {name}", partial(by_api, image=image), part
-        yield f"page: data url, {name}", partial(by_page, image=image), part
 
 
 def list_nonsense():
-    """List what is no request, or names a model, class or method that is not there."""
-    plain = partial(uploaded, name="x.png", content=zoo.PNG)
-    for data in WRONG_DATA:
-        body = json.dumps({"data": data}).encode()
-        yield f"data: {str(data)[:40]}", partial(by_body, body=body), None
-    for body in WRONG_BODIES:
+    """Yield what is no request, or names a model, class or method that is not there."""
+    for body in (*(json.dumps({"data": data}).encode() for data in WRONG_DATA), *WRONG_BODIES):
         yield f"body: {body[:40]}", partial(by_body, body=body), None
     for path, body in UNKNOWN_CALLS.items():
         send = partial(by_unknown_call, path=path, body=body)
         yield f"call: {path}", send, "This request is invalid."
+    plain = partial(uploaded, name="x.png", content=zoo.PNG)
     for model in WRONG_MODELS:
         yield f"api: model {str(model)[:40]}", partial(by_api, image=plain, rest=[model]), None
         rest = [model, *SHOWN]
@@ -172,16 +146,11 @@ def list_nonsense():
     for choice in WRONG_CHOICES:
         send = partial(by_api, name="explain", image=plain, rest=[MODEL, *choice])
         yield f"api: explain {choice}", send, None
-    for method, colours in (("tea", "inferno"), (None, None), ("gradcam", "jet"), (["mel"], 1)):
-        rest = [MODEL, method, colours]
-        yield f"page: heatmap {method} {colours}", partial(by_page, image=plain, rest=rest), None
+        send = partial(by_page, image=plain, rest=[MODEL, choice[1], choice[0]])
+        yield f"page: heatmap {choice}", send, None
 
 
-BAD_REQUESTS = {
-    name: (send, part)
-    for listed in (list_files, list_addresses, list_urls, list_nonsense)
-    for name, send, part in listed()
-}
+BAD_REQUESTS = {name: (send, part) for name, send, part in (*list_images(), *list_nonsense())}
 
 
 def said(text):

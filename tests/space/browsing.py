@@ -56,31 +56,6 @@ CUT_OFF = """(scrolls) => {
   }
   return found;
 }"""
-# On a phone, what is pressed is at least 44 pixels high; links within a line of text are not. Tiles
-# are at least 88x66.
-SMALL = """() => [...document.querySelectorAll('main :is(button, a, summary, label:has(input))')]
-  .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest('p, li > a, .prose p'))
-  .map((e) => [e.textContent.trim().slice(0, 40), e.getBoundingClientRect(), e.closest('.tiles')])
-  .filter(([, box]) => box.width > 2 && box.height > 2)
-  .filter(([, box, tile]) => box.height < 43.5 || tile && (box.width < 87 || box.height < 65))
-  .map(([text, box]) => `small: ${text}: ${Math.round(box.width)}x${Math.round(box.height)}`)"""
-MOST_STEPS = 150  # presses of Tab until the end of the page is reached
-# Every control in sight gets a number; how many there are.
-NUMBER = """() => {
-  const all = [...document.querySelectorAll(
-    'a[href], button, input, select, textarea, summary, [tabindex="0"], [role=slider]')];
-  const sight = {visibilityProperty: true, opacityProperty: true};
-  const usable = all.filter((e) => e.checkVisibility(sight)
-    && e.getBoundingClientRect().width > 1 && !e.disabled && e.getAttribute('tabindex') !== '-1');
-  document.querySelectorAll('[data-number]').forEach((e) => delete e.dataset.number);
-  usable.forEach((e, number) => { e.dataset.number = number; });
-  return usable.map((e) => e.outerHTML.slice(0, 120));
-}"""
-TO_THE_START = """() => {
-  document.body.tabIndex = -1;
-  document.body.focus();
-  document.body.removeAttribute('tabindex');
-}"""
 
 
 @contextlib.contextmanager
@@ -168,10 +143,7 @@ def open_tab(tab, name):
 
 
 def find_faults(tab):
-    """Return what is cut off on one of three screens, or not open to everyone, in words.
-
-    That is what axe-core finds in dark and light, and controls without a name or out of Tab's way.
-    """
+    """Return what is cut off on one of three screens, and what axe-core finds in dark and light."""
     found = []
     for view in (PHONE, TABLET, DESKTOP):
         tab.set_viewport_size(view)
@@ -183,7 +155,7 @@ def find_faults(tab):
         tab.wait_for_function("() => !document.querySelector('.pending, .generating')")
         tab.wait_for_timeout(FADE)
         found += serious(tab)
-    return found + list_unnamed(tab) + list_unreached(tab)
+    return found
 
 
 def serious(tab):
@@ -197,32 +169,3 @@ def serious(tab):
         }
         - GRADIOS_OWN
     )
-
-
-def list_unnamed(tab):
-    """Return the roles of what can have the focus and has no name for a screen reader."""
-    session = tab.context.new_cdp_session(tab)
-    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
-    found = []
-    for node in nodes:
-        properties = {one["name"]: one["value"].get("value") for one in node.get("properties", [])}
-        role = node.get("role", {}).get("value")
-        if properties.get("focusable") and not node["ignored"] and role != "RootWebArea":
-            found.append((role, node.get("name", {}).get("value", "").strip()))
-    assert len(found) > 5
-    return [f"unnamed: {role}" for role, name in found if not name]
-
-
-def list_unreached(tab):
-    """Press Tab from the page's start to its end; return the controls that were not reached."""
-    controls = tab.evaluate(NUMBER)
-    tab.evaluate(TO_THE_START)
-    reached = set()
-    for _ in range(MOST_STEPS):
-        tab.keyboard.press("Tab")
-        number = tab.evaluate("document.activeElement.dataset.number ?? null")
-        if number is not None and int(number) in reached:
-            break
-        if number is not None:
-            reached.add(int(number))
-    return [f"unreached: {one}" for number, one in enumerate(controls) if number not in reached]

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import copy
+import dataclasses
 import io
 import os
 import re
@@ -47,8 +48,7 @@ def classifiers(model_folders):
 def give_evidence(classifier):
     """Turn the head so that every class has a heatmap and no probability is nearly 0 or 1.
 
-    The features are not negative: where every weight of the head is positive, every place with a
-    feature speaks for every class. With weights of both signs, what has a heatmap is luck.
+    The features are not negative, so positive weights give every class a heatmap.
     """
     head = [layer for layer in classifier.model.modules() if isinstance(layer, torch.nn.Linear)][-1]
     images = [draw_lesion(code, seed=seed)[0] for seed, code in enumerate(CODES)]
@@ -61,12 +61,29 @@ def give_evidence(classifier):
         head.bias.copy_(torch.from_numpy(-scale * logits.mean(axis=0)))
 
 
+def registry_of(classifiers):
+    """Return a registry of loaded classifiers, by the name of each."""
+    import registry
+
+    entries = []
+    for name, classifier in classifiers.items():
+        entry = registry.read_entry(name, Path(classifier.model.name_or_path))
+        entries.append(dataclasses.replace(entry, record=classifier.record))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load_classifier", lambda entry: classifiers[entry.name])
+        (found := registry.Registry(registry.best_first(entries))).load()
+    return found
+
+
+def page_of(**classifiers):
+    from callbacks import Page
+
+    return Page(registry_of(classifiers))
+
+
 @pytest.fixture(scope="session")
 def page(classifiers):
-    from callbacks import Page
-    from registry import Registry
-
-    return Page(Registry.from_classifiers(classifiers))
+    return page_of(**classifiers)
 
 
 @pytest.fixture(scope="session")
@@ -100,9 +117,9 @@ def linked(link):
 
 @pytest.fixture(scope="session")
 def page_url(classifiers):
-    from app import build_demo
+    from server import build_page
 
-    with served(build_demo(classifiers)) as url:
+    with served(build_page(registry_of(classifiers))) as url:
         yield url
 
 

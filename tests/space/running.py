@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradio_client import Client, handle_file
+
 SPACE = Path(__file__).resolve().parents[2] / "space"
 # A proxy that is not there: nothing outside can be reached, wherever this test runs.
 NO_NETWORK = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
@@ -40,6 +42,17 @@ class App:
         """Return all that it said so far."""
         return self.out.read_text() + self.err.read_text()
 
+    def classify(self, image, **options):
+        """Return what it says of an image file."""
+        client = Client(self.url, verbose=False)
+        return client.predict(image=handle_file(image), api_name="/classify", **options)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
     def stop(self, number=signal.SIGTERM):
         """Send it a signal; return its exit code."""
         if self.process.poll() is None:
@@ -47,20 +60,25 @@ class App:
         return self.process.wait(LONGEST_END)
 
 
-def start_app(folder, port, *options):
-    """Start the page's command with its words and temporary files in a folder."""
+def start_app(folder, *options, space=SPACE, python=sys.executable, **environment):
+    """Start the page's command with its words and temporary files in a folder.
+
+    Variables that are None are taken out of its environment.
+    """
+    port = free_port()
     temporary, home = folder / "tmp", folder / "home"
     temporary.mkdir(exist_ok=True)
     home.mkdir(exist_ok=True)
     out, err = folder / "out.txt", folder / "err.txt"
-    command = [sys.executable, SPACE / "app.py", "--port", port, *options]
+    command = [python, space / "app.py", "--port", port, *options]
+    own = {**os.environ, **NO_NETWORK, "HOME": str(home), "TMPDIR": str(temporary), **environment}
     with out.open("w") as stdout, err.open("w") as stderr:
         process = subprocess.Popen(
             [str(part) for part in command],
             stdout=stdout,
             stderr=stderr,
             cwd=home,
-            env={**os.environ, **NO_NETWORK, "HOME": str(home), "TMPDIR": str(temporary)},
+            env={name: value for name, value in own.items() if value is not None},
             preexec_fn=listen_to_ctrl_c,
         )
     app = App(f"http://127.0.0.1:{port}", process, temporary, out, err)
@@ -113,7 +131,7 @@ def spoil(model, folder):
     # What only reading all of it can tell, when it is loaded.
     (copies["altered"] / "SHA256SUMS").write_text(f"{'0' * 64}  model.safetensors\n")
     return {
-        "no_json": "its config.json is not valid JSON",
+        "no_json": "its config.json is not JSON",
         "half_copied": "its model.safetensors is incomplete",
         "no_weights": "it has no model.safetensors",
         "pickled": "it has no model.safetensors. Only safetensors are loaded.",

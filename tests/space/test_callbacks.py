@@ -10,7 +10,7 @@ import predictions
 import pytest
 from gradio import EventData
 from PIL import Image
-from space.conftest import as_upload, linked, rejecting
+from space.conftest import as_upload, linked, page_of, registry_of, rejecting
 from space.http_calls import HTTP
 from uploads import ImageError, UploadedFile, UploadedImage
 from views import comparison
@@ -22,13 +22,6 @@ from hf_lesion.models.preprocessing import CROP_MODES, change_processor
 VERDICT, ANYWAY, DETAILS, BARS, FIGURE, TRUST, TARGET, CHECKED, SAVED = range(9)
 SHOWN = ("gradcam", "inferno")
 NOT_SEEN = "Grey parts were not seen by the model."
-
-
-def page_of(**models):
-    from callbacks import Page
-    from registry import Registry
-
-    return Page(Registry.from_classifiers(models))
 
 
 def bars_of(shown):
@@ -63,13 +56,6 @@ def test_headline_bars_and_report_are_the_numbers_of_predict(page, classifiers, 
         assert f"<h1>{html.escape(top)}, {score}</h1>" in report
         assert report.count("<img") == 2
         assert "Not a medical device." in report
-
-
-def test_the_page_opens_with_an_example_and_says_so(page, image):
-    _, first = page.open_page("tiny_cnn")
-    example = UploadedImage("mel.webp", first.read_bytes())
-    assert "Example (drawn)" in page.show(example, "tiny_cnn")[VERDICT]
-    assert "Example" not in page.show(image, "tiny_cnn")[VERDICT]
 
 
 @pytest.mark.parametrize(
@@ -126,29 +112,6 @@ def test_a_class_or_network_without_a_heatmap_is_still_shown(classifiers, image)
     shown = page_of(vit=unknown).show(image, "vit")
     assert len(bars_of(shown[BARS])) == len(CODES)
     assert "No heatmap: No Grad-CAM target layer is known" in shown[FIGURE]
-
-
-def test_colours_and_method_change_the_map(page, image):
-    maps = {}
-    for method, colours in (("gradcam", "inferno"), ("gradcam", "turbo"), ("eigencam", "inferno")):
-        figure, _ = page.explain_again(image, "tiny_cnn", "mel", method, colours)
-        maps[method, colours] = np.asarray(pictures(figure)["map"], int)
-        assert f'data-colours="{colours}"' in figure
-    assert "EigenCAM shows what stands out for any class." in figure
-    first, *others = maps.values()
-    assert all(np.abs(first - other).max() > 20 for other in others)
-
-
-def test_a_choice_that_is_none_is_said_wherever_one_asks(page, image):
-    for colours in ("jet", None, []):
-        asked = (image, "tiny_cnn", "mel", "gradcam", colours)
-        shown = page.show(image, "tiny_cnn", "gradcam", colours)[VERDICT]
-        for said in (shown, page.explain_again(*asked)[0], page.save_report(*asked)):
-            assert 'role="alert"' in said
-            assert "Unknown colour map " in said
-    shown = page.show(image, "<b>")
-    assert "Unknown model &#x27;&lt;b&gt;&#x27;;" in shown[VERDICT]
-    assert not shown[DETAILS]["visible"]
 
 
 def test_a_saved_heatmap_is_named_after_method_and_class_and_has_its_legend(page, image):
@@ -231,25 +194,13 @@ def test_what_a_model_does_not_see_is_grey_and_said_everywhere(classifiers):
     }
 
 
-def test_nothing_is_kept_counted_or_monitored_and_the_preview_is_ours(page_url):
-    config = HTTP.get(f"{page_url}/config").json()
-    assert config["analytics_enabled"] is False
-    assert not config.get("run_history")
-    assert HTTP.get(f"{page_url}/monitoring").status_code >= 400
-    page = HTTP.get(page_url).text
-    heads = re.findall(r'<meta (?:property|name)="(?:og|twitter):title" content="([^"]*)"', page)
-    assert heads == ["Skin lesion classifier"] * 2
-    assert "Click to try out the app" not in page
-    assert "header-image.jpg" not in page
-
-
 def test_drawn_only_models_are_announced_together_or_one_by_one(classifiers, page_url):
-    from app import build_demo
+    from server import build_page
 
     drawn = {name: copy.copy(classifier) for name, classifier in classifiers.items()}
     for classifier in drawn.values():
         classifier.record = {"dataset": {"synthetic": True}}
-    texts = str([block.get_config() for block in build_demo(drawn).blocks.values()])
+    texts = str([block.get_config() for block in build_page(registry_of(drawn)).blocks.values()])
     assert "These models were trained on drawn lesions only:" in texts
     assert "drawn lesions only" not in str(page_of(**drawn).model_choices())
     drawn["tiny_cnn"].record = {}

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from space.conftest import served
-from space.running import SPACE, free_port, start_app
+from space.conftest import registry_of, served
+from space.running import SPACE, start_app
 
 sys.path.insert(0, str(SPACE.parent / "scripts"))
 
@@ -65,11 +65,9 @@ def test_the_script_writes_a_record_of_the_load(
 
 
 def test_a_full_queue_says_so_and_goes_on(classifiers, questions, expected):
-    from registry import Registry
     from server import build_page
 
-    registry = Registry.from_classifiers(classifiers)
-    with served(build_page(registry, max_concurrency=1, queue_size=2)) as url:
+    with served(build_page(registry_of(classifiers), max_concurrency=1, queue_size=2)) as url:
         _, _, refused = send_all(url, questions[:1], expected[:1], clients=16, count=16)
         assert set(refused) == {"Queue is full! Please try again."}
         assert len(refused) < 16
@@ -80,7 +78,7 @@ def test_a_full_queue_says_so_and_goes_on(classifiers, questions, expected):
 @pytest.mark.timeout(3000)
 def test_fifty_clients_and_two_thousand_requests(tmp_path):
     questions = build_requests([folder.name for folder in MODELS], tmp_path)
-    app = start_app(tmp_path, free_port(), "--models", *MODELS)
+    app = start_app(tmp_path, "--models", *MODELS)
     try:
         expected = ask_each(app.url, questions)
         seconds, wrong, refused = send_all(app.url, questions, expected, clients=50, count=500)

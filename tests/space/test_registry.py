@@ -63,6 +63,12 @@ def test_the_page_opens_with_the_model_that_was_measured_best(tiny_cnn_model, tm
         write_report(tmp_path / name, report)
     entries, _lines = read_entries([tmp_path])
     assert names(entries) == ["d", "a", "b", "c"]
+    assert [entry.balanced_accuracy for entry in entries[1:]] == [
+        *((0.5, "test"), (0.9, "validation"), None)
+    ]
+    for text in ("{", "[]", '{"test": {"metrics": 1}}'):
+        (tmp_path / "d" / "report.json").write_text(text)
+        assert read_entry("d", tmp_path / "d").balanced_accuracy is None
 
 
 def test_two_models_of_one_name_are_told_apart(tiny_cnn_model, tmp_path):
@@ -83,23 +89,6 @@ def test_a_model_of_other_classes_or_another_order_is_left_out(copy):
         assert reason(copy).startswith(
             f"its classes are {classes}; expected akiec, bcc, bkl, df, mel, nv, vasc."
         )
-
-
-@pytest.mark.parametrize(
-    ("metrics", "expected"),
-    [
-        ({"validation": 1.0, "test": 0.5}, "test"),
-        ({"validation": 0.5, "test": None}, "validation"),
-        ({}, None),
-    ],
-)
-def test_the_measured_accuracy_is_read(copy, metrics, expected):
-    report = {split: {"metrics": {"balanced_accuracy": v}} for split, v in metrics.items()}
-    write_report(copy, report)
-    assert read_entry("m", copy).balanced_accuracy == (expected and (0.5, expected))
-    for text in ("{", "[]", '{"test": {"metrics": 1}}'):
-        (copy / "report.json").write_text(text)
-        assert read_entry("m", copy).balanced_accuracy is None
 
 
 def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
@@ -130,6 +119,10 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
     assert set(entry.report) == {"test", "validation"}
     assert entry.gate == of[own]
     assert entry.points == {"melanoma": point}
+    # One split is of these weights, the other of unknown ones.
+    report = json.loads((copy / "report.json").read_text())
+    (copy / "report.json").write_text(json.dumps({**report, "validation": part}))
+    assert list(read_entry("m", copy).report) == ["test"]
     write(other)
     (entry,), lines = read_entries([copy])
     assert (entry.report, entry.gate, entry.points) == ({}, {}, {})
@@ -137,16 +130,6 @@ def test_what_was_measured_on_other_weights_is_left_out_and_that_is_said(copy):
         f"{copy / name} was ignored: it was measured on other weights. Measure it again."
         for name in ("report.json", "gate.json", "operating_points.json")
     ]
-
-
-def test_of_a_report_only_the_split_that_is_of_these_weights_is_kept(copy):
-    write_report(copy, {"test": {"metrics": {"balanced_accuracy": 0.5}}})
-    report = json.loads((copy / "report.json").read_text())
-    report["validation"] = {"metrics": {"balanced_accuracy": 0.9}}  # of unknown weights
-    (copy / "report.json").write_text(json.dumps(report))
-    entry = read_entry("m", copy)
-    assert list(entry.report) == ["test"]
-    assert entry.stale == ("report.json",)
 
 
 @pytest.fixture
@@ -215,17 +198,6 @@ def test_what_is_skipped_is_told_to_visitors_without_paths_of_this_machine(entri
         "tiny_cnn was skipped: tiny_cnn/x is damaged.",
         "tiny_resnet was skipped: its files are damaged.",
     ]
-
-
-def test_what_takes_too_long_is_said(entries, classifiers, monkeypatch):
-    monkeypatch.setattr("registry.MAX_WAIT", 0.01)
-    with pytest.raises(InputError, match=r"is still being loaded\. Try again in a few seconds\."):
-        Registry(entries).get("tiny_cnn")
-
-
-def test_a_model_that_is_not_there_is_named(classifiers):
-    with pytest.raises(InputError, match=r"Unknown model '\.\./x'; expected one of tiny_cnn, "):
-        Registry.from_classifiers(classifiers).get("../x")
 
 
 def test_models_are_called_by_their_usual_names_and_told_apart(copy, tmp_path):

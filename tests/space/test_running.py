@@ -6,16 +6,13 @@ an image, no other file is served, and nothing is left behind.
 
 import base64
 import hashlib
-import io
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
 from space.bad_requests import BAD_REQUESTS, MODEL, SHOWN, said
-from space.conftest import linked
 from space.http_calls import (
     HTTP,
     as_file,
@@ -25,7 +22,7 @@ from space.http_calls import (
     press,
     upload,
 )
-from space.running import SPACE, free_port, spoil, start_app, wait_until
+from space.running import SPACE, spoil, start_app, wait_until
 from space.test_callbacks import pictures
 
 from hf_lesion.classifier import LesionClassifier
@@ -34,7 +31,6 @@ from space import zoo
 
 CLIENTS = 8
 LOADED = 60  # seconds
-MEGABYTE = 2**20
 # Must not appear in any response: local paths and internals of errors.
 SECRETS = ("Traceback", "/tmp/", "site-packages", "root:x", "PATH=", "hf_lesion_page_", "/home/")
 NOT_SERVED = [
@@ -42,9 +38,6 @@ NOT_SERVED = [
     "file=../../etc/passwd",
     "file=space/app.py",
     "file=http://127.0.0.1:9/a",
-    "file=file:///etc/passwd",
-    "file=",
-    "static/../../../etc/passwd",
     "static/..%2f..%2f..%2f..%2fetc/passwd",
 ]
 
@@ -61,10 +54,9 @@ def spoilt(tiny_cnn_model, tmp_path_factory):
 def app(spoilt, tmp_path_factory):
     folder = tmp_path_factory.mktemp("running")
     options = ["--share", "--models", spoilt[0], folder / "missing"]
-    app = start_app(folder, free_port(), *options)
-    wait_until(lambda: "altered was skipped" in app.err.read_text(), LOADED)
-    yield app
-    app.stop()
+    with start_app(folder, *options) as app:
+        wait_until(lambda: "altered was skipped" in app.err.read_text(), LOADED)
+        yield app
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +128,7 @@ def test_a_good_image_is_shown_and_classified(app, shown, classifier, name):
     (succeeded, page), (event, api) = shown[name]
     assert succeeded, page
     assert event == "complete", api
-    reference = zoo.reference_of(name).copy()
+    reference = zoo.GOOD[name][1].copy()
     if all(high - low <= 8 for low, high in reference.getextrema()):
         assert "The image is blank" in page[0]
         assert (api[0]["label"], api[0]["gate"]) == (None, "strange")
@@ -159,16 +151,6 @@ def test_a_data_url_is_read_like_a_file(app, classifier):
     assert tuple(data[0]["probabilities"]) == CODES
 
 
-def test_a_photo_taken_sideways_stands_upright_in_the_report(app, numbers):
-    content, upright = zoo.photo(6)
-    image = as_file(upload(app.url, "photo.jpg", content), "photo.jpg")
-    (link,) = press(app.url, numbers, "save_report", [image, MODEL, "predicted", *SHOWN])[1]
-    first = re.search(r'<img src="(data:image/jpeg;base64,[^"]+")', linked(link).decode())[1]
-    found = Image.open(io.BytesIO(linked(first))).resize(upright.size)
-    difference = np.abs(np.asarray(found, float) - np.asarray(upright, float))
-    assert difference.mean() < 3
-
-
 @pytest.mark.parametrize("name", BAD_REQUESTS)
 def test_a_bad_request_is_refused_in_words(refused, name):
     is_refused, text = refused[name]
@@ -182,19 +164,9 @@ def test_a_bad_request_is_refused_in_words(refused, name):
         assert part in said(text)
 
 
-@pytest.mark.parametrize("megabytes", [60, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_file_that_is_far_too_large_is_not_taken(app, megabytes):
-    assert upload(app.url, "big.png", bytes(megabytes * MEGABYTE)) == 413
+def test_a_file_that_is_far_too_large_is_not_taken(app):
+    assert upload(app.url, "big.png", bytes(60 * 2**20)) == 413
     assert classify_bytes(app.url, "next.png", zoo.PNG)[0] == "complete"
-
-
-@pytest.mark.slow
-def test_a_whole_bomb_of_30000_pixels_a_side_is_refused(app, numbers):
-    content = zoo.true_bomb(30_000)
-    image = as_file(upload(app.url, "bomb.png", content), "bomb.png")
-    assert "bomb.png has too many pixels" in classify(app.url, image)[1]["error"]
-    page = press(app.url, numbers, "show", [image, MODEL, *SHOWN])[1][0]
-    assert "bomb.png has too many pixels" in page
 
 
 @pytest.mark.parametrize("prefix", ["gradio_api/", ""])

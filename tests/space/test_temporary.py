@@ -7,14 +7,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from space.bad_requests import SHOWN
-from space.conftest import served
+from space.conftest import registry_of, served
 from space.http_calls import as_file, call, event_numbers, press, upload
-from space.running import SPACE, free_port, listen_to_ctrl_c, start_app, wait_until
+from space.running import SPACE, listen_to_ctrl_c, wait_until
 from temporary import PREFIX, delete_leftovers, temporary_folder
 
 from space import zoo
@@ -71,13 +70,12 @@ def test_a_page_that_is_ended_leaves_nothing_behind(place):
 
 def test_whatever_visitors_leave_is_deleted_while_the_page_runs(place, classifiers, monkeypatch):
     import server
-    from registry import Registry
 
     # Looks each second for what is older than a busy machine needs for one request.
     monkeypatch.setattr(server, "DELETE_CACHE", (1, 4))
     with (
         temporary_folder() as folder,
-        served(server.build_page(Registry.from_classifiers(classifiers))) as url,
+        served(server.build_page(registry_of(classifiers))) as url,
     ):
         numbers = event_numbers(url)
 
@@ -120,30 +118,6 @@ def watched(folder):
 def list_visitors_files(folder):
     """List what visitors' requests left in the page's folder, which is all but its lock."""
     return [file for file in folder.rglob("*") if file.is_file() and file.name != "lock"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_page_that_is_ended_or_killed_at_work_leaves_nothing_behind(
-    tmp_path, tiny_cnn_model, number
-):
-    options = (free_port(), "--models", tiny_cnn_model)
-    app = start_app(tmp_path, *options)
-    image = as_file(upload(app.url, "mole.png", zoo.PNG), "mole.png")
-    numbers = event_numbers(app.url)
-    with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(press, app.url, numbers, "run", [[image] * 200, "tiny_cnn"])
-        wait_until(lambda: working.running(), LONGEST_WAIT)
-        assert app.stop(number) == {signal.SIGTERM: 143, signal.SIGINT: 130}.get(number, -number)
-        working.exception(LONGEST_WAIT)  # it may be done, or cut off
-    assert Path(image["path"]).is_file() == (number == signal.SIGKILL)
-    if number == signal.SIGKILL:
-        again = start_app(tmp_path, *options)
-        assert not Path(image["path"]).exists()
-        assert len(list(again.temporary.iterdir())) == 1
-        again.stop()
-    assert list(app.temporary.iterdir()) == []
-    assert "Traceback" not in app.said()
 
 
 def test_a_killed_pages_folder_goes_with_the_next_start_and_a_living_ones_stays(place):

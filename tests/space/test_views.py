@@ -1,7 +1,6 @@
 """Views: percentages, escaping, chips, and the verdict's texts."""
 
 import html
-import re
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,10 @@ import pytest
 from PIL import Image
 from predictions import ExplainableResult, Explanation, Result
 from registry import Entry
-from uploads import ImageError
 from views.batch import Row, render
 from views.heatmap import IMPROBABLE, caption
 from views.text import empty, failure, percent
-from views.verdict import UNSURE_CHIP, bars, chips, panel, trust
+from views.verdict import UNSURE_CHIP, chips, panel, trust
 
 from hf_lesion.calibration.thresholds import OperatingPoint
 from hf_lesion.errors import InputError
@@ -72,11 +70,6 @@ def test_every_text_is_escaped():
         assert html.escape(EVIL) in one
 
 
-def test_an_error_is_titled_after_what_is_at_fault():
-    assert "<h2>Image not usable</h2>" in failure(ImageError("a.png is empty."))
-    assert "<h2>Something went wrong</h2>" in failure(InputError("Unknown model."))
-
-
 @pytest.mark.parametrize(("mel", "raised"), [(0.12, True), (0.05, False)])
 def test_a_raised_melanoma_flag_is_loud_and_never_next_to_the_word_benign(mel, raised):
     found = dict(chips(result("nv", 0.8, mel=mel), entry()))
@@ -106,14 +99,6 @@ def test_trust_is_what_was_measured_on_test_before_validation():
     assert "raised for 90% of melanomas and for 30% of other lesions (test)." in said
     assert "- It rejects 6 of 10 phone photos." in said
     assert UNSURE.sentence in said
-
-
-def test_each_bar_is_a_button_with_the_shown_one_pressed():
-    shown = bars(result("nv", 0.82), "mel")
-    assert shown.count('<button type="button" data-dx=') == len(CODES)
-    assert re.findall(r'data-dx="(\w+)" [^>]*aria-pressed="true"', shown) == ["mel"]
-    assert 'aria-label="Melanocytic nevus, benign, 82%: show its heatmap"' in shown
-    assert shown.count('aria-label="malignant"') == 4  # three names and the key
 
 
 @pytest.mark.parametrize(("height", "is_faint"), [(0.9999, True), (0.4, False)])

@@ -51,12 +51,6 @@ def test_save_steps_alone_switches_to_steps(tmp_path):
     assert (training.save_steps, training.eval_steps) == (8, 4)
 
 
-def test_the_direction_of_the_metric_is_inferred(tmp_path):
-    assert parse(tmp_path=tmp_path)[2].greater_is_better is True
-    _, _, training = parse("--metric_for_best_model", "loss", tmp_path=tmp_path)
-    assert training.greater_is_better is False
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

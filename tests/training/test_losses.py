@@ -46,12 +46,10 @@ def test_class_weights_average_to_one_over_the_images():
     )
 
 
-def test_an_empty_class_and_an_unknown_imbalance_are_named():
+def test_an_empty_class_is_named():
     message = r"^The train split has no image of df, vasc\. Prepare a larger dataset, or use"
     with pytest.raises(InputError, match=message):
         sampling_weights(np.array([0, 1, 2, 4, 5]), "sqrt_sampler")
-    with pytest.raises(InputError, match=r"^Expected imbalance to be one of none, .*; got 'copy'"):
-        sampling_weights(IDS, "copy")
 
 
 def apply(loss, logits, labels, items=None):

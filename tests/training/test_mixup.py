@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from hf_lesion.training.mixup import Mix, mix, sample_mix, sample_share
-from hf_lesion.training.samples import collate
+from hf_lesion.training.mixup import Mix, mix, sample_mix
 
 
 def build_batch():
@@ -21,15 +20,6 @@ def test_pixels_and_labels_are_blended_alike():
     expected[1, 4] = 1
     expected[2, 4], expected[2, 0] = 0.6, 0.4
     assert torch.allclose(mixed["labels"], expected)
-
-
-def test_shares_follow_the_beta_distribution():
-    torch.manual_seed(0)
-    shares = torch.tensor([sample_share(0.2) for _ in range(4000)])
-    assert 0 <= shares.min() <= shares.max() <= 1
-    assert shares.mean() == pytest.approx(0.5, abs=0.03)
-    # Of Beta(a, a): 1 / (4 (2 a + 1)).
-    assert shares.var() == pytest.approx(1 / (4 * 1.4), rel=0.05)
 
 
 def test_cutmix_takes_a_box_and_as_much_of_the_label():
@@ -69,10 +59,3 @@ def test_with_both_each_is_drawn_for_half_of_the_samples():
     assert sum(mixed.box is None for mixed in drawn) == pytest.approx(500, abs=50)
     assert sample_mix(0.0, 0.0, 50) is None
     assert sample_mix(0.2, 0.0, 50).box is None
-
-
-def test_samples_without_shares_keep_their_class_ids():
-    samples = [{"pixel_values": torch.rand(3, 4, 4), "labels": label} for label in (2, 5)]
-    assert collate(samples)["labels"].tolist() == [2, 5]
-    shared = [{**sample, "mix": Mix(0.5)} for sample in samples]
-    assert collate(shared)["labels"][:, [2, 5]].tolist() == [[0.5, 0.5]] * 2

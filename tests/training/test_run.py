@@ -1,4 +1,3 @@
-import ctypes
 import json
 import os
 import re
@@ -8,13 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import pipeline
 
 from hf_lesion.data.reader import open_splits
@@ -27,7 +24,7 @@ from hf_lesion.training.callbacks import ClockCallback
 from hf_lesion.training.ema import RAW_WEIGHTS
 from hf_lesion.training.interruption import lock_folder
 from hf_lesion.training.record import check_identity, read_teachers, write_identity
-from hf_lesion.training.run import KEEP_MEMORY, keep_freed_memory, leave_out, train
+from hf_lesion.training.run import leave_out, train
 from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -362,16 +359,6 @@ def test_the_script_trains_and_says_where_things_are(sample_dataset, tmp_path, m
     assert re.fullmatch(r"error: .*prepare_data\.py.*\n", capsys.readouterr().err)
 
 
-def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
-    calls = []
-    library = SimpleNamespace(mallopt=lambda *call: calls.append(call) or 1)
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
-    assert keep_freed_memory()
-    assert tuple(calls) == KEEP_MEMORY
-    del library.mallopt
-    assert not keep_freed_memory()
-
-
 @pytest.mark.parametrize(
     "name",
     ["tf_efficientnet_lite0", *(pytest.param(name, marks=pytest.mark.slow) for name in RECIPES)],
@@ -392,43 +379,6 @@ def test_workers_change_nothing(finished, sample_dataset, tmp_path):
     options += ["--dataloader_multiprocessing_context", "spawn"]
     helped = run(tmp_path / "helped", sample_dataset, *options)
     assert differing(weights_of(helped.output_dir), weights_of(finished.output_dir)) == []
-
-
-@pytest.mark.slow
-def test_a_full_disk_is_one_line_and_the_run_goes_on_when_there_is_room(sample_dataset, tmp_path):
-    words = sample_command(
-        sample_dataset, tmp_path / "out", "--max_steps", 2, "--disable_tqdm", "true"
-    )
-    open_splits(sample_dataset)  # unpacked into the cache while there is room
-    # Files of at most 300 blocks of 1024 bytes, fewer than the weights have.
-    limited = ["bash", "-c", 'ulimit -f 300; exec "$@"', "bash", sys.executable, *words]
-    done = subprocess.run(limited, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert re.search(
-        r"^error: A checkpoint could not be written to .*disk may be full", done.stderr, re.M
-    )
-    again = parse_arguments(build_parser("test"), [*words[1:], *RESUME])
-    assert train(*again).record["steps"] == 2
-
-
-@pytest.mark.slow
-def test_the_script_launches_with_a_bar_in_images_and_scores_for_tensorboard(
-    sample_dataset, tmp_path
-):
-    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu"]
-    launch += ["--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no"]
-    launch += ["--dynamo_backend", "no"]
-    words = sample_command(
-        sample_dataset, tmp_path / "out", "--max_steps", 3, "--report_to", "tensorboard"
-    )
-    logs = os.environ | {"TENSORBOARD_LOGGING_DIR": str(tmp_path / "logs")}
-    done = subprocess.run([*launch, *words], capture_output=True, text=True, check=False, env=logs)
-    assert done.returncode == 0, done.stderr
-    assert f"Model, training.json and curves.png: {tmp_path / 'out'}" in done.stdout
-    assert re.search(r"24/24 \[.* images/s\]", done.stderr), done.stderr[-2000:]
-    events = EventAccumulator(str(tmp_path / "logs"))
-    events.Reload()
-    assert "eval/balanced_accuracy" in events.Tags()["scalars"]
 
 
 @pytest.mark.slow
