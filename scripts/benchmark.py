@@ -1,17 +1,29 @@
-"""Benchmark of the web demo: latency and throughput of a running page under many clients.
+"""Benchmarks of data loading, training, explaining and the web demo.
 
-    make demo                          in another terminal
+    python scripts/benchmark.py data --dataset data/ham10000
+    python scripts/benchmark.py train --dataset data/ham10000 --model cnn resnet18
+    python scripts/benchmark.py explain --model runs/cnn
     python scripts/benchmark.py serve --url http://127.0.0.1:7860 --clients 50 --requests 500
 
-Each response is compared with that to a single client.
+data     from Parquet to batches of 128x128 pixels on one thread: evaluation and each augmentation.
+train    training steps of each network, as in scripts/train.py.
+explain  probabilities, gate and Grad-CAM of an image, compared with one forward pass.
+serve    latency and throughput of a running page (start one with `make demo`) under many clients;
+         each response is compared with that to a single client.
+
+Candidates alternate, so that changes in the speed of the machine affect all of them; the first
+round is a warm-up. Times are medians over the rounds; `times_first` is relative to the first
+candidate of each round, with the lowest and highest value.
 """
 
 import argparse
+import os
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,26 +32,185 @@ from hf_lesion.errors import InputError, one_line_errors
 
 if TYPE_CHECKING:
     from gradio_client import Client
+    from PIL import Image
 
 SPACE = Path(__file__).resolve().parent.parent / "space"
 IMAGE_SIZE = (600, 450)  # pixels, as in HAM10000
+SIDE = 128  # input size in pixels
+BATCH = 32
 TOLERANCE = 1e-6  # of probabilities
 TIMEOUT = 300  # seconds; requests are queued
+
+# A candidate may return its own time in seconds.
+Candidates = Mapping[str, Callable[[], float | None]]
 
 
 def parse_arguments() -> argparse.Namespace:
     """Parse the command line."""
-    parser = cli.build_parser(__doc__)
-    add = parser.add_argument
-    add("command", choices=["serve"], help="a running page under load")
-    add("--url", default="http://127.0.0.1:7860", help="URL of the page (default: %(default)s)")
-    names = sorted(file.parent.name for file in (SPACE / "models").glob("*/config.json"))
-    add("--models", nargs="+", default=names, help="models of the page (default: the shipped ones)")
     count = cli.at_least(1)
+    parser = cli.build_parser(__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="WHAT")
+    data = commands.add_parser("data", help="data loading and augmentation")
+    train = commands.add_parser("train", help="training steps")
+    explain = commands.add_parser("explain", help="predictions with gate and Grad-CAM")
+    serve = commands.add_parser("serve", help="a running page under load")
+    for command, images, rounds in ((data, 256, 7), (train, 512, 3), (explain, 5, 9)):
+        add = command.add_argument
+        add("--images", type=count, default=images, help="images per round (default: %(default)s)")
+        add("--rounds", type=count, default=rounds, help="number of rounds (default: %(default)s)")
+    for command in (data, train):
+        cli.add_shared(command, "dataset", required=True)
+    several: dict[str, Any] = {"type": str, "nargs": "+"}
+    network = ["tf_efficientnet_lite0"]
+    cli.add_shared(train, "model", **several, default=network, help="cnn or timm architectures")
+    cli.add_shared(train, "batch_size")
+    train.add_argument("--image_size", type=count, default=SIDE, help="pixels (default: 128)")
+    train.add_argument("--augmentation", default="standard", help="name (default: %(default)s)")
+    shipped = sorted(file.parent for file in (SPACE / "models").glob("*/config.json"))
+    folders = [os.path.relpath(folder) for folder in shipped]
+    help_text = "trained models (default: those of space/models)"
+    cli.add_shared(explain, "model", **several, default=folders, help=help_text)
+    add = serve.add_argument
+    add("--url", default="http://127.0.0.1:7860", help="URL of the page (default: %(default)s)")
+    names = [folder.name for folder in shipped]
+    add("--models", nargs="+", default=names, help="models of the page (default: the shipped ones)")
     add("--clients", type=count, default=50, help="concurrent clients (default: %(default)s)")
     add("--requests", type=count, default=500, help="total requests (default: %(default)s)")
-    add("--json", type=Path, metavar="FILE", help="also write a record")
+    for command in commands.choices.values():
+        command.add_argument("--json", type=Path, metavar="FILE", help="also write a record")
     return parser.parse_args()
+
+
+def compare(title: str, candidates: Candidates, *, rounds: int, images: int) -> dict[str, Any]:
+    """Run all candidates in every round, print a table and return it under its title.
+
+    Args:
+        title: Title of the table and the progress bar.
+        candidates: Functions by name, each of which processes `images` images.
+        rounds: Number of rounds, after one for warm-up.
+        images: Images per call.
+    """
+    import pandas as pd
+    from tqdm import tqdm
+
+    names, rows = list(candidates), []
+    with tqdm(total=(rounds + 1) * len(names), desc=title, unit="run", disable=None) as bar:
+        for number in range(rounds + 1):
+            first = number % len(names)
+            seconds = {}
+            for name in (*names[first:], *names[:first]):
+                start = time.perf_counter()
+                measured = candidates[name]()
+                seconds[name] = time.perf_counter() - start if measured is None else measured
+                bar.update()
+            rows.append(seconds)
+    table = pd.DataFrame(rows[1:], columns=names)
+    relative = table.div(table.iloc[:, 0], axis=0)
+    columns = {
+        "ms_per_image": 1000 * table.median() / images,
+        "images_per_s": images / table.median(),
+        "times_first": relative.median(),
+        "lowest": relative.min(),
+        "highest": relative.max(),
+    }
+    summary = pd.DataFrame(columns)
+    print(f"{title}\n{summary.to_string(float_format='{:,.2f}'.format)}\n")
+    return {title: summary.to_dict("index")}
+
+
+def draw_image(seed: int) -> "Image.Image":
+    """Return a drawn lesion of HAM10000's size; consecutive seeds are of all diagnoses."""
+    from hf_lesion.labels import CODES
+    from hf_lesion.synthetic.lesions import draw_lesion
+
+    return draw_lesion(CODES[seed % len(CODES)], seed=seed, size=IMAGE_SIZE)[0]
+
+
+def measure_data(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure data loading from stored images to batches."""
+    import torch
+
+    from hf_lesion.data.reader import open_splits
+    from hf_lesion.models.preprocessing import Preprocessing, build_stock_processor
+    from hf_lesion.training.augmentation import AUGMENTATIONS, build_train_transform, least_side
+    from hf_lesion.training.samples import EvalTransform, LesionSamples, collate
+
+    def read(samples: LesionSamples) -> None:
+        for _ in torch.utils.data.DataLoader(samples, batch_size=BATCH, collate_fn=collate):
+            pass
+
+    torch.set_num_threads(1)
+    settings = Preprocessing(SIDE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    rows = open_splits(arguments.dataset)["train"]
+    rows = rows.select(range(min(len(rows), arguments.images)))
+    evaluated = LesionSamples(rows, EvalTransform(build_stock_processor(settings)))
+    candidates = {"evaluation": partial(read, evaluated)}
+    for name in AUGMENTATIONS:
+        transform, side = build_train_transform(settings, name), least_side(settings, name)
+        samples = LesionSamples(rows, transform, least_side=side)
+        candidates[f"augmentation {name}"] = partial(read, samples)
+    return compare("data", candidates, rounds=arguments.rounds, images=len(rows))
+
+
+def measure_train(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the training steps of each network."""
+    steps = max(1, arguments.images // arguments.batch_size)
+    candidates = {name: partial(time_training, arguments, name, steps) for name in arguments.model}
+    title = f"training, {arguments.image_size} px, batch of {arguments.batch_size}"
+    images = steps * arguments.batch_size
+    return compare(title, candidates, rounds=arguments.rounds, images=images)
+
+
+def time_training(arguments: argparse.Namespace, name: str, steps: int) -> float:
+    """Return the time of training steps in seconds."""
+    from transformers.trainer_callback import PrinterCallback
+
+    from hf_lesion.data.reader import open_splits
+    from hf_lesion.models.build import build_model
+    from hf_lesion.training.arguments import LesionTrainingArguments, RecipeArguments
+    from hf_lesion.training.trainer import build_trainer
+
+    model, processor = build_model(name, image_size=arguments.image_size)
+    with tempfile.TemporaryDirectory() as folder:
+        training = LesionTrainingArguments(
+            output_dir=folder,
+            max_steps=steps,
+            per_device_train_batch_size=arguments.batch_size,
+            dataloader_drop_last=True,
+            eval_strategy="no",
+            save_strategy="no",
+            load_best_model_at_end=False,
+            logging_strategy="no",
+            disable_tqdm=True,
+        )
+        recipe = RecipeArguments(augmentation=arguments.augmentation)
+        splits = open_splits(arguments.dataset)
+        trainer = build_trainer(model, processor, splits, recipe, training)
+        trainer.remove_callback(PrinterCallback)
+        return float(trainer.train().metrics["train_runtime"])
+
+
+def measure_explain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure predictions with gate and Grad-CAM relative to a forward pass."""
+    from hf_lesion.classifier import LesionClassifier
+
+    def repeat(call: Callable[[], object]) -> None:
+        for _ in range(arguments.images):
+            call()
+
+    found: dict[str, Any] = {}
+    images = [draw_image(0)]
+    for name in arguments.model:
+        classifier = LesionClassifier.from_pretrained(name, device="cpu")
+        forward = partial(classifier.predict, images)
+        explained = partial(lambda classifier: classifier(images).heatmaps, classifier)
+        candidates = {
+            "forward pass": partial(repeat, forward),
+            "with gate and Grad-CAM": partial(repeat, explained),
+        }
+        title = f"{name}, {classifier.image_size[1]} px"
+        found |= compare(title, candidates, rounds=arguments.rounds, images=arguments.images)
+    return found
 
 
 class Request(NamedTuple):
@@ -65,13 +236,10 @@ class Response(NamedTuple):
 
 def build_requests(models: Sequence[str], folder: Path, *, images: int = 3) -> list[Request]:
     """Write drawn images; return requests for each image, with and without a heatmap."""
-    from hf_lesion.labels import CODES
-    from hf_lesion.synthetic.lesions import draw_lesion
-
     found = []
     for number in range(images):
         image = folder / f"lesion_{number}.jpg"
-        draw_lesion(CODES[number], seed=number, size=IMAGE_SIZE)[0].save(image, quality=95)
+        draw_image(number).save(image, quality=95)
         found += [Request(to, name, image) for name in models for to in ("/classify", "/explain")]
     return found
 
@@ -167,6 +335,14 @@ def measure_serve(arguments: argparse.Namespace) -> dict[str, Any]:
     return {title: {**found, "messages": messages}}
 
 
+MEASURES = {
+    "data": measure_data,
+    "train": measure_train,
+    "explain": measure_explain,
+    "serve": measure_serve,
+}
+
+
 @one_line_errors
 def main() -> None:
     """Measure, print and write the record."""
@@ -176,9 +352,9 @@ def main() -> None:
     from hf_lesion.verbosity import quiet_libraries
 
     quiet_libraries()
-    found = measure_serve(arguments)
+    found = MEASURES[arguments.command](arguments)
     if arguments.json is not None:
-        write_json(arguments.json, {"serve": found, "provenance": provenance()})
+        write_json(arguments.json, {arguments.command: found, "provenance": provenance()})
         print(f"Written: {arguments.json}")
 
 

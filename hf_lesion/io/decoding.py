@@ -1,7 +1,11 @@
 """Image decoding: any image file as upright 8-bit sRGB, and the images below a folder.
 
 Colours follow the embedded ICC profile, as in a browser. Transparent images are placed on white. Of
-an animation only the first frame is read. White is 65535 in deep greyscale images.
+an animation only the first frame is read.
+
+The bit depth is read from the file, never guessed from its values. White is 65535 in Pillow's modes
+`I;16` and `I`, which it uses for 16-bit PNG and PGM. In a TIFF it is the largest value of
+`BitsPerSample`, or `MaxSampleValue` if that states a number of bits (4095: 12 bits stored in 16).
 """
 
 import contextlib
@@ -30,7 +34,9 @@ VIEWS = 8
 TURNS = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 TURNED = range(2, 9)  # EXIF orientations other than upright
 QUARTER_TURNS = range(5, 9)  # those that swap width and height
-EIGHT_BIT, SIXTEEN_BIT = 255, 65535
+EIGHT_BIT = 255
+UNSIGNED_32 = 2**32
+SIGNED, MIN_IS_WHITE = 2, 0  # SampleFormat and PhotometricInterpretation of a TIFF
 # Colour space in an ICC profile by Pillow's mode.
 COLOUR_SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
 GREYS = ("1", "L", "LA")
@@ -85,8 +91,7 @@ def decode(source: Source, *, draft: tuple[int, int] | None = None) -> Image.Ima
             image.draft("RGB", draft)
         _check_size(image, _name_of(source))
         image.load()
-    if image.mode == "F":
-        raise InputError("Floating-point images can't be shown as colours. Pass 8 or 16 bits.")
+        _check_depth(image, _name_of(source))
     return image
 
 
@@ -146,7 +151,9 @@ def _reading(source: Source) -> Iterator[None]:
         except (InputError, FileNotFoundError, PermissionError):
             raise
         except Image.DecompressionBombError as error:
-            raise InputError(f"{name} has too many pixels. Make it smaller first.") from error
+            raise InputError(
+                f"{name} has too many pixels to be read. Make it smaller first."
+            ) from error
         except Exception as error:
             raise InputError(
                 f"{name} can't be read as an image ({type(error).__name__}): the file is damaged "
@@ -168,6 +175,30 @@ def _check_size(image: Image.Image, name: str) -> None:
         )
 
 
+def _check_depth(image: Image.Image, name: str) -> None:
+    if image.mode == "F":
+        raise InputError("Floating-point images can't be shown as colours. Pass 8 or 16 bits.")
+    if image.mode == "LAB":
+        raise InputError(f"{name} holds CIELAB values. Save it as RGB.")
+    # Of 16 bits a colour Pillow keeps the upper 8, which of 12 bits in 16 are only 4.
+    if not image.mode.startswith("I") and 8 < (bits := _stated_bits(image)) < 16:
+        raise InputError(f"{name} holds {bits} bits of each colour in 16. Save it with 8.")
+
+
+def _stated_bits(image: Image.Image) -> int:
+    """Return the number of bits that `MaxSampleValue` of a TIFF states; 0 if it states none."""
+    found = _read_tag(image, Base.MaxSampleValue, 0)
+    return found.bit_length() if found > EIGHT_BIT and found & (found + 1) == 0 else 0
+
+
+def _read_tag(image: Image.Image, tag: int, default: int) -> int:
+    """Return a TIFF tag of the first channel; `default` if it is missing or not readable."""
+    with contextlib.suppress(Exception):
+        found = getattr(image, "tag_v2", {}).get(tag, default)
+        return int(found[0] if isinstance(found, tuple) else found)
+    return default
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I"):
@@ -182,9 +213,21 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return a deep greyscale image in mode L."""
-    values = np.asarray(image).astype(np.float32) * (EIGHT_BIT / SIXTEEN_BIT)
-    return Image.fromarray(np.rint(np.clip(values, 0, EIGHT_BIT)).astype(np.uint8))
+    """Return a deep grey image in mode L; the module docstring says what is white."""
+    bits = _read_tag(image, Base.BitsPerSample, 16)
+    is_signed = _read_tag(image, Base.SampleFormat, 1) == SIGNED
+    white = 2 ** min(_stated_bits(image) or bits, bits - is_signed) - 1
+    stored = np.asarray(image)
+    values = stored.astype(np.float32)  # in place from here: 40 million of them
+    if bits == 32 and not is_signed:
+        values %= UNSIGNED_32  # Pillow holds them as signed
+    values *= EIGHT_BIT / white
+    np.clip(values, 0, EIGHT_BIT, out=values)
+    if _read_tag(image, Base.PhotometricInterpretation, 1) == MIN_IS_WHITE:
+        np.subtract(EIGHT_BIT, values, out=values)
+    if isinstance(clear := image.info.get("transparency"), int):
+        values[stored == clear] = EIGHT_BIT
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import profiles
@@ -8,9 +10,9 @@ from PIL import Image, ImageCms
 from hf_lesion.errors import InputError
 from hf_lesion.explain.overlay import overlay
 from hf_lesion.explain.shortcuts import change
-from hf_lesion.io import decoding
 from hf_lesion.io.decoding import (
     IMAGE_SUFFIXES,
+    MAX_PIXELS,
     VIEWS,
     decode,
     describe_left_out,
@@ -45,13 +47,19 @@ def test_every_common_mode_becomes_rgb(mode):
     assert load_image(image).mode == "RGB"
 
 
+def test_transparency_lies_on_white():
+    assert load_image(Image.new("RGBA", (4, 4), (200, 0, 0, 0))).getpixel((0, 0)) == (255, 255, 255)
+
+
 def test_a_colour_that_stands_for_clear_is_clear():
-    """PNG names one colour as clear, also in RGB without an alpha channel."""
+    """PNG names one colour as clear, also in RGB without an alpha channel and in 16-bit grey."""
     image = Image.new("RGB", (4, 4), (200, 0, 0))
     image.putpixel((1, 0), (0, 200, 0))
     found = load_image(encode(image, transparency=(200, 0, 0)))
     assert found.getpixel((0, 0)) == (255, 255, 255)
     assert found.getpixel((1, 0)) == (0, 200, 0)
+    deep = Image.fromarray(np.array([[1000, 514]], np.uint16))
+    assert pixels_of(encode(deep, transparency=1000))[0, :, 0].tolist() == [255, 2]
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
@@ -123,31 +131,137 @@ def test_inks_look_as_their_profile_says():
         profiles.cmyk_profile(np.zeros((2, 2, 2, 2, 3))),
         profiles.rgb_profile(((0, 0, 0),) * 3),
         b"no profile",
-        *(WIDE_GAMUT[:length] for length in (40, 150)),
+        *(WIDE_GAMUT[:length] for length in (40, 128, 150, 250)),
     ],
-    ids=["sRGB", "sRGB by table", "grey", "CMYK", "all black", "text", "40", "150"],
+    ids=["sRGB", "sRGB by table", "grey", "CMYK", "all black", "text", "40", "128", "150", "250"],
 )
 def test_an_image_of_srgb_or_of_a_profile_that_is_none_of_its_own_stays_to_the_bit(profile):
     image = noise_image("RGB")
     assert np.array_equal(load_image(encode(image, icc_profile=profile)), image)
 
 
+def tiff(values, **tags):
+    """Return a grey TIFF with these tags (by number) in place of Pillow's own."""
+    values = np.asarray(values)
+    depth = values.dtype.itemsize * 8
+    shape = {256: values.shape[1], 257: values.shape[0], 258: depth, 259: 1, 262: 1, 277: 1}
+    entries = shape | {273: 8, 278: values.shape[0], 279: values.nbytes}
+    entries |= {int(tag[1:]): value for tag, value in tags.items()}
+    data = values.astype(values.dtype.newbyteorder("<")).tobytes()
+    listed = b"".join(struct.pack("<HHII", tag, 4, 1, entries[tag]) for tag in sorted(entries))
+    ends = struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(entries))
+    return b"II*\0" + ends + listed + bytes(4)
+
+
 DEEP = np.array([[0, 200, 300, 4095, 65535]], np.uint16)
+OF_16, OF_12 = [0, 1, 1, 16, 255], [0, 12, 19, 255, 255]
+SIGNED = np.array([[-5, 0, 200, 16384, 32767]], np.int16)
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "expected"),
     [
-        encode(Image.fromarray(DEEP)),
-        encode(Image.fromarray(DEEP), "TIFF"),
-        encode(Image.fromarray(DEEP.astype(np.int32)), "PPM"),
-        Image.fromarray(DEEP.astype(">u2")),
-        Image.fromarray(DEEP.astype(np.int32)),
+        (encode(Image.fromarray(DEEP)), OF_16),
+        (encode(Image.fromarray(DEEP // 300)), [0, 0, 0, 0, 1]),
+        (encode(Image.fromarray(DEEP), "TIFF"), OF_16),
+        (Image.fromarray(DEEP), OF_16),
+        (Image.fromarray(DEEP.astype(">u2")), OF_16),
+        (Image.fromarray(DEEP.astype(np.int32)), OF_16),
+        (encode(Image.fromarray(DEEP.astype(np.int32)), "PPM"), OF_16),
+        (tiff(DEEP, t281=65535), OF_16),
+        (tiff(DEEP, t281=300), OF_16),  # the largest value, which says nothing of the depth
+        (tiff(DEEP, t281=4095), OF_12),
+        (tiff(DEEP, t262=0), [255, 254, 254, 239, 0]),  # white is zero
+        (tiff(SIGNED, t339=2), [0, 0, 2, 128, 255]),
+        (tiff(DEEP.astype(np.uint32) * 65537), OF_16),
+        (tiff(DEEP.astype(np.int32) * 32768, t339=2), OF_16),
+        (Image.fromarray(np.array([[0, 200, 255]], np.uint8)), [0, 200, 255]),
+        (Image.fromarray(np.array([[0, 255]], np.uint8)).convert("1"), [0, 255]),
     ],
-    ids=["PNG", "TIFF", "PGM", "I;16B", "I"],
+    ids=[
+        *(
+            "PNG",
+            "dark PNG",
+            "TIFF",
+            "I;16",
+            "I;16B",
+            "I",
+            "PGM",
+            "says 16",
+            "says its largest",
+            "says 12",
+        ),
+        *("min is white", "signed 16", "unsigned 32", "signed 32", "8", "1"),
+    ],
 )
-def test_sixteen_bits_become_eight(source):
-    assert pixels_of(source)[0, :, 0].tolist() == [0, 1, 1, 16, 255]
+def test_depth_is_read_from_the_file_and_not_guessed_from_the_values(source, expected):
+    assert pixels_of(source)[0, :, 0].tolist() == expected
+
+
+def test_twelve_packed_bits_are_read():
+    """A TIFF of BitsPerSample 12 packs two values into three bytes."""
+    packed = np.array([[0x00, 0x0F, 0xFF, 0x80, 0x00, 0x00]], np.uint8)  # 0, 4095, 2048, 0
+    content = tiff(packed, t256=4, t258=12, t279=6)
+    assert pixels_of(content)[0, :, 0].tolist() == [0, 255, 128, 0]
+
+
+def png(header, data=b""):
+    """Return a PNG of a header (IHDR) and of rows that are packed here."""
+
+    def chunk(name, content):
+        body = name + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def test_sixteen_bits_of_each_colour_keep_their_upper_eight():
+    row = b"\0" + struct.pack(">6H", 0, 200, 65535, 4095, 256, 128 * 257)
+    content = png(struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0), row)
+    assert pixels_of(content)[0].tolist() == [[0, 0, 255], [15, 1, 128]]
+
+
+def with_exif(content, *entries):
+    """Return a JPEG with these EXIF entries: tag, type, count and four bytes of value or offset."""
+    body = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    body += b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    body += struct.pack("<Iii", 0, -1, 0) + bytes(16)
+    segment = b"Exif\0\0" + body
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + content[2:]
+
+
+TURNED = (ORIENTATION, 3, 1, struct.pack("<Hxx", 6))
+# Tags of 8 + 2 + 12 each + 4 bytes before the rational -1/0, which some cameras write.
+BAD_RATIONAL = (0x829A, 10, 1, struct.pack("<I", 38))
+
+
+@pytest.mark.parametrize(
+    ("entries", "turn"),
+    [
+        ([TURNED, BAD_RATIONAL], Image.Transpose.ROTATE_270),
+        ([TURNED, (0x8769, 4, 1, struct.pack("<I", 8))], Image.Transpose.ROTATE_270),
+        ([TURNED, (0x8825, 2, 2**32 - 1, b"abcd")], Image.Transpose.ROTATE_270),
+        ([TURNED, (0x9999, 99, 7, b"odd!")], Image.Transpose.ROTATE_270),
+        ([(ORIENTATION, 4, 1, struct.pack("<I", 6))], Image.Transpose.ROTATE_270),
+        ([(ORIENTATION, 3, 2, struct.pack("<HH", 6, 6))], Image.Transpose.ROTATE_270),
+        ([(ORIENTATION, 3, 1, struct.pack("<Hxx", 99))], None),
+        ([(ORIENTATION, 2, 4, b"six\0")], None),
+        ([(ORIENTATION, 5, 1, struct.pack("<I", 26))], None),
+        ([BAD_RATIONAL], None),
+    ],
+    ids=[
+        *("-1/0", "sub-IFD in a circle", "endless", "unknown type", "long", "two values"),
+        *("99", "text", "rational", "absent"),
+    ],
+)
+def test_a_photograph_is_turned_upright_whatever_else_its_exif_holds(entries, turn):
+    plain = encode(noise_image("RGB", (40, 20)), "JPEG")
+    content, expected = with_exif(plain, *entries), load_image(plain)
+    expected = expected if turn is None else expected.transpose(turn)
+    found, opened = load_image(content), Image.open(io.BytesIO(content))
+    for source in (content, found, opened, opened):  # turned once
+        assert np.array_equal(load_image(source), expected)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
@@ -187,7 +301,15 @@ def test_an_animation_gives_its_first_frame(tmp_path):
     assert load_image(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"just text", encode(noise_image("RGB"), "JPEG")[:300]])
+def truncated_jpeg():
+    buffer = io.BytesIO()
+    noise_image("RGB", (200, 150)).save(buffer, "JPEG")
+    return buffer.getvalue()[:2000]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"just text", truncated_jpeg()], ids=["empty", "text", "truncated"]
+)
 def test_what_is_no_image_is_refused_in_one_line(tmp_path, content):
     file = tmp_path / "x.jpg"
     file.write_bytes(content)
@@ -195,29 +317,40 @@ def test_what_is_no_image_is_refused_in_one_line(tmp_path, content):
         load_image(file)
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(monkeypatch):
-    content = encode(Image.new("RGB", (50, 40)))
-    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", None)
-    monkeypatch.setattr(decoding, "MAX_PIXELS", 1999)
-    with pytest.raises(InputError, match="has 50×40 pixels; at most "):
-        load_image(content)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 900)
-    with pytest.raises(InputError, match=r"has too many pixels\. Make it smaller"):
-        load_image(content)
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
+    for name, side in (("bomb", 13_000), ("larger", 30_000)):
+        content = png(struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        (tmp_path / f"{name}.png").write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"bomb\.png has 13000×13000 pixels; at most 40 million can"
+    ):
+        load_image(tmp_path / "bomb.png")
+    with pytest.raises(InputError, match=r"larger\.png has too many pixels to be read\."):
+        load_image(tmp_path / "larger.png")
+    assert MAX_PIXELS < 13_000**2
 
 
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (encode(Image.new("F", (4, 4)), "TIFF"), "^Floating-point images can't be shown"),
+        (Image.new("F", (4, 4)), r"^Floating-point images can't be shown as colours\. Pass 8 or"),
+        (Image.new("LAB", (4, 4)), r"^The image holds CIELAB values\. Save it as RGB\.$"),
         (Image.new("RGB", (0, 4)), r"^The image has 0×4 pixels\. Pass an image\.$"),
+        (encode(Image.new("F", (4, 4)), "TIFF"), r"^Floating-point images can't be shown"),
     ],
-    ids=["floats", "no pixels"],
+    ids=["floats", "CIELAB", "no pixels", "floats in a file"],
 )
 def test_what_cannot_be_shown_is_refused_before_it_is_converted(image, message):
     for read in (load_image, decode):
         with pytest.raises(InputError, match=message):
             read(image)
+
+
+def test_twelve_bits_of_each_colour_in_sixteen_are_refused_not_shown_dark():
+    values = np.full((1, 2, 3), 4095, np.uint16)
+    content = tiff(values.reshape(1, 6), t256=2, t262=2, t277=3, t281=4095)
+    with pytest.raises(InputError, match=r"^The image holds 12 bits of each colour in 16\. Save"):
+        load_image(content)
 
 
 def test_a_draft_is_a_smaller_image_and_only_where_that_saves_time():
