@@ -33,7 +33,8 @@ def render(rows: Sequence[Row], model: str) -> str:
     """Return the summary with a link to the CSV, the failures, and the table."""
     done = [(row.name, row.result) for row in rows if row.result is not None]
     failed = [row.problem for row in rows if row.result is None]
-    summary = f"{len(done)} of {len(rows)} images classified by {model}"
+    classified = sum(not result.is_rejected for _, result in done)
+    summary = f"{classified} of {len(rows)} images classified by {model}"
     link = ""
     if done:
         link = download_link(
