@@ -1,10 +1,10 @@
-"""A plain convolutional network for skin lesions: a transformers model that brings its own code.
+"""A plain convolutional network for skin lesions, as a transformers model with its own code.
 
-This file imports nothing of hf_lesion: `auto_map` copies it beside the weights on the Hub. The
-default is the network of the student project that this one grew out of: four blocks of 3x3
+This file imports nothing of hf_lesion: `auto_map` copies it next to the weights on the Hub. The
+default is the network of the student project that this project is based on: four blocks of 3x3
 convolution, batch norm, ReLU and 2x2 max-pooling with 64, 128, 256 and 512 channels, flattened into
 fully connected layers of 512, 128 and C units. `pooling="average"` replaces the flattened layer,
-which holds nine tenths of the weights, by the mean over positions.
+which has nine tenths of the weights, by the mean over positions.
 """
 
 import itertools
