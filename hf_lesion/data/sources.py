@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import pandas as pd
 
@@ -116,7 +116,9 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     with ExitStack() as stack:
         files = list_files(path, stack)
-        tables = {file.name: file for file in reversed(files)}
+        # Of several tables of one name, read the one with the shortest path.
+        ordered = sorted(files, key=lambda file: len(PurePath(str(file)).parts))
+        tables = {file.name: file for file in reversed(ordered)}
         yield Source(path, _read_frame(path, tables), tables, group_by_stem(files))
 
 

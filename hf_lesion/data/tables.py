@@ -1,6 +1,7 @@
 """Text tables: parsing of CSV and tab-separated files, and checks of columns and ids."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -18,7 +19,8 @@ def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
     """Parse a table with a header line as text.
 
     Args:
-        stream: UTF-8, delimited by commas, tabs or semicolons; fields quoted or not.
+        stream: UTF-8, delimited by commas, tabs or semicolons; fields quoted or not. Empty
+            fields at the end of a row may be missing or superfluous.
         name: Name of the stream in error messages.
 
     Returns:
@@ -31,6 +33,8 @@ def parse_table(stream: BinaryIO, name: str) -> pd.DataFrame:
     try:
         text = stream.read().decode("utf-8-sig")
         delimiter = max(DELIMITERS, key=text.lstrip().partition("\n")[0].count)
+        # Some tables end every row but the header with empty fields.
+        text = re.sub(rf"{delimiter}+(?=\r?$)", "", text, flags=re.MULTILINE)
         table = pd.read_csv(io.StringIO(text), sep=delimiter, dtype=str, keep_default_na=False)
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not UTF-8 text. Save it as CSV in UTF-8.") from error

@@ -167,6 +167,12 @@ def test_a_source_without_metadata(tmp_path):
     assert "but no ISIC2018_Task3_Training_LesionGroupings.csv, which" in error_of(tmp_path)
 
 
+def test_of_two_tables_of_one_name_that_with_the_shortest_path_is_read(tmp_path):
+    put(unzipped(tmp_path), {"2018/HAM10000_metadata.csv": HEADER + "HAM_9,ISIC_01,mel,,,,,\n"})
+    with open_source(tmp_path) as source:
+        assert list(source.frame["image_id"]) == IDS
+
+
 def test_no_official_test_set(tmp_path):
     put(tmp_path, {"HAM10000_metadata.csv": METADATA})
     with open_source(tmp_path) as source:

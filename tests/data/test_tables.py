@@ -27,8 +27,17 @@ def write(*, separator=",", end="\n", quote=""):
         b"\xef\xbb\xbf" + write(quote='"').encode(),
         write(separator=" , ", end="\n\n"),
         write().replace("image_id", "Image").replace("dx", "DX"),
+        write().replace("nv\n", "nv,\n").replace("mel\n", "mel,,\n"),
     ],
-    ids=["commas", "tabs", "semicolons", "byte order mark", "spaces", "capitals and image"],
+    ids=[
+        "commas",
+        "tabs",
+        "semicolons",
+        "byte order mark",
+        "spaces",
+        "capitals and image",
+        "trailing",
+    ],
 )
 def test_layouts_in_circulation_are_the_same_table(text):
     assert parse(text).to_dict("list") == EXPECTED
