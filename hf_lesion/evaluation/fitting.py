@@ -67,6 +67,7 @@ def fit_folder(
         origin=images.origin,
         tau=tau,
     )
+    write_fits(folder, fits)  # before the folder is loaded, which warns of earlier fits
     if check_on is not None and fits.reliability is not None:
         calibrated = LesionClassifier.from_pretrained(folder)
         answers = predict(calibrated, check_on, batch_size=batch_size).probabilities
@@ -83,7 +84,7 @@ def fit_folder(
         )
         checked = fits.reliability.model_copy(update={"checked_on": check})
         fits = replace(fits, reliability=checked)
-    write_fits(folder, fits)
+        write_fits(folder, fits)
     return fits
 
 

@@ -139,14 +139,17 @@ def test_the_folded_model_is_the_old_one_with_its_logits_shifted_and_divided(cal
 
 
 def test_a_packed_folder_is_calibrated_anew_from_its_logits_as_trained(
-    calibrated, images, tmp_path
+    calibrated, images, tmp_path, caplog
 ):
     before, after, _ = calibrated
     again = shutil.copytree(after, tmp_path / "again")
     fresh = shutil.copytree(before, tmp_path / "fresh")
     for folder in (again, fresh):
-        fits = fitting.fit_folder(folder, images, MILD, sensitivities=TARGETS, tau=0.2)
+        fits = fitting.fit_folder(
+            folder, images, MILD, sensitivities=TARGETS, tau=0.2, check_on=images
+        )
         assert fits.calibration.logit_adjustment == 0.2
+    assert "not fitted on these weights" not in caplog.text
     assert logits_of(again, images) == pytest.approx(logits_of(fresh, images), rel=1e-3, abs=1e-3)
     assert logits_of(again, images) != pytest.approx(logits_of(after, images), rel=1e-3, abs=1e-3)
 
