@@ -19,6 +19,7 @@ from hf_lesion.training.flags import (
     METRIC_SCHEDULES,
     check_metric,
     check_ranges,
+    check_report_to,
     check_unsupported,
     hide_unsupported,
 )
@@ -189,6 +190,7 @@ class LesionTrainingArguments(TrainingArguments):
         if not torch.cuda.is_available():
             self.dataloader_pin_memory = False
         check_metric(self.metric_for_best_model)
+        check_report_to(list(self.report_to or ()))
 
     def _check_best(self) -> None:
         for name in ("eval_strategy", "save_strategy"):

@@ -7,15 +7,16 @@ import dataclasses
 import math
 import os
 from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from transformers import TrainingArguments
 from transformers.hf_argparser import string_to_bool
+from transformers.integrations import get_available_reporting_integrations
 from transformers.trainer_utils import SchedulerType
 
-from hf_lesion.errors import InputError
+from hf_lesion.errors import InputError, list_offenders
 from hf_lesion.labels import CODES
 
 # Metrics that are logged at each evaluation.
@@ -141,6 +142,16 @@ def check_metric(metric: str | None) -> None:
     if metric is not None and metric not in (known := ("loss", *METRICS)):
         raise InputError(
             f"Expected --metric_for_best_model to be one of {', '.join(known)}; got {metric!r}."
+        )
+
+
+def check_report_to(names: Sequence[str]) -> None:
+    """Raise InputError unless the package of each logging integration is installed."""
+    available = get_available_reporting_integrations()
+    if missing := [name for name in names if name not in available]:
+        raise InputError(
+            f"--report_to {list_offenders(missing)} is unknown, or its package is not installed. "
+            f"Available: {', '.join([*available, 'none'])}."
         )
 
 

@@ -32,7 +32,7 @@ BAD = {
     "lr_scheduler_kwargs": ["x", "[1]", '{"x": 1}'],
     "optim": ["adamw_bnb_8bit", "schedule_free_sgd", "adam"],
     "gradient_checkpointing": ["true"],
-    "report_to": ["wandb", "tensorbored"],
+    "report_to": ["wandb", "mlflow", "tensorbored"],
     "eval_strategy": ["no", "steps", "never"],
     "eval_steps": ["1"],
     "save_strategy": ["no", "steps"],
