@@ -135,8 +135,12 @@ def bypass_proxy(host: str) -> None:
 
 def read_auth(file: Path) -> list[tuple[str, str]]:
     """Read the names and passwords of a login file, without empty lines and # comments."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text. Save it in UTF-8.") from error
     pairs = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, colon, password = line.strip().partition(":")

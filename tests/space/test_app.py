@@ -12,6 +12,8 @@ from gradio_client import Client, handle_file
 from space.http_calls import HTTP
 from space.running import SPACE, free_port, start_app
 
+from hf_lesion.errors import InputError
+
 
 @pytest.fixture
 def refuse(monkeypatch, capsys):
@@ -86,6 +88,9 @@ def test_an_auth_file_is_read(tmp_path):
     (tmp_path / "people.txt").write_text("# comment\nada:love:lace\n\ngrace:hopper\n")
     expected = [("ada", "love:lace"), ("grace", "hopper")]
     assert read_auth(tmp_path / "people.txt") == expected
+    (tmp_path / "people.txt").write_bytes("zoë:pass\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"people\.txt is not UTF-8 text\. Save it in UTF-8\."):
+        read_auth(tmp_path / "people.txt")
 
 
 @pytest.mark.parametrize("told", ["", "example.org"])
