@@ -97,6 +97,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
         "gradient_accumulation_steps per_device_eval_batch_size per_device_train_batch_size "
         "torch_empty_cache_steps",
     ),
+    "of 1 or above, or -1 for all epochs": (lambda value: value >= 1 or value == -1, "max_steps"),
     f"from 0 to {2**32 - 1}": (lambda value: 0 <= value < 2**32, "data_seed seed"),
     f"from 0 to {MOST_WORKERS}": (
         lambda value: 0 <= value <= MOST_WORKERS,

@@ -43,6 +43,7 @@ BAD = {
     **{key: ["-0.1", "1.1"] for key in ("label_smoothing", "teacher_weight", "sampling_power")},
     **{key: ["0", "nan", "inf"] for key in ("learning_rate", "num_train_epochs")},
     **{key: ["0"] for key in ("per_device_train_batch_size", "save_steps", "teacher_temperature")},
+    "max_steps": ["0", "-2"],
     **{key: ["-1", "4294967296"] for key in ("seed", "dataloader_num_workers")},
 }
 PAIRS = [(flag, value) for flag, values in BAD.items() for value in values]
