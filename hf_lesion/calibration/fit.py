@@ -89,7 +89,7 @@ def fit_point(
     It lies halfway between that score and the next lower one, so that rounding flips no image.
 
     Raises:
-        InputError: If there is no positive or no negative image.
+        InputError: If all images are positive, or all are negative.
     """
     codes = LABEL_GROUPS[name]
     truth = np.isin(references, [LABEL2ID[code] for code in codes])

@@ -84,7 +84,7 @@ def test_models_are_compared_on_any_images(call, tiny_timm_model, tiny_cnn_model
 def test_each_image_keeps_its_proportions_and_its_name_whatever_it_is(
     call, tiny_timm_model, tmp_path
 ):
-    """A round lesion is round in a tall and in a turned image; `$` is no formula."""
+    """A round lesion is round in a tall and in a turned image; `$` does not begin a formula."""
     folder = tmp_path / "images"
     (folder / "masks").mkdir(parents=True)
     exif = Image.Exif()

@@ -132,7 +132,7 @@ def list_images():
 
 
 def list_nonsense():
-    """Yield what is no request, or names a model, class or method that is not there."""
+    """Yield malformed requests, and requests for an unknown model, class or method."""
     for body in (*(json.dumps({"data": data}).encode() for data in WRONG_DATA), *WRONG_BODIES):
         yield f"body: {body[:40]}", partial(by_body, body=body), None
     for path, body in UNKNOWN_CALLS.items():

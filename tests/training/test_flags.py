@@ -38,7 +38,7 @@ BAD = {
     "save_strategy": ["no", "steps"],
     "metric_for_best_model": ["f1", "eval_runtime", ""],
     "resume_from_checkpoint": ["/no/such/folder"],
-    # Ranges: the number below the least, and what is no number.
+    # Ranges: a number below the least, and NaN or infinity.
     **{key: ["-1", "nan"] for key in ("mixup", "cutmix", "ema_decay", "checkpoint_minutes")},
     **{key: ["-0.1", "1.1"] for key in ("label_smoothing", "teacher_weight", "sampling_power")},
     **{key: ["0", "nan", "inf"] for key in ("learning_rate", "num_train_epochs")},

@@ -138,7 +138,7 @@ def _localise(
     scores: dict[str, list[NDArray[np.float64]]] = {name: [] for name in (*methods, *CONTROL_NAMES)}
     probabilities, outside = [], []
     for rows in _in_batches(range(count), effort.batch_size, "Localising"):
-        shown, masks = [[load(row) for row in rows] for load in (images.load, images.load_mask)]
+        shown, masks = _load(images, rows)
         explained = classifier.explain_methods(shown, methods)
         probabilities.append(explained[methods[0]].probabilities)
         outside += [share_outside(mask, *classifier.seen_boxes([mask])) for mask in masks]
@@ -151,7 +151,7 @@ def _localise(
     some = draw_rows(count, effort.subset)
     fine = np.full((count, len(MEASURES)), np.nan)  # where it is not measured
     for rows in _in_batches(some, effort.batch_size, "Localising"):
-        shown, masks = [[load(row) for row in rows] for load in (images.load, images.load_mask)]
+        shown, masks = _load(images, rows)
         heatmaps = mappers[FINE](shown, classifier.predict(shown).argmax(axis=1), rows)
         fine[rows] = score_maps(heatmaps, place_masks(masks, classifier.preprocess))
     joined = {name: np.concatenate(own) for name, own in scores.items()}
@@ -171,7 +171,7 @@ def _change(classifier: LesionClassifier, images: EvaluationSet, effort: Effort)
     chosen = draw_rows(len(images.image_ids), effort.subset)
     answers: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (UNCHANGED, *CHANGES)}
     for rows in _in_batches(chosen, effort.batch_size, "Changing images"):
-        shown, masks = [[load(row) for row in rows] for load in (images.load, images.load_mask)]
+        shown, masks = _load(images, rows)
         answers[UNCHANGED].append(classifier.predict(shown))
         for name in CHANGES:
             triples = zip(shown, masks, rows, strict=True)
@@ -216,6 +216,13 @@ def _perturb(
     }
     lesions = take_images(images, [*with_road, *others]).lesion_ids
     return record.describe_faithfulness(joined, lesions)
+
+
+def _load(
+    images: EvaluationSet, rows: Sequence[int]
+) -> tuple[list[Image.Image], list[Image.Image]]:
+    """Return some images and their masks."""
+    return [images.load(row) for row in rows], [images.load_mask(row) for row in rows]
 
 
 def _in_batches(rows: Sequence[int], size: int, title: str) -> Iterator[list[int]]:
