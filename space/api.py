@@ -1,5 +1,6 @@
 """Public API: three endpoints, whose docstrings gradio shows under "Use via API"."""
 
+import secrets
 from typing import Any
 
 from PIL import Image
@@ -62,6 +63,10 @@ class Api:
         """
         explanation = explain(self.registry.classify(model, require(image)), target, method)
         overlay = None if explanation.result.is_rejected else explanation.overlay()
+        if overlay is not None:
+            # Gradio names a PNG after its content and writes it for each response, although another
+            # response may be reading the same file. This text makes the content unique.
+            overlay.info["response"] = secrets.token_hex(8)
         return overlay, self._describe(model, explanation)
 
     def compare(self, image: Upload, target: str = PREDICTED) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """API: the classifier's results through gradio_client, and documented as they are returned."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,14 @@ def test_explain_gives_the_overlay_of_the_class(client, classifiers, lesion, mod
     assert (result["target"], result["notice"]) == (code, "")
     _picture, result = client.predict(image=handle_file(lesion), model=model, api_name="/explain")
     assert result["target"] == result["label"]
+
+
+def test_no_two_responses_share_a_file(client, lesion):
+    asked = {"image": handle_file(lesion), "model": "tiny_resnet", "api_name": "/explain"}
+    # The client's folders, like the server's, are named after what they contain.
+    first, second = (Path(client.predict(**asked)[0]) for _ in range(2))
+    assert first.parent != second.parent
+    assert Image.open(first).tobytes() == Image.open(second).tobytes()
 
 
 def test_compare_gives_every_model_and_their_agreement(client, classifiers, lesion):
